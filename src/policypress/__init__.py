@@ -1,0 +1,1 @@
+"""Makes trained reinforcement-learning policies small, fast and frugal without losing return."""
