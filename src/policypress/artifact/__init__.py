@@ -1,0 +1,1 @@
+"""Writers of artifacts: ONNX, the source of truth."""

@@ -1,0 +1,1 @@
+"""Making environments, rolling out anything that acts, and sources of observations. No torch."""

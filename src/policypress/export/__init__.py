@@ -1,0 +1,1 @@
+"""The only way an artifact comes into being: written aside, proven equal, renamed."""

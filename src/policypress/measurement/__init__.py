@@ -1,0 +1,1 @@
+"""One measured quantity per file, and the statistics made from them."""

@@ -1,0 +1,1 @@
+"""Acting with an artifact. Needs numpy and onnxruntime only."""

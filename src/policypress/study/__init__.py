@@ -1,0 +1,1 @@
+"""Cells, executors, and the store of results."""
