@@ -1,0 +1,278 @@
+"""From a Stable-Baselines3 or sb3-contrib agent to a :class:`Policy`.
+
+Equals ``model.predict(deterministic=True)``: every pre- and post-processing step is inside.
+Layer sizes come from the tensors themselves; ``Sb3Network`` says what they do not tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from policypress.agent.bundle import ACTOR_CRITIC, Activation, AgentBundle, Cnn, Sb3Network
+from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width
+from policypress.errors import DamagedAgentError, NetworkError
+from policypress.policy import layers
+from policypress.policy.observation_layers import add_preprocessing, channel_last, is_image
+from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy
+
+# Where the acting network stands in the checkpoint: (parts in order, each with an activation after its
+# last layer or not). A part that has no tensors is skipped (shared_net exists up to SB3 1.7).
+HIDDEN, OUTPUT = True, False
+PARTS: Mapping[str, tuple[tuple[str, bool], ...]] = {
+    "dqn": (("q_net.q_net", OUTPUT),),
+    "qrdqn": (("quantile_net.quantile_net", OUTPUT),),
+    "ars": (("action_net", OUTPUT),),
+    "td3": (("actor.mu", OUTPUT),),
+    "ddpg": (("actor.mu", OUTPUT),),
+    "sac": (("actor.latent_pi", HIDDEN), ("actor.mu", OUTPUT)),
+    "tqc": (("actor.latent_pi", HIDDEN), ("actor.mu", OUTPUT)),
+    "crossq": (("actor.latent_pi", HIDDEN), ("actor.mu", OUTPUT)),
+    "actor_critic": (
+        ("mlp_extractor.shared_net", HIDDEN),
+        ("mlp_extractor.policy_net", HIDDEN),
+        ("action_net", OUTPUT),
+    ),
+}
+
+
+def from_bundle(bundle: AgentBundle, *, channel_last_images: bool = False) -> Policy:
+    """Policy of a Stable-Baselines3 agent.
+
+    Args:
+        bundle: an agent whose network is an :class:`Sb3Network`.
+        channel_last_images: the caller gives images as the environment does (height, width, channels),
+            and the graph transposes them to what the network was built for.
+
+    Raises:
+        DamagedAgentError: tensors are missing or do not fit each other or the action space.
+        NetworkError: something in the network is not supported.
+    """
+    network = bundle.network
+    if not isinstance(network, Sb3Network):
+        raise NetworkError("This agent did not come from Stable-Baselines3.", got=bundle.algorithm)
+    graph = GraphBuilder()
+    value = _features(graph, bundle, network, channel_last_images)
+    group = "actor_critic" if network.algorithm in ACTOR_CRITIC else network.algorithm
+    for prefix, hidden in PARTS[group]:
+        value = _sequential(graph, network, prefix, value, network.activation, closing=hidden)
+    _fold_quantiles(graph, network, bundle.action_space)
+    _check_width(graph, bundle.action_space)
+    scores = _head(graph, network, bundle.action_space, value)
+    space = _caller_space(bundle.observation_space, channel_last_images)
+    origin = Origin(
+        algorithm=network.algorithm,
+        environment=bundle.environment,
+        caller_supplies=bundle.caller_supplies,
+        sha256=bundle.provenance.sha256,
+        training=bundle.provenance.training,
+        notices=bundle.notices,
+    )
+    return graph.policy(space, bundle.action_space, scores, origin)
+
+
+def _caller_space(space: Space, channel_last_images: bool) -> Space:
+    if not channel_last_images:
+        return space
+    if isinstance(space, DictSpace):
+        return DictSpace(tuple((key, _caller_space(part, True)) for key, part in space.spaces))
+    return channel_last(space) if isinstance(space, Box) and is_image(space) else space
+
+
+def _features(graph: GraphBuilder, bundle: AgentBundle, network: Sb3Network, transpose: bool) -> str:
+    space = bundle.observation_space
+    keyed = space.spaces if isinstance(space, DictSpace) else ((SINGLE_KEY, space),)
+    joined: list[str] = []
+    for key, part in keyed:
+        value = add_preprocessing(
+            graph,
+            key,
+            part,
+            normaliser=bundle.normaliser.get(key),
+            normalize_images=network.normalize_images,
+            transpose=transpose and is_image(part),
+        )
+        extractor = network.extractor
+        if extractor.cnn is not None and (extractor.kind == "cnn" or key in extractor.image_keys):
+            prefix = extractor.prefix + (f"extractors.{key}." if extractor.kind == "combined" else "")
+            value = _cnn(graph, network, prefix, value, extractor.cnn)
+        elif isinstance(part, Box) and len(part.shape) != 1:
+            value = graph.add("flatten", layers.Flatten(), value)
+        joined.append(value)
+    return joined[0] if len(joined) == 1 else graph.add("concat", layers.Concat(1), *joined)
+
+
+def _cnn(graph: GraphBuilder, network: Sb3Network, prefix: str, value: str, cnn: Cnn) -> str:
+    indices = _indices(network, f"{prefix}cnn")
+    for index, stride, padding in zip(indices, cnn.strides, cnn.paddings, strict=True):
+        tensors = _tensors(network, f"{prefix}cnn.{index}")
+        value = graph.add("conv", _conv(tensors, stride, padding), value)
+        value = graph.add("activation", _activation(cnn.activation), value)
+    value = graph.add("flatten", layers.Flatten(), value)
+    return _sequential(graph, network, f"{prefix}linear", value, cnn.activation, closing=True)
+
+
+def _indices(network: Sb3Network, prefix: str) -> list[int]:
+    pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
+    return sorted({int(m[1]) for key in network.state if (m := pattern.match(key))})
+
+
+def _tensors(network: Sb3Network, prefix: str) -> dict[str, Tensor]:
+    start = prefix + "."
+    return {
+        key[len(start) :]: torch.from_numpy(np.array(value, dtype=np.float32))
+        for key, value in network.state.items()
+        if key.startswith(start) and "." not in key[len(start) :]
+    }
+
+
+def _sequential(
+    graph: GraphBuilder, network: Sb3Network, prefix: str, value: str, activation: Activation, *, closing: bool
+) -> str:
+    """Add a ``Sequential`` (or a bare linear layer) found under ``prefix``.
+
+    Positions without tensors are activations (dropout is nothing at inference); ``closing`` says whether one
+    follows the last linear layer, which the file cannot tell.
+    """
+    bare = _tensors(network, prefix)
+    if bare:
+        return graph.add("linear", _linear(bare), value)
+    indices = _indices(network, prefix)
+    pending = False
+    for index in indices:
+        tensors = _tensors(network, f"{prefix}.{index}")
+        if pending and index - 1 not in indices:
+            value = graph.add("activation", _activation(activation), value)
+            pending = False
+        layer = _layer(tensors, network.norm_epsilon)
+        name = "linear" if isinstance(layer, layers.Linear) else "norm"
+        value = graph.add(name, layer, value)
+        pending = pending or isinstance(layer, layers.Linear)
+        if isinstance(layer, layers.PRelu):
+            pending = False
+    if pending and closing:
+        value = graph.add("activation", _activation(activation), value)
+    return value
+
+
+def _activation(activation: Activation) -> layers.Activation:
+    return layers.Activation(activation.name, **dict(activation.parameters))
+
+
+def _layer(tensors: Mapping[str, Tensor], norm_epsilon: float) -> nn.Module:
+    if "ra_mean" in tensors:
+        scale = tensors["scale"] / torch.sqrt(tensors["ra_var"] + norm_epsilon)
+        return layers.Affine(scale.numpy(), (tensors["bias"] - tensors["ra_mean"] * scale).numpy())
+    if "running_mean" in tensors:
+        scale = tensors["weight"] / torch.sqrt(tensors["running_var"] + 1e-5)
+        return layers.Affine(scale.numpy(), (tensors["bias"] - tensors["running_mean"] * scale).numpy())
+    weight = tensors.get("weight")
+    if weight is None:
+        raise DamagedAgentError("A layer has no weight.", got=", ".join(sorted(tensors)), expected="weight and bias")
+    if weight.dim() == 2:
+        return _linear(tensors)
+    if weight.dim() == 1 and "bias" in tensors:
+        norm = layers.LayerNorm(weight.shape[0])
+        norm.weight.data.copy_(weight)
+        norm.bias.data.copy_(tensors["bias"])
+        return norm
+    if weight.dim() == 1:
+        return layers.PRelu(weight)
+    raise NetworkError(
+        "A layer is not supported.",
+        got=f"weight of shape {tuple(weight.shape)}",
+        expected="linear, convolution or normalisation",
+    )
+
+
+def _linear(tensors: Mapping[str, Tensor]) -> layers.Linear:
+    weight, bias = tensors["weight"], tensors.get("bias")
+    layer = layers.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight.data.copy_(weight)
+    if bias is not None:
+        layer.bias.data.copy_(bias)
+    return layer
+
+
+def _conv(tensors: Mapping[str, Tensor], stride: int, padding: int) -> layers.Conv2d:
+    weight, bias = tensors["weight"], tensors.get("bias")
+    size = (int(weight.shape[2]), int(weight.shape[3]))
+    layer = layers.Conv2d(weight.shape[1], weight.shape[0], size, stride=stride, padding=padding, bias=bias is not None)
+    layer.weight.data.copy_(weight)
+    if bias is not None and layer.bias is not None:
+        layer.bias.data.copy_(bias)
+    return layer
+
+
+def _fold_quantiles(graph: GraphBuilder, network: Sb3Network, action_space: Space) -> None:
+    """QR-DQN scores an action by the mean of its quantiles: a mean of rows of the last layer, so fold it."""
+    if network.algorithm != "qrdqn" or network.n_quantiles is None or not isinstance(action_space, Discrete):
+        return
+    last = graph.layers[graph.nodes[-1].name]
+    if not isinstance(last, layers.Linear) or last.out_features != network.n_quantiles * action_space.n:
+        raise DamagedAgentError(
+            "The quantile layer does not fit the action space.",
+            got=f"{getattr(last, 'out_features', '?')} outputs",
+            expected=f"{network.n_quantiles} quantiles × {action_space.n} actions",
+        )
+    shape = (network.n_quantiles, action_space.n)
+    tensors = {"weight": last.weight.data.double().reshape(*shape, -1).mean(0).float()}
+    if last.bias is not None:
+        tensors["bias"] = last.bias.data.double().reshape(shape).mean(0).float()
+    graph.layers[graph.nodes[-1].name] = _linear(tensors)
+
+
+def _check_width(graph: GraphBuilder, action_space: Space) -> None:
+    last = graph.layers[graph.nodes[-1].name] if graph.nodes else None
+    width = action_width(action_space)
+    if not isinstance(last, layers.Linear) or last.out_features != width:
+        raise DamagedAgentError(
+            "The last layer does not fit the action space.",
+            got=f"{getattr(last, 'out_features', 'no')} outputs",
+            expected=f"{width} for {action_space}",
+            hint="The file is incomplete, or its action space was changed.",
+        )
+
+
+def _head(graph: GraphBuilder, network: Sb3Network, space: Space, value: str) -> str | None:
+    match space:
+        case Box():
+            _continuous_head(graph, network, space, value)
+            return None
+        case Discrete():
+            graph.add("argmax", layers.ArgMax([space.n], space.start), value)
+        case MultiDiscrete():
+            graph.add("argmax", layers.ArgMax(space.nvec, single=False), value)
+        case MultiBinary():
+            graph.add("threshold", layers.Threshold(), value)
+        case _:
+            raise NetworkError("An action space is not supported.", got=repr(space))
+    return value
+
+
+def _continuous_head(graph: GraphBuilder, network: Sb3Network, space: Box, value: str) -> None:
+    low, high = space.bounds()
+    if network.mean_clip is not None:
+        value = graph.add("mean_clip", layers.Clip(-network.mean_clip, network.mean_clip, role="clip_mean"), value)
+    if network.squash_output:
+        squash = layers.Activation("tanh")
+        squash.role = "squash"
+        value = graph.add("squash", squash, value)
+    if len(space.shape) != 1:
+        value = graph.add("reshape", layers.Reshape(space.shape), value)
+    if not network.squash_output:
+        graph.add("clip", layers.Clip(low, high), value)
+    elif not (np.all(low == -1) and np.all(high == 1)):
+        graph.add("unscale", layers.Unscale(low, high), value)
+
+
+def with_environment(policy: Policy, origin: Origin) -> Policy:
+    """The same policy with another origin (for example the environment it will be evaluated in)."""
+    copied = policy.clone()
+    copied.origin = replace(origin)
+    return copied

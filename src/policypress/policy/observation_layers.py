@@ -1,0 +1,78 @@
+"""What comes before the network: normalisation, image layout and scale, one-hot encoding.
+
+Follows Stable-Baselines3's ``VecNormalize``, ``VecTransposeImage`` and ``preprocess_obs``.
+"""
+
+from __future__ import annotations
+
+from policypress.agent.bundle import Normaliser
+from policypress.contract import Box, Discrete, MultiBinary, MultiDiscrete, Space
+from policypress.errors import NetworkError
+from policypress.policy.layers import Affine, Normalise, OneHot, ToFloat, Transpose
+from policypress.policy.policy import GraphBuilder, input_name
+
+
+def is_image(space: Space) -> bool:
+    """Whether Stable-Baselines3 treats ``space`` as an image: uint8, three axes, 0 to 255."""
+    return (
+        isinstance(space, Box)
+        and space.dtype == "uint8"
+        and len(space.shape) == 3
+        and set(space.low) == {0.0}
+        and set(space.high) == {255.0}
+    )
+
+
+def channel_last(space: Box) -> Box:
+    """The same image space with its channel axis moved from first to last (bounds are uniform)."""
+    channels, height, width = space.shape
+    return Box((height, width, channels), space.dtype, space.low, space.high)
+
+
+def add_preprocessing(
+    graph: GraphBuilder,
+    key: str,
+    space: Space,
+    *,
+    normaliser: Normaliser | None,
+    normalize_images: bool,
+    transpose: bool,
+) -> str:
+    """Add the layers from the raw observation ``key`` to float features; returns the value's name.
+
+    ``space`` is the network's own (channel-first for images); with ``transpose`` the caller's is channel-last.
+
+    Raises:
+        NetworkError: the normaliser's statistics do not have the observation's shape.
+    """
+    value = input_name(key)
+    suffix = f"_{key}" if key else ""
+    match space:
+        case Discrete():
+            return graph.add(f"one_hot{suffix}", OneHot([space.n], space.start), value)
+        case MultiDiscrete():
+            return graph.add(f"one_hot{suffix}", OneHot(space.nvec), value)
+        case MultiBinary():
+            return graph.add(f"to_float{suffix}", ToFloat(), value)
+        case Box():
+            pass
+        case _:
+            raise NetworkError("An observation space is not supported.", got=repr(space))
+    if space.dtype in ("uint8", "int8", "int32", "int64"):
+        value = graph.add(f"to_float{suffix}", ToFloat(), value)
+    if normaliser is not None:
+        shape = channel_last(space).shape if transpose else space.shape
+        if normaliser.mean.shape != shape:
+            raise NetworkError(
+                "The normaliser's statistics do not fit the observation.",
+                got=f"statistics of shape {normaliser.mean.shape}",
+                expected=f"shape {shape}",
+                hint="Use the vecnormalize.pkl that was saved with this agent.",
+            )
+        layer = Normalise(normaliser.mean, normaliser.variance, normaliser.epsilon, normaliser.clip)
+        value = graph.add(f"normalise{suffix}", layer, value)
+    if transpose:
+        value = graph.add(f"transpose{suffix}", Transpose((0, 3, 1, 2), role="transpose_image"), value)
+    if normalize_images and is_image(space):
+        value = graph.add(f"scale_image{suffix}", Affine(scale=1.0 / 255.0, role="scale_image"), value)
+    return value
