@@ -1,0 +1,97 @@
+"""Extreme finite observations of a space, to check that a policy and its artifact agree there too."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
+from policypress.environment.batches import Array, ObservationBatch, size_of, take
+from policypress.errors import ObservationError
+
+_FAR = 1e6  # stands for infinity: far beyond it float32 networks overflow, and nothing is learned
+_STRETCH = 10.0
+
+
+def extremes(space: Space, visited: ObservationBatch, count: int, rng: np.random.Generator) -> ObservationBatch:
+    """``count`` observations at the edges of a space; the first are all low, all high and zero.
+
+    A third are edges everywhere, drawn per component; a third are visited observations with one component at an edge;
+    a third are visited observations with about half of their components there. Edges are the bounds where they are
+    finite (below 1e6), else ±10 times the largest visited magnitude and ±1e6. Images get 0, 255 and noise.
+    Floats are rounded to float32, whatever the dtype of the space.
+
+    Args:
+        space: of the observations.
+        visited: observations of this space, at least one.
+        count: how many.
+        rng: decides the draws.
+    """
+    if size_of(visited) == 0:
+        raise ObservationError("No observation was visited.", got="0", expected="at least 1")
+    base = take(visited, rng.integers(size_of(visited), size=count))
+    if isinstance(space, DictSpace):
+        if not isinstance(base, dict) or not isinstance(visited, dict):
+            raise ObservationError("Observations of a Dict space come as a dict of arrays.", got=type(visited).__name__)
+        return {key: _single(member, visited[key], base[key], rng) for key, member in space.spaces}
+    if isinstance(base, dict) or isinstance(visited, dict):
+        raise ObservationError("A dict of arrays does not fit this space.", got=str(space))
+    return _single(space, visited, base, rng)
+
+
+def _single(space: Space, visited: Array, base: Array, rng: np.random.Generator) -> Array:
+    edges = _edges(space, visited)
+    side = rng.integers(2, size=base.shape)
+    pair = 2 * rng.integers(len(edges) // 2, size=(len(base), *[1] * (base.ndim - 1)))  # one pair for a whole row
+    drawn = np.choose(side + pair, edges)
+    rows = np.where(_kept(base, rng), base, drawn)
+    middle = np.clip(np.zeros_like(edges[0]), edges[0], edges[1])
+    uniform = np.stack((edges[0], edges[1], middle))[: len(rows)]
+    rows[: len(uniform)] = uniform
+    if np.issubdtype(base.dtype, np.floating):
+        rows = rows.astype(np.float32)
+    return rows.astype(base.dtype)
+
+
+def _kept(base: Array, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Which components stay as visited: none, all but one, or about half, by turns."""
+    count = len(base)
+    flat = base.reshape(count, -1)
+    keep = rng.random(flat.shape) < 0.5
+    keep[0::3] = False
+    keep[1::3] = True
+    changed = np.arange(1, count, 3)
+    keep[changed, rng.integers(flat.shape[1], size=len(changed))] = False
+    return keep.reshape(base.shape)
+
+
+def _edges(space: Space, visited: Array) -> npt.NDArray[np.float64]:
+    """Candidate values per component, shape ``(edges, *shape)``: pairs of a low and a high, the widest first."""
+    match space:
+        case Box():
+            return _box_edges(space, visited)
+        case Discrete():
+            return np.array([space.start, space.start + space.n - 1], np.float64)
+        case MultiDiscrete():
+            return np.array([[0] * len(space.nvec), [n - 1 for n in space.nvec]], np.float64)
+        case MultiBinary():
+            return np.array([[0] * space.n, [1] * space.n], np.float64)
+        case DictSpace():
+            raise ObservationError("A Dict inside a Dict is not supported.", got=str(space))
+
+
+def _box_edges(space: Box, visited: Array) -> npt.NDArray[np.float64]:
+    low, high = space.bounds()
+    bounded_below, bounded_above = low >= -_FAR, high <= _FAR
+    if bool(np.all(bounded_below & bounded_above)):
+        return np.stack((low, high))
+    reach = _STRETCH * np.abs(visited.astype(np.float64)).max(axis=0)
+    reach[reach == 0] = 1.0
+    return np.stack(
+        (
+            np.where(bounded_below, low, -_FAR),
+            np.where(bounded_above, high, _FAR),
+            np.where(bounded_below, low, -np.minimum(reach, _FAR)),
+            np.where(bounded_above, high, np.minimum(reach, _FAR)),
+        )
+    )

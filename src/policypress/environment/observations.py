@@ -1,0 +1,198 @@
+"""Observations to calibrate and check a policy on: visited in an environment, recorded by the user, or extreme.
+
+The one module to import for observations; what batches are is in ``batches.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from policypress import seeding
+from policypress.contract import DictSpace, Space
+from policypress.environment.batches import (
+    Array,
+    ObservationBatch,
+    check_finite,
+    dtype_of,
+    held_out_split,
+    joined,
+    shape_of,
+    single,
+    size_of,
+    stack,
+    take,
+)
+from policypress.environment.extremes import extremes
+from policypress.environment.observation_wrappers import Env
+from policypress.environment.rollout import Actor, Observation, run_episode
+from policypress.environment.spaces import from_gymnasium
+from policypress.errors import ObservationError
+
+__all__ = [
+    "ObservationBatch",
+    "RecordedObservations",
+    "extremes",
+    "held_out_split",
+    "joined",
+    "single",
+    "size_of",
+    "take",
+    "visited",
+]
+
+_RECORDED_NAME = "observations"
+_SHORTEST_LIMIT = 1000
+
+
+def visited(
+    factory: Callable[[], Env],
+    act: Actor,
+    *,
+    count: int,
+    seed: int,
+    purpose: str,
+    episodes: int = 5,
+    max_steps: int | None = None,
+) -> ObservationBatch:
+    """``count`` observations that ``act`` meets, drawn evenly from whole episodes, in the order of the visit.
+
+    Episodes are played until at least ``episodes`` are done and at least ``count`` observations were met. The draw
+    (reservoir sampling, Vitter 1985) keeps ``count`` observations in memory and no more.
+
+    Args:
+        factory: makes the environment; it is closed afterwards.
+        act: anything that acts.
+        count: how many observations.
+        seed: the user's seed.
+        purpose: name of the random stream, so that no two uses see the same episodes.
+        episodes: least number of episodes.
+        max_steps: longest episode; by default 1000, or more where ``count`` needs it.
+
+    Raises:
+        ObservationError: the environment gave a value that is not finite.
+    """
+    limit = max_steps or max(_SHORTEST_LIMIT, math.ceil(count / episodes))
+    reservoir = _Reservoir(count, seeding.generator(seed, "observations", purpose))
+    env = factory()
+    try:
+        done = 0
+        while done < episodes or reservoir.met < count:
+            # The stream of seeds extends: asking for one more repeats the earlier ones.
+            episode_seed = seeding.episode_seeds(seed, f"observations/{purpose}", done + 1)[-1]
+            run_episode(env, act, episode_seed, limit, reservoir.offer)
+            done += 1
+        batch = stack(reservoir.in_order(), from_gymnasium(env.observation_space))
+    finally:
+        env.close()
+    check_finite(batch, "The environment gave an observation")
+    return batch
+
+
+class _Reservoir:
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self._size = size
+        self._rng = rng
+        self._kept: list[tuple[int, Observation]] = []
+        self.met = 0
+
+    def offer(self, observation: Observation) -> None:
+        place = self.met if self.met < self._size else int(self._rng.integers(self.met + 1))
+        if place < self._size:
+            entry = (self.met, _copied(observation))
+            if self.met < self._size:
+                self._kept.append(entry)
+            else:
+                self._kept[place] = entry
+        self.met += 1
+
+    def in_order(self) -> list[Observation]:
+        return [observation for _, observation in sorted(self._kept, key=lambda entry: entry[0])]
+
+
+def _copied(observation: Observation) -> Observation:
+    if isinstance(observation, dict):
+        return {key: np.array(value) for key, value in observation.items()}
+    return np.array(observation)
+
+
+@dataclass(frozen=True)
+class RecordedObservations:
+    """Observations that the user logged: ``batch`` of ``space``."""
+
+    batch: ObservationBatch
+    space: Space
+
+    @staticmethod
+    def load(path: Path, space: Space) -> RecordedObservations:
+        """Read an ``.npz`` with the array ``observations``, or one array per key of a Dict space.
+
+        Nothing in the file is unpickled. Values are checked against ``space`` and kept in its dtypes.
+
+        Raises:
+            ObservationError: unreadable, empty, wrong key, shape or range of integers, or not finite.
+        """
+        arrays = _read_npz(path)
+        names = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [_RECORDED_NAME]
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise ObservationError(
+                "The file of observations lacks an array.",
+                got=f"{path.name} with {', '.join(sorted(arrays)) or 'nothing'}",
+                expected=f"arrays named {', '.join(names)}",
+                hint=f"np.savez('{path.name}', {', '.join(f'{name}=...' for name in names)})",
+            )
+        batch: ObservationBatch
+        if isinstance(space, DictSpace):
+            batch = {key: _fitting(arrays[key], member, key) for key, member in space.spaces}
+        else:
+            batch = _fitting(arrays[_RECORDED_NAME], space, _RECORDED_NAME)
+        lengths = {len(value) for value in batch.values()} if isinstance(batch, dict) else {len(batch)}
+        if len(lengths) != 1:
+            raise ObservationError(
+                "The arrays have different lengths.", got=str(sorted(lengths)), expected="one length"
+            )
+        check_finite(batch, "The file holds an observation")
+        return RecordedObservations(batch, space)
+
+    def sample(self, count: int, seed: int, purpose: str) -> ObservationBatch:
+        """At most ``count`` of them, drawn without repetition under a named stream, in recorded order."""
+        size = size_of(self.batch)
+        rng = seeding.generator(seed, "observations", purpose)
+        return take(self.batch, np.sort(rng.permutation(size)[:count]))
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                return {_RECORDED_NAME: np.asarray(file)}
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib, numpy and the OS each raise their own kinds on a bad file
+        raise ObservationError(
+            "The file of observations cannot be read.",
+            got=f"{path}: {type(error).__name__}: {error}",
+            expected="an .npz written by numpy.savez, without pickled objects",
+        ) from error
+
+
+def _fitting(array: Array, space: Space, name: str) -> Array:
+    shape = shape_of(space)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        raise ObservationError(
+            f"The recorded {name} do not fit the policy.",
+            got=f"shape {array.shape}",
+            expected=f"shape (count, {', '.join(map(str, shape))})",
+        )
+    if len(array) == 0:
+        raise ObservationError(f"The recorded {name} are empty.", got="0 observations", expected="at least 1")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise ObservationError(f"The recorded {name} are not numbers.", got=str(array.dtype), expected=dtype_of(space))
+    dtype = np.dtype(dtype_of(space))
+    if np.issubdtype(dtype, np.integer) and np.any(array.astype(dtype) != array):
+        raise ObservationError(f"The recorded {name} are not {dtype}.", got=str(array.dtype), expected=str(dtype))
+    return array.astype(dtype, copy=False)

@@ -1,0 +1,119 @@
+"""Playing episodes with anything that acts."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from policypress.environment.observation_wrappers import Env
+from policypress.errors import ObservationError
+from policypress.records import EpisodeRecord
+
+Observation = Any
+_FEW = 64  # below this a Python sum checks finiteness faster than numpy
+
+
+class Actor(Protocol):
+    """Anything that gives an action of the environment for one observation, as the environment gives it."""
+
+    def __call__(self, observation: Observation, /) -> Any:
+        """The action: a number for Discrete (its ``start`` included), else an array of the space's shape."""
+
+
+def run_episode(
+    env: Env,
+    act: Actor,
+    seed: int,
+    max_steps: int | None = None,
+    on_observation: Callable[[Observation], None] | None = None,
+) -> EpisodeRecord:
+    """One episode of ``act`` in ``env``, from ``reset(seed=seed)`` until it ends or ``max_steps`` are done.
+
+    Args:
+        env: the environment; it can be used again afterwards.
+        act: see :class:`Actor`.
+        seed: the environment's seed.
+        max_steps: limit for environments that have none of their own.
+        on_observation: is given every observation that ``act`` is given, before it acts.
+
+    Raises:
+        ObservationError: the action is not finite or of the wrong size.
+    """
+    to_action = action_converter(env.action_space)
+    start_s = time.process_time()
+    observation, _ = env.reset(seed=seed)
+    total, length = 0.0, 0
+    terminated = truncated = False
+    while not (terminated or truncated) and length != max_steps:
+        if on_observation is not None:
+            on_observation(observation)
+        observation, reward, terminated, truncated, _ = env.step(to_action(act(observation)))
+        total += float(reward)
+        length += 1
+    return EpisodeRecord(
+        seed=seed,
+        episode_return=total,
+        length=length,
+        ending="terminated" if terminated else "truncated" if truncated else "step_limit",
+        cpu_s=time.process_time() - start_s,
+    )
+
+
+def random_actor(env: Env, seed: int) -> Actor:
+    """Actions drawn by the action space itself, from its own stream."""
+    space = copy.deepcopy(env.action_space)
+    space.seed(seed)
+
+    def act(_: Observation, /) -> Any:
+        return space.sample()
+
+    return act
+
+
+def action_converter(space: gymnasium.Space[Any]) -> Callable[[Any], Any]:
+    """Checks an action and gives it the type environments expect: Python int for Discrete, array otherwise."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return _to_int
+    shape = space.shape or ()
+    if isinstance(space, gymnasium.spaces.Box):
+        size = math.prod(shape)
+
+        def to_box(action: Any) -> Any:
+            array = action if type(action) is np.ndarray else np.asarray(action, space.dtype)
+            if array.shape != shape:
+                array = _reshaped(array, shape)
+            finite = math.isfinite(sum(array.ravel().tolist())) if size < _FEW else bool(np.isfinite(array).all())
+            if not finite:
+                raise ObservationError(
+                    "The policy gave an action that is not finite.", got=str(array), expected="finite numbers"
+                )
+            return array
+
+        return to_box
+    return lambda action: _reshaped(np.asarray(action, space.dtype), shape)
+
+
+def _to_int(action: Any) -> int:
+    if type(action) is int:
+        return action
+    array = np.asarray(action)
+    if array.size != 1:
+        raise ObservationError(
+            "The policy's action does not fit the environment.", got=f"shape {array.shape}", expected="one integer"
+        )
+    return int(array.reshape(())[()])
+
+
+def _reshaped(array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if array.size != math.prod(shape):
+        raise ObservationError(
+            "The policy's action does not fit the environment.", got=f"shape {array.shape}", expected=f"shape {shape}"
+        )
+    return array.reshape(shape)

@@ -1,0 +1,55 @@
+"""Gymnasium spaces as the contract's plain data."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+
+from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
+from policypress.errors import EnvironmentInputError
+
+_SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these"
+
+
+def from_gymnasium(space: gymnasium.Space[object]) -> Space:
+    """The contract's form of a gymnasium space.
+
+    Raises:
+        EnvironmentInputError: a kind of space (Tuple, Graph, Text, nested Dict, ...) that no policy reads.
+    """
+    if isinstance(space, gymnasium.spaces.Dict):
+        return _dict(space)
+    return _single(space)
+
+
+def _single(space: gymnasium.Space[object]) -> Box | Discrete | MultiDiscrete | MultiBinary:
+    match space:
+        case gymnasium.spaces.Box():
+            return box(space.shape, str(space.dtype), space.low, space.high)
+        case gymnasium.spaces.Discrete():
+            return Discrete(int(space.n), int(space.start))
+        case gymnasium.spaces.MultiDiscrete():
+            if space.nvec.ndim != 1 or np.any(space.start != 0):
+                raise _unsupported(space, "a MultiDiscrete with one axis of choices, each starting at 0")
+            return MultiDiscrete(tuple(int(n) for n in space.nvec))
+        case gymnasium.spaces.MultiBinary():
+            if len(space.shape) != 1:
+                raise _unsupported(space, "a MultiBinary with one axis")
+            return MultiBinary(int(space.shape[0]))
+    raise _unsupported(space, _SUPPORTED)
+
+
+def _dict(space: gymnasium.spaces.Dict) -> DictSpace:
+    for key, member in space.spaces.items():
+        if isinstance(member, gymnasium.spaces.Dict):
+            raise _unsupported(member, f"no Dict inside a Dict (key {key!r})")
+    return DictSpace(tuple((key, _single(member)) for key, member in space.spaces.items()))
+
+
+def _unsupported(space: gymnasium.Space[object], expected: str) -> EnvironmentInputError:
+    return EnvironmentInputError(
+        "This kind of space is not supported.",
+        got=str(space),
+        expected=expected,
+        hint="Flatten it with a wrapper, for example --wrapper gymnasium.wrappers:FlattenObservation.",
+    )

@@ -1,0 +1,119 @@
+"""Who named the code that an environment needs: the user on the command line, or a file.
+
+A plain :class:`EnvironmentSpec` may come from a checkpoint, a config file or an artifact, so it never makes anything
+be imported. :class:`UserEnvironmentSpec` carries the modules that the user named. The mark is in the type and in no
+JSON form, so that no file can hold it; pickling between our own processes keeps it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any
+
+from policypress.contract import EnvironmentSpec, WrapperSpec
+from policypress.environment.identifiers import module_of
+from policypress.errors import EnvironmentInputError, WrapperError
+
+
+@dataclass(frozen=True)
+class UserEnvironmentSpec(EnvironmentSpec):
+    """An environment whose ``modules`` the user named and which may therefore be imported."""
+
+    modules: tuple[str, ...] = ()
+
+
+def trusted_modules(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """Modules that may be imported for ``spec``."""
+    return spec.modules if isinstance(spec, UserEnvironmentSpec) else ()
+
+
+def trust(spec: EnvironmentSpec, modules: Sequence[str]) -> UserEnvironmentSpec:
+    """The same environment with ``modules`` (named by the user) added to those that may be imported."""
+    values = {field.name: getattr(spec, field.name) for field in fields(EnvironmentSpec)}
+    named = dict.fromkeys((*trusted_modules(spec), *modules))
+    return UserEnvironmentSpec(**values, modules=tuple(named))
+
+
+def import_named(module: str) -> ModuleType:
+    """Import a module that the user named, from the working directory too, as ``python -m`` would.
+
+    Raises:
+        EnvironmentInputError: it cannot be imported.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)  # last, so that nothing there hides an installed package
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        raise EnvironmentInputError(
+            "The module that was named cannot be imported.",
+            got=f"{module}: {type(error).__name__}: {error}",
+            expected="a module on Python's path or in the working directory",
+            hint="Run from its folder, set PYTHONPATH, or install it.",
+        ) from error
+
+
+def parse_user_wrapper(text: str) -> WrapperSpec:
+    """A wrapper from the command line: ``package.module:Class`` or a listed name.
+
+    Raises:
+        WrapperError: neither form.
+    """
+    module, colon, attribute = text.partition(":")
+    parts = [*module.split("."), *([attribute] if colon else [])]
+    if not all(part.isidentifier() for part in parts):
+        raise WrapperError("This is not the name of a wrapper.", got=repr(text), expected="package.module:Class")
+    return WrapperSpec(text)
+
+
+def parse_keyword(text: str) -> tuple[str, Any]:
+    """``key=value`` from the command line; the value is a Python literal, or else the text itself.
+
+    >>> parse_keyword("use_contact_forces=True")
+    ('use_contact_forces', True)
+
+    Raises:
+        EnvironmentInputError: no ``=``, or the key is no identifier.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise EnvironmentInputError(
+            "An environment argument has the form key=value.", got=repr(text), expected="for example gravity=-9.81"
+        )
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def user_environment(
+    env: str, kwargs: Sequence[str] = (), wrappers: Sequence[str] = (), trained_id: str | None = None
+) -> UserEnvironmentSpec:
+    """The environment that the user names: the only way in which code named by text gets imported.
+
+    Args:
+        env: id, or ``package.module:MyEnv-v0``.
+        kwargs: ``key=value`` texts.
+        wrappers: ``package.module:Class`` or listed names, the first one innermost.
+        trained_id: id the agent was trained on, if it is another.
+
+    Raises:
+        EnvironmentInputError: an argument that is not ``key=value``.
+        WrapperError: a wrapper's name has no valid form.
+    """
+    specs = tuple(parse_user_wrapper(text) for text in wrappers)
+    modules = [module_of(text) for text in (env, *wrappers)]
+    return UserEnvironmentSpec(
+        id=env,
+        kwargs=tuple(parse_keyword(text) for text in kwargs),
+        wrappers=specs,
+        trained_id=trained_id,
+        modules=tuple(dict.fromkeys(module for module in modules if module is not None)),
+    )

@@ -1,0 +1,145 @@
+"""Which wrappers may be applied, by name.
+
+A name that comes from a file picks one of a fixed list of classes; nothing is ever imported for it. A user's own
+``package:Class`` is imported only if its module is among those that the user named (see ``trust.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium
+
+from policypress.contract import WrapperSpec
+from policypress.environment.atari import AtariWrapper
+from policypress.environment.observation_wrappers import (
+    ActionSmoothingWrapper,
+    Env,
+    FrameSkip,
+    FrameStack,
+    HistoryWrapper,
+    MaskVelocityWrapper,
+    TimeFeatureWrapper,
+)
+from policypress.environment.trust import import_named
+from policypress.errors import PolicypressError, WrapperError
+
+_FLAG = "Name a wrapper of your own with --wrapper package:Class."
+# Packages whose wrappers the list stands for: agents' files name them with the module in front.
+_KNOWN_MODULES = (
+    "stable_baselines3.common.atari_wrappers",
+    "sb3_contrib.common.wrappers",
+    "rl_zoo3.wrappers",
+    "rl_zoo.wrappers",
+    "utils.wrappers",
+    "gymnasium.wrappers",
+    "gym.wrappers",
+)
+
+
+def _unchanged(env: Env, **_: Any) -> Env:
+    """For wrappers that change only the reward an agent learns from: returns here are of raw rewards."""
+    return env
+
+
+_ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
+    {
+        "TimeFeatureWrapper": TimeFeatureWrapper,
+        "frame_stack": FrameStack,
+        "AtariWrapper": AtariWrapper,
+        "HistoryWrapper": HistoryWrapper,
+        "HistoryWrapperObsDict": HistoryWrapper,
+        "MaskVelocityWrapper": MaskVelocityWrapper,
+        "FrameSkip": FrameSkip,
+        "ActionSmoothingWrapper": ActionSmoothingWrapper,
+        "DelayedRewardWrapper": _unchanged,
+        "ClipReward": _unchanged,
+        "ClipRewardEnv": _unchanged,
+        "NormalizeReward": _unchanged,
+        "ClipAction": gymnasium.wrappers.ClipAction,
+        "DtypeObservation": gymnasium.wrappers.DtypeObservation,
+        "FilterObservation": gymnasium.wrappers.FilterObservation,
+        "FlattenObservation": gymnasium.wrappers.FlattenObservation,
+        "FrameStackObservation": gymnasium.wrappers.FrameStackObservation,
+        "GrayscaleObservation": gymnasium.wrappers.GrayscaleObservation,
+        "MaxAndSkipObservation": gymnasium.wrappers.MaxAndSkipObservation,
+        "RepeatAction": gymnasium.wrappers.RepeatAction,
+        "RescaleAction": gymnasium.wrappers.RescaleAction,
+        "RescaleObservation": gymnasium.wrappers.RescaleObservation,
+        "ReshapeObservation": gymnasium.wrappers.ReshapeObservation,
+        "ResizeObservation": gymnasium.wrappers.ResizeObservation,
+        "StickyAction": gymnasium.wrappers.StickyAction,
+        "TimeAwareObservation": gymnasium.wrappers.TimeAwareObservation,
+        "TimeLimit": gymnasium.wrappers.TimeLimit,
+    }
+)
+
+
+def allowed() -> tuple[str, ...]:
+    """Names that a file may use, sorted."""
+    return tuple(sorted(_ALLOWED))
+
+
+def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) -> Env:
+    """``env`` inside the wrapper that ``spec`` names.
+
+    Args:
+        env: the environment.
+        spec: name and keyword arguments.
+        trusted_modules: modules that the user named and that may be imported.
+
+    Raises:
+        WrapperError: the name is not on the list, its module was not named by the user, or the wrapper failed.
+    """
+    build = _user_class(spec.name, trusted_modules) if ":" in spec.name else _listed(spec.name)
+    try:
+        wrapped = build(env, **dict(spec.kwargs))
+    except PolicypressError:
+        raise
+    except Exception as error:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in spec.kwargs)
+        raise WrapperError(
+            f"The wrapper {spec.name} cannot be applied to {env}.",
+            got=f"{spec.name}({arguments}): {type(error).__name__}: {error}",
+            hint=_FLAG,
+        ) from error
+    if not isinstance(wrapped, gymnasium.Env):
+        raise WrapperError(
+            f"{spec.name} did not give an environment.",
+            got=type(wrapped).__name__,
+            expected="gymnasium.Env",
+            hint=_FLAG,
+        )
+    return wrapped
+
+
+def _listed(name: str) -> Callable[..., Env]:
+    module, _, short = name.rpartition(".")
+    if short not in _ALLOWED or (module and not module.startswith(_KNOWN_MODULES)):
+        raise WrapperError(
+            "This wrapper is not on the list of wrappers that a file may name.",
+            got=name,
+            expected=", ".join(allowed()),
+            hint=_FLAG,
+        )
+    return _ALLOWED[short]
+
+
+def _user_class(name: str, trusted_modules: Collection[str]) -> Callable[..., Env]:
+    module, _, attribute = name.partition(":")
+    if module not in trusted_modules:
+        raise WrapperError(
+            "A file names code to import as a wrapper. Only the user may do so.",
+            got=name,
+            expected=", ".join(allowed()),
+            hint=f"If you trust it: --wrapper {name}",
+        )
+    found = getattr(import_named(module), attribute, None)
+    if not callable(found):
+        raise WrapperError(
+            "The module has no such class or function.", got=name, expected="package.module:Class", hint=_FLAG
+        )
+    build: Callable[..., Env] = found
+    return build
