@@ -136,6 +136,16 @@ class Policy(nn.Module):
             values[node.name] = self.layers[node.name](*(values[name] for name in node.inputs))
         return values
 
+    def replay(self, values: Mapping[str, Tensor], name: str, value: Tensor) -> dict[str, Tensor]:
+        """The values of a run again, with ``value`` in place of node ``name``; earlier nodes are not run again."""
+        moved = {**values, name: value}
+        changed = {name}
+        for node in self.nodes:
+            if node.name != name and changed & set(node.inputs):
+                moved[node.name] = self.layers[node.name](*(moved[n] for n in node.inputs))
+                changed.add(node.name)
+        return moved
+
     def _bind(self, observation: Observation) -> dict[str, Tensor]:
         parts = {SINGLE_KEY: observation} if isinstance(observation, Tensor) else dict(observation)
         if parts.keys() != self.inputs.keys():
@@ -166,6 +176,17 @@ class Policy(nn.Module):
     def readers(self, name: str) -> tuple[str, ...]:
         """Names of the nodes that read the value ``name``."""
         return tuple(node.name for node in self.nodes if name in node.inputs)
+
+    def is_last(self, name: str) -> bool:
+        """Whether no weighted layer comes after the layer ``name``: its width is the output's."""
+        weighted = {other for other, _ in self.weighted_layers()}
+        frontier = list(self.readers(name))
+        while frontier:
+            reader = frontier.pop()
+            if reader in weighted:
+                return False
+            frontier.extend(self.readers(reader))
+        return True
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""

@@ -1,0 +1,98 @@
+"""A small builder of ONNX graphs: nodes, initializers, and QuantizeLinear/DequantizeLinear from a QuantSpec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+from torch import Tensor
+
+from policypress.policy.quantization import BIAS_BITS, QuantSpec, quantize
+
+# Opset 17 and IR 8 are read by ONNX Runtime 1.17 and everything newer.
+OPSET = 17
+IR_VERSION = 8
+
+
+class OnnxGraph:
+    """Collects what becomes one ONNX graph. Equal constants are stored once.
+
+    ``scope`` is the policy layer being written; node names start with it.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._quantized: dict[tuple[str, int], str] = {}
+        self._counter = 0
+        self.scope = ""
+
+    def fresh(self, hint: str) -> str:
+        """A value name that is not used yet."""
+        self._counter += 1
+        return f"{hint}.{self._counter}"
+
+    def constant(self, values: npt.NDArray[Any] | Tensor, hint: str) -> str:
+        """Name of an initializer with these values."""
+        array = values.detach().numpy() if isinstance(values, Tensor) else values
+        array = np.ascontiguousarray(array)
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            name = hint if hint not in self.initializers else self.fresh(hint)
+            self.initializers[name] = numpy_helper.from_array(array, name)
+            self._constants[key] = name
+        return self._constants[key]
+
+    def scalar(self, value: float, hint: str = "constant") -> str:
+        """Name of a float32 scalar initializer."""
+        return self.constant(np.array(value, dtype=np.float32), hint)
+
+    def op(self, kind: str, inputs: list[str], out: str | None = None, **attributes: Any) -> str:
+        """Append a node with one output; returns the output's name."""
+        out = out or self.fresh(kind)
+        self.nodes.append(
+            helper.make_node(kind, inputs, [out], name=f"{self.scope}/{kind}_{len(self.nodes)}", **attributes)
+        )
+        return out
+
+    def activation(self, value: str, spec: QuantSpec | None, out: str | None = None) -> str:
+        """``value`` through QuantizeLinear and DequantizeLinear; the same pair is written once.
+
+        Widths below 8 bits live in 8-bit integers: a Clip in front saturates where the narrower integer would.
+        """
+        if spec is None:
+            return value if out is None else self.op("Identity", [value], out)
+        key = (value, id(spec))
+        if key in self._quantized and out is None:
+            return self._quantized[key]
+        source = value
+        if spec.bits < 8 or spec.narrow:
+            scale, zero = float(spec.scale), int(spec.zero_point)
+            low, high = self.scalar((spec.lowest - zero) * scale), self.scalar((spec.highest - zero) * scale)
+            source = self.op("Clip", [source, low, high])
+        scale_name, zero_name = self._parameters(spec, value)
+        attributes: dict[str, Any] = {} if spec.axis is None else {"axis": spec.axis}
+        quantized = self.op("QuantizeLinear", [source, scale_name, zero_name], **attributes)
+        result = self.op("DequantizeLinear", [quantized, scale_name, zero_name], out, **attributes)
+        self._quantized[key] = result
+        return result
+
+    def parameter(self, values: Tensor, spec: QuantSpec | None, hint: str) -> str:
+        """A weight or bias: a float initializer, or integers with a DequantizeLinear behind them."""
+        if spec is None:
+            return self.constant(values, hint)
+        integers = quantize(values.detach(), spec).numpy()
+        dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
+        stored = self.constant(integers.astype(dtype), f"{hint}.quantized")
+        scale_name, zero_name = self._parameters(spec, hint)
+        attributes: dict[str, Any] = {} if spec.axis is None else {"axis": spec.axis}
+        return self.op("DequantizeLinear", [stored, scale_name, zero_name], self.fresh(hint), **attributes)
+
+    def _parameters(self, spec: QuantSpec, hint: str) -> tuple[str, str]:
+        dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
+        zero = spec.zero_point.detach().numpy().astype(dtype)
+        return self.constant(spec.scale, f"{hint}.scale"), self.constant(zero, f"{hint}.zero_point")

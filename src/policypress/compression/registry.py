@@ -1,0 +1,21 @@
+"""Every method by its name in recipes. Adding a method is one new file and one line here."""
+
+from __future__ import annotations
+
+from policypress.compression.equalize import Equalize
+from policypress.compression.int8 import Int8
+from policypress.compression.prune import Prune
+from policypress.compression.ptdq import Ptdq
+from policypress.compression.ptsq import Ptsq
+from policypress.compression.step import Step
+
+STEPS: dict[str, type[Step]] = {
+    step.name: step
+    for step in (
+        Prune,
+        Equalize,
+        Int8,
+        Ptdq,
+        Ptsq,
+    )
+}

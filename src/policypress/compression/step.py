@@ -1,0 +1,76 @@
+"""What every method of compression is: a frozen step with a stage, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+import onnx
+
+from policypress.policy.policy import Policy
+
+Observations = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+
+
+class Stage(IntEnum):
+    """The order in which steps may stand; every recipe climbs it."""
+
+    STRUCTURE = 0
+    CONDITIONING = 1
+    QUANTIZATION = 2
+    LOWERING = 3
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may look at.
+
+    Args:
+        calibration: observations that the fp32 policy met on its own rollouts, batch first.
+        seed: of the step's own random numbers.
+    """
+
+    calibration: Observations
+    seed: int = 0
+
+
+class Step:
+    """One method with its parameters. Subclasses are frozen dataclasses, one per file.
+
+    ``name`` is how recipes call it; ``stage`` where it may stand; ``version`` goes into the key of every
+    cell that uses it: raise it when the method's results change.
+    """
+
+    name: ClassVar[str]
+    stage: ClassVar[Stage]
+    version: ClassVar[int]
+
+    def apply(self, policy: Policy, context: Context) -> Policy:
+        """A new policy; the one given stays as it is. (Structure, conditioning, quantization.)"""
+        raise NotImplementedError(f"{type(self).__name__} lowers a model; it does not change a policy")
+
+    def lower(self, model: onnx.ModelProto, policy: Policy, context: Context) -> onnx.ModelProto:
+        """A new ONNX model from the one that ``policy`` was written to. (Lowering.)"""
+        raise NotImplementedError(f"{type(self).__name__} changes a policy; it does not lower a model")
+
+    def arguments(self) -> dict[str, Any]:
+        """Parameters by name, in the order of the text form."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    def text(self) -> str:
+        """Text form: required parameters by position, others by name where they are not the default."""
+        parts: list[str] = []
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.metadata.get("positional"):
+                parts.append(_format(value))
+            elif value != f.default:
+                parts.append(f"{f.name}={_format(value)}")
+        return self.name if not parts else f"{self.name}({', '.join(parts)})"
+
+
+def _format(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

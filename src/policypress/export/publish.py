@@ -1,0 +1,89 @@
+"""The only way an artifact comes into being: proven equal first, written aside, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from policypress.artifact.onnx_writer import embed_contract
+from policypress.contract import Contract
+from policypress.errors import OutputError
+from policypress.export.parity import Observations, ParityReport, check_parity
+from policypress.policy.policy import Policy
+
+
+@dataclass(frozen=True)
+class ProvenArtifact:
+    """An artifact that passed the parity gate and has not been written yet. Made by :func:`prove` alone."""
+
+    model: bytes
+    contract: Contract
+    parity: ParityReport
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file."""
+        return hashlib.sha256(self.model).hexdigest()
+
+
+def prove(
+    model: onnx.ModelProto, contract: Contract, policy: Policy | None, observations: Observations
+) -> ProvenArtifact:
+    """Embed the contract, check the model, and pass the parity gate.
+
+    Raises:
+        ParityError: the file would not do what the policy does.
+    """
+    embed_contract(model, contract)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    return ProvenArtifact(content, contract, check_parity(policy, content, observations))
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the contract lies beside the artifact: ``policy.onnx`` → ``policy.onnx.json``."""
+    return path.with_name(path.name + ".json")
+
+
+def publish(artifact: ProvenArtifact, path: Path) -> None:
+    """Write the artifact and its sidecar; either both are complete or the old files stay.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    text = json.dumps({**artifact.contract.to_json(), "sha256": artifact.sha256}, indent=2, sort_keys=True)
+    write_whole(sidecar_path(path), (text + "\n").encode())
+    write_whole(path, artifact.model)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or not there: aside, flushed to disk, renamed.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+            temporary = Path(handle.name)
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise OutputError(
+            "The file cannot be written.",
+            got=f"{path}: {error.strerror or error}",
+            expected="a folder that can be written, with space left",
+        ) from error
