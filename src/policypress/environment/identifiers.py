@@ -120,9 +120,9 @@ def _notice(env_id: str, chosen: str, version: int | None) -> str:
     spec = registry[chosen]
     if is_mujoco(spec) and version < 4 <= (spec.version or 0):
         text += (
-            " MuJoCo v4 keeps the physics and observations of v2 and v3."
+            " Its model and rewards are those of v2 and v3."
             if spec.version == 4
-            else " Version 5 changed physics, observations or rewards: check the return."
+            else " Version 5 changed models, observations or rewards: check the return."
         )
     return text
 

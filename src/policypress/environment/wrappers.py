@@ -14,6 +14,7 @@ import gymnasium
 
 from policypress.contract import WrapperSpec
 from policypress.environment.atari import AtariWrapper
+from policypress.environment.contact_forces import ZeroContactForces
 from policypress.environment.observation_wrappers import (
     ActionSmoothingWrapper,
     Env,
@@ -53,6 +54,7 @@ _ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
         "HistoryWrapperObsDict": HistoryWrapper,
         "MaskVelocityWrapper": MaskVelocityWrapper,
         "FrameSkip": FrameSkip,
+        "ZeroContactForces": ZeroContactForces,
         "ActionSmoothingWrapper": ActionSmoothingWrapper,
         "DelayedRewardWrapper": _unchanged,
         "ClipReward": _unchanged,
