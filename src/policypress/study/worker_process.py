@@ -1,0 +1,61 @@
+"""The other end of the local executor's pipe: a process that does tasks until the pipe closes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+
+from policypress.study.tasks import Failure, Outcome, Task, perform
+
+
+def serve(handle: int) -> None:
+    """Answer every task on the pipe with its outcome, both in the form that multiprocessing sends.
+
+    The pipe joins this process to its parent alone; nothing from a file or a network arrives here.
+    It is read in a thread of its own, so that the end of the driver, however sudden, ends this process
+    in the middle of a task too: no orphan keeps a core busy.
+
+    Args:
+        handle: file descriptor of this process's end of the pipe.
+    """
+    connection = Connection(handle)
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, messages), daemon=True).start()
+    while True:
+        answered = answer(messages.get())
+        try:
+            connection.send_bytes(answered)
+        except OSError:
+            _leave()
+
+
+def _receive(connection: Connection, messages: queue.SimpleQueue[bytes]) -> None:
+    try:
+        while True:
+            messages.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        _leave()
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def answer(message: bytes) -> bytes:
+    """The sent form of the outcome of the task in ``message``; what cannot be sent is a failure."""
+    try:
+        task = ForkingPickler.loads(message)
+        if not isinstance(task, Task):
+            raise TypeError(f"expected a task, got {type(task).__name__}")
+        return bytes(ForkingPickler.dumps(perform(task)))
+    except Exception as error:
+        failure = Failure.of(error)
+        return bytes(
+            ForkingPickler.dumps(Outcome("", failure=Failure(failure.kind, failure.message, failure.traceback)))
+        )
