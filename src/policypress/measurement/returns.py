@@ -1,0 +1,40 @@
+"""Returns of a policy: the undiscounted sum of raw rewards, one row per episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from policypress.environment.observation_wrappers import Env
+from policypress.environment.rollout import Actor, run_episode
+from policypress.records import EpisodeRecord
+
+
+def measure_returns(
+    act: Actor,
+    factory: Callable[[], Env],
+    seeds: Sequence[int],
+    *,
+    max_steps: int | None = None,
+    on_episode: Callable[[EpisodeRecord], None] | None = None,
+) -> tuple[EpisodeRecord, ...]:
+    """One episode per seed, in the order of ``seeds``, all in one environment that is closed afterwards.
+
+    An episode depends on its seed alone, so that the same seeds give the same rows however they are divided.
+
+    Args:
+        act: gives an action of the environment for an observation.
+        factory: makes the environment.
+        seeds: of the episodes; the same list for baseline and variant.
+        max_steps: limit for environments that have none of their own.
+        on_episode: is called with each row as soon as it is there.
+    """
+    rows = []
+    env = factory()
+    try:
+        for seed in seeds:
+            rows.append(run_episode(env, act, seed, max_steps))
+            if on_episode is not None:
+                on_episode(rows[-1])
+    finally:
+        env.close()
+    return tuple(rows)
