@@ -1,0 +1,80 @@
+"""The one door for agents: a zip, an experiment folder, a Hub id or an ONNX file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from policypress.agent.archive import listing
+from policypress.agent.bundle import AgentBundle
+from policypress.agent.hub import PREFIX, read_hub
+from policypress.agent.onnx_file import read_onnx
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.agent.zoo import is_zoo_folder, read_zoo_folder, read_zoo_zip
+from policypress.errors import AgentError
+
+_KINDS = "a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or hub:organisation/repository"
+
+
+def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle:
+    """Read a trained agent; nothing of it is executed.
+
+    A zip is read together with the files that the RL Zoo wrote beside it, if there are any.
+
+    Args:
+        source: path of a zip, of an experiment folder or of an ONNX file, or ``hub:organisation/repository``.
+        overrides: what the user states; needed only where the agent's files leave something open.
+
+    Raises:
+        AgentError: the agent cannot be read; its subclasses say why, and the message what to do.
+        MissingDependencyError: a Hub id without ``huggingface_hub``.
+    """
+    if isinstance(source, str) and source.startswith(PREFIX):
+        return read_hub(source, overrides=overrides)
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _read_folder(path, overrides)
+        exists = path.is_file()
+    except (OSError, ValueError) as error:
+        raise AgentError("This path cannot be looked at.", got=f"{str(source)[:200]!r}: {error}") from error
+    if not exists:
+        raise _missing(path)
+    if path.suffix.lower() == ".onnx":
+        return read_onnx(path, overrides=overrides)
+    if path.suffix.lower() == ".zip" or _starts_like_zip(path):
+        return read_zoo_zip(path, overrides=overrides)
+    raise AgentError(
+        f"{path.name} is of a kind that is not read as an agent.",
+        got=path.suffix or "a file without suffix",
+        expected=_KINDS,
+        hint="For a torch.nn.Module use Policy.from_module in Python.",
+    )
+
+
+def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
+    networks = sorted(folder.glob("*.onnx"))
+    zips = any(folder.glob("*.zip"))
+    if len(networks) == 1 and not zips and not is_zoo_folder(folder):
+        return read_onnx(networks[0], overrides=overrides)
+    return read_zoo_folder(folder, overrides=overrides)
+
+
+def _starts_like_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False
+
+
+def _missing(path: Path) -> AgentError:
+    folder = path.parent
+    names = [p.name for p in sorted(folder.iterdir())] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return AgentError(
+        f"There is no {path}.",
+        got=f"{folder} with {listing(names)}" if folder.is_dir() else f"no folder {folder} either",
+        expected=_KINDS,
+        hint=f"Did you mean {listing(near)}?" if near else None,
+    )

@@ -1,0 +1,245 @@
+"""Stable-Baselines3 and sb3-contrib zips, from version 1.0 until today, as plain data.
+
+Nothing in the file is executed: ``data`` is read as JSON, ``policy.pth`` as tensors; what both leave open is a
+default of the library's classes, or an error that names the flag which states it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from policypress.agent.algorithm import algorithm_of, family_of, named_in, undetermined_policy
+from policypress.agent.archive import Archive, read_bytes, sha256_of
+from policypress.agent.bundle import Activation, AgentBundle, Algorithm, Array, Provenance, Sb3Network
+from policypress.agent.defaults import ACTIVATIONS, BATCH_NORM_EPSILON, CLIP_MEAN, FACTS, Family
+from policypress.agent.extractor import ReadExtractor, read_extractor
+from policypress.agent.layout import Layout, check_normalisation, read_layout
+from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
+from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
+from policypress.agent.spaces import action_space, observation_space
+from policypress.agent.tensors import read_tensors
+from policypress.contract import Box, Discrete, EnvironmentSpec, Space, action_width
+from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
+
+_VERSION_MEMBER = "_stable_baselines3_version"
+_TRAINING_FIELDS = ("num_timesteps", "_total_timesteps", "seed", "gamma", "batch_size", "n_envs", "use_sde")
+_ENVIRONMENT_ID = re.compile(r"(?:[\w.]+:)?(?:\w+/)?[A-Za-z]\w*(?:-\w+)*-v\d+")
+
+
+def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hints = NO_HINTS) -> AgentBundle:
+    """Read one zip as ``model.save()`` writes it, or one that is stripped to its policy.
+
+    Args:
+        path: the file.
+        overrides: what the user states.
+        hints: what stands beside the file.
+
+    Raises:
+        DamagedAgentError: truncated, a bomb, a member missing, weights that are not finite or do not fit.
+        UnsafeAgentError: reading a member would mean executing it.
+        UnsupportedAgentError: recurrent, or a policy or extractor of the author's own.
+        UndeterminedAgentError: the file leaves something open; the message names the flag.
+    """
+    content = read_bytes(path)
+    archive = Archive(content, path.name)
+    data = read_data(archive.read("data"), path.name)
+    tensors = read_tensors(archive.read("policy.pth"), f"{path.name}: policy.pth")
+    hints = replace(hints, algorithm=hints.algorithm or named_in(path.stem))
+    network, spaces, notices = _network(data, tensors, overrides, hints)
+    environment, told = environment_of(data, path.stem, hints)
+    return AgentBundle(
+        network=network,
+        observation_space=spaces[0],
+        action_space=spaces[1],
+        provenance=Provenance(str(path), sha256_of(content), _version(archive), _training(data)),
+        environment=environment,
+        notices=(*notices, *told),
+    )
+
+
+def _version(archive: Archive) -> str | None:
+    if _VERSION_MEMBER not in archive.names:
+        return None
+    return archive.read(_VERSION_MEMBER).decode(errors="replace").strip()[:64]
+
+
+def _training(data: Sb3Data) -> dict[str, Any]:
+    plain = {name: data.fields.get(name) for name in _TRAINING_FIELDS}
+    return {name: value for name, value in plain.items() if isinstance(value, int | float | str)}
+
+
+def environment_of(data: Sb3Data, stem: str, hints: Hints = NO_HINTS) -> tuple[EnvironmentSpec | None, tuple[str, ...]]:
+    """The environment the file names, or that its own name suggests, with a notice in the second case.
+
+    >>> environment_of(Sb3Data({}, "", None, None, ()), "ppo-CartPole-v1")[0].id
+    'CartPole-v1'
+    """
+    stored = hints.environment_id or data.fields.get("env_id")
+    if isinstance(stored, str) and stored:
+        return EnvironmentSpec(stored), ()
+    algorithm = named_in(stem)
+    guess = stem[len(algorithm) + 1 :] if algorithm else stem
+    if not _ENVIRONMENT_ID.fullmatch(guess):
+        return None, ()
+    return EnvironmentSpec(guess), (f"environment {guess} guessed from the file's name; --env overrides",)
+
+
+def _space(data: Sb3Data, name: str) -> dict[str, Any]:
+    stored = data.fields.get(name)
+    if not isinstance(stored, dict):
+        raise UndeterminedAgentError(
+            f"The agent's file does not tell its {name.replace('_', ' ')}.",
+            got=f"{name}: {type(stored).__name__}",
+            expected="the fields of a gym or gymnasium space",
+            hint="Name the environment: --env ID.",
+        )
+    return stored
+
+
+def _network(
+    data: Sb3Data, tensors: dict[str, Array], overrides: Overrides, hints: Hints
+) -> tuple[Sb3Network, tuple[Space, Space], tuple[str, ...]]:
+    family, own_class = family_of(data, tensors)
+    algorithm = algorithm_of(data, family, tensors, hints.algorithm)
+    facts = FACTS[family]
+    observations = overrides.observation_space or observation_space(_space(data, "observation_space"))
+    actions = overrides.action_space or action_space(_space(data, "action_space"))
+    _check_actions(algorithm, family, actions)
+    declared = _declared_extractor(data)
+    read = read_extractor(tensors, facts.extractors, observations, declared, overrides.cnn_strides)
+    outputs = None if family == "quantile" else action_width(actions)
+    layout = read_layout(tensors, facts, read.extractor.prefix, read.features, outputs)
+    if algorithm == "crossq":
+        check_normalisation(layout.state, facts.hidden[-1], read.features)
+    activation = _activation(data, facts.activation, own_class, layout, overrides.activation, hints.activation)
+    _check_custom_cnn(data, declared, read)
+    bounded = "actor.mu.0.weight" in layout.state and family == "gaussian"
+    clip_mean = _number(data, "clip_mean", CLIP_MEAN)
+    network = Sb3Network(
+        algorithm=algorithm,
+        state=layout.state,
+        activation=activation,
+        extractor=read.extractor,
+        squash_output=_squashes(data, family, actions, layout),
+        mean_clip=clip_mean if bounded else None,
+        normalize_images=bool(data.argument("normalize_images", True)),
+        n_quantiles=_quantiles(layout, actions) if family == "quantile" else None,
+        norm_epsilon=_number(data, "batch_norm_eps", BATCH_NORM_EPSILON),
+    )
+    return network, (observations, actions), read.notices
+
+
+def _check_actions(algorithm: Algorithm, family: Family, actions: Space) -> None:
+    fits = {
+        "q": Discrete,
+        "quantile": Discrete,
+        "ars": Box | Discrete,
+        "deterministic": Box,
+        "gaussian": Box,
+    }.get(family)
+    if fits is not None and not isinstance(actions, fits):
+        raise DamagedAgentError(
+            f"{algorithm} does not act in the space that the file stores.",
+            got=type(actions).__name__,
+            expected=str(getattr(fits, "__name__", fits)),
+        )
+    if isinstance(actions, Box) and (family in ("deterministic", "gaussian")):
+        low, high = actions.bounds()
+        if not all(map(math.isfinite, (*low.flat, *high.flat))):
+            raise UndeterminedAgentError(
+                "The actor's output is scaled to bounds, and the file's action space has none.",
+                got=f"low {actions.low[:4]}, high {actions.high[:4]}",
+                expected="finite bounds",
+                hint="Name the environment: --env ID.",
+            )
+
+
+def _declared_extractor(data: Sb3Data) -> str | None:
+    stored = data.argument("features_extractor_class", None)
+    if stored is None:
+        return None
+    return class_name(stored) or str(stored)
+
+
+def _check_custom_cnn(data: Sb3Data, declared: str | None, read: ReadExtractor) -> None:
+    """Refuse a CNN of the author's own whose pickled code names another activation than ReLU."""
+    if declared is None or read.extractor.cnn is None or declared.startswith("stable_baselines3."):
+        return
+    hidden = str(data.argument("activation_fn", ""))
+    others = [name for name in data.pickled_names if name in ACTIVATIONS and name != "ReLU" and name not in hidden]
+    if others:
+        raise UnsupportedAgentError(
+            f"The agent's CNN ({declared}) is its author's own and uses another activation than ReLU.",
+            got=", ".join(sorted(set(others))),
+            expected="ReLU after every convolution",
+            hint="Load it with its own code and use Policy.from_module, or give the policy as an ONNX file.",
+        )
+
+
+def _activation(
+    data: Sb3Data,
+    default: Activation,
+    own_class: bool,
+    layout: Layout,
+    stated: Activation | None,
+    hinted: Activation | None,
+) -> Activation:
+    """Of the hidden layers: as the user states it, the file tells it, files beside it say, or the class defaults."""
+    stored = data.argument("activation_fn", None)
+    told = stated or activation_from_text(stored) or hinted
+    if told is not None:
+        return told
+    if layout.hidden_layers and stored is not None:
+        raise undetermined_activation(str(stored)[:200])
+    if layout.hidden_layers and data.policy_kwargs is None:
+        raise undetermined_activation("no readable policy_kwargs")
+    if layout.hidden_layers and not own_class:
+        raise undetermined_policy(data)
+    return default
+
+
+def _number(data: Sb3Data, name: str, default: float) -> float:
+    value = data.argument(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DamagedAgentError(f"The policy's argument {name!r} is not a number.", got=repr(value)[:80])
+    return float(value)
+
+
+def _squashes(data: Sb3Data, family: Family, actions: Space, layout: Layout) -> bool:
+    match family:
+        case "deterministic" | "gaussian":
+            return True
+        case "actor_critic":
+            sde = bool(data.argument("use_sde", False)) or bool(data.fields.get("use_sde"))
+            return sde and bool(data.argument("squash_output", False)) and isinstance(actions, Box)
+        case "ars":
+            return isinstance(actions, Box) and bool(data.argument("squash_output", not _is_linear(data, layout)))
+        case _:
+            return False
+
+
+def _is_linear(data: Sb3Data, layout: Layout) -> bool:
+    """Whether an ARS policy is the linear one, which does not squash by default."""
+    if data.policy_class is not None:
+        return "Linear" in data.policy_class
+    return layout.hidden_layers == 0 and "net_arch" not in (data.policy_kwargs or {})
+
+
+def _quantiles(layout: Layout, actions: Space) -> int:
+    rows = max(
+        (array.shape[0], int(name.split(".")[2]))[::-1]
+        for name, array in layout.state.items()
+        if name.startswith("quantile_net.quantile_net.") and name.endswith(".weight")
+    )[1]
+    count, rest = divmod(int(rows), action_width(actions))
+    if rest or count == 0:
+        raise DamagedAgentError(
+            "The agent's quantiles do not fit its action space.",
+            got=f"{rows} outputs for {action_width(actions)} actions",
+            expected="a multiple of the number of actions",
+        )
+    return count

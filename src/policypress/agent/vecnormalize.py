@@ -1,0 +1,79 @@
+"""VecNormalize statistics from the pickle that Stable-Baselines3 writes, through the allow-list unpickler."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from policypress.agent.bundle import Normaliser
+from policypress.agent.inert_pickle import Record, array_of, read_pickle
+from policypress.errors import DamagedAgentError
+
+_VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize"
+_RUNNING_MEAN_STD = "stable_baselines3.common.running_mean_std.RunningMeanStd"
+
+
+def read_vecnormalize(content: bytes, label: str) -> dict[str, Normaliser]:
+    """Statistics by observation key (``""`` for a single tensor); empty if observations are not normalised.
+
+    Shapes are those of the environment's own observations.
+
+    Raises:
+        UnsafeAgentError: the pickle names something outside the allow-list.
+        DamagedAgentError: it is no VecNormalize, or its numbers are impossible.
+    """
+    record = read_pickle(content, label)
+    if not isinstance(record, Record) or record.name != _VEC_NORMALIZE:
+        raise _damaged(label, f"{getattr(record, 'name', type(record).__name__)}", "a VecNormalize")
+    fields = record.fields
+    if not fields.get("norm_obs", True):
+        return {}
+    epsilon = _positive(fields.get("epsilon"), "epsilon", label)
+    clip = _positive(fields.get("clip_obs"), "clip_obs", label, infinite=True)
+    statistics = fields.get("obs_rms")
+    by_key = statistics.fields if isinstance(statistics, Record) and statistics.name.endswith("Dict") else statistics
+    if not isinstance(by_key, dict):
+        return {"": _normaliser(statistics, epsilon, clip, label)}
+    keys = fields.get("norm_obs_keys")
+    if keys is None:
+        keys = list(by_key)
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in by_key for key in keys):
+        raise _damaged(label, f"norm_obs_keys {keys!r}", f"keys among {list(by_key)}")
+    return {key: _normaliser(by_key[key], epsilon, clip, label) for key in keys}
+
+
+def _normaliser(statistics: Any, epsilon: float, clip: float, label: str) -> Normaliser:
+    if not isinstance(statistics, Record) or statistics.name != _RUNNING_MEAN_STD:
+        raise _damaged(label, f"obs_rms: {type(statistics).__name__}", "a RunningMeanStd")
+    mean = _numbers(statistics.fields.get("mean"), "mean", label)
+    variance = _numbers(statistics.fields.get("var"), "var", label)
+    if mean.shape != variance.shape or bool((variance < 0).any()):
+        raise _damaged(label, f"mean {mean.shape}, variance {variance.shape}", "equal shapes and variances >= 0")
+    return Normaliser(mean, variance, epsilon, clip)
+
+
+def _numbers(stored: Any, name: str, label: str) -> npt.NDArray[np.float64]:
+    array = array_of(stored)
+    if array is None:
+        raise _damaged(label, f"{name}: {type(stored).__name__}", "an array")
+    numbers = array.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise _damaged(label, f"{name} with NaN or infinite numbers", "finite numbers")
+    return numbers
+
+
+def _positive(stored: Any, name: str, label: str, *, infinite: bool = False) -> float:
+    array = array_of(stored)
+    value = float(array) if array is not None and array.size == 1 else math.nan
+    if not value > 0 or (math.isinf(value) and not infinite):
+        raise _damaged(label, f"{name} = {str(stored)[:40]}", "a number above 0")
+    return value
+
+
+def _damaged(label: str, got: str, expected: str) -> DamagedAgentError:
+    return DamagedAgentError(
+        f"{label} does not hold the statistics of VecNormalize.", got=got, expected=expected, hint="Get the file again."
+    )

@@ -1,0 +1,189 @@
+"""RL Zoo experiment folders: the zip and the files around it that say how its environment was made.
+
+Layouts: everything in one folder (``HalfCheetah-v3.zip``, ``config.yml``, …), the YAML files and statistics in a
+sub-folder named as the environment, and the Hub's (``vec_normalize.pkl``, ``env_kwargs.yml``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from policypress.agent.algorithm import named_in
+from policypress.agent.archive import listing, read_bytes
+from policypress.agent.bundle import Activation, AgentBundle, Normaliser
+from policypress.agent.defaults import ACTIVATIONS
+from policypress.agent.expressions import ClassName
+from policypress.agent.overrides import NO_OVERRIDES, Hints, Overrides
+from policypress.agent.sb3 import read_sb3_zip
+from policypress.agent.vecnormalize import read_vecnormalize
+from policypress.agent.yaml_data import MAX_YAML_BYTES, read_yaml
+from policypress.agent.zoo_config import ZooConfig, read_zoo_config
+from policypress.contract import Box, DictSpace, Space
+from policypress.errors import AgentError, DamagedAgentError
+
+_STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
+_COMPANIONS = ("config.yml", "args.yml", "env_kwargs.yml", *_STATISTICS)
+_NO_AGENTS = re.compile(r"train_eval_metrics|rl_model_\d+_steps|replay_buffer")
+_TORCH_NN = ("nn", "th.nn", "torch.nn")
+_MAX_STATISTICS_BYTES = 256 * 1024**2
+
+Statistic = npt.NDArray[np.float64]
+
+
+def is_zoo_folder(folder: Path) -> bool:
+    """Whether the files that the Zoo writes beside a zip stand in ``folder``."""
+    return any((folder / name).is_file() for name in _COMPANIONS)
+
+
+def read_zoo_folder(folder: Path, *, overrides: Overrides = NO_OVERRIDES, name: str | None = None) -> AgentBundle:
+    """Read the agent of an experiment folder.
+
+    Args:
+        folder: the experiment.
+        overrides: what the user states.
+        name: what the experiment is called, e.g. ``ppo-CartPole-v1``, if not as the folder.
+
+    Raises:
+        AgentError: there is no agent, or more than one that could be meant; or as ``read_sb3_zip``.
+        DamagedAgentError: a file that the others call for is missing.
+    """
+    called = name or re.sub(r"_\d+$", "", folder.name)
+    zips = sorted(path for path in folder.glob("*.zip") if not _NO_AGENTS.match(path.name))
+    config = read_config(_companions(folder, [path.stem for path in zips]))
+    path = _choose_zip(folder, zips, config.environment_id, called)
+    return read_zoo_zip(path, overrides=overrides, name=called)
+
+
+def read_zoo_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, name: str | None = None) -> AgentBundle:
+    """Read a zip together with the files that the Zoo wrote beside it, or in the sub-folder of its name.
+
+    Raises:
+        AgentError: as ``read_zoo_folder``.
+    """
+    folder = _companions(path.parent, (path.stem,))
+    config = read_config(folder)
+    called = name or re.sub(r"_\d+$", "", path.parent.name)
+    hints = Hints(config.algorithm or named_in(called), _activation(config), config.environment_id)
+    bundle = read_sb3_zip(path, overrides=overrides, hints=hints)
+    normaliser, notices = _normaliser(folder, config, bundle.observation_space)
+    environment = bundle.environment
+    if environment is not None:
+        environment = replace(environment, kwargs=config.environment_kwargs, wrappers=config.wrappers)
+    training = {**config.training, **bundle.provenance.training}
+    return replace(
+        bundle,
+        environment=environment,
+        normaliser=normaliser,
+        caller_supplies=config.caller_supplies,
+        provenance=replace(bundle.provenance, training=training),
+        notices=(*bundle.notices, *notices),
+    )
+
+
+def _companions(folder: Path, stems: Iterable[str]) -> Path:
+    """Where the Zoo's files stand: in ``folder``, or in its sub-folder that is named as one of its zips."""
+    for place in (folder, *(folder / stem for stem in stems)):
+        if is_zoo_folder(place):
+            return place
+    beside = [place for place in folder.iterdir() if place.is_dir() and is_zoo_folder(place)]
+    # best_model.zip stands beside a sub-folder named as the environment.
+    return beside[0] if len(beside) == 1 and "best_model" in stems else folder
+
+
+def read_config(folder: Path) -> ZooConfig:
+    """What the YAML files in ``folder`` say.
+
+    Raises:
+        UnsafeAgentError: one of them asks for code to be executed.
+        DamagedAgentError: one of them cannot be read.
+    """
+    config = _yaml(folder, "config.yml")
+    return read_zoo_config(config, _yaml(folder, "args.yml") or {}, _yaml(folder, "env_kwargs.yml") or {})
+
+
+def _yaml(folder: Path, name: str) -> dict[str, Any] | None:
+    path = folder / name
+    return read_yaml(read_bytes(path, limit_bytes=MAX_YAML_BYTES), name) if path.is_file() else None
+
+
+def _choose_zip(folder: Path, zips: list[Path], environment_id: str | None, called: str) -> Path:
+    names = (environment_id, called, called.partition("-")[2], "best_model")
+    for stem in names:
+        for path in zips:
+            if stem and path.stem == stem:
+                return path
+    if len(zips) == 1:
+        return zips[0]
+    raise AgentError(
+        f"{folder} holds {'no agent' if not zips else 'several agents'}.",
+        got=listing(p.name for p in sorted(folder.iterdir())),
+        expected="one zip as Stable-Baselines3's save() writes it, or an .onnx file",
+        hint="Give the path of the zip itself." if zips else "Give the folder of one experiment.",
+    )
+
+
+def _activation(config: ZooConfig) -> Activation | None:
+    stored = config.policy_kwargs.get("activation_fn")
+    if not isinstance(stored, ClassName):
+        return None
+    module, _, name = stored.dotted.rpartition(".")
+    return Activation(ACTIVATIONS[name]) if module in _TORCH_NN and name in ACTIVATIONS else None
+
+
+def _normaliser(folder: Path, config: ZooConfig, space: Space) -> tuple[Mapping[str, Normaliser], tuple[str, ...]]:
+    path = next((folder / name for name in _STATISTICS if (folder / name).is_file()), None)
+    if path is None:
+        if config.normalises:
+            raise DamagedAgentError(
+                "The agent was trained on normalised observations, and their statistics are missing.",
+                got=f"'normalize' in config.yml, and no {_STATISTICS[0]} in {folder}",
+                expected=f"{folder / _STATISTICS[0]}",
+                hint="Copy the file that the RL Zoo wrote beside the agent.",
+            )
+        return {}, ()
+    if config.normalises is False:
+        return {}, (f"{path.name} is not used: config.yml does not normalise observations",)
+    read = read_vecnormalize(read_bytes(path, limit_bytes=_MAX_STATISTICS_BYTES), path.name)
+    notices: tuple[str, ...] = ()
+    if config.normalises is None and read:
+        notices = (f"observations are normalised with {path.name}, which stands beside the agent",)
+    if config.frame_stack > 1 and read:
+        notices += (
+            "observations were stacked after normalisation; before an episode's first frames the stack holds zeros "
+            "that were not normalised",
+        )
+    return {key: _fitted(key, item, space, config.frame_stack) for key, item in read.items()}, notices
+
+
+def _fitted(key: str, item: Normaliser, space: Space, frames: int) -> Normaliser:
+    """Statistics in the shape that the network reads: channels first for images, repeated for stacked frames."""
+    target = dict(space.spaces).get(key) if isinstance(space, DictSpace) else (space if key == "" else None)
+    shape = target.shape if isinstance(target, Box) else None
+    for arranged in _arrangements(frames):
+        if item.mean.ndim > 0 and shape is not None and arranged(item.mean).shape == shape:
+            return replace(item, mean=arranged(item.mean), variance=arranged(item.variance))
+    raise DamagedAgentError(
+        "The normalisation statistics do not fit the agent's observations.",
+        got=f"{f'key {key!r}, ' if key else ''}statistics of shape {item.mean.shape}",
+        expected=f"shape {shape}" if shape is not None else f"a key of {space}",
+        hint="Use the statistics that were saved with this agent.",
+    )
+
+
+def _arrangements(frames: int) -> Iterator[Callable[[Statistic], Statistic]]:
+    def channels_first(array: Statistic) -> Statistic:
+        return np.moveaxis(array, -1, 0) if array.ndim == 3 else array
+
+    yield lambda array: array
+    yield channels_first
+    if frames > 1:
+        yield lambda array: np.concatenate([array] * frames, axis=-1)
+        yield lambda array: channels_first(np.concatenate([array] * frames, axis=-1))
+        yield lambda array: np.concatenate([array] * frames, axis=0)
