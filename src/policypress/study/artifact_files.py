@@ -58,7 +58,7 @@ def publish(folder: Path, key: str, built: BuiltArtifact) -> tuple[ArtifactRecor
 
 def _check(built: BuiltArtifact) -> None:
     record = built.record
-    strange = [name for name in built.files if PurePosixPath(name).name != name or "\\" in name]
+    strange = [name for name in built.files if name in ("", ".", "..") or set(name) & set("/\\\0")]
     if strange:
         raise ExecutionError("A build gave a file a path.", got=repr(strange[0]), expected="a file name")
     if record.path not in built.files:
@@ -99,7 +99,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def load(folder: Path, record: ArtifactRecord, digests: Mapping[str, str]) -> BuiltArtifact | None:
-    """The artifact of ``record`` read back; None if a file is missing or is not what was written."""
+    """The artifact of ``record`` read back; None if a file is missing or has changed."""
     files = {}
     for path, digest in digests.items():
         try:

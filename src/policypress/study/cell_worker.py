@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from policypress.study.artifact_files import BuiltArtifact
 from policypress.study.cell import Cell
@@ -12,6 +12,7 @@ EPISODES_PER_TASK = 5
 """Fixed, so that the same episodes go together whatever the number of workers."""
 
 
+@runtime_checkable
 class CellWorker(Protocol):
     """Makes the tasks of cells; lives with the driver, only its tasks travel.
 

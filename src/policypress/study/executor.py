@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from policypress.study.tasks import Outcome, Task
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs tasks somewhere. A context manager: leaving it ends all that it started.
 

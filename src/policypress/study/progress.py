@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from policypress.study.cell import Cell
 from policypress.study.tasks import Failure
@@ -23,6 +23,7 @@ class Plan:
     episodes_done: int
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Listens to a driver; called in its process, between two results, so it must be quick."""
 

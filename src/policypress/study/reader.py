@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from policypress.contract import EnvironmentSpec
-from policypress.errors import StudyInputError
 from policypress.records import ArtifactRecord, EpisodeRecord, Measurement
 from policypress.study.cell import Cell, CellKind
 from policypress.study.schema import connect, explained
@@ -76,14 +75,7 @@ class StoreReader:
         return tuple(_agent(row) for row in self._rows("SELECT * FROM agents ORDER BY sha256"))
 
     def cells(self, status: Status | None = None, kind: CellKind | None = None) -> tuple[CellRow, ...]:
-        """Every cell, or those of one status or kind, in the order in which they were planned.
-
-        Raises:
-            StudyInputError: no such status or kind.
-        """
-        for value, choices in ((status, get_args(Status)), (kind, get_args(CellKind))):
-            if value is not None and value not in choices:
-                raise StudyInputError("Cells have no such state.", got=repr(value), expected=" or ".join(choices))
+        """Every cell, or those of one status or kind, in the order in which they were planned."""
         rows = self._rows(
             "SELECT * FROM cells WHERE status = coalesce(?, status) AND kind = coalesce(?, kind) ORDER BY position",
             (status, kind),

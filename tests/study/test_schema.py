@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from policypress.errors import OutputError, StoreError
+from policypress.study import schema
+from policypress.study.schema import SCHEMA_VERSION, connect, explained, transaction
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_writing_makes_the_tables_and_reading_finds_them(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    connect(path, write=True).close()
+    reader = connect(path, write=False)
+    assert _tables(reader) == {"meta", "agents", "cells", "artifacts", "episodes", "measurements"}
+    assert reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("DELETE FROM cells")
+    reader.close()
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no result store"):
+        connect(tmp_path / "study.db", write=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_taken_for_a_new_store(tmp_path: Path) -> None:
+    """A driver killed before its first transaction leaves one."""
+    path = tmp_path / "study.db"
+    path.touch()
+    with pytest.raises(StoreError, match="schema 0"):
+        connect(path, write=False)
+    connection = connect(path, write=True)
+    assert "cells" in _tables(connection)
+    connection.close()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    connection = connect(path, write=True)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(SCHEMA_VERSION + 1),))
+    connection.close()
+    for write in (True, False):
+        with pytest.raises(StoreError, match="newer policypress"):
+            connect(path, write=write)
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "study.db"
+    connect(path, write=True).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("ALTER TABLE cells ADD COLUMN note TEXT",)))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(StoreError, match="another schema"):
+        connect(path, write=False)
+    for _ in range(2):
+        connection = connect(path, write=True)
+        assert "note" in {row["name"] for row in connection.execute("PRAGMA table_info(cells)")}
+        connection.close()
+
+
+@pytest.mark.parametrize("write", [True, False])
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to look at" * 40, b"SQLite format 3\0" + b"\7" * 4096]
+)
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes, write: bool) -> None:
+    path = tmp_path / "study.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged, or no result store"):
+        connect(path, write=write)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    connection = connect(path, write=True)
+    with transaction(connection):
+        for number in range(2000):
+            connection.execute("INSERT INTO meta VALUES (?, 'x')", (f"name {number}",))
+    connection.close()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 8192] = b"\xff" * 8192
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged"):
+        connect(path, write=True)
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE songs (title TEXT)")
+    other.close()
+    with pytest.raises(StoreError, match="songs"):
+        connect(path, write=True)
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be opened"):
+        connect(tmp_path, write=True)
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "study.db", write=True)
+    with pytest.raises(sqlite3.IntegrityError), transaction(connection):
+        connection.executemany("INSERT INTO meta VALUES (?, 'x')", [("a",), ("b",), ("a",)])
+    assert connection.execute("SELECT count(*) FROM meta").fetchone()[0] == 1
+    connection.close()
+
+
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    connection = connect(path, write=True)
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(OutputError, match="disk is full") as caught, explained(path), transaction(connection):
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", [(f"name {i}", "x" * 100) for i in range(1000)])
+    assert "run the same command again" in str(caught.value)
+    assert not connection.in_transaction
+    assert connection.execute("SELECT count(*) FROM meta").fetchone()[0] == 1
+    connection.close()
+
+
+def test_a_foreign_writer_is_named_as_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_BUSY_S", 0.05)
+    path = tmp_path / "study.db"
+    first, second = connect(path, write=True), connect(path, write=True)
+    with transaction(first), pytest.raises(StoreError, match="Another program holds"), explained(path):
+        second.execute("BEGIN IMMEDIATE")
+    first.close()
+    second.close()
