@@ -12,8 +12,9 @@ import pytest
 import synthetic_study as synthetic
 
 from policypress.errors import ExecutionError, StudyInputError
+from policypress.study import local_executor
 from policypress.study.local_executor import LocalExecutor, core_count
-from policypress.study.tasks import Task
+from policypress.study.tasks import Failure, Task
 
 
 def _runs(pid: int) -> bool:
@@ -87,6 +88,30 @@ def test_a_worker_killed_while_idle_is_replaced() -> None:
         executor.submit(Task("b", synthetic.process_id, None))
         (second,) = (outcome.value for outcome in executor.outcomes())
     assert second != first
+
+
+def test_processes_that_never_get_going_fail_their_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_executor, "_MAIN", "raise SystemExit(3)")
+    with LocalExecutor(2) as executor:
+        for number in range(3):
+            executor.submit(Task(str(number), synthetic.double, number))
+        failures = [outcome.failure for outcome in executor.outcomes()]
+    assert len(failures) == 3
+    assert all(failure is not None and "exit status 3" in failure.message for failure in failures)
+
+
+def test_a_process_that_dies_before_its_task_arrives_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_executor._Worker, "give", lambda *arguments: False)
+    with LocalExecutor(1) as executor:
+        executor.submit(Task("a", synthetic.double, 1))
+        (outcome,) = executor.outcomes()
+    assert isinstance(outcome.failure, Failure)
+
+
+def test_a_process_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/absent/python")
+    with LocalExecutor(1) as executor, pytest.raises(ExecutionError, match="could not be started"):
+        executor.submit(Task("a", synthetic.double, 1))
 
 
 def test_what_cannot_travel_is_a_failure() -> None:

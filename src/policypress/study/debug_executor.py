@@ -10,7 +10,11 @@ from policypress.study.tasks import Outcome, Task, perform
 
 
 class DebugExecutor:
-    """Runs each task in this process when its outcome is asked for; see :class:`~.executor.Executor`."""
+    """Runs each task in this process when its outcome is asked for; see :class:`~.executor.Executor`.
+
+    Thread counts are this process's own, so a task that computes in several threads has to limit them
+    itself to give the same bits as elsewhere.
+    """
 
     def __init__(self) -> None:
         self._queue: deque[Task] = deque()

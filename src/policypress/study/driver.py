@@ -131,7 +131,8 @@ class _Run:
             elif row is not None and row.status == "done" and self._intact(cell):
                 done += 1
             else:
-                self._store.reopen(cell.key)
+                if row is not None and row.status != "pending":
+                    self._store.reopen(cell.key)
                 self._waiting.append(cell)
         self._progress.planned(
             Plan(

@@ -58,6 +58,11 @@ class _Worker:
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
             )
+        except OSError as error:
+            self.connection.close()
+            raise ExecutionError(
+                "A worker process could not be started.", got=str(error), hint="Try fewer jobs, or make memory free."
+            ) from error
         finally:
             other.close()
 
@@ -117,6 +122,7 @@ class LocalExecutor:
 
     Raises:
         StudyInputError: fewer than one process.
+        ExecutionError: from :meth:`submit` and :meth:`outcomes`, when no process can be started.
     """
 
     def __init__(self, jobs: int | None = None) -> None:
@@ -175,13 +181,18 @@ class LocalExecutor:
                 self._queue.popleft()
                 self._finished.append(Outcome(job.task.key, failure=Failure.of(error)))
                 continue
+            fresh = worker is None
             if worker is None:
                 worker = _Worker()
                 self._workers.append(worker)
             if worker.give(job, message):
                 self._queue.popleft()
-            else:
-                self._bury(worker)
+                continue
+            status = self._bury(worker)
+            if fresh:
+                self._queue.popleft()
+                job.attempts += 1
+                self._lost(job, status)
 
     def _collect(self, worker: _Worker) -> None:
         job, message = worker.job, worker.answer()
