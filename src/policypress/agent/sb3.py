@@ -22,7 +22,7 @@ from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
 from policypress.agent.spaces import action_space, observation_space
 from policypress.agent.tensors import read_tensors
-from policypress.contract import Box, Discrete, EnvironmentSpec, Space, action_width
+from policypress.contract import Box, Discrete, EnvironmentSpec, MultiBinary, Space, action_width
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
 
 _VERSION_MEMBER = "_stable_baselines3_version"
@@ -111,6 +111,8 @@ def _network(
     _check_actions(algorithm, family, actions)
     declared = _declared_extractor(data)
     read = read_extractor(tensors, facts.extractors, observations, declared, overrides.cnn_strides)
+    if algorithm == "maskable_ppo" and isinstance(actions, MultiBinary):
+        tensors |= _one_score_per_bit(tensors, actions.n)
     outputs = None if family == "quantile" else action_width(actions)
     layout = read_layout(tensors, facts, read.extractor.prefix, read.features, outputs)
     if algorithm == "crossq":
@@ -131,6 +133,16 @@ def _network(
         norm_epsilon=_number(data, "batch_norm_eps", BATCH_NORM_EPSILON),
     )
     return network, (observations, actions), read.notices
+
+
+def _one_score_per_bit(tensors: dict[str, Array], bits: int) -> dict[str, Array]:
+    """MaskablePPO scores "off" and "on" of every bit; their difference decides as one score above 0 does."""
+    merged: dict[str, Array] = {}
+    for name in ("action_net.weight", "action_net.bias"):
+        array = tensors.get(name)
+        if array is not None and array.ndim > 0 and array.shape[0] == 2 * bits:
+            merged[name] = array[1::2] - array[0::2]
+    return merged
 
 
 def _check_actions(algorithm: Algorithm, family: Family, actions: Space) -> None:
