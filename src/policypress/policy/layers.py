@@ -77,6 +77,13 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "hardsigmoid": F.hardsigmoid,
     "hardtanh": F.hardtanh,
     "relu6": F.relu6,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "abs": torch.abs,
+    "sqrt": torch.sqrt,
+    "reciprocal": torch.reciprocal,
 }
 PARAMETERS: dict[str, dict[str, float]] = {
     "elu": {"alpha": 1.0},
