@@ -46,6 +46,9 @@ RECORDS = frozenset(
         "collections.deque",
         "numpy.ndarray",
         "numpy.random.bit_generator.SeedSequence",
+        "numpy.random.bit_generator.SeedlessSeedSequence",
+        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+        "numpy.random.bit_generator.__pyx_unpickle_SeedlessSeedSequence",
         "numpy.random._pickle.__randomstate_ctor",
         "numpy.random._pickle.__generator_ctor",
         "numpy.random._pickle.__bit_generator_ctor",
@@ -131,6 +134,12 @@ class _Array:
     def __init__(self, *_: Any) -> None:
         self.value: npt.NDArray[Any] | None = None
 
+    @classmethod
+    def holding(cls, value: npt.NDArray[Any]) -> _Array:
+        made = cls()
+        made.value = value
+        return made
+
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
         self.value = _array(raw, dtype, shape, "F" if fortran else "C")
@@ -149,8 +158,6 @@ def array_of(value: Any) -> npt.NDArray[Any] | None:
     """The array or number that ``value`` stands for, as an array; None if it stands for something else."""
     if isinstance(value, _Array):
         return value.value
-    if isinstance(value, np.ndarray):
-        return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return np.asarray(value, dtype=np.float64)
     return None
@@ -191,8 +198,8 @@ def _scalar(dtype: Any, raw: Any) -> float:
     return float(_array(raw, dtype, (), "C"))
 
 
-def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> npt.NDArray[Any]:
-    return _array(raw, dtype, shape, "F" if order == "F" else "C")
+def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> _Array:
+    return _Array.holding(_array(raw, dtype, shape, "F" if order == "F" else "C"))
 
 
 def _encode(text: Any, encoding: Any) -> bytes:

@@ -264,7 +264,7 @@ def _space_from_call(call: Call, name: str) -> ReadSpace:
 
 def _box_from_call(arguments: tuple[Any, ...]) -> ReadSpace:
     # gym printed Box(3,) before 0.18, with neither bounds nor dtype.
-    if all(isinstance(argument, int) for argument in arguments) and len(arguments) != 2:
+    if all(isinstance(argument, int) for argument in arguments):
         return ReadSpace(Box(_shape(list(arguments)), "float32", (-math.inf,), (math.inf,)), bounds_known=False)
     if len(arguments) != 4:
         raise SpaceTextError(f"a Box of {len(arguments)} arguments")
