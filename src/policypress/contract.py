@@ -53,10 +53,14 @@ class Box:
         return math.prod(self.shape)
 
 
-def box(shape: tuple[int, ...], dtype: str, low: npt.ArrayLike, high: npt.ArrayLike) -> Box:
+# Run-time checkers do not count Python's numbers as ArrayLike.
+Bound = npt.ArrayLike | float | int
+
+
+def box(shape: tuple[int, ...], dtype: str, low: Bound, high: Bound) -> Box:
     """Box from arrays or scalars, with uniform bounds stored once."""
 
-    def compact(values: npt.ArrayLike) -> tuple[float, ...]:
+    def compact(values: Bound) -> tuple[float, ...]:
         flat = np.asarray(values, dtype=np.float64).reshape(-1)
         if flat.size > 1 and bool(np.all(flat == flat[0])):
             flat = flat[:1]

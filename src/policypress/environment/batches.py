@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,29 @@ def shape_of(space: Space) -> tuple[int, ...]:
             raise ObservationError("A Dict observation has no single shape.", got=str(space))
 
 
+def choice_range(space: Space) -> tuple[Array, Array]:
+    """Lowest and highest value of each choice, of a space of choices.
+
+    Raises:
+        ObservationError: the space holds no choices.
+    """
+    match space:
+        case Discrete():
+            return np.array(space.start), np.array(space.start + space.n - 1)
+        case MultiDiscrete():
+            return np.zeros(len(space.nvec), np.int64), np.array(space.nvec) - 1
+        case MultiBinary():
+            return np.zeros(space.n, np.int64), np.ones(space.n, np.int64)
+        case _:
+            raise ObservationError("The space holds no choices.", got=str(space))
+
+
 def size_of(batch: ObservationBatch) -> int:
     """How many observations a batch holds."""
     return len(next(iter(batch.values())) if isinstance(batch, dict) else batch)
 
 
-def take(batch: ObservationBatch, index: npt.ArrayLike | slice) -> ObservationBatch:
+def take(batch: ObservationBatch, index: Sequence[int] | npt.NDArray[np.integer[Any]] | slice) -> ObservationBatch:
     """The observations at ``index``, as a batch."""
     rows = index if isinstance(index, slice) else np.asarray(index, np.int64)
     if isinstance(batch, dict):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
-from policypress.environment.batches import Array, ObservationBatch, size_of, take
+from policypress.contract import Box, DictSpace, Space
+from policypress.environment.batches import Array, ObservationBatch, choice_range, size_of, take
 from policypress.errors import ObservationError
 
 _FAR = 1e6  # stands for infinity: far beyond it float32 networks overflow, and nothing is learned
@@ -67,17 +67,7 @@ def _kept(base: Array, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
 
 def _edges(space: Space, visited: Array) -> npt.NDArray[np.float64]:
     """Candidate values per component, shape ``(edges, *shape)``: pairs of a low and a high, the widest first."""
-    match space:
-        case Box():
-            return _box_edges(space, visited)
-        case Discrete():
-            return np.array([space.start, space.start + space.n - 1], np.float64)
-        case MultiDiscrete():
-            return np.array([[0] * len(space.nvec), [n - 1 for n in space.nvec]], np.float64)
-        case MultiBinary():
-            return np.array([[0] * space.n, [1] * space.n], np.float64)
-        case DictSpace():
-            raise ObservationError("A Dict inside a Dict is not supported.", got=str(space))
+    return _box_edges(space, visited) if isinstance(space, Box) else np.stack(choice_range(space)).astype(np.float64)
 
 
 def _box_edges(space: Box, visited: Array) -> npt.NDArray[np.float64]:

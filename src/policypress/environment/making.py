@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import registry
 
 from policypress.contract import EnvironmentSpec
-from policypress.environment import wrappers
+from policypress.environment import fresh_world, wrappers
+from policypress.environment.fresh_world import FreshWorld
 from policypress.environment.identifiers import is_mujoco, module_of, resolve
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.trust import import_named, trusted_modules, user_environment
@@ -83,9 +85,10 @@ def _import_module(spec: EnvironmentSpec, modules: tuple[str, ...]) -> None:
 
 def _construct(registered: Any, spec: EnvironmentSpec) -> Env:
     arguments = dict(spec.kwargs)
+    # The passive checker costs time at every step; policypress checks observations itself.
+    factory = partial(gymnasium.make, registered.id, disable_env_checker=True, **arguments)
     try:
-        # The passive checker costs time at every step; policypress checks observations itself.
-        return gymnasium.make(registered.id, disable_env_checker=True, **arguments)
+        return FreshWorld(factory) if registered.name in fresh_world.NAMES else factory()
     except PolicypressError:
         raise
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
@@ -103,10 +106,11 @@ def _construct(registered: Any, spec: EnvironmentSpec) -> Env:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide warnings about what the user did not choose: that an agent's version is old, and Box2D's SWIG types."""
+    """Hide warnings about what the user did not choose: an agent's old version, Box2D's SWIG types, rounded bounds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*The environment .* is out of date", DeprecationWarning)
         warnings.filterwarnings("ignore", r"builtin type [Ss]wig\w* has no __module__", DeprecationWarning)
+        warnings.filterwarnings("ignore", r".*Box (low|high)'s precision lowered by casting", UserWarning)
         yield
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from policypress import seeding
-from policypress.contract import DictSpace, Space
+from policypress.contract import Box, DictSpace, Space
 from policypress.environment.batches import (
     Array,
     ObservationBatch,
     check_finite,
+    choice_range,
     dtype_of,
     held_out_split,
     joined,
@@ -168,10 +169,12 @@ class RecordedObservations:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                return {_RECORDED_NAME: np.asarray(file)}
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as handle:
+            content = np.load(handle, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                return {_RECORDED_NAME: content}
+            with content:
+                return {name: content[name] for name in content.files}
     except Exception as error:  # zipfile, zlib, numpy and the OS each raise their own kinds on a bad file
         raise ObservationError(
             "The file of observations cannot be read.",
@@ -193,6 +196,16 @@ def _fitting(array: Array, space: Space, name: str) -> Array:
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
         raise ObservationError(f"The recorded {name} are not numbers.", got=str(array.dtype), expected=dtype_of(space))
     dtype = np.dtype(dtype_of(space))
-    if np.issubdtype(dtype, np.integer) and np.any(array.astype(dtype) != array):
+    with np.errstate(over="ignore", invalid="ignore"):
+        kept = array.astype(dtype, copy=False)  # what overflows becomes infinite, and is refused as such
+    if np.issubdtype(dtype, np.integer) and np.any(kept != array):
         raise ObservationError(f"The recorded {name} are not {dtype}.", got=str(array.dtype), expected=str(dtype))
-    return array.astype(dtype, copy=False)
+    if not isinstance(space, Box):
+        low, high = choice_range(space)
+        if np.any((array < low) | (array > high)):
+            raise ObservationError(
+                f"The recorded {name} are outside their range.",
+                got=f"{array.min()}…{array.max()}",
+                expected=f"{low}…{high}",
+            )
+    return kept

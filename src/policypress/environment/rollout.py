@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,15 +16,11 @@ from policypress.environment.observation_wrappers import Env
 from policypress.errors import ObservationError
 from policypress.records import EpisodeRecord
 
-Observation = Any
 _FEW = 64  # below this a Python sum checks finiteness faster than numpy
-
-
-class Actor(Protocol):
-    """Anything that gives an action of the environment for one observation, as the environment gives it."""
-
-    def __call__(self, observation: Observation, /) -> Any:
-        """The action: a number for Discrete (its ``start`` included), else an array of the space's shape."""
+Observation = Any
+# Anything that acts: takes one observation as the environment gives it, gives an action of the environment: a number
+# for Discrete (its ``start`` included), else an array of the space's shape.
+Actor = Callable[[Observation], Any]
 
 
 def run_episode(
@@ -38,7 +34,7 @@ def run_episode(
 
     Args:
         env: the environment; it can be used again afterwards.
-        act: see :class:`Actor`.
+        act: gives an action for an observation, both as the environment has them.
         seed: the environment's seed.
         max_steps: limit for environments that have none of their own.
         on_observation: is given every observation that ``act`` is given, before it acts.
@@ -71,7 +67,7 @@ def random_actor(env: Env, seed: int) -> Actor:
     space = copy.deepcopy(env.action_space)
     space.seed(seed)
 
-    def act(_: Observation, /) -> Any:
+    def act(_: Observation) -> Any:
         return space.sample()
 
     return act

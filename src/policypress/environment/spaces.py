@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import gymnasium
 import numpy as np
 
@@ -11,18 +14,18 @@ from policypress.errors import EnvironmentInputError
 _SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these"
 
 
-def from_gymnasium(space: gymnasium.Space[object]) -> Space:
+def from_gymnasium(space: gymnasium.Space[Any]) -> Space:
     """The contract's form of a gymnasium space.
 
     Raises:
         EnvironmentInputError: a kind of space (Tuple, Graph, Text, nested Dict, ...) that no policy reads.
     """
     if isinstance(space, gymnasium.spaces.Dict):
-        return _dict(space)
+        return _dict(space.spaces)
     return _single(space)
 
 
-def _single(space: gymnasium.Space[object]) -> Box | Discrete | MultiDiscrete | MultiBinary:
+def _single(space: gymnasium.Space[Any]) -> Box | Discrete | MultiDiscrete | MultiBinary:
     match space:
         case gymnasium.spaces.Box():
             return box(space.shape, str(space.dtype), space.low, space.high)
@@ -39,14 +42,14 @@ def _single(space: gymnasium.Space[object]) -> Box | Discrete | MultiDiscrete | 
     raise _unsupported(space, _SUPPORTED)
 
 
-def _dict(space: gymnasium.spaces.Dict) -> DictSpace:
-    for key, member in space.spaces.items():
+def _dict(members: Mapping[str, gymnasium.Space[Any]]) -> DictSpace:
+    for key, member in members.items():
         if isinstance(member, gymnasium.spaces.Dict):
             raise _unsupported(member, f"no Dict inside a Dict (key {key!r})")
-    return DictSpace(tuple((key, _single(member)) for key, member in space.spaces.items()))
+    return DictSpace(tuple((key, _single(member)) for key, member in members.items()))
 
 
-def _unsupported(space: gymnasium.Space[object], expected: str) -> EnvironmentInputError:
+def _unsupported(space: gymnasium.Space[Any], expected: str) -> EnvironmentInputError:
     return EnvironmentInputError(
         "This kind of space is not supported.",
         got=str(space),

@@ -119,7 +119,8 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
 
 def _listed(name: str) -> Callable[..., Env]:
     module, _, short = name.rpartition(".")
-    if short not in _ALLOWED or (module and not module.startswith(_KNOWN_MODULES)):
+    known = not module or any(f"{module}.".startswith(f"{ours}.") for ours in _KNOWN_MODULES)
+    if short not in _ALLOWED or not known:
         raise WrapperError(
             "This wrapper is not on the list of wrappers that a file may name.",
             got=name,

