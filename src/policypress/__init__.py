@@ -1,1 +1,44 @@
-"""Makes trained reinforcement-learning policies small, fast and frugal without losing return."""
+"""Makes trained reinforcement-learning policies small, fast and frugal without losing return.
+
+The public names are resolved when they are first used, so that importing one part does not import all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "load_agent": "policypress.agent.loading",
+    "Policy": "policypress.policy.policy",
+    "Recipe": "policypress.compression.recipe",
+    "compress": "policypress.study.compress",
+    "evaluate": "policypress.measurement.evaluation",
+    "benchmark": "policypress.measurement.latency",
+    "load_artifact": "policypress.runtime.loading",
+}
+
+__all__ = ["Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact"]
+
+if TYPE_CHECKING:
+    from policypress.agent.loading import load_agent
+    from policypress.compression.recipe import Recipe
+    from policypress.measurement.evaluation import evaluate
+    from policypress.measurement.latency import benchmark
+    from policypress.policy.policy import Policy
+    from policypress.runtime.loading import load_artifact
+    from policypress.study.compress import compress
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public name's module on first use (PEP 562)."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted([*__all__, "__version__"])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from policypress.seeding import episode_seeds
+
 RECORD_VERSION = 1
 
 Ending = Literal["terminated", "truncated", "step_limit"]
@@ -91,6 +93,10 @@ class EvaluationProtocol:
     purpose: str = "evaluation"
     max_steps: int | None = None
     version: int = field(default=RECORD_VERSION)
+
+    def seeds(self) -> tuple[int, ...]:
+        """Environment seeds of the episodes, in order."""
+        return episode_seeds(self.seed, self.purpose, self.episodes)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; part of a cell's key."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from multiprocessing.reduction import ForkingPickler
+import pickle
 
 import pytest
 import synthetic_study as synthetic
@@ -10,7 +10,7 @@ from policypress.study.worker_process import answer
 
 
 def ask(message: object) -> Outcome:
-    outcome = ForkingPickler.loads(answer(bytes(ForkingPickler.dumps(message))))
+    outcome = pickle.loads(answer(bytes(pickle.dumps(message))))
     assert isinstance(outcome, Outcome)
     return outcome
 
@@ -25,5 +25,5 @@ def test_what_cannot_be_done_or_sent_is_a_failure(message: object) -> None:
 
 
 def test_a_damaged_message_is_a_failure() -> None:
-    outcome = ForkingPickler.loads(answer(b"\x80\x05broken"))
+    outcome = pickle.loads(answer(b"\x80\x05broken"))
     assert outcome.failure is not None

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from policypress.policy.quantization import BIAS_BITS, QuantSpec, quantize
 
-# Opset 17 and IR 8 are read by ONNX Runtime 1.17 and everything newer.
-OPSET = 17
-IR_VERSION = 8
+# ONNX Runtime 1.17 and everything newer reads opset 19 and IR 9; older opsets lack a reference DequantizeLinear.
+OPSET = 19
+IR_VERSION = 9
 
 
 class OnnxGraph:
@@ -80,6 +80,22 @@ class OnnxGraph:
         result = self.op("DequantizeLinear", [quantized, scale_name, zero_name], out, **attributes)
         self._quantized[key] = result
         return result
+
+    def rounding(self, value: str, spec: QuantSpec | None, out: str | None = None) -> str:
+        """``value`` rounded by ``spec`` in float arithmetic: Clip, Div, Round, Mul.
+
+        For layers whose weights stay float: between a DequantizeLinear and a QuantizeLinear, ONNX Runtime's
+        optimiser would quantize their weights too.
+        """
+        if spec is None:
+            return value if out is None else self.op("Identity", [value], out)
+        if spec.axis is not None:
+            return self.activation(value, spec, out)
+        scale, zero = float(spec.scale), int(spec.zero_point)
+        limits = [self.scalar((spec.lowest - zero) * scale), self.scalar((spec.highest - zero) * scale)]
+        clipped = self.op("Clip", [value, *limits])
+        step = self.constant(spec.scale, f"{value}.scale")
+        return self.op("Mul", [self.op("Round", [self.op("Div", [clipped, step])]), step], out)
 
     def parameter(self, values: Tensor, spec: QuantSpec | None, hint: str) -> str:
         """A weight or bias: a float initializer, or integers with a DequantizeLinear behind them."""

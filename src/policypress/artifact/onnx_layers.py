@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from policypress.artifact.onnx_graph import OnnxGraph
 from policypress.errors import NetworkError
 from policypress.policy import layers
+from policypress.policy.quantization import LayerQuant
 
 Writer = Callable[[OnnxGraph, Any, list[str], str], None]
 WRITERS: dict[type[nn.Module], Writer] = {}
@@ -44,21 +45,28 @@ def write_layer(graph: OnnxGraph, layer: nn.Module, inputs: list[str], out: str)
     writer(graph, layer, inputs, out)
 
 
+def _rounder(g: OnnxGraph, quant: LayerQuant) -> Callable[..., str]:
+    """QuantizeLinear pairs around integer weights, float rounding around float weights."""
+    return g.rounding if quant.weight is None else g.activation
+
+
 @writes(layers.Linear)
 def _linear(g: OnnxGraph, layer: layers.Linear, inputs: list[str], out: str) -> None:
     q = layer.quant
-    operands = [g.activation(inputs[0], q.input), g.parameter(layer.weight, q.weight, f"{out}.weight")]
+    rounded = _rounder(g, q)
+    operands = [rounded(inputs[0], q.input), g.parameter(layer.weight, q.weight, f"{out}.weight")]
     if layer.bias is not None:
         operands.append(g.parameter(layer.bias, q.bias, f"{out}.bias"))
     value = g.op("Gemm", operands, out if q.output is None else None, transB=1)
     if q.output is not None:
-        g.activation(value, q.output, out)
+        rounded(value, q.output, out)
 
 
 @writes(layers.Conv2d)
 def _conv2d(g: OnnxGraph, layer: layers.Conv2d, inputs: list[str], out: str) -> None:
     q = layer.quant
-    operands = [g.activation(inputs[0], q.input), g.parameter(layer.weight, q.weight, f"{out}.weight")]
+    rounded = _rounder(g, q)
+    operands = [rounded(inputs[0], q.input), g.parameter(layer.weight, q.weight, f"{out}.weight")]
     if layer.bias is not None:
         operands.append(g.parameter(layer.bias, q.bias, f"{out}.bias"))
     padding = cast(tuple[int, int], layer.padding)
@@ -73,7 +81,7 @@ def _conv2d(g: OnnxGraph, layer: layers.Conv2d, inputs: list[str], out: str) -> 
         pads=[*padding, *padding],
     )
     if q.output is not None:
-        g.activation(value, q.output, out)
+        rounded(value, q.output, out)
 
 
 SIMPLE = {
@@ -84,6 +92,7 @@ SIMPLE = {
     "softsign": "Softsign",
     "hardswish": "HardSwish",
     "identity": "Identity",
+    **{name: name.capitalize() for name in ("exp", "log", "sin", "cos", "abs", "sqrt", "reciprocal")},
 }
 
 
@@ -239,7 +248,8 @@ def _pool2d(g: OnnxGraph, layer: layers.Pool2d, inputs: list[str], out: str) -> 
 
 @writes(layers.Mean)
 def _mean(g: OnnxGraph, layer: layers.Mean, inputs: list[str], out: str) -> None:
-    g.op("ReduceMean", inputs, out, axes=list(layer.axes), keepdims=int(layer.keep))
+    axes = g.constant(np.array(layer.axes, dtype=np.int64), "axes")
+    g.op("ReduceMean", [inputs[0], axes], out, keepdims=int(layer.keep))
 
 
 @writes(layers.Softmax)
@@ -259,8 +269,10 @@ def _argmax(g: OnnxGraph, layer: layers.ArgMax, inputs: list[str], out: str) -> 
         position += count
         parts.append(g.op("ArgMax", [part], axis=1, keepdims=int(not layer.single)))
     best = parts[0] if len(parts) == 1 else g.op("Concat", parts, axis=1)
-    offset = g.constant(np.array(layer.start, dtype=np.int64), "action.start")
-    g.op("Add", [best, offset], out) if layer.start else g.op("Identity", [best], out)
+    if layer.start:
+        g.op("Add", [best, g.constant(np.array(layer.start, dtype=np.int64), "action.start")], out)
+    else:
+        g.op("Identity", [best], out)
 
 
 @writes(layers.Threshold)

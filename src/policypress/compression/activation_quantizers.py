@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
+from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression.onnx_runtime_quantizers import NETWORK_OPERATORS
 from policypress.policy.policy import Policy
-from policypress.policy.quantization import affine_spec
+from policypress.policy.quantization import LayerQuant, affine_spec
 
 
 def dynamic(model: onnx.ModelProto, excluded: list[str]) -> onnx.ModelProto:
@@ -33,37 +33,16 @@ def dynamic(model: onnx.ModelProto, excluded: list[str]) -> onnx.ModelProto:
     return result
 
 
-def static(model: onnx.ModelProto, policy: Policy, ranges: Mapping[str, tuple[float, float]]) -> onnx.ModelProto:
+def static(policy: Policy, ranges: Mapping[str, tuple[float, float]]) -> onnx.ModelProto:
     """Quantize what every weighted layer reads with fixed min-max scales (uint8).
 
-    ``ranges`` holds the extremes per value of the policy; node names of the model start with the layer's name.
+    ``ranges`` holds the extremes of what the layers read, by value name.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    nodes: list[onnx.NodeProto] = []
-    layers = {name: policy.node(name).inputs[0] for name, _ in policy.weighted_layers()}
-    done: dict[str, str] = {}
-    for node in result.graph.node:
-        layer = node.name.partition("/")[0]
-        if node.op_type in NETWORK_OPERATORS and layer in layers:
-            value = node.input[0]
-            if value not in done:
-                spec = affine_spec(*ranges[layers[layer]])
-                names = [f"{value}/scale", f"{value}/zero_point"]
-                scale, zero = np.float32(spec.scale.item()), np.uint8(spec.zero_point.item())
-                result.graph.initializer.extend(
-                    [
-                        numpy_helper.from_array(np.array(scale), names[0]),
-                        numpy_helper.from_array(np.array(zero), names[1]),
-                    ]
-                )
-                nodes.append(helper.make_node("QuantizeLinear", [value, *names], [f"{value}/quantized"]))
-                done[value] = f"{value}/dequantized"
-                nodes.append(helper.make_node("DequantizeLinear", [f"{value}/quantized", *names], [done[value]]))
-            node.input[0] = done[value]
-        nodes.append(node)
-    _replace_nodes(result, nodes)
-    return result
+    result = policy.clone()
+    specs = {value: affine_spec(*span) for value, span in ranges.items()}
+    for name, layer in result.weighted_layers():
+        layer.quant = LayerQuant(input=specs[result.node(name).inputs[0]])
+    return to_onnx(result)
 
 
 def _replace_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

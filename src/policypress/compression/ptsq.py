@@ -46,7 +46,7 @@ class Ptsq(Step):
         """The statically quantized model."""
         excluded = outside_network(model, policy)
         if self.weights == "fp32":
-            return activation_quantizers.static(model, policy, ranges(policy, context.calibration))
+            return activation_quantizers.static(policy, ranges(policy, context.calibration))
 
         def quantizer(source: Path, target: Path) -> None:
             quantize_static(

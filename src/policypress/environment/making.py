@@ -86,7 +86,7 @@ def _import_module(spec: EnvironmentSpec, modules: tuple[str, ...]) -> None:
 def _construct(registered: Any, spec: EnvironmentSpec) -> Env:
     arguments = dict(spec.kwargs)
     # The passive checker costs time at every step; policypress checks observations itself.
-    factory = partial(gymnasium.make, registered.id, disable_env_checker=True, **arguments)
+    factory = partial(gymnasium.make, registered.id, **{**arguments, "disable_env_checker": True})
     try:
         return FreshWorld(factory) if registered.name in fresh_world.NAMES else factory()
     except PolicypressError:

@@ -6,7 +6,7 @@ The one module to import for observations; what batches are is in ``batches.py``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,17 +81,24 @@ def visited(
     reservoir = _Reservoir(count, seeding.generator(seed, "observations", purpose))
     env = factory()
     try:
-        done = 0
-        while done < episodes or reservoir.met < count:
-            # The stream of seeds extends: asking for one more repeats the earlier ones.
-            episode_seed = seeding.episode_seeds(seed, f"observations/{purpose}", done + 1)[-1]
+        for done, episode_seed in enumerate(_endless_seeds(seed, f"observations/{purpose}")):
+            if done >= episodes and reservoir.met >= count:
+                break
             run_episode(env, act, episode_seed, limit, reservoir.offer)
-            done += 1
         batch = stack(reservoir.in_order(), from_gymnasium(env.observation_space))
     finally:
         env.close()
     check_finite(batch, "The environment gave an observation")
     return batch
+
+
+def _endless_seeds(seed: int, purpose: str) -> Iterator[int]:
+    """Seeds of the named stream, drawn in blocks that double: a longer list starts with the shorter one."""
+    known: tuple[int, ...] = ()
+    while True:
+        longer = seeding.episode_seeds(seed, purpose, 2 * len(known) or 16)
+        yield from longer[len(known) :]
+        known = longer
 
 
 class _Reservoir:

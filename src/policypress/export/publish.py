@@ -18,6 +18,8 @@ from policypress.errors import OutputError
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
 
+PARTIAL = ".partial"
+
 
 @dataclass(frozen=True)
 class ProvenArtifact:
@@ -47,9 +49,15 @@ def prove(
     return ProvenArtifact(content, contract, check_parity(policy, content, observations))
 
 
-def sidecar_path(path: Path) -> Path:
-    """Where the contract lies beside the artifact: ``policy.onnx`` → ``policy.onnx.json``."""
-    return path.with_name(path.name + ".json")
+def sidecar_name(name: str) -> str:
+    """Name of the file beside the artifact that holds its contract: ``policy.onnx`` → ``policy.onnx.json``."""
+    return name + ".json"
+
+
+def sidecar_bytes(artifact: ProvenArtifact) -> bytes:
+    """The contract as JSON, with the hash of the artifact it belongs to."""
+    text = json.dumps({**artifact.contract.to_json(), "sha256": artifact.sha256}, indent=2, sort_keys=True)
+    return (text + "\n").encode()
 
 
 def publish(artifact: ProvenArtifact, path: Path) -> None:
@@ -58,8 +66,7 @@ def publish(artifact: ProvenArtifact, path: Path) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    text = json.dumps({**artifact.contract.to_json(), "sha256": artifact.sha256}, indent=2, sort_keys=True)
-    write_whole(sidecar_path(path), (text + "\n").encode())
+    write_whole(path.with_name(sidecar_name(path.name)), sidecar_bytes(artifact))
     write_whole(path, artifact.model)
 
 
@@ -72,12 +79,16 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL, delete=False
+        ) as handle:
             temporary = Path(handle.name)
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
+        temporary.chmod(0o644)
         temporary.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -86,4 +97,14 @@ def write_whole(path: Path, content: bytes) -> None:
             "The file cannot be written.",
             got=f"{path}: {error.strerror or error}",
             expected="a folder that can be written, with space left",
+            hint="Make room, or choose another folder, and run the same command again: what is complete is kept.",
         ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring a rename to disk, where the system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

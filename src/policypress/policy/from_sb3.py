@@ -7,8 +7,7 @@ Layer sizes come from the tensors themselves; ``Sb3Network`` says what they do n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from policypress.agent.bundle import ACTOR_CRITIC, Activation, AgentBundle, Cnn,
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width
 from policypress.errors import DamagedAgentError, NetworkError
 from policypress.policy import layers
-from policypress.policy.observation_layers import add_preprocessing, channel_last, is_image
+from policypress.policy.observation_layers import add_preprocessing, channel_last
 from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy
 
 # Where the acting network stands in the checkpoint: (parts in order, each with an activation after its
@@ -41,13 +40,13 @@ PARTS: Mapping[str, tuple[tuple[str, bool], ...]] = {
 }
 
 
-def from_bundle(bundle: AgentBundle, *, channel_last_images: bool = False) -> Policy:
+def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
     """Policy of a Stable-Baselines3 agent.
 
     Args:
         bundle: an agent whose network is an :class:`Sb3Network`.
-        channel_last_images: the caller gives images as the environment does (height, width, channels),
-            and the graph transposes them to what the network was built for.
+        transposed_keys: observation keys (``""`` for a single tensor) of images that the caller gives as the
+            environment does (height, width, channels) and the graph transposes for the network.
 
     Raises:
         DamagedAgentError: tensors are missing or do not fit each other or the action space.
@@ -57,14 +56,14 @@ def from_bundle(bundle: AgentBundle, *, channel_last_images: bool = False) -> Po
     if not isinstance(network, Sb3Network):
         raise NetworkError("This agent did not come from Stable-Baselines3.", got=bundle.algorithm)
     graph = GraphBuilder()
-    value = _features(graph, bundle, network, channel_last_images)
+    value = _features(graph, bundle, network, transposed_keys)
     group = "actor_critic" if network.algorithm in ACTOR_CRITIC else network.algorithm
     for prefix, hidden in PARTS[group]:
         value = _sequential(graph, network, prefix, value, network.activation, closing=hidden)
     _fold_quantiles(graph, network, bundle.action_space)
     _check_width(graph, bundle.action_space)
     scores = _head(graph, network, bundle.action_space, value)
-    space = _caller_space(bundle.observation_space, channel_last_images)
+    space = _caller_space(bundle.observation_space, transposed_keys)
     origin = Origin(
         algorithm=network.algorithm,
         environment=bundle.environment,
@@ -76,15 +75,13 @@ def from_bundle(bundle: AgentBundle, *, channel_last_images: bool = False) -> Po
     return graph.policy(space, bundle.action_space, scores, origin)
 
 
-def _caller_space(space: Space, channel_last_images: bool) -> Space:
-    if not channel_last_images:
-        return space
+def _caller_space(space: Space, transposed_keys: Collection[str], key: str = SINGLE_KEY) -> Space:
     if isinstance(space, DictSpace):
-        return DictSpace(tuple((key, _caller_space(part, True)) for key, part in space.spaces))
-    return channel_last(space) if isinstance(space, Box) and is_image(space) else space
+        return DictSpace(tuple((name, _caller_space(part, transposed_keys, name)) for name, part in space.spaces))
+    return channel_last(space) if isinstance(space, Box) and key in transposed_keys else space
 
 
-def _features(graph: GraphBuilder, bundle: AgentBundle, network: Sb3Network, transpose: bool) -> str:
+def _features(graph: GraphBuilder, bundle: AgentBundle, network: Sb3Network, transposed_keys: Collection[str]) -> str:
     space = bundle.observation_space
     keyed = space.spaces if isinstance(space, DictSpace) else ((SINGLE_KEY, space),)
     joined: list[str] = []
@@ -95,7 +92,7 @@ def _features(graph: GraphBuilder, bundle: AgentBundle, network: Sb3Network, tra
             part,
             normaliser=bundle.normaliser.get(key),
             normalize_images=network.normalize_images,
-            transpose=transpose and is_image(part),
+            transpose=key in transposed_keys,
         )
         extractor = network.extractor
         if extractor.cnn is not None and (extractor.kind == "cnn" or key in extractor.image_keys):
@@ -269,10 +266,3 @@ def _continuous_head(graph: GraphBuilder, network: Sb3Network, space: Box, value
         graph.add("clip", layers.Clip(low, high), value)
     elif not (np.all(low == -1) and np.all(high == 1)):
         graph.add("unscale", layers.Unscale(low, high), value)
-
-
-def with_environment(policy: Policy, origin: Origin) -> Policy:
-    """The same policy with another origin (for example the environment it will be evaluated in)."""
-    copied = policy.clone()
-    copied.origin = replace(origin)
-    return copied

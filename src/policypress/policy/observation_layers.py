@@ -23,6 +23,11 @@ def is_image(space: Space) -> bool:
     )
 
 
+def is_any_image(space: Space) -> bool:
+    """Whether ``space`` has the form of an image, of whatever dtype: three axes."""
+    return isinstance(space, Box) and len(space.shape) == 3
+
+
 def channel_last(space: Box) -> Box:
     """The same image space with its channel axis moved from first to last (bounds are uniform)."""
     channels, height, width = space.shape

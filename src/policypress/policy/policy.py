@@ -221,6 +221,10 @@ class Policy(nn.Module):
         """Number of deployable parameters: everything learned that acts, in fp32 terms."""
         return sum(p.numel() for p in self.parameters())
 
+    def hidden_channels(self) -> int:
+        """Number of channels of all hidden linear and convolutional layers."""
+        return sum(layer.weight.shape[0] for name, layer in self.weighted_layers() if not self.is_last(name))
+
     def macs(self) -> int:
         """Multiply-accumulates of one action."""
         sample = {key: torch.zeros(1, *spec.shape) for key, spec in self.inputs.items()}

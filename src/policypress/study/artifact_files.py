@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
-from policypress.errors import ExecutionError, OutputError
+from policypress.errors import ExecutionError
+from policypress.export.publish import PARTIAL, write_whole
 from policypress.records import ArtifactRecord
 
 FOLDER = "artifacts"
-_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,9 @@ def publish(folder: Path, key: str, built: BuiltArtifact) -> tuple[ArtifactRecor
     _check(built)
     place = PurePosixPath(FOLDER) / key[:16]
     digests = {}
-    try:
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        for name, content in built.files.items():
-            _write(folder / place / name, content)
-            digests[str(place / name)] = hashlib.sha256(content).hexdigest()
-    except OSError as error:
-        raise OutputError(
-            "An artifact could not be written.",
-            got=str(error),
-            hint="Free some space, or choose another folder, and run the same command again: the rest is kept.",
-        ) from error
+    for name, content in built.files.items():
+        write_whole(folder / place / name, content)
+        digests[str(place / name)] = hashlib.sha256(content).hexdigest()
     return replace(built.record, path=str(place / built.record.path)), digests
 
 
@@ -75,26 +66,9 @@ def _check(built: BuiltArtifact) -> None:
         raise ExecutionError("A build gave numbers that are not finite.", got=repr(broken), expected="finite, or None")
 
 
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove_partial(folder: Path) -> None:
     """Remove what a killed driver had half written."""
-    for path in (folder / FOLDER).glob(f"*/*{_PARTIAL}"):
+    for path in (folder / FOLDER).glob(f"*/.*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from policypress.contract import EnvironmentSpec
 from policypress.errors import StudyInputError
 from policypress.records import EvaluationProtocol
-from policypress.seeding import episode_seeds
 
 KEY_VERSION = 1
 BASELINE_RECIPE = "none"
@@ -119,7 +118,7 @@ class Cell:
 
     def seeds(self) -> tuple[int, ...]:
         """Environment seeds of its episodes, in the order of the protocol."""
-        return episode_seeds(self.protocol.seed, self.protocol.purpose, self.protocol.episodes)
+        return self.protocol.seeds()
 
     def to_json(self) -> Json:
         """JSON form: every field."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections import deque
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
 
 from policypress.errors import ExecutionError, StudyInputError
@@ -176,7 +176,7 @@ class LocalExecutor:
                 return
             job = self._queue[0]
             try:
-                message = bytes(ForkingPickler.dumps(job.task))
+                message = pickle.dumps(job.task)
             except Exception as error:
                 self._queue.popleft()
                 self._finished.append(Outcome(job.task.key, failure=Failure.of(error)))
@@ -203,7 +203,7 @@ class LocalExecutor:
             return
         worker.job = None
         try:
-            outcome = replace(ForkingPickler.loads(message), key=job.task.key)
+            outcome = replace(pickle.loads(message), key=job.task.key)
         except Exception as error:
             outcome = Outcome(job.task.key, failure=Failure.of(error))
         self._finished.append(outcome)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import sys
 import threading
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 
 from policypress.study.tasks import Failure, Outcome, Task, perform
 
 
 def serve(handle: int) -> None:
-    """Answer every task on the pipe with its outcome, both in the form that multiprocessing sends.
+    """Answer every task on the pipe with its outcome, both pickled.
+
+    Plain pickle copies what it sends; multiprocessing's own form would share torch's tensors through files.
 
     The pipe joins this process to its parent alone; nothing from a file or a network arrives here.
     It is read in a thread of its own, so that the end of the driver, however sudden, ends this process
@@ -50,12 +52,10 @@ def _leave() -> None:
 def answer(message: bytes) -> bytes:
     """The sent form of the outcome of the task in ``message``; what cannot be sent is a failure."""
     try:
-        task = ForkingPickler.loads(message)
+        task = pickle.loads(message)
         if not isinstance(task, Task):
             raise TypeError(f"expected a task, got {type(task).__name__}")
-        return bytes(ForkingPickler.dumps(perform(task)))
+        return pickle.dumps(perform(task))
     except Exception as error:
         failure = Failure.of(error)
-        return bytes(
-            ForkingPickler.dumps(Outcome("", failure=Failure(failure.kind, failure.message, failure.traceback)))
-        )
+        return pickle.dumps(Outcome("", failure=Failure(failure.kind, failure.message, failure.traceback)))

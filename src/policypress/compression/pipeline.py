@@ -1,0 +1,117 @@
+"""One recipe, start to finish: a policy in, a proven artifact and its record out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+
+from policypress import __version__
+from policypress.artifact.onnx_writer import contract_of, to_onnx
+from policypress.compression.recipe import Recipe
+from policypress.compression.step import Context, Observations, Stage
+from policypress.contract import Box, Precision
+from policypress.export.parity import to_tensors
+from policypress.export.publish import ProvenArtifact, prove
+from policypress.measurement.sizes import packed_bytes
+from policypress.policy.policy import ACTION, Policy
+from policypress.records import ArtifactRecord
+from policypress.runtime.onnx_runtime import OnnxRuntime
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Observations a recipe needs: to calibrate on, to compare actions on, and to prove parity on.
+
+    ``parity`` holds visited and extreme observations; ``held_out`` is used for nothing but the action error.
+    """
+
+    calibration: Observations
+    held_out: Observations
+    parity: Observations
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """A compressed policy: the artifact, proven but not written, and what is known of it."""
+
+    artifact: ProvenArtifact
+    record: ArtifactRecord
+
+
+def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -> Pressed:
+    """Apply ``recipe`` to ``policy``, write it to ONNX in memory, and pass the parity gate.
+
+    Args:
+        policy: the fp32 policy; it stays as it is.
+        recipe: the steps.
+        materials: observations; see :class:`Materials`.
+        seed: for steps that draw random numbers.
+
+    Raises:
+        NetworkError: a step cannot handle the network.
+        ParityError: the artifact would not do what the compressed policy does.
+    """
+    start_s = time.perf_counter()
+    context = Context(materials.calibration, seed)
+    compressed, model, lowered = _apply(policy, recipe, context)
+    contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
+    proven = prove(model, contract, None if lowered else compressed, materials.parity)
+    parameters, before = compressed.parameter_count(), policy.parameter_count()
+    record = ArtifactRecord(
+        recipe=recipe.text,
+        recipe_hash=recipe.hash,
+        path=f"{recipe.slug}.onnx",
+        sha256=proven.sha256,
+        file_bytes=len(proven.model),
+        packed_bytes=packed_bytes(model),
+        parameters=parameters,
+        macs=compressed.macs(),
+        channel_ratio=1 - compressed.hidden_channels() / max(policy.hidden_channels(), 1),
+        parameter_ratio=1 - parameters / before,
+        action_error=action_error(policy, proven.model, materials.held_out),
+        parity_max_error=proven.parity.max_error,
+        build_s=time.perf_counter() - start_s,
+        notices=policy.origin.notices,
+    )
+    return Pressed(proven, record)
+
+
+def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, onnx.ModelProto, bool]:
+    """The compressed policy, its model, and whether the model was changed after it was written."""
+    for step in recipe.steps:
+        if step.stage < Stage.LOWERING:
+            policy = step.apply(policy, context)
+    model = to_onnx(policy)
+    lowering = [step for step in recipe.steps if step.stage == Stage.LOWERING]
+    for step in lowering:
+        model = step.lower(model, policy, context)
+    return policy, model, bool(lowering)
+
+
+def _precision(model: onnx.ModelProto) -> Precision:
+    kinds = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1}
+    integer, real = onnx.TensorProto.INT8 in kinds, onnx.TensorProto.FLOAT in kinds
+    if integer:
+        return "mixed" if real else "int8"
+    return "fp32"
+
+
+def action_error(policy: Policy, model: bytes, observations: Observations) -> float:
+    """How far the artifact's actions are from the policy's on ``observations``.
+
+    Continuous: mean absolute difference, as a share of the action range (of the actions seen where bounds are
+    infinite). Discrete: share of decisions that differ.
+    """
+    with torch.no_grad():
+        want = policy(to_tensors(observations)).numpy()
+    got = OnnxRuntime(model).run_batch(observations)[ACTION]
+    if not isinstance(policy.action_space, Box):
+        return float((got != want).mean())
+    low, high = policy.action_space.bounds()
+    seen = np.maximum(want.max(0) - want.min(0), np.finfo(np.float32).tiny)
+    span = np.where(np.isfinite(high - low), high - low, seen)
+    return float((np.abs(got - want) / span).mean())

@@ -1,0 +1,140 @@
+"""Evaluating one artifact or one agent: deterministic episodes on fixed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from policypress import __version__
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress.contract import EnvironmentSpec, Quantity
+from policypress.environment.fit import check_fit, described, resolve_for_agent, spaces_of
+from policypress.environment.making import SpecFactory
+from policypress.errors import ArtifactError, EnvironmentInputError
+from policypress.measurement.returns import measure_returns
+from policypress.measurement.statistics import Undefined, mean_return
+from policypress.measurement.subject import (
+    AgentLike,
+    Factory,
+    described_callable,
+    spaces_from,
+    step_limit,
+    subject_of,
+)
+from policypress.policy.policy import Policy
+from policypress.records import EpisodeRecord, EvaluationProtocol
+from policypress.runtime.loading import load_artifact
+from policypress.runtime.onnx_runtime import OnnxRuntime
+
+FLOAT_RECIPE = "none"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns of one policy: raw episodes, and their mean with its interval (or why there is none)."""
+
+    name: str
+    environment: EnvironmentSpec
+    protocol: EvaluationProtocol
+    episodes: tuple[EpisodeRecord, ...]
+    mean: Quantity | Undefined
+    notices: tuple[str, ...] = ()
+
+
+def runtime_of(policy: Policy) -> OnnxRuntime:
+    """The fp32 policy under ONNX Runtime, in memory: what acts in rollouts of an agent."""
+    model = to_onnx(policy)
+    embed_contract(model, contract_of(policy, FLOAT_RECIPE, "", "fp32", __version__))
+    return OnnxRuntime(model.SerializeToString())
+
+
+def evaluate(
+    subject: AgentLike,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    max_steps: int | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    on_episode: Callable[[EpisodeRecord], None] | None = None,
+) -> Evaluation:
+    """Play ``episodes`` deterministic episodes with an artifact or an agent.
+
+    Args:
+        subject: path of an artifact or an agent, a Hub id, a bundle or a policy.
+        episodes: how many; their seeds are the first of the stream that ``seed`` names.
+        seed: of the list of episode seeds; the same seed gives the same list for every policy.
+        env: another environment than the one it names.
+        env_fn: makes the user's own environment.
+        max_steps: limit where the environment has none.
+        overrides: facts that the user states of an agent's network.
+        on_episode: is called with every finished episode.
+
+    Raises:
+        InputError: the file or the environment cannot be used.
+    """
+    artifact = _as_artifact(subject)
+    if artifact is not None:
+        spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
+        act, name = artifact, str(subject)
+    else:
+        agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
+        if agent.factory is None or agent.environment is None:
+            raise _no_environment(agent.source)
+        spec, factory, limit, notices = agent.environment, agent.factory, agent.max_steps, agent.notices
+        act, name = runtime_of(agent.policy), agent.source
+    protocol = EvaluationProtocol(episodes=episodes, seed=seed, max_steps=max_steps or limit)
+    rows = measure_returns(act.act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
+    mean = mean_return(np.array([row.episode_return for row in rows]).tolist())
+    return Evaluation(name, spec, protocol, rows, mean, notices)
+
+
+def _as_artifact(subject: AgentLike) -> OnnxRuntime | None:
+    """The artifact at a path, or None where it is an agent."""
+    if not isinstance(subject, str | Path) or not str(subject).lower().endswith(".onnx"):
+        return None
+    try:
+        return load_artifact(subject)
+    except ArtifactError:
+        if Path(subject).is_file():
+            return None  # an ONNX file from elsewhere is an agent
+        raise
+
+
+def _environment_of(
+    artifact: OnnxRuntime, env: EnvironmentSpec | str | None, env_fn: Factory | None
+) -> tuple[EnvironmentSpec, Factory, int | None, tuple[str, ...]]:
+    contract = artifact.contract
+    named = EnvironmentSpec(env) if isinstance(env, str) else env
+    policy_like = (contract.observation_space, contract.action_space)
+    if env_fn is not None:
+        spec = described_callable(env_fn)
+        check_fit(spec, *spaces_from(env_fn), *policy_like)
+        return spec, env_fn, step_limit(env_fn), ()
+    spec_named = named or contract.environment
+    if spec_named is None:
+        raise _no_environment("the artifact")
+    suited = resolve_for_agent(spec_named, *policy_like)
+    if suited.fit.transpose_image:
+        raise EnvironmentInputError(
+            "The artifact reads images in another layout than the environment gives.",
+            got=f"{described(suited.spec)} with {spaces_of(suited.spec)[0]}",
+            expected=str(contract.observation_space),
+            hint="Export the agent again with --env, so that the transposition is folded in.",
+        )
+    factory = SpecFactory(suited.spec)
+    return suited.spec, factory, step_limit(factory), suited.notices
+
+
+def _no_environment(source: str) -> EnvironmentInputError:
+    return EnvironmentInputError(
+        f"It is not known which environment {source} acts in.",
+        got="no environment in its files",
+        expected="an environment to play episodes in",
+        hint="Name it: --env Hopper-v4, or --env package.module:MyEnv-v0; in Python env_fn=...",
+    )

@@ -1,0 +1,152 @@
+"""What is measured: a policy together with the environment it acts in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from policypress.agent.bundle import AgentBundle
+from policypress.agent.loading import load_agent
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.contract import EnvironmentSpec, Space
+from policypress.environment.fit import Fit, check_fit, resolve_for_agent, spaces_of
+from policypress.environment.making import SpecFactory
+from policypress.environment.spaces import from_gymnasium
+from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.policy import Policy
+
+Factory = Callable[[], Any]
+AgentLike = str | Path | AgentBundle | Policy
+
+# What an episode may last where neither the environment nor the user sets a limit.
+UNBOUNDED_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy, and the environment it acts in if there is one.
+
+    ``factory`` makes the environment; ``max_steps`` is set where the environment has no limit of its own.
+    ``notices`` are what the user should be told.
+    """
+
+    policy: Policy
+    source: str
+    library_version: str | None = None
+    environment: EnvironmentSpec | None = None
+    factory: Factory | None = None
+    max_steps: int | None = None
+    notices: tuple[str, ...] = ()
+
+
+def subject_of(
+    agent: AgentLike,
+    *,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    needs_environment: bool = True,
+) -> Subject:
+    """Read ``agent`` if it is not read yet, and find the environment that it fits.
+
+    Args:
+        agent: a path, a Hub id, a bundle, or a policy.
+        env: the environment the user named; else the one the agent names.
+        env_fn: makes the user's own environment; wins over ``env``.
+        overrides: facts that the user states of the network.
+        needs_environment: without it, none is made (recorded observations, plain export).
+
+    Raises:
+        AgentError: the agent cannot be read.
+        EnvironmentInputError: the environment cannot be made, or the agent does not fit it.
+        NetworkError: the network holds something that is not supported.
+    """
+    named = EnvironmentSpec(env) if isinstance(env, str) else env
+    if isinstance(agent, Policy):
+        return _of_policy(agent, named, env_fn, needs_environment)
+    bundle = agent if isinstance(agent, AgentBundle) else _read(agent, named, overrides)
+    spec = named or bundle.environment
+    fit, notices, limit = Fit(), bundle.notices, None
+    factory = env_fn
+    if env_fn is not None:
+        spec = described_callable(env_fn)
+        fit = check_fit(spec, *spaces_from(env_fn), bundle.observation_space, bundle.action_space)
+    elif spec is not None and needs_environment:
+        variances = [n.variance for n in bundle.normaliser.values()]
+        suited = resolve_for_agent(
+            spec, bundle.observation_space, bundle.action_space, variances[0] if len(variances) == 1 else None
+        )
+        spec, fit, notices = suited.spec, suited.fit, (*bundle.notices, *suited.notices)
+        factory = SpecFactory(spec)
+    if factory is not None:
+        limit = step_limit(factory)
+    policy = policy_from_agent(bundle, transposed_keys=fit.transposed_keys)
+    policy.origin = replace(policy.origin, environment=spec, notices=tuple(dict.fromkeys(notices)))
+    return Subject(
+        policy=policy,
+        source=bundle.provenance.source,
+        library_version=bundle.provenance.library_version,
+        environment=spec if factory is not None else None,
+        factory=factory,
+        max_steps=limit,
+        notices=policy.origin.notices,
+    )
+
+
+def _read(agent: str | Path, named: EnvironmentSpec | None, overrides: Overrides) -> AgentBundle:
+    """Read the agent; spaces of the environment that the user named settle what the file leaves open."""
+    if named is not None and overrides.observation_space is None:
+        observations, actions = spaces_of(named)
+        overrides = replace(overrides, observation_space=observations, action_space=actions)
+    return load_agent(agent, overrides=overrides)
+
+
+def _of_policy(
+    policy: Policy, named: EnvironmentSpec | None, env_fn: Factory | None, needs_environment: bool
+) -> Subject:
+    spec = named or policy.origin.environment
+    notices: tuple[str, ...] = policy.origin.notices
+    factory = env_fn
+    if env_fn is not None:
+        spec = described_callable(env_fn)
+        check_fit(spec, *spaces_from(env_fn), policy.observation_space, policy.action_space)
+    elif spec is not None and needs_environment:
+        suited = resolve_for_agent(spec, policy.observation_space, policy.action_space)
+        spec, notices = suited.spec, (*notices, *suited.notices)
+        factory = SpecFactory(spec)
+    return Subject(
+        policy=policy,
+        source="Policy",
+        environment=spec if factory is not None else None,
+        factory=factory,
+        max_steps=None if factory is None else step_limit(factory),
+        notices=tuple(dict.fromkeys(notices)),
+    )
+
+
+def described_callable(env_fn: Factory) -> EnvironmentSpec:
+    """A name for the user's own environment, for records; nothing can be made from it."""
+    name = getattr(env_fn, "__qualname__", type(env_fn).__name__)
+    return EnvironmentSpec(f"{getattr(env_fn, '__module__', 'user')}.{name}")
+
+
+def spaces_from(factory: Factory) -> tuple[Space, Space]:
+    """Observation and action space of what ``factory`` makes."""
+    env = factory()
+    try:
+        return from_gymnasium(env.observation_space), from_gymnasium(env.action_space)
+    finally:
+        env.close()
+
+
+def step_limit(factory: Factory) -> int | None:
+    """None where the environment ends its episodes itself, else :data:`UNBOUNDED_STEPS`."""
+    env = factory()
+    try:
+        spec = getattr(env, "spec", None)
+        limited = spec is not None and spec.max_episode_steps is not None
+        return None if limited else UNBOUNDED_STEPS
+    finally:
+        env.close()

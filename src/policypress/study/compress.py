@@ -1,0 +1,184 @@
+"""``compress``: a study of one agent. Every recipe becomes an artifact, and its returns are measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.environment.observations import RecordedObservations
+from policypress.errors import StudyInputError
+from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
+from policypress.policy.identity import fingerprint
+from policypress.records import EvaluationProtocol
+from policypress.study.cell import Cell
+from policypress.study.debug_executor import DebugExecutor
+from policypress.study.driver import StudyOutcome, run_study
+from policypress.study.executor import Executor
+from policypress.study.local_executor import LocalExecutor
+from policypress.study.press_worker import PressWorker, counts_for
+from policypress.study.progress import Progress
+from policypress.study.reader import STORE_NAME, AgentRow
+from policypress.study.store import Store
+
+# What the papers did, in few steps, and the better recipe beside it.
+CLASSIC = (
+    "none",
+    "ptdq",
+    "ptsq",
+    "equalize > int8",
+    *(f"prune({norm}, {ratio})" for norm in ("l1", "l2") for ratio in (0.05, 0.1, 0.3, 0.5)),
+)
+ExecutorName = Literal["debug", "local"]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What ``compress`` did: where the store is, and how each cell ended.
+
+    ``cells`` maps ``random`` and every recipe's text to its key in the store.
+    """
+
+    store: Path
+    cells: dict[str, str]
+    outcome: StudyOutcome
+    notices: tuple[str, ...]
+
+
+def compress(
+    agent: AgentLike,
+    recipes: Sequence[str | Recipe] = CLASSIC,
+    *,
+    output: str | Path,
+    episodes: int = 100,
+    seed: int = 0,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    observations: str | Path | None = None,
+    max_steps: int | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    executor: ExecutorName = "local",
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    retry_failed: bool = False,
+) -> Compressed:
+    """Press ``agent`` by each recipe and measure what it keeps, into the folder ``output``.
+
+    The fp32 baseline and a random policy are always measured too. Interrupted, the same call continues.
+
+    Args:
+        agent: path of a zip, an RL Zoo folder or an ONNX file, a Hub id, a bundle or a policy.
+        recipes: text forms or recipes; by default those of the papers.
+        output: folder of the store (``study.db``) and the artifacts.
+        episodes: of every policy, on the same seeds.
+        seed: of everything random.
+        env: the environment, where the agent does not name it or another is wanted.
+        env_fn: makes the user's own environment; one that cannot be pickled needs the debug executor.
+        observations: recorded observations (``.npz``) in place of an environment: returns are not measured.
+        max_steps: limit of an episode where the environment has none.
+        overrides: facts that the user states of the network.
+        executor: ``local`` (one process per core) or ``debug`` (in this process).
+        jobs: number of processes of ``local``.
+        progress: is told what happens.
+        retry_failed: also do the cells that failed before.
+
+    Raises:
+        InputError: the agent, the environment, a recipe or the folder cannot be used.
+    """
+    if episodes < 1 and observations is None:
+        raise StudyInputError("Returns need episodes.", got=f"episodes={episodes}", expected="at least 1")
+    parsed = [recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe) for recipe in recipes]
+    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None)
+    recorded = _recorded(subject, observations)
+    if subject.factory is None and recorded is None:
+        raise StudyInputError(
+            "It is not known which environment the agent acts in.",
+            got=f"no environment in {subject.source}",
+            expected="an environment, or recorded observations",
+            hint="Name it with --env, or give --observations logged.npz (then returns are not measured).",
+        )
+    protocol = EvaluationProtocol(
+        episodes=0 if recorded is not None else episodes, seed=seed, max_steps=max_steps or subject.max_steps
+    )
+    cells = _cells(subject, parsed, protocol, seed, recorded)
+    folder = Path(output)
+    with Store(folder / STORE_NAME) as store, _executor(executor, jobs) as running:
+        store.add_agent(_agent_row(subject))
+        worker = PressWorker(subject, seed, recorded)
+        outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
+    keys = {name: cell.key for name, cell in cells.items()}
+    return Compressed(folder / STORE_NAME, keys, outcome, subject.notices)
+
+
+def _executor(name: ExecutorName, jobs: int | None) -> AbstractContextManager[Executor]:
+    if name == "debug":
+        return DebugExecutor()
+    return LocalExecutor() if jobs is None else LocalExecutor(jobs)
+
+
+def _recorded(subject: Subject, path: str | Path | None) -> RecordedObservations | None:
+    return None if path is None else RecordedObservations.load(Path(path), subject.policy.observation_space)
+
+
+def _agent_row(subject: Subject) -> AgentRow:
+    origin = subject.policy.origin
+    return AgentRow(
+        sha256=fingerprint(subject.policy),
+        source=subject.source,
+        algorithm=origin.algorithm,
+        environment=subject.environment,
+        library_version=subject.library_version,
+        training=origin.training,
+        notices=subject.notices,
+    )
+
+
+def _cells(
+    subject: Subject,
+    recipes: Sequence[Recipe],
+    protocol: EvaluationProtocol,
+    seed: int,
+    recorded: RecordedObservations | None,
+) -> dict[str, Cell]:
+    """The random policy (where there is an environment), the baseline, and the recipes, each once."""
+    identity = fingerprint(subject.policy)
+    counts = counts_for(subject.policy.observation_space)
+    inputs: dict[str, object] = {"seed": seed, "calibration": counts.calibration}
+    if recorded is not None:
+        inputs["observations"] = _hash(recorded)
+    cells: dict[str, Cell] = {}
+    if recorded is None:
+        cells["random"] = Cell("random", protocol, subject.environment)
+    for recipe in [Recipe(), *recipes]:
+        cells.setdefault(
+            recipe.text,
+            Cell(
+                "variant" if recipe.steps else "baseline",
+                protocol,
+                subject.environment if recorded is None else None,
+                identity,
+                recipe.text,
+                recipe.hash,
+                recipe.to_json(),
+                recipe.versions,
+                inputs,
+            ),
+        )
+    return cells
+
+
+def _hash(recorded: RecordedObservations) -> str:
+    digest = hashlib.sha256()
+    batch = recorded.batch if isinstance(recorded.batch, dict) else {"": recorded.batch}
+    for key, values in sorted(batch.items()):
+        digest.update(f"{key}:{values.dtype}:{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""How the cells of one agent become tasks, and the observations they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from policypress import seeding
+from policypress.compression.pipeline import Materials
+from policypress.compression.recipe import Recipe
+from policypress.contract import DictSpace, Space
+from policypress.environment.batches import ObservationBatch, held_out_split, joined, size_of, take
+from policypress.environment.extremes import extremes
+from policypress.environment.observations import RecordedObservations, visited
+from policypress.errors import ExecutionError
+from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.subject import Subject
+from policypress.policy.observation_layers import is_any_image
+from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.study import press_tasks
+from policypress.study.artifact_files import BuiltArtifact
+from policypress.study.cell import Cell
+from policypress.study.tasks import Task
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many observations are taken: to calibrate, held out for the action error, and to prove parity."""
+
+    calibration: int
+    held_out: int
+    parity_visited: int
+    parity_extreme: int
+
+
+VECTORS = Counts(2048, 512, 512, 64)
+# An image observation is some 28 kB and goes through convolutions.
+IMAGES = Counts(384, 96, 48, 16)
+
+
+def counts_for(space: Space) -> Counts:
+    """Fewer observations where there are images."""
+    parts = [part for _, part in space.spaces] if isinstance(space, DictSpace) else [space]
+    return IMAGES if any(is_any_image(part) for part in parts) else VECTORS
+
+
+@dataclass
+class PressWorker:
+    """Makes the tasks of the cells of one subject; see :class:`~policypress.study.cell_worker.CellWorker`.
+
+    ``recorded`` stands in for the environment where there is none. Rollouts happen when the first artifact is
+    built, once.
+    """
+
+    subject: Subject
+    seed: int = 0
+    recorded: RecordedObservations | None = None
+
+    def build(self, cell: Cell) -> Task | None:
+        """Press the cell's recipe; the random policy has nothing to build."""
+        if cell.kind == "random":
+            return None
+        recipe = Recipe.from_json(cell.recipe_json)
+        payload = press_tasks.BuildPayload(self.subject.policy, recipe, self.materials, self.seed)
+        return Task(f"{cell.key}/build", press_tasks.build, payload)
+
+    def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
+        """Play ``seeds`` with the cell's artifact, or with random actions."""
+        if self.subject.factory is None:
+            raise ExecutionError("Episodes need an environment.", got=f"{len(seeds)} seeds and no environment")
+        model = None if artifact is None else artifact.files[artifact.record.path]
+        payload = press_tasks.EpisodesPayload(model, self.subject.factory, seeds, cell.protocol.max_steps)
+        return Task(f"{cell.key}/episodes/{seeds[0]}", press_tasks.play, payload)
+
+    @cached_property
+    def materials(self) -> Materials:
+        """Observations that the fp32 policy met (or that were recorded), divided by use.
+
+        Calibration and held-out observations come from different episodes.
+        """
+        counts = counts_for(self.subject.policy.observation_space)
+        calibration = self._observations(counts.calibration, seeding.CALIBRATION)
+        if self.recorded is None:
+            held_out = self._observations(counts.held_out, "held_out")
+        else:
+            rng = seeding.generator(self.seed, "held_out")
+            share = counts.held_out / (counts.held_out + counts.calibration)
+            calibration, held_out = held_out_split(self.recorded.batch, share, rng)
+            calibration = take(calibration, slice(0, counts.calibration))
+        rng = seeding.generator(self.seed, seeding.PARITY)
+        chosen = rng.permutation(size_of(calibration))[: counts.parity_visited]
+        edges = extremes(self.subject.policy.observation_space, calibration, counts.parity_extreme, rng)
+        return Materials(calibration, held_out, joined(take(calibration, chosen), edges))
+
+    def _observations(self, count: int, purpose: str) -> ObservationBatch:
+        if self.recorded is not None:
+            return self.recorded.sample(count, self.seed, purpose)
+        if self.subject.factory is None:
+            raise ExecutionError(
+                "Observations need a source.",
+                got="neither an environment nor recorded observations",
+                expected="--env, or --observations logged.npz",
+            )
+        return visited(
+            self.subject.factory,
+            self._runtime.act,
+            count=count,
+            seed=self.seed,
+            purpose=purpose,
+            max_steps=self.subject.max_steps,
+        )
+
+    @cached_property
+    def _runtime(self) -> OnnxRuntime:
+        return runtime_of(self.subject.policy)
