@@ -46,6 +46,8 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
             "bits": spaces.MultiBinary(2),
         }
     ),
+    "six": spaces.Box(-1, 1, (6,), np.float32),
+    "normalised_image": spaces.Box(-10, 10, (2, 6, 5), np.float32),
     "dict_of_vectors": spaces.Dict(
         {
             "b": spaces.Box(-np.inf, np.inf, (2,), np.float64),
