@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policypress.errors import NetworkError
-from policypress.policy.quantization import FLOAT, LayerQuant, apply
+from policypress.policy.quantization import FLOAT, LayerQuant, apply, apply_to_parameter
 
 
 class Layer(nn.Module):
@@ -37,8 +37,8 @@ class Linear(nn.Linear):
         q = self.quant
         if not q.active:
             return F.linear(input, self.weight, self.bias)
-        x, weight = apply(input, q.input), apply(self.weight, q.weight)
-        bias = None if self.bias is None else apply(self.bias, q.bias)
+        x, weight = apply(input, q.input), apply_to_parameter(self.weight, q.weight)
+        bias = None if self.bias is None else apply_to_parameter(self.bias, q.bias)
         return apply(F.linear(x, weight, bias), q.output)
 
 
@@ -51,8 +51,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """``(batch, in, height, width)`` → ``(batch, out, height', width')``."""
         q = self.quant
-        x, weight = apply(input, q.input), apply(self.weight, q.weight)
-        bias = None if self.bias is None else apply(self.bias, q.bias)
+        x, weight = apply(input, q.input), apply_to_parameter(self.weight, q.weight)
+        bias = None if self.bias is None else apply_to_parameter(self.bias, q.bias)
         return apply(F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups), q.output)
 
 
@@ -77,13 +77,7 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "hardsigmoid": F.hardsigmoid,
     "hardtanh": F.hardtanh,
     "relu6": F.relu6,
-    "exp": torch.exp,
-    "log": torch.log,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "abs": torch.abs,
-    "sqrt": torch.sqrt,
-    "reciprocal": torch.reciprocal,
+    **{name: getattr(torch, name) for name in ("exp", "log", "sin", "cos", "abs", "sqrt", "reciprocal", "erf")},
 }
 PARAMETERS: dict[str, dict[str, float]] = {
     "elu": {"alpha": 1.0},
@@ -212,11 +206,15 @@ class Clip(Layer):
 
 
 class ToFloat(Layer):
-    """Integers to float32."""
+    """Integers to float32 (float64 in a policy that was made ``double()``)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("one", torch.ones(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return x.to(torch.float32)
+        return x.to(cast(Tensor, self.one).dtype)
 
 
 class OneHot(Layer):

@@ -155,6 +155,8 @@ class Policy(nn.Module):
                 expected=", ".join(self.inputs) or "one tensor",
             )
         values: dict[str, Tensor] = {}
+        # After .double() the same graph evaluates in float64, on observations that are float32 as ever.
+        double = next((p.dtype == torch.float64 for p in self.parameters()), False)
         for key, spec in self.inputs.items():
             tensor = parts[key]
             if tuple(tensor.shape[1:]) != spec.shape:
@@ -163,7 +165,8 @@ class Policy(nn.Module):
                     got=str(tuple(tensor.shape)),
                     expected=f"(batch, {', '.join(map(str, spec.shape))})",
                 )
-            values[spec.name] = tensor.to(getattr(torch, spec.dtype))
+            rounded = tensor.to(getattr(torch, spec.dtype))
+            values[spec.name] = rounded.double() if double and spec.dtype == "float32" else rounded
         return values
 
     def weighted_layers(self) -> Iterator[tuple[str, Weighted]]:

@@ -70,10 +70,12 @@ def quantize(x: Float[Tensor, "*shape"], spec: QuantSpec) -> Int[Tensor, "*shape
     return torch.clamp(torch.round(x / scale) + zero, spec.lowest, spec.highest).to(torch.int32)
 
 
-def dequantize(q: Int[Tensor, "*shape"], spec: QuantSpec) -> Float[Tensor, "*shape"]:
-    """Real numbers r = S(q − Z), float32."""
+def dequantize(
+    q: Int[Tensor, "*shape"], spec: QuantSpec, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "*shape"]:
+    """Real numbers r = S(q − Z), in ``dtype``."""
     scale, zero = spec.spread(q.dim())
-    return (q.to(scale.dtype) - zero) * scale
+    return (q.to(dtype) - zero) * scale.to(dtype)
 
 
 def fake_quantize(x: Float[Tensor, "*shape"], spec: QuantSpec) -> Float[Tensor, "*shape"]:
@@ -156,3 +158,10 @@ FLOAT = LayerQuant()
 def apply(x: Float[Tensor, "*shape"], spec: QuantSpec | None) -> Float[Tensor, "*shape"]:
     """Fake-quantize by ``spec``, or return ``x`` unchanged where it is None."""
     return x if spec is None else fake_quantize(x, spec)
+
+
+def apply_to_parameter(x: Float[Tensor, "*shape"], spec: QuantSpec | None) -> Float[Tensor, "*shape"]:
+    """As :func:`apply`, for a weight or bias: in a policy made ``double()`` the integers are those of float32."""
+    if spec is None or x.dtype == torch.float32:
+        return apply(x, spec)
+    return dequantize(quantize(x.float(), spec), spec, x.dtype)
