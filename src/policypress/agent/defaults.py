@@ -98,6 +98,7 @@ ACTIVATIONS: Mapping[str, str] = {
     "Hardswish": "hardswish",
     "Hardsigmoid": "hardsigmoid",
     "ReLU6": "relu6",
+    "PReLU": "prelu",
     "Identity": "identity",
 }
-"""Name of each activation by the name of its class in ``torch.nn``."""
+"""Name of each activation by the name of its class in ``torch.nn``; the slopes of ``prelu`` are among the tensors."""

@@ -46,7 +46,9 @@ def read_layout(
     }
     width, layers = features, 0
     weight = ""
-    for weight, bias in _linear_layers(state, facts):
+    for weight, bias in _layers(state, facts):
+        if state[weight].shape in ((1,), (width,)) and bias not in state:
+            continue  # slopes of a PReLU, the one activation that is learned
         width = _through(state, weight, bias, width)
         layers += 1
     if layers == 0 or not weight.startswith(facts.output):
@@ -64,8 +66,8 @@ def read_layout(
     return Layout(state, layers - 1, weight.removesuffix("weight") + "bias" in state)
 
 
-def _linear_layers(state: Mapping[str, Array], facts: PolicyFacts) -> Iterator[tuple[str, str]]:
-    """Names of weight and bias of each linear layer in the order in which they act."""
+def _layers(state: Mapping[str, Array], facts: PolicyFacts) -> Iterator[tuple[str, str]]:
+    """Names of weight and bias of each layer in the order in which they act."""
     stacks = (*facts.hidden,) if facts.output in facts.hidden else (*facts.hidden, facts.output)
     for stack in stacks:
         indices: list[int] = []

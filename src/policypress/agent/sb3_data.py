@@ -11,7 +11,7 @@ import base64
 import json
 import pickletools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,41 +107,43 @@ def _policy_kwargs(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None,
 
 def strings_in(serialized: Any) -> tuple[str, ...]:
     """Every string and global name in a base64 pickle, in order; nothing where it cannot be disassembled."""
-    if not isinstance(serialized, str):
-        return ()
-    found: list[str] = []
-    try:
-        for count, (_, argument, _) in enumerate(pickletools.genops(base64.b64decode(serialized))):
-            if isinstance(argument, str):
-                found.append(argument)
-            if count > MAX_PICKLE_OPCODES:
-                break
-    # A damaged pickle names nothing; the fields beside it decide.
-    except Exception:
-        return tuple(found)
-    return tuple(found)
+    return tuple(argument for _, argument in _opcodes(serialized) if isinstance(argument, str))
 
 
 def globals_named_in(serialized: Any) -> tuple[str, ...]:
     """Dotted names of the globals in a base64 pickle, in order, without importing them."""
-    if not isinstance(serialized, str):
-        return ()
     named: list[str] = []
-    recent: list[str] = []
-    try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(base64.b64decode(serialized))):
-            if opcode.name == "GLOBAL" and isinstance(argument, str):
-                named.append(argument.replace(" ", "."))
-            elif opcode.name == "STACK_GLOBAL" and len(recent) == 2:
-                named.append(".".join(recent))
-            elif isinstance(argument, str):
-                recent = [*recent[-1:], argument]
-            if count > MAX_PICKLE_OPCODES:
-                break
-    # As in strings_in.
-    except Exception:
-        return tuple(named)
+    memo: dict[int, Any] = {}
+    pushed: list[Any] = []
+    for opcode, argument in _opcodes(serialized):
+        if opcode == "GLOBAL":
+            named.append(str(argument).replace(" ", "."))
+        elif opcode == "STACK_GLOBAL":
+            if len(pushed) > 1 and all(isinstance(part, str) for part in pushed[-2:]):
+                named.append(".".join(pushed[-2:]))
+        elif opcode == "MEMOIZE":
+            memo[len(memo)] = pushed[-1] if pushed else None
+        elif opcode.endswith("PUT"):
+            memo[argument] = pushed[-1] if pushed else None
+        else:
+            pushed.append(memo.get(argument) if opcode.endswith("GET") else argument)
     return tuple(named)
+
+
+def _opcodes(serialized: Any) -> Iterator[tuple[str, Any]]:
+    """Name and argument of each operation, up to the first that is damaged."""
+    try:
+        operations = pickletools.genops(base64.b64decode(serialized))
+    # No text, or none that is base64: there is no pickle.
+    except (TypeError, ValueError):
+        return
+    for _ in range(MAX_PICKLE_OPCODES):
+        try:
+            opcode, argument, _ = next(operations)
+        # A damaged pickle names nothing more; the fields beside it decide.
+        except Exception:
+            return
+        yield opcode.name, argument
 
 
 def class_name(stored: Any) -> str | None:
