@@ -92,7 +92,7 @@ SIMPLE = {
     "softsign": "Softsign",
     "hardswish": "HardSwish",
     "identity": "Identity",
-    **{name: name.capitalize() for name in ("exp", "log", "sin", "cos", "abs", "sqrt", "reciprocal")},
+    **{name: name.capitalize() for name in ("exp", "log", "sin", "cos", "abs", "sqrt", "reciprocal", "erf")},
 }
 
 

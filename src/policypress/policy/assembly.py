@@ -6,6 +6,7 @@ every layer on a small sample. What nothing reads is left out at the end.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -67,7 +68,7 @@ class Decision:
     @property
     def counts(self) -> tuple[int, ...]:
         """Number of scores in each group."""
-        return tuple(value.shape[0] for value in self.scores)
+        return tuple(math.prod(value.shape) for value in self.scores)
 
     def shifted(self, offset: int) -> Decision:
         """The same choice, counted from ``offset`` more."""
@@ -195,24 +196,32 @@ class Assembly:
             raise Refused(f"it chooses among {choice.counts}, and the action space has {counts}")
         if choice.offset != start:
             raise Refused(f"its choices are counted from {choice.offset}, and the action space starts at {start}")
-        if len(choice.scores) == 1:
-            return choice.scores[0]
-        return self.add("concat", layers.Concat(1), *choice.scores)
+        if kind == "threshold":
+            parts = list(choice.scores)
+        else:
+            parts = [self._before_softmax(scores) for scores in choice.scores]
+        return parts[0] if len(parts) == 1 else self.add("concat", layers.Concat(1), *parts)
 
     def _before_softmax(self, value: Value) -> Value:
-        """The value before closing softmax and log layers: they do not change which score is best."""
-        while True:
-            layer = self.producer(value)
-            monotone = isinstance(layer, layers.Softmax) or (
-                isinstance(layer, layers.Activation) and layer.name == "log"
-            )
-            sources = self.sources(value)
-            if not monotone or sources[0] not in self.steps:
-                return value
-            inner = sources[0]
-            if isinstance(layer, layers.Activation) and not isinstance(self.steps[inner].layer, layers.Softmax):
-                return value
-            value = self.values[inner]
+        """The value before closing normalisations: a softmax, its logarithm, x − log Σ exp x keep the order."""
+        while (inner := self._order_giver(value)) is not None and inner.name in self.steps:
+            value = inner
+        return value
+
+    def _order_giver(self, value: Value) -> Value | None:
+        layer = self.producer(value)
+        sources = [self.values[name] for name in self.sources(value)]
+        if isinstance(layer, layers.Softmax):
+            return sources[0]
+        if isinstance(layer, layers.Activation) and layer.name == "log":
+            return sources[0] if isinstance(self.producer(sources[0]), layers.Softmax) else None
+        if isinstance(layer, layers.Binary) and layer.operation == "sub" and sources[1].shape == (1,):
+            return sources[0] if self._is_log_sum(sources[1]) else None
+        return None
+
+    def _is_log_sum(self, value: Value) -> bool:
+        candidates = [value, *(self.values[name] for name in self.sources(value))]
+        return any(isinstance(layer := self.producer(c), layers.Activation) and layer.name == "log" for c in candidates)
 
 
 def _groups(space: Space) -> tuple[tuple[int, ...], Literal["argmax", "threshold"]]:

@@ -32,7 +32,7 @@ def _argmax(a: Assembly, p: Arguments) -> Decision:
 def _gt(a: Assembly, p: Arguments) -> Decision:
     x = p["self"]
     limit = float(p["other"]) if not isinstance(p["other"], Value) else math.nan
-    if not isinstance(x, Value) or len(x.shape) != 1 or math.isnan(limit):
+    if not isinstance(x, Value) or math.isnan(limit):
         raise Refused("a comparison other than of each score with a constant")
     return Decision("threshold", (x if limit == 0.0 else ew.add(a, x, torch.tensor(-limit)),))
 

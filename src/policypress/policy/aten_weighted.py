@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from policypress.policy import elementwise as ew
-from policypress.policy import tensor_shapes as ts
 from policypress.policy import weighted_operations as wo
 from policypress.policy.assembly import Assembly, Refused, Value
 from policypress.policy.aten_registry import Arguments, aten, axes_of, constant_of, optional
@@ -34,16 +32,7 @@ def _matmul(a: Assembly, p: Arguments) -> Value:
 
 @aten("einsum")
 def _einsum(a: Assembly, p: Arguments) -> Value:
-    pattern = str(p["equation"]).replace(" ", "")
-    left, right = p["tensors"] if len(p["tensors"]) == 2 else (None, None)
-    terms, _, out = pattern.partition("->")
-    first, _, second = terms.partition(",")
-    if not isinstance(left, Value) or not isinstance(right, Tensor) or len(second) != 2 or first[-1] not in second:
-        raise Refused(f"the product {pattern} is not a linear layer on the last axis")
-    kept = second.replace(first[-1], "")
-    if out != first[:-1] + kept or len(kept) != 1:
-        raise Refused(f"the product {pattern} is not a linear layer on the last axis")
-    return wo.linear(a, left, right if second[1] == first[-1] else right.T)
+    return wo.einsum(a, str(p["equation"]), list(p["tensors"]))
 
 
 @aten("embedding")
@@ -228,12 +217,7 @@ def _log_softmax(a: Assembly, p: Arguments) -> Value:
 
 @aten("logsumexp")
 def _logsumexp(a: Assembly, p: Arguments) -> Value:
-    x: Value = p["self"]
-    peak = wo.largest(a, x, axes_of(p["dim"]), keep=True)
-    powers = ew.activation(a, ew.subtract(a, x, peak), "exp")
-    logs = ew.activation(a, wo.total(a, powers, p["dim"], keep=True), "log")
-    value = ew.add(a, logs, peak)
-    return value if p["keepdim"] else ts.squeeze(a, value, p["dim"])
+    return wo.log_sum_exp(a, p["self"], axes_of(p["dim"]), keep=bool(p["keepdim"]))
 
 
 @aten("glu")

@@ -6,13 +6,13 @@ Operands are values of the :class:`Assembly` or constant tensors; at least one i
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from policypress.policy import layers
 from policypress.policy.assembly import Assembly, Refused, Value
+from policypress.policy.recognition import recognised
 
 Operand = Value | Tensor
 # Above this, softplus(x) and x are the same float32 number.
@@ -47,7 +47,8 @@ def affine(a: Assembly, x: Value, scale: Tensor | None = None, shift: Tensor | N
     """x · scale + shift."""
     x = as_float(a, x)
     factor, offset = (None if part is None else constant_row(part, x).numpy() for part in (scale, shift))
-    return a.add("affine", layers.Affine(factor, offset), x)
+    value = a.add("affine", layers.Affine(factor, offset), x)
+    return recognised(a, value) if isinstance(a.producer(x), layers.Binary) and offset is None else value
 
 
 def add(a: Assembly, left: Operand, right: Operand) -> Value:
@@ -79,8 +80,6 @@ def multiply(a: Assembly, left: Operand, right: Operand) -> Value:
 def divide(a: Assembly, left: Operand, right: Operand) -> Value:
     """left / right, real division."""
     if isinstance(left, Value) and isinstance(right, Value):
-        if _is_one_plus_abs(a, left, right):
-            return activation(a, left, "softsign")
         return _binary(a, "div", left, right)
     if isinstance(left, Value) and isinstance(right, Tensor):
         return affine(a, left, (1.0 / right.double()).to(torch.float32))
@@ -100,20 +99,8 @@ def _binary(a: Assembly, operation: str, left: Value, right: Value) -> Value:
     left, right = (as_float(a, a.expanded.get(x.name, x)) for x in (left, right))
     if left.sample.dim() != right.sample.dim():
         raise Refused(f"shapes {left.shape} and {right.shape} for each observation do not have the same axes")
-    return a.add(operation, layers.Binary(operation), left, right)
-
-
-def _is_one_plus_abs(a: Assembly, x: Value, divisor: Value) -> bool:
-    layer = a.producer(divisor)
-    if not isinstance(layer, layers.Affine):
-        return False
-    scale, shift = cast(Tensor | None, layer.scale), cast(Tensor | None, layer.shift)
-    if scale is not None or shift is None or shift.numel() != 1 or float(shift) != 1.0:
-        return False
-    inner = a.steps.get(a.sources(divisor)[0])
-    if inner is None or not isinstance(inner.layer, layers.Activation) or inner.layer.name != "abs":
-        return False
-    return inner.inputs == (x.name,)
+    value = a.add(operation, layers.Binary(operation), left, right)
+    return recognised(a, value) if operation in ("mul", "div") else value
 
 
 def power(a: Assembly, x: Value, exponent: float) -> Value:

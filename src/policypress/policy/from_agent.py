@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from policypress.agent.bundle import AgentBundle, OnnxNetwork
-from policypress.policy import from_sb3
+from policypress.policy import from_onnx, from_sb3
 from policypress.policy.policy import Policy
 
 
@@ -15,15 +15,12 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
     Args:
         bundle: the agent as plain data.
         transposed_keys: observation keys (``""`` for a single tensor) of images that the caller gives as (height,
-            width, channels) and the graph transposes to what a Stable-Baselines3 network was built for. An ONNX
-            file already says what it takes.
+            width, channels) and the graph transposes to what the network was built for.
 
     Raises:
         DamagedAgentError: tensors are missing or do not fit each other or the action space.
         NetworkError: something in the network is not supported; the message names it.
     """
     if isinstance(bundle.network, OnnxNetwork):
-        from policypress.policy import from_onnx
-
-        return from_onnx.from_onnx(bundle)
+        return from_onnx.from_onnx(bundle, transposed_keys=transposed_keys)
     return from_sb3.from_bundle(bundle, transposed_keys=transposed_keys)

@@ -373,7 +373,7 @@ class ArgMax(Layer):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores to actions."""
-        best = [part.argmax(dim=1) for part in torch.split(scores, self.counts, dim=1)]
+        best = [part.argmax(dim=1) for part in torch.split(scores, list(self.counts), dim=1)]
         return best[0] + self.start if self.single else torch.stack(best, dim=1) + self.start
 
 

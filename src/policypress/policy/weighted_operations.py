@@ -12,9 +12,9 @@ from torch import Tensor
 
 from policypress.policy import layers
 from policypress.policy.assembly import Assembly, Refused, Value
-from policypress.policy.elementwise import activation, add, affine, as_float, divide, multiply, negative
+from policypress.policy.elementwise import activation, add, affine, as_float, divide, multiply, negative, subtract
 from policypress.policy.fusion import new_conv, new_linear
-from policypress.policy.tensor_shapes import axis_of, features, permute, split
+from policypress.policy.tensor_shapes import axis_of, features, permute, split, squeeze
 
 
 def linear(a: Assembly, x: Value, weight: Tensor, bias: Tensor | None = None) -> Value:
@@ -146,6 +146,14 @@ def rms_norm(a: Assembly, x: Value, axes: int, weight: Tensor | None, eps: float
     squares = mean(a, multiply(a, x, x), last, keep=True)
     value = divide(a, x, activation(a, add(a, squares, torch.tensor(eps)), "sqrt"))
     return value if weight is None else affine(a, value, weight)
+
+
+def log_sum_exp(a: Assembly, x: Value, axes: Sequence[int], *, keep: bool) -> Value:
+    """log Σ exp(x) over ``axes``."""
+    peak = largest(a, x, axes, keep=True)
+    powers = activation(a, subtract(a, x, peak), "exp")
+    value = add(a, activation(a, total(a, powers, axes, keep=True), "log"), peak)
+    return value if keep else squeeze(a, value, axes)
 
 
 def softmax(a: Assembly, x: Value, axis: int) -> Value:
@@ -281,6 +289,18 @@ def matmul(a: Assembly, left: Value | Tensor, right: Value | Tensor) -> Value:
     if isinstance(left, Tensor) and isinstance(right, Value) and left.dim() == 2 and len(right.shape) == 2:
         return permute(a, linear(a, permute(a, right, (0, 2, 1)), left), (0, 2, 1))
     raise Refused("a matrix product that is not with one constant matrix")
+
+
+def einsum(a: Assembly, equation: str, operands: Sequence[Value | Tensor]) -> Value:
+    """An Einstein sum that is a linear layer over the last axis of its first operand."""
+    terms, _, out = equation.replace(" ", "").partition("->")
+    first, _, second = terms.partition(",")
+    kept = second.replace(first[-1], "") if first else ""
+    if len(operands) == 2 and len(second) == 2 and len(kept) == 1 and out == first[:-1] + kept:
+        left, right = operands
+        if isinstance(left, Value) and isinstance(right, Tensor):
+            return linear(a, left, right if second[1] == first[-1] else right.T)
+    raise Refused(f"the product {equation} is not a linear layer on the last axis")
 
 
 def normalise_length(a: Assembly, x: Value, order: float, axes: Sequence[int], *, keep: bool) -> Value:

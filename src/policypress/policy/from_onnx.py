@@ -1,0 +1,319 @@
+"""From an ONNX file (of ours, of Stable-Baselines3's documentation, of ``torch.onnx``) to a :class:`Policy`.
+
+The part of the graph that gives the action is translated operator by operator; constant parts are computed;
+the result is compared with onnx's reference evaluator before it is handed out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.inliner
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor
+
+from policypress.agent.bundle import AgentBundle, OnnxNetwork
+from policypress.contract import METADATA_KEY, Box, Contract, DictSpace, Space
+from policypress.errors import NetworkError
+from policypress.policy import elementwise as ew
+from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weighted
+from policypress.policy.assembly import BATCH, SUPPORTED, Assembly, Decision, Refused, Value
+from policypress.policy.from_module import normalise_inputs
+from policypress.policy.observation_layers import channel_last
+from policypress.policy.onnx_reference import evaluator
+from policypress.policy.onnx_registry import RANDOM, Operation, translate, without_batch
+from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
+from policypress.policy.self_check import Arrays, check_same
+
+FAMILIES = (onnx_elementwise, onnx_shapes, onnx_weighted)
+QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
+OLDEST_OPSET = 9
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
+_HINT = "Export the feed-forward part that gives the action, in fp32, or give the torch module to Policy.from_module."
+# Constants larger than the batch sentinel are sizes only in these.
+_SHAPED_BY_OPERAND = {"ConstantOfShape", "Expand", "Tile", "Range", "Reshape"}
+_STANDARD = ("", "ai.onnx")
+
+
+def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
+    """Policy of an agent that came as an ONNX file.
+
+    The action is the output called ``action`` or ``actions``, else the first. For a Box its finite bounds are
+    applied on top; scores of discrete actions may be a closing softmax away from the file's.
+
+    Args:
+        bundle: an agent whose network is an :class:`OnnxNetwork`. Images may be channel-last in its observation
+            space where the file takes them channel-first: the graph then transposes them.
+        transposed_keys: observation keys of images that the caller gives channel-last although the bundle's
+            space, which is the file's, is channel-first.
+
+    Raises:
+        NetworkError: an operator without a layer (the message names it and its node), a quantized file, or inputs
+            and outputs that do not fit the spaces.
+    """
+    if not isinstance(bundle.network, OnnxNetwork):
+        raise NetworkError("This agent is not an ONNX file.", got=bundle.algorithm, expected="onnx")
+    model = onnx.inliner.inline_local_functions(onnx.load_model_from_string(bundle.network.model))
+    _check(model)
+    space = _caller_space(bundle.observation_space, transposed_keys)
+    assembly = Assembly(space)
+    source = _Source(model, space)
+    contract = _contract(model)
+    result = _Translation(assembly, source, bundle).run(set() if contract is None else set(contract.folded))
+    origin = Origin(
+        algorithm=bundle.algorithm if contract is None else contract.algorithm,
+        environment=bundle.environment,
+        caller_supplies=bundle.caller_supplies,
+        sha256=bundle.provenance.sha256,
+        training=bundle.provenance.training,
+        notices=bundle.notices,
+    )
+    try:
+        # An artifact's actions are the environment's already.
+        policy = assembly.finish(result, bundle.action_space, origin, clip=contract is None)
+    except Refused as refusal:
+        raise NetworkError(
+            "The network does not fit the action space.", got=str(refusal), expected=repr(bundle.action_space)
+        ) from refusal
+    check_same(policy, source.evaluate, bundle.normaliser)
+    return policy
+
+
+def _contract(model: onnx.ModelProto) -> Contract | None:
+    stored = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    return None if stored is None else Contract.from_json(json.loads(stored))
+
+
+def _check(model: onnx.ModelProto) -> None:
+    quantized = [node for node in model.graph.node if node.op_type in QUANTIZED or node.op_type.startswith("QLinear")]
+    if quantized:
+        raise NetworkError(
+            "The ONNX file is quantized already.",
+            got=f"{quantized[0].op_type} at node {quantized[0].name!r}",
+            expected="a float32 network",
+            hint="Give the fp32 file to compress; a quantized artifact can be evaluated and benchmarked as it is.",
+        )
+    opset = _opset(model)
+    if opset < OLDEST_OPSET:
+        raise NetworkError(
+            "The ONNX file is of an old opset.",
+            got=f"opset {opset}",
+            expected=f"opset {OLDEST_OPSET} or newer",
+            hint="Convert it with onnx.version_converter.",
+        )
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), 0)
+
+
+def _caller_space(space: Space, transposed_keys: Collection[str], key: str = SINGLE_KEY) -> Space:
+    if isinstance(space, DictSpace):
+        return DictSpace(tuple((name, _caller_space(part, transposed_keys, name)) for name, part in space.spaces))
+    return channel_last(space) if isinstance(space, Box) and key in transposed_keys else space
+
+
+class _Source:
+    """The file: which of its inputs is which observation, which output is the action, and what it computes."""
+
+    def __init__(self, model: onnx.ModelProto, space: Space) -> None:
+        self.model = model
+        weights = {tensor.name for tensor in model.graph.initializer}
+        keys = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [SINGLE_KEY]
+        self.inputs = {_key_of(v.name, keys): v for v in model.graph.input if v.name not in weights}
+        self.parts = dict(space.spaces) if isinstance(space, DictSpace) else {SINGLE_KEY: space}
+        self.action = _action_output([value.name for value in model.graph.output])
+        self._evaluator: ReferenceEvaluator | None = None
+
+    def sizes(self, key: str) -> list[int | None]:
+        """Sizes of an input, None where they are free."""
+        dims = self.inputs[key].type.tensor_type.shape.dim
+        return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims]
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The batch size the file was exported with, if it is not free."""
+        sizes = [self.sizes(key) for key in self.inputs]
+        return next((s[0] for s in sizes if s and s[0] is not None), None)
+
+    def transposes(self, key: str) -> bool:
+        """Whether the file takes channel-first what the caller gives channel-last."""
+        part, sizes = self.parts[key], self.sizes(key)
+        if not isinstance(part, Box) or len(part.shape) != 3 or len(sizes) != 4 or None in sizes[1:]:
+            return False
+        height, width, channels = part.shape
+        return sizes[1:] != [height, width, channels] and sizes[1:] == [channels, height, width]
+
+    def evaluate(self, observations: Arrays) -> npt.NDArray[np.generic]:
+        """The action output for a batch, by onnx's reference evaluator."""
+        self._evaluator = self._evaluator or evaluator(self.model)
+        feeds = {self.inputs[key].name: self._fed(key, observations[key]) for key in self.inputs}
+        rows = len(next(iter(observations.values())))
+        step = self.fixed_batch or rows
+        parts: list[npt.NDArray[np.generic]] = []
+        for start in range(0, rows, step):
+            # A file with a fixed batch takes that many rows: the last ones repeat where there are fewer.
+            chosen = np.minimum(np.arange(start, start + step), rows - 1)
+            outputs = self._evaluator.run([self.action], {name: values[chosen] for name, values in feeds.items()})
+            parts.append(np.asarray(cast(list[Any], outputs)[0]).reshape(step, -1)[: rows - start])
+        result = np.concatenate(parts)
+        return result.astype(np.int8) if result.dtype == np.bool_ else result
+
+    def _fed(self, key: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        kind = helper.tensor_dtype_to_np_dtype(self.inputs[key].type.tensor_type.elem_type)
+        if self.transposes(key):
+            values = np.moveaxis(values, -1, 1)
+        return np.ascontiguousarray(values.astype(kind))
+
+
+def _key_of(name: str, keys: list[str]) -> str:
+    if keys == [SINGLE_KEY]:
+        return SINGLE_KEY
+    for key in keys:
+        if name in (key, input_name(key)) or name.endswith((f".{key}", f"_{key}", f"/{key}")):
+            return key
+    raise NetworkError(
+        "An input of the ONNX file is none of the observation's keys.",
+        got=name,
+        expected=", ".join(keys),
+        hint="Name the inputs after the keys (input_names in torch.onnx.export).",
+    )
+
+
+def _action_output(names: list[str]) -> str:
+    return next((name for name in names if name.lower() in (ACTION, "actions")), names[0])
+
+
+class _Translation:
+    """Walks the part of the graph that gives the action and gives it to an assembly."""
+
+    def __init__(self, assembly: Assembly, source: _Source, bundle: AgentBundle) -> None:
+        self.assembly = assembly
+        self.source = source
+        self.opset = _opset(source.model)
+        self.values: dict[str, Any] = {"": None}
+        for tensor in source.model.graph.initializer:
+            self.values[tensor.name] = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
+        for key, value in normalise_inputs(assembly, bundle.normaliser).items():
+            if key in source.inputs:
+                self.values[source.inputs[key].name] = self._bound(key, value)
+
+    def run(self, folded: Collection[str]) -> Value | Decision:
+        """Translate; ``folded`` names what the contract says the graph does beyond the network."""
+        for node in self._needed():
+            before = set(self.assembly.steps)
+            outputs = self._node(node)
+            self.values.update(zip(node.output, outputs, strict=False))
+            _mark(self.assembly, set(self.assembly.steps) - before, node.output[0], folded)
+        result = self.values.get(self.source.action)
+        if not isinstance(result, Value | Decision):
+            raise NetworkError(
+                "The output of the ONNX file does not depend on the observation.", got=self.source.action
+            )
+        return result
+
+    def _bound(self, key: str, value: Value) -> Value:
+        declared, sizes = self.source.inputs[key], self.source.sizes(key)
+        if self.source.transposes(key):
+            order = layers.Transpose((0, 3, 1, 2), role="transpose_image")
+            value = self.assembly.add("transpose", order, value)
+        shape = list(value.shape)
+        if len(sizes) != len(shape) + 1 or any(s not in (None, n) for s, n in zip(sizes[1:], shape, strict=True)):
+            raise NetworkError(
+                f"Input {declared.name!r} of the ONNX file does not fit the observation.",
+                got=f"shape {['batch' if s is None else s for s in sizes]}",
+                expected=f"shape {['batch', *shape]}",
+                hint="The first axis must be the batch; export with a batch of observations.",
+            )
+        kind = declared.type.tensor_type.elem_type
+        if kind in FLOATS:
+            return ew.as_float(self.assembly, value)
+        if not value.integer:
+            raise NetworkError(
+                f"Input {declared.name!r} of the ONNX file takes integers, and the observation has real numbers.",
+                got=TensorProto.DataType.Name(kind),
+                expected="FLOAT",
+            )
+        return value
+
+    def _needed(self) -> list[onnx.NodeProto]:
+        """Nodes that the action depends on, in order: critics and log-probabilities are left out."""
+        wanted = {self.source.action}
+        kept = []
+        for node in reversed(self.source.model.graph.node):
+            if wanted.intersection(node.output):
+                wanted.update(node.input)
+                kept.append(node)
+        return kept[::-1]
+
+    def _node(self, node: onnx.NodeProto) -> tuple[Any, ...]:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        try:
+            if node.domain not in _STANDARD:
+                raise Refused(f"it is of the domain {node.domain!r}")
+            operands = [self.values[name] for name in node.input]
+            if not any(isinstance(v, Value | Decision) for v in operands):
+                return self._constant(node, operands)
+            if node.op_type == "Reshape" and self.source.fixed_batch is not None:
+                operands[1] = self._free(operands[1])
+            name = node.name or node.output[0]
+            return translate(
+                self.assembly, Operation(node.op_type, name, attributes, operands, len(node.output), self.opset)
+            )
+        except Refused as refusal:
+            raise NetworkError(
+                "The ONNX file uses an operator in a way that is not supported.",
+                got=f"{node.op_type} at node {node.name or node.output[0]!r}: {refusal}",
+                expected=SUPPORTED,
+                hint=_HINT,
+            ) from refusal
+
+    def _free(self, shape: Any) -> Any:
+        """A target shape in which the batch size that the file was exported with is the batch."""
+        if isinstance(shape, Tensor) and shape.numel() and int(shape[0]) == self.source.fixed_batch:
+            shape = shape.clone()
+            shape[0] = BATCH
+        return shape
+
+    def _constant(self, node: onnx.NodeProto, operands: list[Any]) -> tuple[Any, ...]:
+        if node.op_type in RANDOM:
+            raise Refused("it is random")
+        if node.op_type in _SHAPED_BY_OPERAND:
+            operands = [without_batch(v) if isinstance(v, Tensor) else v for v in operands]
+        graph = helper.make_graph(
+            [node],
+            "constant",
+            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in dict.fromkeys(node.input) if n],
+            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in node.output if n],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
+        feeds = {n: v.numpy() for n, v in zip(node.input, operands, strict=True) if v is not None}
+        return tuple(torch.from_numpy(np.array(v)) for v in ReferenceEvaluator(model).run(None, feeds))
+
+
+# What an artifact of ours calls the value of a layer with a role (see the writers).
+_ROLES = {
+    "normalise": "normalise",
+    "transpose": "transpose_image",
+    "scale_image": "scale_image",
+    "mean_clip": "clip_mean",
+    "squash": "squash",
+    "unscale": "unscale",
+    "clip": "clip",
+}
+
+
+def _mark(assembly: Assembly, added: Collection[str], output: str, folded: Collection[str]) -> None:
+    """Give the layers behind one node of an artifact of ours the role its contract tells."""
+    role = next((role for stem, role in _ROLES.items() if output.startswith(stem) and role in folded), None)
+    if output == ACTION and "argmax" not in folded and "threshold" not in folded:
+        role = next((role for role in ("clip", "unscale", "squash") if role in folded), None)
+    for name in added if role is not None else ():
+        setattr(assembly.steps[name].layer, "role", role)  # noqa: B010
