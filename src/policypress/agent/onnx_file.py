@@ -42,7 +42,8 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     content = read_bytes(path, limit_bytes=MAX_ONNX_BYTES)
     model = _parse(content, path.name)
     _check_weights(model, path.name)
-    provenance = Provenance(str(path), sha256_of(content), f"{model.producer_name} {model.producer_version}".strip())
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    provenance = Provenance(str(path), sha256_of(content), producer or None)
     contract = _contract(model, path.name)
     if contract is not None:
         return AgentBundle(

@@ -15,7 +15,7 @@ class Overrides:
     Args:
         activation: of the hidden layers (``--activation tanh``).
         cnn_strides: of the convolutions, first to last (``--cnn-strides 4,2``).
-        observation_space: of the environment the user named (``--env``).
+        observation_space: of the environment the user named (``--env``), images channel-first.
         action_space: of the environment the user named (``--env``).
     """
 

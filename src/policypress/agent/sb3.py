@@ -22,7 +22,7 @@ from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
 from policypress.agent.spaces import action_space, observation_space
 from policypress.agent.tensors import read_tensors
-from policypress.contract import Box, Discrete, EnvironmentSpec, MultiBinary, Space, action_width
+from policypress.contract import Box, DictSpace, Discrete, EnvironmentSpec, MultiBinary, Space, action_width
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
 
 _VERSION_MEMBER = "_stable_baselines3_version"
@@ -132,7 +132,22 @@ def _network(
         n_quantiles=_quantiles(layout, actions) if family == "quantile" else None,
         norm_epsilon=_number(data, "batch_norm_eps", BATCH_NORM_EPSILON),
     )
-    return network, (observations, actions), read.notices
+    return network, (_with_images(observations, network), actions), read.notices
+
+
+def _with_images(space: Space, network: Sb3Network) -> Space:
+    """Old gym prints the boxes of a dict by shape alone; a key that has a CNN holds bytes, or SB3 had not made one."""
+    if not isinstance(space, DictSpace) or not network.normalize_images:
+        return space
+    untold = ((-math.inf,), (math.inf,))
+    return DictSpace(
+        tuple(
+            (key, Box(part.shape, "uint8", (0.0,), (255.0,)))
+            if key in network.extractor.image_keys and isinstance(part, Box) and (part.low, part.high) == untold
+            else (key, part)
+            for key, part in space.spaces
+        )
+    )
 
 
 def _one_score_per_bit(tensors: dict[str, Array], bits: int) -> dict[str, Array]:
