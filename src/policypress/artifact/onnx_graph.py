@@ -42,6 +42,8 @@ class OnnxGraph:
         array = np.ascontiguousarray(array)
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
+            # Values are named after layers, which have no dot in their names: so the two cannot meet.
+            hint = hint if "." in hint else f"{hint}.value"
             name = hint if hint not in self.initializers else self.fresh(hint)
             self.initializers[name] = numpy_helper.from_array(array, name)
             self._constants[key] = name
