@@ -234,6 +234,8 @@ class Contract:
     ``folded`` lists what the graph does by itself, in order (``normalise``, ``normalise_clip``,
     ``transpose_image``, ``scale_image``, ``one_hot``, ``squash``, ``unscale``, ``clip``, ``argmax``, ``threshold``);
     ``caller_supplies`` what the caller must still put into the observation (for example a time feature).
+    ``batch_independent`` is false where dynamic quantization takes its scales from the whole batch, so that one
+    observation at a time is the only well-defined use.
     """
 
     algorithm: str
@@ -250,6 +252,7 @@ class Contract:
     precision: Precision = "fp32"
     policypress_version: str = ""
     measured_return: Quantity | None = None
+    batch_independent: bool = True
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> Json:
@@ -290,6 +293,7 @@ class Contract:
                 precision=data["precision"],
                 policypress_version=data["policypress_version"],
                 measured_return=None if data["measured_return"] is None else Quantity(**data["measured_return"]),
+                batch_independent=data["batch_independent"],
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(

@@ -6,6 +6,10 @@ equalisation: between two layers with a positively homogeneous activation betwee
 is divided by s_c = √(r_c / w_c) and the next layer's column multiplied by it; r_c is the larger of the channel's
 share of the weight range before it and of the activation range, w_c the largest magnitude in the column.
 
+Centring: where the action is the best of several scores, only their differences count, so the mean row is taken out
+of each group of the last layer. A Q-network's scores share a large value (some 100 on CartPole) beside which the
+differences that decide are smaller than a quantization step.
+
 After SmoothQuant (Xiao et al. 2022, arXiv:2211.10438) and cross-layer equalisation (Nagel et al. 2019,
 arXiv:1906.04721). ``benchmarks/equalisation.py`` compares the rules on real agents.
 """
@@ -20,7 +24,7 @@ from torch import Tensor
 
 from policypress.compression.calibration import channel_peaks
 from policypress.compression.step import Context, Stage, Step
-from policypress.policy.layers import Activation, Affine, Conv2d, Flatten, Linear, Weighted
+from policypress.policy.layers import Activation, Affine, ArgMax, Conv2d, Flatten, Linear, Weighted
 from policypress.policy.policy import Policy
 
 HOMOGENEOUS = ("relu", "leaky_relu", "identity")
@@ -31,16 +35,17 @@ _TINY = torch.finfo(torch.float32).tiny
 
 @dataclass(frozen=True)
 class Equalize(Step):
-    """Input scaling, and hidden equalisation where the activation allows it."""
+    """Centring, input scaling, and hidden equalisation where the activation allows it."""
 
     name: ClassVar[str] = "equalize"
     stage: ClassVar[Stage] = Stage.CONDITIONING
     version: ClassVar[int] = 1
 
     def apply(self, policy: Policy, context: Context) -> Policy:
-        """Equalised copy; equal to ``policy`` up to float rounding."""
+        """Equalised copy: the same actions up to float rounding; scores are shifted by a common value per group."""
         result = policy.clone()
         with torch.no_grad():
+            _centre(result)
             peaks = channel_peaks(result, context.calibration)
             for name, layer in list(result.weighted_layers()):
                 value = result.node(name).inputs[0]
@@ -50,6 +55,17 @@ class Equalize(Step):
                 elif isinstance(layer, Linear) and not _is_activation(result, value):
                     _scale_input(result, name, layer, value, peaks[value])
         return result
+
+
+def _centre(policy: Policy) -> None:
+    head = policy.layers[policy.nodes[-1].name]
+    last = dict(policy.layers.items()).get(policy.scores_node or "")
+    if not isinstance(head, ArgMax) or not isinstance(last, Linear):
+        return
+    for rows in torch.split(torch.arange(last.out_features), list(head.counts)):
+        last.weight[rows] -= last.weight[rows].mean(0)
+        if last.bias is not None:
+            last.bias[rows] -= last.bias[rows].mean()
 
 
 def _is_activation(policy: Policy, value: str) -> bool:
@@ -103,11 +119,12 @@ def _equalize_pair(previous: Weighted, layer: Weighted, peak: Tensor) -> None:
 def hidden_scale(rows: Tensor, peak: Tensor, columns: Tensor) -> Tensor:
     """s = √(r / w) per channel, with r the larger of its shares of the weight and of the activation range.
 
-    A channel that was never active gets the smallest scale that leaves the weight range before it as it is: its
-    outgoing weights say nothing and must not widen the range of the others'.
+    A channel that was never active says nothing of its own; it gets the others' geometric mean, so that its
+    weights neither widen the range of a tensor nor leave it when the channel wakes up.
     """
     reach = torch.maximum(rows / rows.max().clamp(min=_TINY), peak / peak.max().clamp(min=_TINY))
     active = (peak > 0) & (rows > 0) & (columns > 0)
-    scale = torch.where(active, (reach / columns.clamp(min=_TINY)).sqrt(), 1.0)
-    limit = torch.where(active, rows / scale, 0.0).amax()
-    return torch.where(active | (rows == 0) | (limit == 0), scale, rows / limit.clamp(min=_TINY))
+    if not bool(active.any()):
+        return torch.ones_like(rows)
+    scale = (reach / columns.clamp(min=_TINY)).sqrt()
+    return torch.where(active, scale, scale[active].log().mean().exp())

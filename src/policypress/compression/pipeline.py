@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -59,6 +59,8 @@ def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -
     context = Context(materials.calibration, seed)
     compressed, model, lowered = _apply(policy, recipe, context)
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
+    if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
+        contract = replace(contract, batch_independent=False)
     proven = prove(model, contract, None if lowered else compressed, materials.parity)
     parameters, before = compressed.parameter_count(), policy.parameter_count()
     record = ArtifactRecord(

@@ -125,7 +125,12 @@ class OnnxRuntime:
                 raise _not_finite(spec)
             feeds[spec.name] = array
         names = list(self._outputs)
-        return dict(zip(names, self._session.run(names, feeds), strict=True))
+        length = len(next(iter(feeds.values())))
+        if self.contract.batch_independent or length <= 1:
+            return dict(zip(names, self._session.run(names, feeds), strict=True))
+        rows = ({name: array[i : i + 1] for name, array in feeds.items()} for i in range(length))
+        results = [self._session.run(names, row) for row in rows]
+        return {name: np.concatenate(parts) for name, parts in zip(names, zip(*results, strict=True), strict=True)}
 
     def predict(
         self,

@@ -1,0 +1,100 @@
+"""How much two right evaluations of one policy may differ: rounding, ties, and one quantization step.
+
+The definitions are in docs/design.md, "Parity", with the measurements that shaped them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from policypress.policy.layers import Weighted
+from policypress.policy.policy import Observation, Policy
+from policypress.policy.quantization import FLOAT
+
+Array = npt.NDArray[Any]
+Values = Mapping[str, torch.Tensor]
+
+# Four random sign patterns of one unit in the last place: a cheap lower estimate of what rounding may do.
+ROUNDING_DRAWS = 4
+ROUNDING_STEP = 2.0**-23
+# Share of a quantization step within which float32 arithmetic may round either way.
+TIE_STEPS = 1e-4
+
+
+def rounding_slack(policy: Policy, observations: Observation) -> Array:
+    """How far the last bits of its parameters move the fp32 policy's output, per observation and component.
+
+    A float32 dot product is exact for weights that differ in their last bits (the backward error of summation),
+    so two right evaluations may differ by this much; where the network is steep it exceeds 1e-5.
+    """
+    exact = policy.clone()
+    for _, layer in exact.weighted_layers():
+        layer.quant = FLOAT
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        want = exact.scores(observations)
+        slack = torch.zeros_like(want)
+        for _ in range(ROUNDING_DRAWS):
+            moved = exact.clone()
+            for parameter in moved.parameters():
+                signs = torch.randint(0, 2, parameter.shape, generator=generator) * 2.0 - 1.0
+                parameter.mul_(1 + ROUNDING_STEP * signs)
+            slack = torch.maximum(slack, (moved.scores(observations) - want).abs())
+    return slack.numpy()
+
+
+def step_bound(policy: Policy, values: Values) -> Array:
+    """How far one quantization step in every unit before the last layers can move the output.
+
+    The step moves a last layer's value by s_x · Σ|W|; both directions are followed through what comes
+    after it (monotone: squash, unscale, clip).
+
+    Args:
+        policy: fake-quantized.
+        values: of one run of ``policy``.
+    """
+    output = policy.scores_node or policy.nodes[-1].name
+    bound = torch.zeros_like(values[output])
+    for name, layer in policy.weighted_layers():
+        if layer.quant.input is None or not policy.is_last(name):
+            continue
+        delta = _step_delta(layer).to(values[name].dtype)
+        for sign in (1.0, -1.0):
+            moved = policy.replay(values, name, values[name] + sign * delta)
+            bound = torch.maximum(bound, (moved[output] - values[output]).abs())
+    return bound.numpy()
+
+
+def _step_delta(layer: Weighted) -> torch.Tensor:
+    spec = layer.quant.input
+    scale = torch.tensor(0.0) if spec is None else spec.scale.max()
+    per_output = layer.weight.detach().abs().flatten(1).sum(1) * scale
+    return per_output.reshape(-1, *([1] * (layer.weight.dim() - 2)))
+
+
+def tied_rows(policy: Policy, values: Values) -> npt.NDArray[np.bool_]:
+    """Observations in which some value lies within ``TIE_STEPS`` of half a quantization step, ``(batch,)``.
+
+    There float32 may round to either neighbour, so that right evaluations may differ by a step from there on.
+
+    Args:
+        policy: fake-quantized, evaluated in float64.
+        values: of one run of ``policy``.
+    """
+    rows = torch.zeros(len(next(iter(values.values()))), dtype=torch.bool)
+    for name, layer in policy.weighted_layers():
+        spec = layer.quant.input
+        if spec is None:
+            continue
+        scale, zero = spec.spread(values[policy.node(name).inputs[0]].dim())
+        steps = values[policy.node(name).inputs[0]] / scale
+        q = torch.round(steps) + zero
+        inside = (q >= spec.lowest - 1) & (q <= spec.highest + 1)
+        tied = ((steps - torch.floor(steps) - 0.5).abs() < TIE_STEPS) & inside
+        rows |= tied.flatten(1).any(1)
+    return rows.numpy()
