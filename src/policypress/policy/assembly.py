@@ -7,6 +7,7 @@ every layer on a small sample. What nothing reads is left out at the end.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -93,11 +94,11 @@ class Assembly:
         self.inputs = {key: self._input(spec) for key, spec in observation_inputs(observation_space).items()}
         self.steps: dict[str, Step] = {}
         self.values = {value.name: value for value in self.inputs.values()}
-        # Values that only repeat another along an axis of length 1, and zero-padded ones: what reads them can
-        # often read the original instead, which saves the step.
+        # Values that only repeat another along an axis of length 1, zero-padded ones, and elements taken along an
+        # axis: what reads them can often read the original instead, which saves the step.
         self.expanded: dict[str, Value] = {}
         self.padded: dict[str, tuple[Value, tuple[int, ...], tuple[int, ...]]] = {}
-        self.taken: dict[str, tuple[Value, tuple[int, ...]]] = {}
+        self.taken: dict[str, tuple[Value, int, tuple[int, ...]]] = {}
 
     @staticmethod
     def _input(spec: TensorSpec) -> Value:
@@ -130,6 +131,18 @@ class Assembly:
         """Names of the values that ``value`` is computed from directly."""
         step = self.steps.get(value.name)
         return () if step is None else step.inputs
+
+    def joined(self, parts: Sequence[Value], axis: int) -> Value:
+        """``parts`` side by side along ``axis``; pieces of one value put together again are that value."""
+        if len(parts) == 1:
+            return parts[0]
+        pieces = [self.taken.get(part.name) for part in parts]
+        source, where, _ = pieces[0] or (None, 0, ())
+        if source is not None and where == axis and all(p is not None and p[0] is source for p in pieces):
+            order = [index for piece in pieces if piece is not None and piece[1] == axis for index in piece[2]]
+            if order == list(range(source.sample.shape[axis])):
+                return source
+        return self.add("concat", layers.Concat(axis), *parts)
 
     def finish(self, result: Value | Decision, action_space: Space, origin: Origin, *, clip: bool = True) -> Policy:
         """The policy whose network gives ``result``.
@@ -200,7 +213,7 @@ class Assembly:
             parts = list(choice.scores)
         else:
             parts = [self._before_softmax(scores) for scores in choice.scores]
-        return parts[0] if len(parts) == 1 else self.add("concat", layers.Concat(1), *parts)
+        return self.joined(parts, 1)
 
     def _before_softmax(self, value: Value) -> Value:
         """The value before closing normalisations: a softmax, its logarithm, x − log Σ exp x keep the order."""

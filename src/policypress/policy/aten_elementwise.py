@@ -132,17 +132,17 @@ def _add(a: Assembly, p: Arguments) -> Any:
         return left.shifted(right)
     if isinstance(left, Decision) or isinstance(right, Decision):
         raise Refused("it computes with the chosen action")
-    return ew.add(a, _operand(left), _scaled(a, right, p.get("alpha", 1)))
+    return ew.add(a, _operand(left), _scaled(a, right, float(p.get("alpha", 1.0))))
 
 
 @aten("sub")
 def _sub(a: Assembly, p: Arguments) -> Value:
-    return ew.subtract(a, _operand(p["self"]), _scaled(a, p["other"], p.get("alpha", 1)))
+    return ew.subtract(a, _operand(p["self"]), _scaled(a, p["other"], float(p.get("alpha", 1.0))))
 
 
 @aten("rsub")
 def _rsub(a: Assembly, p: Arguments) -> Value:
-    return ew.subtract(a, _operand(p["other"]), _scaled(a, p["self"], p.get("alpha", 1)))
+    return ew.subtract(a, _operand(p["other"]), _scaled(a, p["self"], float(p.get("alpha", 1.0))))
 
 
 def _scaled(a: Assembly, value: Any, alpha: float) -> ew.Operand:
@@ -191,6 +191,7 @@ def _clamp(a: Assembly, p: Arguments) -> Value:
     low, high = p.get("min"), p.get("max")
     if isinstance(low, Value) or isinstance(high, Value):
         raise Refused("its limits depend on the observation")
+    low, high = (float(limit) if isinstance(limit, int) else limit for limit in (low, high))
     return ew.clip(a, p["self"], low, high)
 
 

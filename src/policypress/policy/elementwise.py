@@ -186,4 +186,5 @@ def prelu(a: Assembly, x: Value, slope: Tensor) -> Value:
     slope = slope.detach().to(torch.float32)
     if slope.numel() not in (1, channels):
         raise Refused(f"{slope.numel()} slopes for {channels} channels")
-    return a.add("prelu", layers.PRelu(slope.reshape(-1)), as_float(a, x))
+    shape = (-1, *[1] * (len(x.shape) - 1)) if slope.numel() > 1 else (1,)
+    return a.add("prelu", layers.PRelu(slope.reshape(shape)), as_float(a, x))

@@ -118,7 +118,7 @@ class Activation(Layer):
 
 
 class PRelu(Layer):
-    """max(0, x) + a · min(0, x) with learned slopes ``a``: one, or one per channel (axis 1)."""
+    """max(0, x) + a · min(0, x) with learned slopes ``a`` that broadcast against ``(batch, ...)``."""
 
     def __init__(self, slope: Tensor) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class PRelu(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, unchanged."""
-        return F.prelu(x, self.slope)
+        return torch.clamp(x, min=0.0) + self.slope * torch.clamp(x, max=0.0)
 
 
 def _constant(values: npt.ArrayLike) -> Tensor:

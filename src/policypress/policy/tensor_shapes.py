@@ -86,7 +86,7 @@ def concat(a: Assembly, parts: Sequence[Operand], axis: int) -> Value:
     values = [part if isinstance(part, Value) else constant(a, part, value) for part in kept]
     if any(v.integer for v in values):
         values = [as_float(a, v) for v in values]
-    return values[0] if len(values) == 1 else a.add("concat", layers.Concat(axis), *values)
+    return a.joined(values, axis)
 
 
 def stack(a: Assembly, parts: Sequence[Operand], axis: int) -> Value:
@@ -138,7 +138,7 @@ def take(a: Assembly, x: Value, axis: int, indices: Sequence[int]) -> Value:
             runs.append((i, i + 1))
     parts = [x if run == (0, size) else a.add("slice", layers.Slice(axis, *run), x) for run in runs]
     result = parts[0] if len(parts) == 1 else a.add("concat", layers.Concat(axis), *parts)
-    a.taken[result.name] = (x, tuple(positive))
+    a.taken[result.name] = (x, axis, tuple(positive))
     return result
 
 

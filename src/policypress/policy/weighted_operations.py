@@ -14,7 +14,7 @@ from policypress.policy import layers
 from policypress.policy.assembly import Assembly, Refused, Value
 from policypress.policy.elementwise import activation, add, affine, as_float, divide, multiply, negative, subtract
 from policypress.policy.fusion import new_conv, new_linear
-from policypress.policy.tensor_shapes import axis_of, features, permute, split, squeeze
+from policypress.policy.tensor_shapes import axis_of, features, pad, permute, split, squeeze
 
 
 def linear(a: Assembly, x: Value, weight: Tensor, bias: Tensor | None = None) -> Value:
@@ -52,7 +52,8 @@ def conv(
     if weight.dim() - 2 not in (1, 2) or len(x.shape) != weight.dim() - 1:
         raise Refused(f"a convolution with {weight.dim() - 2} axes on {x.shape} for each observation")
     source, low, high = a.padded.get(x.name, (x, (0,) * len(x.shape), (0,) * len(x.shape)))
-    if low[0] == high[0] == 0:
+    even = all((p - q) % d == 0 for p, q, d in zip(low[1:], high[1:], dilation, strict=False))
+    if low[0] == high[0] == 0 and even:
         x, before = source, [p + q for p, q in zip(low[1:], before, strict=True)]
         after = [p + q for p, q in zip(high[1:], after, strict=True)]
     if weight.dim() == 3:
@@ -68,6 +69,8 @@ def conv(
             groups=groups,
         )
         return features(a, flat, (flat.shape[0], flat.shape[2]))
+    if any((p - q) % d for p, q, d in zip(before, after, dilation, strict=True)):
+        x, before, after = pad(a, x, (0, *before), (0, *after)), (0, 0), (0, 0)
     for axis, (low_pad, high_pad) in enumerate(zip(before, after, strict=True)):
         weight = _balanced(weight, axis + 2, low_pad, high_pad, dilation[axis])
     layer = new_conv(
@@ -84,8 +87,6 @@ def conv(
 def _balanced(weight: Tensor, axis: int, before: int, after: int, dilation: int) -> Tensor:
     """A kernel for equal padding at both ends that computes what ``weight`` does with ``before`` and ``after``."""
     missing = abs(after - before)
-    if missing % dilation:
-        raise Refused(f"padding {before} and {after} with dilation {dilation}")
     shape = list(weight.shape)
     shape[axis] = missing // dilation
     zeros = weight.new_zeros(shape)
@@ -269,7 +270,7 @@ def equal_to(a: Assembly, x: Value, constants: Tensor) -> Value:
     Raises:
         Refused: any other comparison.
     """
-    source, columns = a.taken.get(x.name, (x, tuple(range(x.shape[0] if x.shape else 0))))
+    source, _, columns = a.taken.get(x.name, (x, 1, tuple(range(x.shape[0] if x.shape else 0))))
     wanted = constants.reshape(-1).tolist()
     if len(columns) == 1:
         columns = columns * len(wanted)
