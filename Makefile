@@ -1,0 +1,51 @@
+# make quickstart   install, then press the shipped HalfCheetah agent into out/quickstart
+# make test         everything but the slow tests, on two cores
+# make test-slow    the slow tests: real agents, training, long evaluations
+# make lint         style, types, floors
+# make bench        the measurements quoted in docs/, on the shipped agents
+#
+# Everything runs in .venv, which is made once. Another interpreter: make PYTHON=python3.12 ...
+# Torch comes from pip's own index; for its CPU build on Linux, a quarter of the size:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+AGENTS := $(wildcard examples/agents/*.zip)
+
+.PHONY: install quickstart test test-slow lint bench clean
+.DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+
+# Torch first and alone, so that nothing else decides its build.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "policypress needs Python 3.11 or newer: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,hub]"
+	touch $@
+
+quickstart: $(INSTALLED)
+	$(BIN)/policypress compress examples/agents/sac-HalfCheetah-v4.zip -o out/quickstart
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/parity.py $(AGENTS)
+	for agent in $(AGENTS); do $(BIN)/python benchmarks/equalisation.py $$agent --episodes 10 || exit 1; done
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
