@@ -204,6 +204,21 @@ class EnvironmentSpec:
         return EnvironmentSpec(data["id"], tuple(data["kwargs"].items()), wrappers, data["trained_id"])
 
 
+_SUPPLIES = {
+    "TimeFeatureWrapper": "time_feature",
+    "frame_stack": "frame_stack",
+    "AtariWrapper": "atari_preprocessing",
+    "HistoryWrapper": "history",
+    "HistoryWrapperObsDict": "history",
+    "ZeroContactForces": "zero_contact_forces",
+}
+
+
+def supplied_by(wrappers: tuple[WrapperSpec, ...]) -> tuple[str, ...]:
+    """What wrappers put into the observation, so that a caller without them has to supply it."""
+    return tuple(dict.fromkeys(_SUPPLIES[wrapper.name] for wrapper in wrappers if wrapper.name in _SUPPLIES))
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One named input or output: its dtype, and its shape without the free batch dimension."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policypress.agent.expressions import read_expression
-from policypress.contract import WrapperSpec
+from policypress.contract import WrapperSpec, supplied_by
 from policypress.errors import DamagedAgentError
 
 _KNOWN_MODULES = (
@@ -19,13 +19,6 @@ _KNOWN_MODULES = (
     "gymnasium.wrappers",
     "gym.wrappers",
 )
-_SUPPLIES: Mapping[str, str] = {
-    "TimeFeatureWrapper": "time_feature",
-    "frame_stack": "frame_stack",
-    "AtariWrapper": "atari_preprocessing",
-    "HistoryWrapper": "history",
-    "HistoryWrapperObsDict": "history",
-}
 # Only watching or recording: no observation and no action is changed.
 _WITHOUT_EFFECT = ("VecMonitor", "Monitor")
 # How the environment is shown has no part in how the agent acts.
@@ -51,7 +44,7 @@ class ZooConfig:
     @property
     def caller_supplies(self) -> tuple[str, ...]:
         """What the wrappers add to the observation."""
-        return tuple(_SUPPLIES[wrapper.name] for wrapper in self.wrappers if wrapper.name in _SUPPLIES)
+        return supplied_by(self.wrappers)
 
 
 def read_zoo_config(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from policypress.contract import Box, DictSpace, Space
+from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.environment.batches import Array, ObservationBatch, choice_range, size_of, take
 from policypress.errors import ObservationError
 
@@ -37,6 +37,33 @@ def extremes(space: Space, visited: ObservationBatch, count: int, rng: np.random
     if isinstance(base, dict) or isinstance(visited, dict):
         raise ObservationError("A dict of arrays does not fit this space.", got=str(space))
     return _single(space, visited, base, rng)
+
+
+def draw(space: Space, count: int, rng: np.random.Generator) -> ObservationBatch:
+    """``count`` observations drawn from a space itself: uniform between finite bounds, else standard normal."""
+    if isinstance(space, DictSpace):
+        drawn = {key: draw(member, count, rng) for key, member in space.spaces}
+        return {key: value for key, value in drawn.items() if not isinstance(value, dict)}
+    match space:
+        case Box():
+            return _drawn_box(space, count, rng)
+        case Discrete():
+            return rng.integers(space.start, space.start + space.n, size=count)
+        case MultiDiscrete():
+            return rng.integers(0, space.nvec, size=(count, len(space.nvec)))
+        case MultiBinary():
+            return rng.integers(0, 2, size=(count, space.n)).astype(np.int8)
+
+
+def _drawn_box(space: Box, count: int, rng: np.random.Generator) -> Array:
+    low, high = space.bounds()
+    shape = (count, *space.shape)
+    if np.issubdtype(np.dtype(space.dtype), np.integer):
+        return rng.integers(low.astype(np.int64), high.astype(np.int64), size=shape, endpoint=True).astype(space.dtype)
+    bounded = (low >= -_FAR) & (high <= _FAR)
+    uniform = rng.uniform(np.where(bounded, low, 0.0), np.where(bounded, high, 1.0), size=shape)
+    values = np.where(bounded, uniform, np.clip(rng.standard_normal(shape), low, high))
+    return values.astype(np.float32)
 
 
 def _single(space: Space, visited: Array, base: Array, rng: np.random.Generator) -> Array:

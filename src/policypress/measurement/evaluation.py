@@ -13,7 +13,7 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
 from policypress.environment.fit import check_fit, described, resolve_for_agent, spaces_of
-from policypress.environment.making import SpecFactory
+from policypress.environment.making import SpecFactory, user_environment
 from policypress.errors import ArtifactError, EnvironmentInputError
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.statistics import Undefined, mean_return
@@ -110,7 +110,7 @@ def _environment_of(
     artifact: OnnxRuntime, env: EnvironmentSpec | str | None, env_fn: Factory | None
 ) -> tuple[EnvironmentSpec, Factory, int | None, tuple[str, ...]]:
     contract = artifact.contract
-    named = EnvironmentSpec(env) if isinstance(env, str) else env
+    named = user_environment(env) if isinstance(env, str) else env
     policy_like = (contract.observation_space, contract.action_space)
     if env_fn is not None:
         spec = described_callable(env_fn)

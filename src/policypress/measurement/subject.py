@@ -10,9 +10,9 @@ from typing import Any
 from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import EnvironmentSpec, Space
+from policypress.contract import EnvironmentSpec, Space, supplied_by
 from policypress.environment.fit import Fit, check_fit, resolve_for_agent, spaces_of
-from policypress.environment.making import SpecFactory
+from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.spaces import from_gymnasium
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.policy import Policy
@@ -63,7 +63,7 @@ def subject_of(
         EnvironmentInputError: the environment cannot be made, or the agent does not fit it.
         NetworkError: the network holds something that is not supported.
     """
-    named = EnvironmentSpec(env) if isinstance(env, str) else env
+    named = user_environment(env) if isinstance(env, str) else env
     if isinstance(agent, Policy):
         return _of_policy(agent, named, env_fn, needs_environment)
     bundle = agent if isinstance(agent, AgentBundle) else _read(agent, named, overrides)
@@ -83,7 +83,13 @@ def subject_of(
     if factory is not None:
         limit = step_limit(factory)
     policy = policy_from_agent(bundle, transposed_keys=fit.transposed_keys)
-    policy.origin = replace(policy.origin, environment=spec, notices=tuple(dict.fromkeys(notices)))
+    supplied = (*bundle.caller_supplies, *(() if spec is None else supplied_by(spec.wrappers)))
+    policy.origin = replace(
+        policy.origin,
+        environment=spec,
+        caller_supplies=tuple(dict.fromkeys(supplied)),
+        notices=tuple(dict.fromkeys(notices)),
+    )
     return Subject(
         policy=policy,
         source=bundle.provenance.source,
@@ -147,6 +153,7 @@ def step_limit(factory: Factory) -> int | None:
     try:
         spec = getattr(env, "spec", None)
         limited = spec is not None and spec.max_episode_steps is not None
-        return None if limited else UNBOUNDED_STEPS
+        # Atari games end by a limit of the emulator's own, which no spec shows.
+        return None if limited or hasattr(env.unwrapped, "ale") else UNBOUNDED_STEPS
     finally:
         env.close()

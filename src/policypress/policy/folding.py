@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -68,11 +70,11 @@ def _fold_backward(policy: Policy, node: Node, affine: Affine) -> bool:
 
 
 def _add_bias(layer: Linear, values: Tensor) -> None:
-    if layer.bias is None:
-        if bool((values != 0).any()):
-            layer.bias = torch.nn.Parameter(values.clone())
-    else:
-        layer.bias.add_(values)
+    bias = cast(Tensor | None, layer.bias)
+    if bias is not None:
+        bias.add_(values)
+    elif bool((values != 0).any()):
+        layer.bias = torch.nn.Parameter(values.clone())
 
 
 def _remove(policy: Policy, node: Node) -> None:

@@ -68,7 +68,7 @@ def _check(built: BuiltArtifact) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Remove what a killed driver had half written."""
-    for path in (folder / FOLDER).glob(f"*/.*{PARTIAL}"):
+    for path in (folder / FOLDER).glob(f"*/*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 

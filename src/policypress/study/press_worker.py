@@ -10,7 +10,7 @@ from policypress.compression.pipeline import Materials
 from policypress.compression.recipe import Recipe
 from policypress.contract import DictSpace, Space
 from policypress.environment.batches import ObservationBatch, held_out_split, joined, size_of, take
-from policypress.environment.extremes import extremes
+from policypress.environment.extremes import draw, extremes
 from policypress.environment.observations import RecordedObservations, visited
 from policypress.errors import ExecutionError
 from policypress.measurement.evaluation import runtime_of
@@ -91,6 +91,15 @@ class PressWorker:
         chosen = rng.permutation(size_of(calibration))[: counts.parity_visited]
         edges = extremes(self.subject.policy.observation_space, calibration, counts.parity_extreme, rng)
         return Materials(calibration, held_out, joined(take(calibration, chosen), edges))
+
+    def drawn_materials(self) -> Materials:
+        """Observations drawn from the space alone: enough to prove an fp32 artifact, not to calibrate on."""
+        space = self.subject.policy.observation_space
+        counts = counts_for(space)
+        rng = seeding.generator(self.seed, seeding.PARITY)
+        drawn = draw(space, counts.parity_visited, rng)
+        edges = extremes(space, drawn, counts.parity_extreme, rng)
+        return Materials(drawn, draw(space, counts.held_out, rng), joined(drawn, edges))
 
     def _observations(self, count: int, purpose: str) -> ObservationBatch:
         if self.recorded is not None:

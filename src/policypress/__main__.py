@@ -1,0 +1,5 @@
+"""``python -m policypress``."""
+
+from policypress.cli.app import main
+
+main()

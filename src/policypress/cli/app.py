@@ -1,0 +1,80 @@
+"""The command line: ``policypress COMMAND``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from policypress import __version__
+from policypress.cli.bench import bench
+from policypress.cli.compress import compress
+from policypress.cli.console import INTERRUPTED_MESSAGE, err
+from policypress.cli.evaluate import evaluate
+from policypress.cli.export import export
+from policypress.cli.inspect import inspect
+from policypress.errors import PolicypressError
+
+DEBUG_VARIABLE = "POLICYPRESS_DEBUG"
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="policypress",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (inspect, export, compress, evaluate, bench):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"policypress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Makes trained reinforcement-learning policies small, fast and frugal without losing return, and proves it."""
+
+
+def main() -> None:
+    """Run the command line; every error is one message and an exit code, never a traceback.
+
+    Exit codes: 0 done, 1 a failure of the work, 2 unusable input, 130 interrupted.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except PolicypressError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(INTERRUPTED_MESSAGE, INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        _fail(
+            f"internal error: {type(error).__name__}: {error}\n  what to do: run again with {DEBUG_VARIABLE}=1 and "
+            "report what it shows",
+            1,
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    err.print("[red]error:[/red] " + message.replace("[", r"\["))
+    sys.exit(code)

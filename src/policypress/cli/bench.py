@@ -1,0 +1,69 @@
+"""``policypress bench``: latency of artifacts and agents, interleaved."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from policypress.cli.console import out, print_json
+from policypress.cli.options import (
+    ActivationOption,
+    EnvOption,
+    FilesArgument,
+    JsonOption,
+    SeedOption,
+    StridesOption,
+    stated,
+)
+from policypress.measurement.latency import FLOOR, Latency, benchmark
+
+MICRO = 1e6
+
+
+def bench(
+    files: FilesArgument,
+    samples: Annotated[int, typer.Option("--samples", min=10, help="Warm samples of each file.")] = 2000,
+    seed: SeedOption = 0,
+    env: EnvOption = None,
+    activation: ActivationOption = None,
+    cnn_strides: StridesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the latency of one action from Python: batch 1, one thread, warm and cold, the files taking turns.
+
+    Examples:
+      policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip
+    """
+    said = stated(files[0], env, None, None, activation, cnn_strides)
+    results = benchmark(files, samples=samples, seed=seed, overrides=said.overrides, env=said.environment)
+    if as_json:
+        print_json({"schema": 1, "latencies": [_described(result) for result in results]})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file")
+    table.add_column("runtime")
+    for heading in ("p50", "p95", "p99", "p99.9", "max", "cold p50"):
+        table.add_column(heading + " (µs)", justify="right")
+    for result in results:
+        table.add_row(*_cells(result))
+    out.print(table)
+
+
+def _cells(result: Latency) -> list[str]:
+    warm, cold = result.percentiles_s("warm"), result.percentiles_s("cold")
+    name = "harness floor (does nothing)" if result.name == FLOOR else result.name
+    return [name, result.runtime, *(f"{MICRO * value:.2f}" for value in warm.values()), f"{MICRO * cold['p50']:.2f}"]
+
+
+def _described(result: Latency) -> dict[str, object]:
+    return {
+        "file": result.name,
+        "runtime": result.runtime,
+        "warm_s": result.percentiles_s("warm"),
+        "cold_s": result.percentiles_s("cold"),
+        "protocol": dict(result.warm.protocol),
+        "machine": dict(result.warm.machine),
+        "samples_s": list(result.warm.samples),
+    }

@@ -1,0 +1,119 @@
+"""``policypress compress``: an agent, several recipes, and what each keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from policypress.cli.console import INTERRUPTED_MESSAGE, StudyProgress, err, out, print_json, progress_bar, tell
+from policypress.cli.options import (
+    ActivationOption,
+    AgentArgument,
+    EnvKwargsOption,
+    EnvOption,
+    EpisodesOption,
+    JsonOption,
+    MaxStepsOption,
+    SeedOption,
+    StridesOption,
+    WrapperOption,
+    stated,
+)
+from policypress.measurement.machine import fingerprint
+from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
+from policypress.report.table import NOT_CERTIFIED, comparison
+from policypress.study.compress import CLASSIC, Compressed
+from policypress.study.compress import compress as run_compress
+from policypress.study.reader import StoreReader
+
+
+def compress(
+    agent: AgentArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")],
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", metavar="R", help='For example "prune(l2, 0.3) > equalize > int8"; repeatable.'),
+    ] = None,
+    env: EnvOption = None,
+    env_kwargs: EnvKwargsOption = None,
+    wrapper: WrapperOption = None,
+    observations: Annotated[
+        Path | None,
+        typer.Option("--observations", metavar="NPZ", help="Recorded observations in place of an environment."),
+    ] = None,
+    episodes: EpisodesOption = 100,
+    seed: SeedOption = 0,
+    max_steps: MaxStepsOption = None,
+    activation: ActivationOption = None,
+    cnn_strides: StridesOption = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compress an agent by one or more recipes and measure what each keeps of its return.
+
+    Without --recipe the classic set of the papers runs. Interrupted, the same command continues.
+
+    Examples:
+      policypress compress examples/agents/sac-HalfCheetah-v4.zip -o out
+      policypress compress agent.zip --env Hopper-v4 --recipe "equalize > int8" --episodes 30 -o out
+      policypress compress agent.zip --env my_package.envs:Arm-v0 --env-kwargs friction=0.3 -o out
+      policypress compress policy.onnx --observations logged.npz --recipe "equalize > int8" -o out
+    """
+    said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
+    with progress_bar() as bar:
+        done = run_compress(
+            agent,
+            recipe or CLASSIC,
+            output=output,
+            episodes=episodes,
+            seed=seed,
+            env=said.environment,
+            observations=observations,
+            max_steps=max_steps,
+            overrides=said.overrides,
+            jobs=jobs,
+            progress=StudyProgress(bar),
+            retry_failed=retry_failed,
+        )
+    with StoreReader(done.store) as store:
+        rows = read_rows(store, done.cells)
+    if as_json:
+        print_json(_described(agent, output, rows, done))
+    else:
+        tell(done.notices)
+        _show(rows, output, certified=observations is None)
+    if done.outcome.interrupted:
+        err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
+        raise typer.Exit(130)
+    if done.outcome.failed:
+        raise typer.Exit(1)
+
+
+def _show(rows: tuple[Row, ...], output: Path, *, certified: bool) -> None:
+    out.print(comparison(rows, out.width))
+    if certified:
+        out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
+    else:
+        out.print(NOT_CERTIFIED)
+    for row in rows:
+        if row.failure is not None:
+            err.print(f"[red]{row.name.replace('[', chr(92) + '[')}[/red]: " + row.failure.replace("[", r"\["))
+    out.print(f"results: {output}")
+
+
+def _described(agent: str, output: Path, rows: tuple[Row, ...], done: Compressed) -> dict[str, object]:
+    by_name = {row.name: row for row in rows}
+    return {
+        "schema": 1,
+        "agent": agent,
+        "output": str(output),
+        "machine": fingerprint(),
+        "notices": list(done.notices),
+        "random": by_name[RANDOM].to_json() if RANDOM in by_name else None,
+        "baseline": by_name[BASELINE].to_json(),
+        "variants": [row.to_json() for row in rows if row.name not in (RANDOM, BASELINE)],
+        "interrupted": done.outcome.interrupted,
+    }

@@ -1,0 +1,92 @@
+"""Where output goes: results on stdout, everything else on stderr; progress only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from policypress.study.cell import Cell
+from policypress.study.progress import Plan
+from policypress.study.tasks import Failure
+
+# A pipe has no width of its own; tables are not cut there.
+PIPE_WIDTH = 160
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+INTERRUPTED_MESSAGE = "interrupted: what is complete is kept; the same command continues"
+
+
+def tell(notices: Iterable[str]) -> None:
+    """Show notices, once each."""
+    for notice in dict.fromkeys(notices):
+        err.print(f"[yellow]note:[/yellow] {_escaped(notice)}")
+
+
+def print_json(data: Any) -> None:
+    """One JSON object on stdout; numbers that JSON cannot hold become null."""
+    typer.echo(json.dumps(_finite(data), indent=2, sort_keys=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr that vanishes when done, and is not drawn where stderr is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("episodes"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+class StudyProgress:
+    """Draws a study's progress: one bar over all episodes, the cell in hand, and failures as they come."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("preparing", total=None)
+
+    def planned(self, plan: Plan) -> None:
+        """Set the total."""
+        self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done)
+
+    def started(self, cell: Cell) -> None:
+        """Name the cell."""
+        name = "random actions" if cell.kind == "random" else cell.recipe
+        self._bar.update(self._task, description=_escaped(name))
+
+    def advanced(self, cell: Cell, episodes: int) -> None:
+        """Move the bar."""
+        self._bar.advance(self._task, episodes)
+
+    def finished(self, cell: Cell) -> None:
+        """Nothing to draw: the bar has moved already."""
+
+    def failed(self, cell: Cell, failure: Failure) -> None:
+        """Say so at once."""
+        err.print(f"[red]failed:[/red] {_escaped(cell.recipe)}: {_escaped(failure.message.splitlines()[0])}")

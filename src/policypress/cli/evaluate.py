@@ -1,0 +1,90 @@
+"""``policypress evaluate``: returns of artifacts and agents."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from policypress.cli.console import out, print_json, progress_bar, tell
+from policypress.cli.options import (
+    ActivationOption,
+    EnvKwargsOption,
+    EnvOption,
+    EpisodesOption,
+    FilesArgument,
+    JsonOption,
+    MaxStepsOption,
+    SeedOption,
+    StridesOption,
+    WrapperOption,
+    stated,
+)
+from policypress.measurement.evaluation import Evaluation
+from policypress.measurement.evaluation import evaluate as run_evaluate
+from policypress.measurement.statistics import Undefined
+
+
+def evaluate(
+    files: FilesArgument,
+    episodes: EpisodesOption = 100,
+    seed: SeedOption = 0,
+    env: EnvOption = None,
+    env_kwargs: EnvKwargsOption = None,
+    wrapper: WrapperOption = None,
+    max_steps: MaxStepsOption = None,
+    activation: ActivationOption = None,
+    cnn_strides: StridesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play deterministic episodes with artifacts or agents, all on the same seeds.
+
+    Examples:
+      policypress evaluate small.onnx examples/agents/sac-HalfCheetah-v4.zip --episodes 20
+    """
+    results: list[Evaluation] = []
+    with progress_bar() as bar:
+        for file in files:
+            task = bar.add_task(file.replace("[", r"\["), total=episodes)
+            said = stated(file, env, env_kwargs, wrapper, activation, cnn_strides)
+            results.append(
+                run_evaluate(
+                    file,
+                    episodes=episodes,
+                    seed=seed,
+                    env=said.environment,
+                    max_steps=max_steps,
+                    overrides=said.overrides,
+                    on_episode=lambda _, task=task: bar.advance(task),  # type: ignore[misc]
+                )
+            )
+    if as_json:
+        print_json({"schema": 1, "evaluations": [_described(result) for result in results]})
+        return
+    tell(notice for result in results for notice in result.notices)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "environment", "episodes", "return", "95 % interval", "length"):
+        table.add_column(heading, justify="left" if heading in ("file", "environment") else "right")
+    for result in results:
+        table.add_row(*_cells(result))
+    out.print(table)
+
+
+def _cells(result: Evaluation) -> list[str]:
+    returns = [row.episode_return for row in result.episodes]
+    length = sum(row.length for row in result.episodes) / len(result.episodes)
+    interval = "–" if isinstance(result.mean, Undefined) else f"[{result.mean.lower:.4g}, {result.mean.upper:.4g}]"
+    mean = f"{sum(returns) / len(returns):.4g}"
+    return [result.name, result.environment.id, str(len(returns)), mean, interval, f"{length:.1f}"]
+
+
+def _described(result: Evaluation) -> dict[str, object]:
+    return {
+        "file": result.name,
+        "environment": result.environment.to_json(),
+        "protocol": result.protocol.to_json(),
+        "returns": [row.episode_return for row in result.episodes],
+        "lengths": [row.length for row in result.episodes],
+        "endings": [row.ending for row in result.episodes],
+        "cpu_s": [row.cpu_s for row in result.episodes],
+        "mean_return": None if isinstance(result.mean, Undefined) else vars(result.mean),
+        "notices": list(result.notices),
+    }

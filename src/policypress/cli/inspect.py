@@ -1,0 +1,83 @@
+"""``policypress inspect``: what an agent is, without making its environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from policypress.cli.console import out, print_json, tell
+from policypress.cli.options import ActivationOption, AgentArgument, EnvOption, JsonOption, StridesOption, stated
+from policypress.contract import space_to_json
+from policypress.measurement.subject import Subject, subject_of
+from policypress.report.table import size
+
+FLOAT_BYTES = 4
+
+
+def inspect(
+    agent: AgentArgument,
+    env: EnvOption = None,
+    activation: ActivationOption = None,
+    cnn_strides: StridesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an agent is: algorithm, spaces, network, what its graph folds in. Nothing in it is executed.
+
+    Examples:
+      policypress inspect examples/agents/sac-HalfCheetah-v4.zip
+      policypress inspect path/to/zoo/folder --json
+    """
+    said = stated(agent, env, None, None, activation, cnn_strides)
+    subject = subject_of(agent, env=said.environment, overrides=said.overrides, needs_environment=False)
+    if as_json:
+        print_json(_described(subject))
+        return
+    tell(subject.notices)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _lines(subject):
+        table.add_row(key, value)
+    out.print(table)
+
+
+def _described(subject: Subject) -> dict[str, Any]:
+    policy = subject.policy
+    origin = policy.origin
+    return {
+        "source": subject.source,
+        "sha256": origin.sha256,
+        "algorithm": origin.algorithm,
+        "library_version": subject.library_version,
+        "environment": None if origin.environment is None else origin.environment.to_json(),
+        "observation_space": space_to_json(policy.observation_space),
+        "action_space": space_to_json(policy.action_space),
+        "folded": list(policy.folded()),
+        "caller_supplies": list(origin.caller_supplies),
+        "parameters": policy.parameter_count(),
+        "macs": policy.macs(),
+        "layers": [
+            {"name": n.name, "inputs": list(n.inputs), "layer": repr(policy.layers[n.name])} for n in policy.nodes
+        ],
+        "notices": list(subject.notices),
+    }
+
+
+def _lines(subject: Subject) -> list[tuple[str, str]]:
+    policy = subject.policy
+    origin = policy.origin
+    network = " → ".join(f"{layer.weight.shape[0]}" for _, layer in policy.weighted_layers())
+    version = "" if subject.library_version is None else f" (Stable-Baselines3 {subject.library_version})"
+    return [
+        ("agent", subject.source),
+        ("algorithm", origin.algorithm + version),
+        ("environment", "not named in its files" if origin.environment is None else origin.environment.id),
+        ("observations", str(policy.observation_space)),
+        ("actions", str(policy.action_space)),
+        ("layers", network + " channels"),
+        ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
+        ("per action", f"{policy.macs()} multiply-accumulates"),
+        ("folded in", ", ".join(policy.folded()) or "nothing"),
+        ("caller supplies", ", ".join(origin.caller_supplies) or "nothing but the observation"),
+    ]

@@ -1,0 +1,86 @@
+"""The rows as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from policypress.measurement.statistics import Interval, Undefined
+from policypress.report.rows import BASELINE, RANDOM, Row
+
+NOT_CERTIFIED = (
+    "return not certified: no environment, so no episodes were played; the action error is all that is known"
+)
+
+
+NARROW = 100
+
+
+def comparison(rows: Sequence[Row], width: int) -> Table:
+    """Table of recipes against the baseline for a terminal of ``width`` columns.
+
+    Columns without any content are left out, and on a narrow terminal the action error, which returns overrule.
+    """
+    played = any(row.returns for row in rows)
+    headings = ["packed", "smaller"]
+    if not played or width >= NARROW:
+        headings.append("action error")
+    if played:
+        headings += ["return", "of base", "retention"]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("recipe", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    base = next((row.artifact for row in rows if row.name == BASELINE and row.artifact), None)
+    for row in rows:
+        cells = _cells(row, None if base is None else base.packed_bytes)
+        table.add_row(cells["recipe"], *(cells.get(heading, "") for heading in headings))
+    return table
+
+
+def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
+    name = {RANDOM: "random actions", BASELINE: "none (fp32)"}.get(row.name, row.name)
+    if row.status == "failed":
+        return {"recipe": Text(name, style="red"), "packed": Text("failed", style="red")}
+    cells: dict[str, Text | str] = {"recipe": name}
+    compared = row.name not in (RANDOM, BASELINE)
+    if row.artifact is not None:
+        cells["packed"] = size(row.artifact.packed_bytes)
+        if compared and base_bytes is not None:
+            cells["smaller"] = f"{base_bytes / row.artifact.packed_bytes:.1f}×"
+        if compared and row.artifact.action_error is not None:
+            cells["action error"] = f"{100 * row.artifact.action_error:.2f} %"
+    if row.returns:
+        mean = sum(row.returns) / len(row.returns)
+        half_width = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
+        cells["return"] = with_spread(mean, half_width)
+        if compared:
+            cells["of base"], cells["retention"] = _percent(row.ratio), _range(row.retention)
+    return cells
+
+
+def _percent(value: Interval | Undefined) -> Text | str:
+    if isinstance(value, Undefined):
+        return "–"
+    return Text(f"{100 * value.estimate:.1f} %", style="green" if value.estimate >= 0.9 else "yellow")
+
+
+def _range(value: Interval | Undefined) -> str:
+    if isinstance(value, Undefined):
+        return "–"
+    return f"{value.estimate:.3f} [{value.lower:.2f}, {value.upper:.2f}]"
+
+
+def with_spread(mean: float, half_width: float | None) -> str:
+    """``9180 ± 90``: both with the decimals that suit the mean's size."""
+    decimals = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 10 else 3
+    return f"{mean:.{decimals}f}" + ("" if half_width is None else f" ± {half_width:.{decimals}f}")
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``812 B``, ``14.5 kB``, ``1.2 MB`` (powers of ten)."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,68 @@
+"""Exporting one agent by one recipe to one file, without playing episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.pipeline import press
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.environment.observations import RecordedObservations
+from policypress.errors import EnvironmentInputError
+from policypress.export.parity import ParityReport
+from policypress.export.publish import publish
+from policypress.measurement.subject import AgentLike, Factory, subject_of
+from policypress.records import ArtifactRecord
+from policypress.study.press_worker import PressWorker
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how well it matches."""
+
+    record: ArtifactRecord
+    parity: ParityReport
+
+
+def export_agent(
+    agent: AgentLike,
+    output: Path,
+    recipe: str | Recipe = "none",
+    *,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    observations: str | Path | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    seed: int = 0,
+) -> Exported:
+    """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
+
+    Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
+    on drawn observations, and nothing has to be calibrated.
+
+    Raises:
+        InputError: the agent, the recipe, the environment or the path cannot be used.
+        ParityError: the file would not do what the policy does; nothing is written.
+    """
+    parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
+    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None)
+    recorded = None
+    if observations is not None:
+        recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)
+    worker = PressWorker(subject, seed, recorded)
+    if subject.factory is None and recorded is None:
+        if parsed.steps:
+            raise EnvironmentInputError(
+                "A recipe is calibrated on observations, and there are none.",
+                got=f"recipe {parsed.text!r} and no environment",
+                expected="--env ID, or --observations logged.npz",
+                hint="Without either, only --recipe none can be exported.",
+            )
+        materials = worker.drawn_materials()
+    else:
+        materials = worker.materials
+    pressed = press(subject.policy, parsed, materials, seed)
+    publish(pressed.artifact, output)
+    return Exported(replace(pressed.record, path=str(output)), pressed.artifact.parity)
