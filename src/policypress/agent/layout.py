@@ -110,7 +110,8 @@ def check_normalisation(state: Mapping[str, Array], stack: str, features: int) -
     for index in indices:
         weight = state.get(f"{stack}{index}.weight")
         if weight is not None:
-            width = int(weight.shape[0])
+            # A weight with one axis holds the slopes of a PReLU.
+            width = int(weight.shape[0]) if weight.ndim == 2 else width
             continue
         for part in _NORMALISATION_PARTS:
             array = state.get(f"{stack}{index}.{part}")

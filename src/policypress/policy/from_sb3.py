@@ -242,7 +242,8 @@ def _head(graph: GraphBuilder, network: Sb3Network, space: Space, value: str) ->
             _continuous_head(graph, network, space, value)
             return None
         case Discrete():
-            graph.add("argmax", layers.ArgMax([space.n], space.start), value)
+            # Stable-Baselines3 counts actions from 0 whatever the space's start, in training and in predict.
+            graph.add("argmax", layers.ArgMax([space.n]), value)
         case MultiDiscrete():
             graph.add("argmax", layers.ArgMax(space.nvec, single=False), value)
         case MultiBinary():

@@ -129,7 +129,11 @@ class PRelu(Layer):
         return torch.clamp(x, min=0.0) + self.slope * torch.clamp(x, max=0.0)
 
 
-def _constant(values: npt.ArrayLike) -> Tensor:
+# Run-time checkers do not count Python's numbers as ArrayLike.
+Constant = npt.ArrayLike | float
+
+
+def _constant(values: Constant) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
@@ -161,7 +165,7 @@ class Normalise(Layer):
 class Affine(Layer):
     """y = x · scale + shift with constants that broadcast against ``(batch, ...)``; a None part is left out."""
 
-    def __init__(self, scale: npt.ArrayLike | None = None, shift: npt.ArrayLike | None = None, role: str = "") -> None:
+    def __init__(self, scale: Constant | None = None, shift: Constant | None = None, role: str = "") -> None:
         super().__init__()
         self.register_buffer("scale", None if scale is None else _constant(scale))
         self.register_buffer("shift", None if shift is None else _constant(shift))
@@ -179,7 +183,7 @@ class Unscale(Layer):
 
     role = "unscale"
 
-    def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike) -> None:
+    def __init__(self, low: Constant, high: Constant) -> None:
         super().__init__()
         self.register_buffer("low", _constant(low))
         self.register_buffer("span", _constant(np.asarray(high, np.float32) - np.asarray(low, np.float32)))
@@ -194,7 +198,7 @@ class Clip(Layer):
 
     role = "clip"
 
-    def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike, role: str = "clip") -> None:
+    def __init__(self, low: Constant, high: Constant, role: str = "clip") -> None:
         super().__init__()
         self.register_buffer("low", _constant(low))
         self.register_buffer("high", _constant(high))
