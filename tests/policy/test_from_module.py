@@ -75,7 +75,7 @@ def assert_exports(policy: Policy, observation: Any) -> None:
 
 
 @given(plans)
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_random_networks_are_translated_exactly(plan: Plan) -> None:
     case = build(plan)
     policy = Policy.from_module(case.module, case.observations, case.actions)

@@ -124,12 +124,12 @@ class _Source:
     """The file: which of its inputs is which observation, which output is the action, and what it computes."""
 
     def __init__(self, model: onnx.ModelProto, space: Space) -> None:
-        self.model = model
+        self.action = _action_output([value.name for value in model.graph.output])
+        self.model = model = _needed(model, self.action)
         weights = {tensor.name for tensor in model.graph.initializer}
         keys = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [SINGLE_KEY]
         self.inputs = {_key_of(v.name, keys): v for v in model.graph.input if v.name not in weights}
         self.parts = dict(space.spaces) if isinstance(space, DictSpace) else {SINGLE_KEY: space}
-        self.action = _action_output([value.name for value in model.graph.output])
         self._evaluator: ReferenceEvaluator | None = None
 
     def sizes(self, key: str) -> list[int | None]:
@@ -191,6 +191,22 @@ def _action_output(names: list[str]) -> str:
     return next((name for name in names if name.lower() in (ACTION, "actions")), names[0])
 
 
+def _needed(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """The part of ``model`` that gives ``output``: critics and log-probabilities are left out."""
+    wanted, kept = {output}, []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    for repeated in (part.graph.node, part.graph.output):
+        del repeated[:]
+    part.graph.node.extend(kept[::-1])
+    part.graph.output.extend(value for value in model.graph.output if value.name == output)
+    return part
+
+
 class _Translation:
     """Walks the part of the graph that gives the action and gives it to an assembly."""
 
@@ -207,7 +223,7 @@ class _Translation:
 
     def run(self, folded: Collection[str]) -> Value | Decision:
         """Translate; ``folded`` names what the contract says the graph does beyond the network."""
-        for node in self._needed():
+        for node in self.source.model.graph.node:
             before = set(self.assembly.steps)
             outputs = self._node(node)
             self.values.update(zip(node.output, outputs, strict=False))
@@ -242,16 +258,6 @@ class _Translation:
                 expected="FLOAT",
             )
         return value
-
-    def _needed(self) -> list[onnx.NodeProto]:
-        """Nodes that the action depends on, in order: critics and log-probabilities are left out."""
-        wanted = {self.source.action}
-        kept = []
-        for node in reversed(self.source.model.graph.node):
-            if wanted.intersection(node.output):
-                wanted.update(node.input)
-                kept.append(node)
-        return kept[::-1]
 
     def _node(self, node: onnx.NodeProto) -> tuple[Any, ...]:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}

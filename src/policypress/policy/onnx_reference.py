@@ -21,7 +21,7 @@ class BatchNormalization(OpRun):
     op_domain = ""
 
     def _run(
-        self, x: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: float = 1e-5, **_: Any
+        self, x: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: Any = 1e-5, **_: Any
     ) -> tuple[Array]:
         shape = (-1, *[1] * (x.ndim - 2))
         scale, bias, mean, var = (values.reshape(shape) for values in (scale, bias, mean, var))

@@ -63,6 +63,10 @@ class Operation:
         """A numeric attribute."""
         return float(self.attributes.get(name, default))
 
+    def integer(self, name: str, default: int) -> int:
+        """A whole-number attribute."""
+        return int(self.attributes.get(name, default))
+
     def text(self, name: str, default: str) -> str:
         """A string attribute."""
         value = self.attributes.get(name, default)

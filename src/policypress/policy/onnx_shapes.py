@@ -17,7 +17,7 @@ from policypress.policy.onnx_weighted import gather_rows
 def _shape(a: Assembly, o: Operation) -> Tensor:
     sizes = [BATCH, *o.x.shape]
     end = o.attributes.get("end")
-    return torch.tensor(sizes[int(o.number("start", 0)) : None if end is None else int(end)], dtype=torch.int64)
+    return torch.tensor(sizes[o.integer("start", 0) : None if end is None else int(end)], dtype=torch.int64)
 
 
 @onnx_operator("Size")
@@ -40,7 +40,7 @@ def _reshape(a: Assembly, o: Operation) -> Any:
 def _flatten(a: Assembly, o: Operation) -> Any:
     if isinstance(o.operands[0], Decision):
         return o.operands[0]
-    if int(o.number("axis", 1)) % max(o.x.sample.dim(), 2) != 1:
+    if o.integer("axis", 1) % max(o.x.sample.dim(), 2) != 1:
         raise Refused("it merges the batch with another axis")
     return ts.reshape(a, o.x, [BATCH, -1])
 
@@ -91,7 +91,7 @@ def _concat(a: Assembly, o: Operation) -> Any:
 
 @onnx_operator("Split")
 def _split(a: Assembly, o: Operation) -> tuple[Value, ...]:
-    axis = int(o.number("axis", 0))
+    axis = o.integer("axis", 0)
     size = o.x.sample.shape[ts.axis_of(o.x, axis)]
     sizes = o.integers("split", 1)
     if sizes is None:
@@ -114,7 +114,7 @@ def _slice(a: Assembly, o: Operation) -> Value:
 @onnx_operator("Gather")
 def _gather(a: Assembly, o: Operation) -> Value:
     data, index = o.operands
-    axis = int(o.number("axis", 0))
+    axis = o.integer("axis", 0)
     if isinstance(data, Tensor) and isinstance(index, Value) and axis == 0:
         return gather_rows(a, data, index)
     if not isinstance(index, Tensor) or index.dim() > 1:
@@ -146,7 +146,7 @@ def _pad(a: Assembly, o: Operation) -> Value:
 def _argmax(a: Assembly, o: Operation) -> Decision:
     if o.attributes.get("select_last_index", 0):
         raise Refused("of equal scores it chooses the last")
-    axis = ts.axis_of(o.x, int(o.number("axis", 0)))
+    axis = ts.axis_of(o.x, o.integer("axis", 0))
     if axis != len(o.x.shape) or axis > 2:
         raise Refused(f"along axis {axis} of {o.x.shape} for each observation")
     if axis == 1:

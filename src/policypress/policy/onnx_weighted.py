@@ -71,7 +71,7 @@ def _conv(a: Assembly, o: Operation) -> Value:
         before=before,
         after=after,
         dilation=dilation,
-        groups=int(o.number("group", 1)),
+        groups=o.integer("group", 1),
     )
 
 
@@ -116,7 +116,7 @@ def _batch_norm(a: Assembly, o: Operation) -> Any:
 
 @onnx_operator("LayerNormalization")
 def _layer_norm(a: Assembly, o: Operation) -> Any:
-    axis = int(o.number("axis", -1)) % o.x.sample.dim()
+    axis = o.integer("axis", -1) % o.x.sample.dim()
     shape = o.x.shape[axis - 1 :]
     if axis == 0:
         raise Refused("it works along the batch; every observation must be treated alone")
@@ -134,7 +134,7 @@ def _layer_norm(a: Assembly, o: Operation) -> Any:
 
 @onnx_operator("RMSNormalization")
 def _rms_norm(a: Assembly, o: Operation) -> Value:
-    axis = int(o.number("axis", -1)) % o.x.sample.dim()
+    axis = o.integer("axis", -1) % o.x.sample.dim()
     return wo.rms_norm(a, o.x, o.x.sample.dim() - axis, o.constant(1), o.number("epsilon", 1e-5))
 
 
@@ -145,7 +145,7 @@ def _instance_norm(a: Assembly, o: Operation) -> Value:
 
 @onnx_operator("GroupNormalization")
 def _group_norm(a: Assembly, o: Operation) -> Value:
-    groups, channels = int(o.number("num_groups", 1)), o.x.shape[0]
+    groups, channels = o.integer("num_groups", 1), o.x.shape[0]
     # Until opset 20 there is one scale per group.
     scale, bias = (p.repeat_interleave(channels // p.numel()) for p in (o.constant(1), o.constant(2)))
     return wo.group_norm(a, o.x, groups, scale, bias, o.number("epsilon", 1e-5))
@@ -153,8 +153,8 @@ def _group_norm(a: Assembly, o: Operation) -> Value:
 
 @onnx_operator("LpNormalization")
 def _lp_norm(a: Assembly, o: Operation) -> Value:
-    axis = int(o.number("axis", -1))
-    return ew.divide(a, o.x, wo.normalise_length(a, o.x, o.number("p", 2), [axis], keep=True))
+    axis = o.integer("axis", -1)
+    return ew.divide(a, o.x, wo.normalise_length(a, o.x, o.number("p", 2.0), [axis], keep=True))
 
 
 def _mean(a: Assembly, x: Value, axes: list[int], keep: bool) -> Value:
@@ -214,7 +214,7 @@ def _reduce(a: Assembly, o: Operation) -> Value:
 
 @onnx_operator("Softmax", "LogSoftmax")
 def _softmax(a: Assembly, o: Operation) -> Value:
-    axis = int(o.number("axis", -1 if o.opset >= 13 else 1))
+    axis = o.integer("axis", -1 if o.opset >= 13 else 1)
     if o.opset < 13 and axis % o.x.sample.dim() != len(o.x.shape):
         raise Refused("a softmax over several axes")
     return wo.softmax(a, o.x, axis) if o.kind == "Softmax" else wo.log_softmax(a, o.x, axis)
@@ -223,7 +223,7 @@ def _softmax(a: Assembly, o: Operation) -> Value:
 @onnx_operator("OneHot")
 def _one_hot(a: Assembly, o: Operation) -> Value:
     off, on = o.constant(2).tolist()
-    if (off, on) != (0, 1) or int(o.number("axis", -1)) not in (-1, o.x.sample.dim()):
+    if (off, on) != (0, 1) or o.integer("axis", -1) not in (-1, o.x.sample.dim()):
         raise Refused("other values than 0 and 1 along the last axis")
     return wo.one_hot(a, o.x, int(o.constant(1)))
 

@@ -271,11 +271,13 @@ def equal_to(a: Assembly, x: Value, constants: Tensor) -> Value:
         Refused: any other comparison.
     """
     source, _, columns = a.taken.get(x.name, (x, 1, tuple(range(x.shape[0] if x.shape else 0))))
+    while isinstance(a.producer(source), layers.Flatten | layers.Reshape):
+        source = a.values[a.sources(source)[0]]
     wanted = constants.reshape(-1).tolist()
     if len(columns) == 1:
         columns = columns * len(wanted)
-    if x.integer and len(source.shape) == 1 and len(columns) == len(wanted):
-        counts = np.bincount(columns, minlength=source.shape[0])
+    if x.integer and len(source.shape) <= 1 and len(columns) == len(wanted):
+        counts = np.bincount(columns, minlength=math.prod(source.shape))
         layer = layers.OneHot(counts.tolist(), int(min(wanted)))
         same = list(columns) == layer.columns.tolist() and wanted == layer.values.tolist()  # type: ignore[operator]
         if same:
