@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from policypress import __version__
@@ -53,26 +52,20 @@ def main() -> None:
     Exit codes: 0 done, 1 a failure of the work, 2 unusable input, 130 interrupted.
     """
     try:
-        code = app(standalone_mode=False)
+        app()
     except PolicypressError as error:
         _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         _fail(INTERRUPTED_MESSAGE, INTERRUPTED)
     except BrokenPipeError:
+        # Whoever read the output left; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        _fail(
-            f"internal error: {type(error).__name__}: {error}\n  what to do: run again with {DEBUG_VARIABLE}=1 and "
-            "report what it shows",
-            1,
-        )
-    sys.exit(code if isinstance(code, int) else 0)
+        hint = f"run again with {DEBUG_VARIABLE}=1 and report what it shows"
+        _fail(f"internal error: {type(error).__name__}: {error}\n  what to do: {hint}", 1)
 
 
 def _fail(message: str, code: int) -> None:

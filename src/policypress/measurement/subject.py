@@ -14,7 +14,9 @@ from policypress.contract import EnvironmentSpec, Space, supplied_by
 from policypress.environment.fit import Fit, check_fit, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.spaces import from_gymnasium
+from policypress.errors import UndeterminedAgentError
 from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.observation_layers import channels_first
 from policypress.policy.policy import Policy
 
 Factory = Callable[[], Any]
@@ -102,11 +104,20 @@ def subject_of(
 
 
 def _read(agent: str | Path, named: EnvironmentSpec | None, overrides: Overrides) -> AgentBundle:
-    """Read the agent; spaces of the environment that the user named settle what the file leaves open."""
-    if named is not None and overrides.observation_space is None:
-        observations, actions = spaces_of(named)
-        overrides = replace(overrides, observation_space=observations, action_space=actions)
-    return load_agent(agent, overrides=overrides)
+    """Read the agent; where its file leaves the spaces open, those of the environment the user named settle it.
+
+    An ONNX file says shapes and no more, so there the environment's spaces come first.
+    """
+    foreign = str(agent).lower().endswith(".onnx")
+    if named is None or not foreign:
+        try:
+            return load_agent(agent, overrides=overrides)
+        except UndeterminedAgentError:
+            if named is None:
+                raise
+    observations, actions = spaces_of(named)
+    seen = observations if foreign else channels_first(observations)
+    return load_agent(agent, overrides=replace(overrides, observation_space=seen, action_space=actions))
 
 
 def _of_policy(
