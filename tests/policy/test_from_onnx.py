@@ -236,6 +236,9 @@ def test_our_own_artifacts_come_back_as_they_were(actions: Space) -> None:
     model = to_onnx(first)
     embed_contract(model, contract_of(first, "none", "", "fp32", "0.1.0"))
     again = from_onnx(bundle_of(model, SENSORS, actions))
+    if isinstance(actions, Discrete):  # what the file gives is the action, whatever the space's start
+        recounted = from_onnx(bundle_of(model, SENSORS, Discrete(3)))
+        assert recounted.layers["argmax"].start == actions.start
     observations = sample_observations(SENSORS, 20, normaliser, seed=5)
     assert np.allclose(run_policy(first, observations), run_policy(again, observations), rtol=1e-6, atol=1e-6)
     assert again.folded() == first.folded()
@@ -276,6 +279,8 @@ def test_images_are_transposed_for_a_file_that_takes_channels_first() -> None:
     assert "transpose_image" in found.folded()
 
 
+BIG = {"big": np.int64([100_000, 100_000])}
+AXIS, WIDE = {"axis": np.int64([2])}, {"wide": np.int64([1, 6, 10**9])}
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "unknown": (model_of([GEMM, node("CumSum", "h one", "y")], {"one": np.int64(1)}), "CumSum at node 'the_CumSum_y'"),
     "quantized": (
@@ -288,6 +293,16 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "random": (
         model_of([GEMM, node("RandomNormalLike", "h", "r"), node("Add", "h r", "y")]),
         "RandomNormalLike.*random",
+    ),
+    "huge": (
+        model_of(
+            [GEMM, node("ConstantOfShape", "big", "c"), node("ReduceMax", "c", "m"), node("Mul", "h m", "y")], BIG
+        ),
+        r"ConstantOfShape.*shape \[100000, 100000\]",
+    ),
+    "huge_expansion": (
+        model_of([node("Unsqueeze", "obs axis", "p"), node("Expand", "p wide", "y")], {**AXIS, **WIDE}),
+        "Expand.*grows",
     ),
     "over_the_batch": (model_of([GEMM, node("ReduceMean", "h", "p", axes=[0]), node("Add", "h p", "y")]), "batch"),
     "transposed": (model_of([GEMM, node("Transpose", "h", "y")]), "batch"),

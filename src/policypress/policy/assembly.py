@@ -144,32 +144,33 @@ class Assembly:
                 return source
         return self.add("concat", layers.Concat(axis), *parts)
 
-    def finish(self, result: Value | Decision, action_space: Space, origin: Origin, *, clip: bool = True) -> Policy:
+    def finish(self, result: Value | Decision, action_space: Space, origin: Origin, *, final: bool = False) -> Policy:
         """The policy whose network gives ``result``.
 
         Args:
             result: for a Box the action, else the scores or the choice itself.
             action_space: what the policy acts in.
             origin: where the network came from.
-            clip: limit a Box action to the finite bounds of its space.
+            final: the result is the action as it is meant (an artifact's): a Box action is not limited to the finite
+                bounds of its space, and choices may be counted from another number than the space's first.
 
         Raises:
             Refused: the result does not fit the action space.
         """
         scores: Value | None = None
         if isinstance(action_space, Box):
-            final = self._continuous(result, action_space, clip)
+            action = self._continuous(result, action_space, clip=not final)
         else:
-            scores, final = self._discrete(result, action_space)
+            scores, action = self._discrete(result, action_space, final)
         graph, names = GraphBuilder(), {spec: spec for spec in (value.name for value in self.inputs.values())}
-        outputs = (final.name,) if scores is None else (scores.name, final.name)
+        outputs = (action.name,) if scores is None else (scores.name, action.name)
         for name, step in fuse(self.steps, outputs).items():
             names[name] = graph.add(step.hint, step.layer, *(names[read] for read in step.inputs))
         return graph.policy(
             self.observation_space, action_space, None if scores is None else names[scores.name], origin
         )
 
-    def _continuous(self, result: Value | Decision, space: Box, clip: bool) -> Value:
+    def _continuous(self, result: Value | Decision, space: Box, *, clip: bool) -> Value:
         if isinstance(result, Decision) or result.integer:
             raise Refused("it returns integers, and the action space is continuous")
         value = result
@@ -182,10 +183,11 @@ class Assembly:
             value = self.add("clip", layers.Clip(low, high), value)
         return value if value.name in self.steps else self.add("identity", layers.Activation("identity"), value)
 
-    def _discrete(self, result: Value | Decision, space: Space) -> tuple[Value, Value]:
+    def _discrete(self, result: Value | Decision, space: Space, final: bool) -> tuple[Value, Value]:
         counts, kind = _groups(space)
         start = space.start if isinstance(space, Discrete) else 0
         if isinstance(result, Decision):
+            start = result.offset if final else start
             scores = self._decided(result, kind, counts, start)
         else:
             scores = self._before_softmax(result) if isinstance(space, Discrete) else result

@@ -27,7 +27,7 @@ from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weigh
 from policypress.policy.assembly import BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
-from policypress.policy.onnx_reference import evaluator
+from policypress.policy.onnx_reference import compute, evaluator
 from policypress.policy.onnx_registry import RANDOM, Operation, translate, without_batch
 from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
 from policypress.policy.self_check import Arrays, check_same
@@ -77,7 +77,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     )
     try:
         # An artifact's actions are the environment's already.
-        policy = assembly.finish(result, bundle.action_space, origin, clip=contract is None)
+        policy = assembly.finish(result, bundle.action_space, origin, final=contract is not None)
     except Refused as refusal:
         raise NetworkError(
             "The network does not fit the action space.", got=str(refusal), expected=repr(bundle.action_space)
@@ -293,15 +293,8 @@ class _Translation:
             raise Refused("it is random")
         if node.op_type in _SHAPED_BY_OPERAND:
             operands = [without_batch(v) if isinstance(v, Tensor) else v for v in operands]
-        graph = helper.make_graph(
-            [node],
-            "constant",
-            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in dict.fromkeys(node.input) if n],
-            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in node.output if n],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
-        feeds = {n: v.numpy() for n, v in zip(node.input, operands, strict=True) if v is not None}
-        return tuple(torch.from_numpy(np.array(v)) for v in ReferenceEvaluator(model).run(None, feeds))
+        given = {n: v.numpy() for n, v in zip(node.input, operands, strict=True) if v is not None}
+        return tuple(torch.from_numpy(np.array(v)) for v in compute(node, given, self.opset))
 
 
 # What an artifact of ours calls the value of a layer with a role (see the writers).

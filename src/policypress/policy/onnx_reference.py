@@ -1,18 +1,26 @@
-"""onnx's reference evaluator, with old batch normalisation at inference."""
+"""onnx's reference evaluator: of whole networks after training, and of single nodes whose operands are known."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx.shape_inference
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+
+from policypress.policy.assembly import Refused
 
 Array = npt.NDArray[np.float32]
 # From this opset on the node itself says whether it trains; the evaluator takes older ones to be training.
 FIRST_WITH_TRAINING_MODE = 14
+# Constants of an honest network stand in its file; one that grows beyond this was made to exhaust the memory.
+LARGEST_CONSTANT = 2**27
 
 
 class BatchNormalization(OpRun):
@@ -33,3 +41,35 @@ def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Evaluator of ``model`` as it acts after training."""
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     return ReferenceEvaluator(model, new_ops=[BatchNormalization] if opset < FIRST_WITH_TRAINING_MODE else [])
+
+
+def compute(node: onnx.NodeProto, operands: Mapping[str, npt.NDArray[Any]], opset: int) -> list[npt.NDArray[Any]]:
+    """Outputs of one node with constant operands.
+
+    Raises:
+        Refused: it holds a graph of its own (a loop, a condition), or its result would be huge.
+    """
+    if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
+        raise Refused("control flow")
+    graph = helper.make_graph(
+        [node],
+        "constant",
+        [helper.make_tensor_value_info(n, _type(v), v.shape) for n, v in operands.items()],
+        [helper.make_tensor_value_info(n, onnx.TensorProto.UNDEFINED, None) for n in node.output if n],
+        # The values too, so that shapes which depend on them can be told before anything is computed.
+        [numpy_helper.from_array(np.ascontiguousarray(v).reshape(v.shape), n) for n, v in operands.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        for value in inferred.graph.output:
+            sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            if math.prod(sizes) > LARGEST_CONSTANT:
+                raise Refused(f"a constant of shape {sizes}")
+        return [np.asarray(v) for v in cast(list[Any], ReferenceEvaluator(model).run(None, dict(operands)))]
+    except (onnx.shape_inference.InferenceError, NotImplementedError, RuntimeError, ValueError, TypeError) as error:
+        raise Refused(f"it cannot be computed: {error}") from error
+
+
+def _type(values: npt.NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(values.dtype))

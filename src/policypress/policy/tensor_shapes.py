@@ -14,6 +14,9 @@ from policypress.policy import layers
 from policypress.policy.assembly import BATCH, SAMPLE_BATCH, Assembly, Refused, Value
 from policypress.policy.elementwise import Operand, as_float
 
+# More elements than any observation has: a network that asks for them was made to exhaust the memory.
+LARGEST = 2**27
+
 
 def axis_of(x: Value, axis: int) -> int:
     """``axis`` counted from the front.
@@ -181,6 +184,8 @@ def expand(a: Assembly, x: Value, sizes: Sequence[int]) -> Value:
     shape = [have if want == -1 else max(int(want), have) for want, have in zip(sizes[1:], x.shape, strict=True)]
     if tuple(shape) == x.shape:
         return x
+    if math.prod(shape) > LARGEST:
+        raise Refused(f"it grows to {shape} for each observation")
     result = a.add("expand", layers.Affine(scale=np.ones(shape, np.float32)), as_float(a, x))
     a.expanded[result.name] = x
     return result
@@ -191,6 +196,8 @@ def pad(a: Assembly, x: Value, before: Sequence[int], after: Sequence[int], valu
     result = as_float(a, x)
     for axis, (low, high) in enumerate(zip(before, after, strict=True), start=1):
         size = result.sample.shape[axis]
+        if result.sample.numel() // size * (size + low + high) > LARGEST:
+            raise Refused(f"it adds {low} and {high} elements")
         result = cut(a, result, axis, max(0, -low), size - max(0, -high))
         ends = [torch.full(_with(result.sample.shape, axis, max(0, count)), value) for count in (low, high)]
         parts: list[Operand] = [ends[0], result, ends[1]]
