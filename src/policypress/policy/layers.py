@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from policypress.contract import Bound
 from policypress.errors import NetworkError
 from policypress.policy.quantization import FLOAT, LayerQuant, apply, apply_to_parameter
 
@@ -129,11 +130,7 @@ class PRelu(Layer):
         return torch.clamp(x, min=0.0) + self.slope * torch.clamp(x, max=0.0)
 
 
-# Run-time checkers do not count Python's numbers as ArrayLike.
-Constant = npt.ArrayLike | float
-
-
-def _constant(values: Constant) -> Tensor:
+def _constant(values: Bound) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
@@ -165,7 +162,7 @@ class Normalise(Layer):
 class Affine(Layer):
     """y = x · scale + shift with constants that broadcast against ``(batch, ...)``; a None part is left out."""
 
-    def __init__(self, scale: Constant | None = None, shift: Constant | None = None, role: str = "") -> None:
+    def __init__(self, scale: Bound | None = None, shift: Bound | None = None, role: str = "") -> None:
         super().__init__()
         self.register_buffer("scale", None if scale is None else _constant(scale))
         self.register_buffer("shift", None if shift is None else _constant(shift))
@@ -183,7 +180,7 @@ class Unscale(Layer):
 
     role = "unscale"
 
-    def __init__(self, low: Constant, high: Constant) -> None:
+    def __init__(self, low: Bound, high: Bound) -> None:
         super().__init__()
         self.register_buffer("low", _constant(low))
         self.register_buffer("span", _constant(np.asarray(high, np.float32) - np.asarray(low, np.float32)))
@@ -198,7 +195,7 @@ class Clip(Layer):
 
     role = "clip"
 
-    def __init__(self, low: Constant, high: Constant, role: str = "clip") -> None:
+    def __init__(self, low: Bound, high: Bound, role: str = "clip") -> None:
         super().__init__()
         self.register_buffer("low", _constant(low))
         self.register_buffer("high", _constant(high))
@@ -233,11 +230,12 @@ class OneHot(Layer):
         values = np.concatenate([np.arange(n) for n in self.counts]) + start
         self.register_buffer("columns", torch.from_numpy(np.repeat(np.arange(len(self.counts)), self.counts)))
         self.register_buffer("values", torch.from_numpy(values.astype(np.int64)))
+        self.register_buffer("one", torch.ones(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Integers to zeros and ones."""
         spread = x.reshape(-1, len(self.counts))[:, cast(Tensor, self.columns)]
-        return (spread == cast(Tensor, self.values)).to(torch.float32)
+        return (spread == cast(Tensor, self.values)).to(cast(Tensor, self.one).dtype)
 
 
 class Flatten(Layer):
