@@ -56,6 +56,7 @@ def write_foreign_file(path: Path) -> None:
 
 
 def main(folder: Path) -> Policy:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "foreign.onnx"
     write_foreign_file(path)
     bundle = load_agent(path)

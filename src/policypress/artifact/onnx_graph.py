@@ -39,7 +39,7 @@ class OnnxGraph:
     def constant(self, values: npt.NDArray[Any] | Tensor, hint: str) -> str:
         """Name of an initializer with these values."""
         array = values.detach().numpy() if isinstance(values, Tensor) else values
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
             # Values are named after layers, which have no dot in their names: so the two cannot meet.

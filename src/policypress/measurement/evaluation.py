@@ -12,7 +12,7 @@ from policypress import __version__
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
-from policypress.environment.fit import check_fit, described, resolve_for_agent, spaces_of
+from policypress.environment.fit import described, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.errors import ArtifactError, EnvironmentInputError
 from policypress.measurement.returns import measure_returns
@@ -21,7 +21,7 @@ from policypress.measurement.subject import (
     AgentLike,
     Factory,
     described_callable,
-    spaces_from,
+    fit_of_own,
     step_limit,
     subject_of,
 )
@@ -114,7 +114,7 @@ def _environment_of(
     policy_like = (contract.observation_space, contract.action_space)
     if env_fn is not None:
         spec = described_callable(env_fn)
-        check_fit(spec, *spaces_from(env_fn), *policy_like)
+        fit_of_own(env_fn, *policy_like)
         return spec, env_fn, step_limit(env_fn), ()
     spec_named = named or contract.environment
     if spec_named is None:

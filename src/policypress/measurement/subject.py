@@ -11,10 +11,10 @@ from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec, Space, supplied_by
-from policypress.environment.fit import Fit, check_fit, resolve_for_agent, spaces_of
+from policypress.environment.fit import Fit, compare, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.spaces import from_gymnasium
-from policypress.errors import UndeterminedAgentError
+from policypress.errors import SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first
 from policypress.policy.policy import Policy
@@ -74,7 +74,7 @@ def subject_of(
     factory = env_fn
     if env_fn is not None:
         spec = described_callable(env_fn)
-        fit = check_fit(spec, *spaces_from(env_fn), bundle.observation_space, bundle.action_space)
+        fit = fit_of_own(env_fn, bundle.observation_space, bundle.action_space)
     elif spec is not None and needs_environment:
         variances = [n.variance for n in bundle.normaliser.values()]
         suited = resolve_for_agent(
@@ -128,7 +128,7 @@ def _of_policy(
     factory = env_fn
     if env_fn is not None:
         spec = described_callable(env_fn)
-        check_fit(spec, *spaces_from(env_fn), policy.observation_space, policy.action_space)
+        fit_of_own(env_fn, policy.observation_space, policy.action_space)
     elif spec is not None and needs_environment:
         suited = resolve_for_agent(spec, policy.observation_space, policy.action_space)
         spec, notices = suited.spec, (*notices, *suited.notices)
@@ -147,6 +147,23 @@ def described_callable(env_fn: Factory) -> EnvironmentSpec:
     """A name for the user's own environment, for records; nothing can be made from it."""
     name = getattr(env_fn, "__qualname__", type(env_fn).__name__)
     return EnvironmentSpec(f"{getattr(env_fn, '__module__', 'user')}.{name}")
+
+
+def fit_of_own(env_fn: Factory, observations: Space, actions: Space) -> Fit:
+    """How a policy fits the user's own environment.
+
+    Raises:
+        SpaceMismatchError: it does not.
+    """
+    result = compare(*spaces_from(env_fn), observations, actions)
+    if isinstance(result, Fit):
+        return result
+    raise SpaceMismatchError(
+        f"The agent does not fit the environment that env_fn makes: {result}.",
+        got=" and ".join(map(str, spaces_from(env_fn))),
+        expected=f"{observations} and {actions}",
+        hint="Wrap the environment so that it shows what the agent was trained on.",
+    )
 
 
 def spaces_from(factory: Factory) -> tuple[Space, Space]:

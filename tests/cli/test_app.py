@@ -1,0 +1,172 @@
+"""The command line as a person meets it: in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policypress import __version__
+from policypress.study.reader import STORE_NAME, StoreReader
+
+CARTPOLE = "dqn-CartPole-v1.zip"
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``policypress`` with ``arguments``; never with a terminal."""
+    command = [sys.executable, "-m", "policypress", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.strip() == f"policypress {__version__}"
+    text = run("--help").stdout
+    assert all(command in text for command in ("inspect", "export", "compress", "evaluate", "bench"))
+
+
+@pytest.mark.parametrize("command", ["inspect", "export", "compress", "evaluate", "bench"])
+def test_every_command_has_an_example_in_its_help(command: str) -> None:
+    assert f"policypress {command}" in run(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["inspect", "missing.zip"], "There is no missing.zip"),
+        (["compress", "AGENT", "-o", "OUT", "--recipe", "int8 > equalize"], "try equalize > int8"),
+        (["compress", "AGENT", "-o", "OUT", "--recipe", "prun(l2, 0.5)"], "Did you mean 'prune'"),
+        (["compress", "AGENT", "-o", "OUT", "--env", "Hopper-v4"], "does not fit Hopper-v4"),
+        (["compress", "AGENT", "-o", "OUT", "--env", "CartPoul-v1"], "CartPole-v1"),
+        (["compress", "AGENT", "-o", "OUT", "--env", "no.such.module:Env-v0"], "cannot be imported"),
+        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz"], "cannot be read"),
+        (["compress", "AGENT", "-o", "OUT", "--cnn-strides", "four"], "strides do not parse"),
+        (["export", "AGENT", "-o", "policy.tflite"], "ends in .onnx"),
+        (["evaluate", "missing.onnx"], "no artifact here"),
+        (["compress", "AGENT", "-o", "OUT", "--episodes", "0"], "--episodes"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(
+    arguments: list[str], expected: str, own_agents: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    places = {"AGENT": str(own_agents / CARTPOLE), "OUT": str(out)}
+    result = run(*[places.get(argument, argument) for argument in arguments], cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_a_truncated_agent_is_refused(own_agents: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "agent.zip"
+    damaged.write_bytes((own_agents / CARTPOLE).read_bytes()[:5000])
+    result = run("compress", damaged, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_inspect_in_words_and_in_json(own_agents: Path) -> None:
+    words = run("inspect", own_agents / CARTPOLE)
+    assert words.returncode == 0
+    assert "dqn" in words.stdout
+    data = json.loads(run("inspect", own_agents / CARTPOLE, "--json").stdout)
+    assert data["algorithm"] == "dqn"
+    assert data["parameters"] == 4 * 256 + 256 + 256 * 256 + 256 + 256 * 2 + 2
+    assert data["folded"] == ["argmax"]
+    assert data["environment"]["id"] == "CartPole-v1"
+
+
+def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) -> None:
+    agent, out = own_agents / CARTPOLE, tmp_path / "out"
+    recipes = ["--recipe", "ptdq", "--recipe", "prune(l2,0.1)"]
+    result = run("compress", agent, "-o", out, *recipes, "--episodes", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert [variant["recipe"] for variant in data["variants"]] == ["ptdq", "prune(l2, 0.1)"]
+    assert data["baseline"]["returns"] == [500.0] * 3
+    artifact = out / data["variants"][1]["artifact"]
+    assert artifact.stat().st_size == data["variants"][1]["size_bytes"]
+    assert data["variants"][1]["parameter_ratio"] == pytest.approx(0.19, abs=0.01)
+
+    evaluated = json.loads(run("evaluate", artifact, agent, "--episodes", "3", "--json").stdout)
+    assert evaluated["evaluations"][0]["returns"] == data["variants"][1]["returns"]
+    assert evaluated["evaluations"][1]["returns"] == data["baseline"]["returns"]
+
+    exported = tmp_path / "policy.onnx"
+    assert run("export", agent, "-o", exported, "--recipe", "equalize > int8").returncode == 0
+    assert json.loads((tmp_path / "policy.onnx.json").read_text())["recipe"] == "equalize > int8"
+    latencies = json.loads(run("bench", exported, agent, "--samples", "50", "--json").stdout)["latencies"]
+    assert [entry["file"] for entry in latencies] == ["floor", str(exported), str(agent)]
+    assert 0 < latencies[0]["warm_s"]["p50"] < latencies[1]["warm_s"]["p50"]
+
+
+def test_the_same_command_again_keeps_everything(own_agents: Path, tmp_path: Path) -> None:
+    arguments = ["compress", own_agents / CARTPOLE, "-o", tmp_path, "--recipe", "ptdq", "--episodes", "2"]
+    first = run(*arguments, "--json")
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.onnx")}
+    second = run(*arguments, "--json")
+    assert json.loads(first.stdout) == json.loads(second.stdout)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.onnx")} == stamps
+
+
+def test_ctrl_c_keeps_what_is_complete_and_the_same_command_continues(own_agents: Path, tmp_path: Path) -> None:
+    arguments = ["compress", str(own_agents / CARTPOLE), "-o", str(tmp_path), "--recipe", "ptdq", "--episodes", "400"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "policypress", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _wait_for_episodes(tmp_path / STORE_NAME, process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues" in stderr
+    assert "Traceback" not in stderr
+    kept = _episodes(tmp_path / STORE_NAME)
+    assert 0 < len(kept) < 1200
+    assert run(*arguments).returncode == 0
+    finished = _episodes(tmp_path / STORE_NAME)
+    assert len(finished) == 1200
+    assert kept.items() <= finished.items()
+
+
+def _wait_for_episodes(store: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if store.exists() and _episodes(store):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no episode was stored; exit code {process.poll()}")
+
+
+def _episodes(store: Path) -> dict[tuple[str, int], float]:
+    with StoreReader(store) as reader:
+        return {
+            (row.key, episode.seed): episode.episode_return
+            for row in reader.cells()
+            for episode in reader.episodes(row.key)
+        }
+
+
+def test_recorded_observations_stand_in_for_an_environment(own_agents: Path, tmp_path: Path) -> None:
+    logged = tmp_path / "logged.npz"
+    rng = np.random.default_rng(0)
+    np.savez(logged, observations=rng.normal(0, 0.1, (300, 4)).astype(np.float32))
+    result = run("compress", own_agents / CARTPOLE, "-o", tmp_path, "--recipe", "int8", "--observations", logged)
+    assert result.returncode == 0, result.stderr
+    assert "return not certified" in result.stdout
+    assert "action error" in result.stdout
+
+
+def test_a_foreign_onnx_file_is_an_agent(own_agents: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "policy.onnx"
+    assert run("export", own_agents / CARTPOLE, "-o", exported).returncode == 0
+    result = run("compress", exported, "-o", tmp_path / "out", "--recipe", "ptdq", "--episodes", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["baseline"]["returns"] == [500.0, 500.0]

@@ -1,0 +1,58 @@
+"""Rows from a store: every number is that of the cell it stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policypress import compress
+from policypress.measurement.statistics import Interval, Undefined
+from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
+from policypress.report.table import comparison, size, with_spread
+from policypress.study.reader import StoreReader
+
+
+@pytest.fixture(scope="module")
+def rows(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Row, ...]:
+    """Three cells of the repository's CartPole agent."""
+    folder = tmp_path_factory.mktemp("rows")
+    done = compress(own_agents / "dqn-CartPole-v1.zip", ["prune(l2, 0.1)"], output=folder, episodes=4, executor="debug")
+    with StoreReader(done.store) as store:
+        return read_rows(store, done.cells)
+
+
+def test_rows_come_in_order_with_their_returns(rows: tuple[Row, ...]) -> None:
+    assert [row.name for row in rows] == [RANDOM, BASELINE, "prune(l2, 0.1)"]
+    assert rows[1].returns == (500.0,) * 4
+    assert all(row.status == "done" and row.failure is None for row in rows)
+    assert isinstance(rows[2].ratio, Interval)
+    assert rows[2].ratio.estimate == pytest.approx(sum(rows[2].returns) / 2000)
+    assert isinstance(rows[0].retention, Undefined)
+
+
+def test_json_names_what_is_undefined_and_why(rows: tuple[Row, ...]) -> None:
+    data = rows[0].to_json()
+    assert data["retention"] is None
+    assert "reference" in data["retention_undefined"]
+    assert rows[2].to_json()["packed_bytes"] < rows[1].to_json()["packed_bytes"]
+
+
+def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
+    wide = [column.header for column in comparison(rows, 160).columns]
+    narrow = [column.header for column in comparison(rows, 80).columns]
+    assert "action error" in wide
+    assert "action error" not in narrow
+    assert narrow[-1] == "retention"
+
+
+@pytest.mark.parametrize(("count", "text"), [(812, "812 B"), (14498, "14.5 kB"), (1_200_000, "1.2 MB")])
+def test_sizes_for_people(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"), [(9180.4, 90.2, "9180 ± 90"), (-116.84, 7.0, "-116.8 ± 7.0"), (0.5, None, "0.500")]
+)
+def test_spread_has_the_decimals_of_the_mean(mean: float, half: float | None, text: str) -> None:
+    assert with_spread(mean, half) == text

@@ -1,0 +1,107 @@
+"""``compress`` as a library: one agent, its cells, and the same rows under every executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from policypress import Policy, compress
+from policypress.errors import InputError, SpaceMismatchError, StudyInputError
+from policypress.study.compress import CLASSIC
+from policypress.study.export_agent import export_agent
+from policypress.study.reader import StoreReader
+
+CARTPOLE = "dqn-CartPole-v1.zip"
+
+
+def test_the_classic_set_is_that_of_the_papers() -> None:
+    assert CLASSIC[:4] == ("none", "ptdq", "ptsq", "equalize > int8")
+    assert len(CLASSIC) == 12
+
+
+def test_rows_are_bit_equal_under_both_executors(own_agents: Path, tmp_path: Path) -> None:
+    rows: list[Any] = []
+    for executor in ("debug", "local"):
+        done = compress(
+            own_agents / CARTPOLE, ["ptdq"], output=tmp_path / executor, episodes=7, seed=1, executor=executor
+        )
+        with StoreReader(done.store) as store:
+            rows.append(
+                {
+                    name: [(e.seed, e.episode_return, e.length, e.ending) for e in store.episodes(key)]
+                    for name, key in done.cells.items()
+                }
+            )
+            assert all(not done.outcome.failed for _ in [0])
+    assert rows[0] == rows[1]
+    assert len(rows[0]["ptdq"]) == 7
+
+
+def test_another_seed_and_another_recipe_are_other_cells(own_agents: Path, tmp_path: Path) -> None:
+    first = compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, executor="debug")
+    second = compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, seed=1, executor="debug")
+    third = compress(own_agents / CARTPOLE, ["ptsq"], output=tmp_path, episodes=1, executor="debug")
+    assert first.cells["ptdq"] != second.cells["ptdq"]
+    assert first.cells["none"] == third.cells["none"]
+    with StoreReader(first.store) as store:
+        assert len(store.cells()) == 7
+
+
+def test_a_module_in_an_environment_of_ones_own(tmp_path: Path) -> None:
+    env = gymnasium.make("CartPole-v1")
+    module = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 2))
+    torch.nn.init.constant_(module[0].bias, 0.1)
+    policy = Policy.from_module(module, env.observation_space, env.action_space)
+    done = compress(
+        policy,
+        ["equalize > int8", "prune(l1, 0.5)"],
+        output=tmp_path,
+        episodes=2,
+        env_fn=lambda: gymnasium.make("CartPole-v1"),
+        executor="debug",
+    )
+    assert not done.outcome.failed
+    with StoreReader(done.store) as store:
+        artifact = store.artifact(done.cells["prune(l1, 0.5)"])
+        assert artifact is not None
+        assert artifact.channel_ratio == 0.5
+        assert len(store.episodes(done.cells["equalize > int8"])) == 2
+
+
+def test_an_environment_that_does_not_fit_is_refused(own_agents: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpaceMismatchError, match="does not fit"):
+        compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, env_fn=lambda: gymnasium.make("Acrobot-v1"))
+    with pytest.raises(StudyInputError, match="episodes"):
+        compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=0)
+    with pytest.raises(InputError):
+        compress(own_agents / "nothing.zip", output=tmp_path)
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_observations_alone_give_an_action_error_and_no_return(own_agents: Path, tmp_path: Path) -> None:
+    logged = tmp_path / "logged.npz"
+    np.savez(logged, observations=np.random.default_rng(0).normal(0, 0.1, (200, 4)).astype(np.float32))
+    done = compress(own_agents / CARTPOLE, ["int8"], output=tmp_path, observations=logged, executor="debug")
+    assert list(done.cells) == ["none", "int8"]
+    with StoreReader(done.store) as store:
+        artifact = store.artifact(done.cells["int8"])
+        assert artifact is not None
+        assert artifact.action_error is not None
+        assert store.episodes(done.cells["int8"]) == ()
+
+
+def test_export_without_environment_or_observations_is_fp32_only(tmp_path: Path) -> None:
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    policy = Policy.from_module(nn.Linear(3, 2), space, gymnasium.spaces.Box(-1, 1, (2,), np.float32))
+    exported = export_agent(policy, tmp_path / "a.onnx")
+    assert exported.parity.share_within == 1.0
+    assert (tmp_path / "a.onnx").is_file()
+    with pytest.raises(InputError, match="calibrated"):
+        export_agent(policy, tmp_path / "b.onnx", "int8")
+    assert not (tmp_path / "b.onnx").exists()

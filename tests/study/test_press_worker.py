@@ -1,0 +1,99 @@
+"""The shared observations and the tasks of one agent's cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policypress.compression.recipe import Recipe
+from policypress.contract import DictSpace, box
+from policypress.environment.observations import RecordedObservations
+from policypress.errors import ExecutionError
+from policypress.measurement.subject import Subject, subject_of
+from policypress.records import EvaluationProtocol
+from policypress.study.cell import Cell
+from policypress.study.press_tasks import build, play
+from policypress.study.press_worker import IMAGES, VECTORS, PressWorker, counts_for
+
+
+@pytest.fixture(scope="module")
+def subject(own_agents: Path) -> Subject:
+    """The repository's CartPole agent."""
+    return subject_of(own_agents / "dqn-CartPole-v1.zip")
+
+
+def test_materials_are_reproducible_and_apart(subject: Subject) -> None:
+    first, second = PressWorker(subject, 3).materials, PressWorker(subject, 3).materials
+    assert np.array_equal(first.calibration, second.calibration)
+    assert np.array_equal(first.parity, second.parity)
+    assert len(first.calibration) == VECTORS.calibration
+    assert len(first.parity) == VECTORS.parity_visited + VECTORS.parity_extreme
+    other = PressWorker(subject, 4).materials
+    assert not np.array_equal(first.calibration, other.calibration)
+    shared = {row.tobytes() for row in first.calibration} & {row.tobytes() for row in first.held_out}
+    assert not shared
+
+
+def test_images_need_fewer_observations() -> None:
+    image = box((84, 84, 4), "uint8", 0, 255)
+    assert counts_for(image) == IMAGES
+    assert counts_for(DictSpace((("camera", image), ("speed", box((3,), "float32", -1, 1))))) == IMAGES
+    assert counts_for(box((3,), "float32", -1, 1)) == VECTORS
+
+
+def test_recorded_observations_are_divided(subject: Subject) -> None:
+    batch = np.random.default_rng(0).normal(0, 0.1, (100, 4)).astype(np.float32)
+    recorded = RecordedObservations(batch, subject.policy.observation_space)
+    materials = PressWorker(subject, 0, recorded).materials
+    assert len(materials.calibration) + len(materials.held_out) == 100
+    with pytest.raises(ExecutionError, match="environment"):
+        PressWorker(Subject(subject.policy, "nowhere"), 0).episodes(_cell("baseline", "none"), None, (1,))
+
+
+def test_tasks_build_and_play_what_the_cell_says(subject: Subject) -> None:
+    worker = PressWorker(subject, 0)
+    cell = _cell("variant", "prune(l2, 0.5)")
+    task = worker.build(cell)
+    assert task is not None
+    built = build(task.payload)
+    assert built.record.recipe == "prune(l2, 0.5)"
+    assert built.record.channel_ratio == pytest.approx(0.5, abs=0.01)
+    assert set(built.files) == {built.record.path, built.record.path + ".json"}
+    played = play(worker.episodes(cell, built, (5, 6)).payload)
+    assert [episode.seed for episode in played] == [5, 6]
+    again = play(worker.episodes(cell, built, (6,)).payload)
+    assert again[0].episode_return == played[1].episode_return
+    random = play(worker.episodes(_cell("random", "none"), None, (5,)).payload)
+    assert random[0].episode_return < 200
+    assert worker.build(_cell("random", "none")) is None
+
+
+def test_building_twice_gives_the_same_bytes(subject: Subject) -> None:
+    worker = PressWorker(subject, 0)
+    for recipe in ("none", "equalize > int8", "ptdq", "ptsq"):
+        task = worker.build(_cell("variant" if recipe != "none" else "baseline", recipe))
+        assert task is not None
+        first, second = build(task.payload), build(task.payload)
+        assert first.files == second.files, recipe
+
+
+def _cell(kind: str, recipe: str) -> Cell:
+    parsed = Recipe.parse(recipe)
+    return Cell(
+        kind,  # type: ignore[arg-type]
+        EvaluationProtocol(2),
+        subject_environment(),
+        None if kind == "random" else "a" * 64,
+        parsed.text,
+        parsed.hash,
+        parsed.to_json(),
+    )
+
+
+def subject_environment():  # type: ignore[no-untyped-def]
+    """Any environment: the tasks take the subject's."""
+    from policypress.contract import EnvironmentSpec
+
+    return EnvironmentSpec("CartPole-v1")
