@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
+
+from torch import nn
 
 from policypress.contract import space_to_json
 from policypress.policy.policy import Policy
+from policypress.policy.quantization import LayerQuant, QuantSpec
 
 
 def fingerprint(policy: Policy) -> str:
-    """Sha256, in hex, over spaces, graph, layers and every parameter and buffer.
+    """Sha256, in hex, over spaces, graph, layers, what is quantized, and every parameter and buffer.
 
     Where the policy came from does not count: the same network from two files has one fingerprint, and one
     file read with two normalisers has two.
@@ -19,7 +23,7 @@ def fingerprint(policy: Policy) -> str:
     head = {
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
-        "nodes": [[node.name, list(node.inputs), repr(policy.layers[node.name])] for node in policy.nodes],
+        "nodes": [[node.name, list(node.inputs), _settings(policy.layers[node.name])] for node in policy.nodes],
         "scores": policy.scores_node,
     }
     digest.update(json.dumps(head, sort_keys=True).encode())
@@ -27,3 +31,32 @@ def fingerprint(policy: Policy) -> str:
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _settings(layer: nn.Module) -> dict[str, Any]:
+    """Everything that makes the layer act as it does beside its tensors: class, strides, limits, quantization."""
+    plain = {
+        name: value
+        for name, value in vars(layer).items()
+        if not name.startswith("_")
+        and name != "training"
+        and isinstance(value, bool | int | float | str | tuple | dict | None)
+    }
+    quant = getattr(layer, "quant", None)
+    specs = vars(quant).items() if isinstance(quant, LayerQuant) else ()
+    return {
+        "class": type(layer).__name__,
+        **plain,
+        "quant": {name: _spec(spec) for name, spec in specs if spec is not None},
+    }
+
+
+def _spec(spec: QuantSpec) -> list[Any]:
+    return [
+        spec.bits,
+        spec.signed,
+        spec.scale.detach().double().tolist(),
+        spec.zero_point.tolist(),
+        spec.axis,
+        spec.narrow,
+    ]
