@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +11,9 @@ import onnx
 
 from policypress.artifact.onnx_writer import embed_contract
 from policypress.contract import Contract
-from policypress.errors import OutputError
 from policypress.export.parity import Observations, ParityReport, check_parity
+from policypress.export.whole_file import write_whole
 from policypress.policy.policy import Policy
-
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -68,43 +63,3 @@ def publish(artifact: ProvenArtifact, path: Path) -> None:
     """
     write_whole(path.with_name(sidecar_name(path.name)), sidecar_bytes(artifact))
     write_whole(path, artifact.model)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there: aside, flushed to disk, renamed.
-
-    Raises:
-        OutputError: the folder cannot be written, or the disk is full.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL, delete=False
-        ) as handle:
-            temporary = Path(handle.name)
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        raise OutputError(
-            "The file cannot be written.",
-            got=f"{path}: {error.strerror or error}",
-            expected="a folder that can be written, with space left",
-            hint="Make room, or choose another folder, and run the same command again: what is complete is kept.",
-        ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Bring a rename to disk, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
