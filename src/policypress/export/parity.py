@@ -182,10 +182,12 @@ def _reference(graph: onnx.ModelProto, runtime: OnnxRuntime, observations: Obser
     for spec in runtime.contract.inputs:
         part = observations[spec.name.partition(".")[2]] if isinstance(observations, Mapping) else observations
         feeds[spec.name] = np.asarray(part, dtype=spec.dtype)
-    if runtime.contract.batch_independent:
-        return np.asarray(cast(list[Array], evaluator.run([output], feeds))[0])
-    rows = [{name: part[i : i + 1] for name, part in feeds.items()} for i in range(_rows(observations))]
-    return np.concatenate([np.asarray(cast(list[Array], evaluator.run([output], row))[0]) for row in rows])
+    rows = [feeds]
+    if not runtime.contract.batch_independent:
+        rows = [{name: part[i : i + 1] for name, part in feeds.items()} for i in range(_rows(observations))]
+    # The reference computes both branches of an ELU; the one that overflows is not taken.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.concatenate([np.asarray(cast(list[Array], evaluator.run([output], row))[0]) for row in rows])
 
 
 def to_tensors(observations: Observations) -> torch.Tensor | dict[str, torch.Tensor]:
