@@ -9,6 +9,7 @@ from rich.table import Table
 from policypress.cli.console import out, print_json, tell
 from policypress.cli.options import ActivationOption, AgentArgument, EnvOption, JsonOption, StridesOption, stated
 from policypress.contract import space_to_json
+from policypress.environment.fit import in_words
 from policypress.measurement.subject import Subject, subject_of
 from policypress.report.table import size
 
@@ -73,8 +74,8 @@ def _lines(subject: Subject) -> list[tuple[str, str]]:
         ("agent", subject.source),
         ("algorithm", origin.algorithm + version),
         ("environment", "not named in its files" if origin.environment is None else origin.environment.id),
-        ("observations", str(policy.observation_space)),
-        ("actions", str(policy.action_space)),
+        ("observations", in_words(policy.observation_space)),
+        ("actions", in_words(policy.action_space)),
         ("layers", network + " channels"),
         ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
         ("per action", f"{policy.macs()} multiply-accumulates"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from policypress.contract import Box, DictSpace, EnvironmentSpec, Space
+from policypress.contract import Box, DictSpace, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, Space
 from policypress.environment import contact_forces
 from policypress.environment.identifiers import resolve
 from policypress.environment.making import make
@@ -81,8 +81,8 @@ def check_fit(
     fitting = fitting_variants(spec, observation_space, action_space)
     raise SpaceMismatchError(
         f"The agent does not fit {described(spec)}: {result}.",
-        got=f"{described(spec)} with observations {_short(env_observation_space)}, actions {_short(env_action_space)}",
-        expected=f"observations {_short(observation_space)}, actions {_short(action_space)}",
+        got=f"{described(spec)} with observations {in_words(env_observation_space)}, actions {in_words(env_action_space)}",
+        expected=f"observations {in_words(observation_space)}, actions {in_words(action_space)}",
         hint=_hint(fitting, env_observation_space, observation_space),
     )
 
@@ -226,13 +226,13 @@ def _member_fits(env: Space, agent: Space) -> bool | str:
 def _actions_fit(env: Space, agent: Space) -> tuple[str, ...] | str:
     """Notices, or why the spaces do not fit."""
     if not isinstance(env, Box) or not isinstance(agent, Box):
-        return () if env == agent else f"actions are {_short(env)}, the agent's are {_short(agent)}"
+        return () if env == agent else f"actions are {in_words(env)}, the agent's are {in_words(agent)}"
     if env.shape != agent.shape:
         return f"actions have the shape {env.shape}, the agent's have {agent.shape}"
     if all(np.allclose(a, b) for a, b in zip(env.bounds(), agent.bounds(), strict=True)):
         return ()
     return (
-        f"The agent's action bounds ({_short(agent)}) differ from the environment's ({_short(env)}); the agent's hold.",
+        f"The agent's action bounds ({in_words(agent)}) differ from the environment's ({in_words(env)}); the agent's hold.",
     )
 
 
@@ -264,12 +264,17 @@ def _frames(env: Space, agent: Space) -> int | None:
     return frames if rest == 0 and 1 < frames <= _MOST_FRAMES else None
 
 
-def _short(space: Space) -> str:
+def in_words(space: Space) -> str:
+    """A space for people: ``(17,) float64 in [-inf, inf]``."""
     match space:
         case Box():
             low, high = (f"{min(b):g}…{max(b):g}" if len(b) > 1 else f"{b[0]:g}" for b in (space.low, space.high))
             return f"{space.shape} {space.dtype} in [{low}, {high}]"
         case DictSpace():
-            return "{" + ", ".join(f"{key}: {_short(member)}" for key, member in space.spaces) + "}"
-        case _:
-            return str(space)
+            return "{" + ", ".join(f"{key}: {in_words(member)}" for key, member in space.spaces) + "}"
+        case Discrete():
+            return f"{space.n} choices" + (f" from {space.start}" if space.start else "")
+        case MultiDiscrete():
+            return " × ".join(map(str, space.nvec)) + " choices"
+        case MultiBinary():
+            return f"{space.n} bits"

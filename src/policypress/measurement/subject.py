@@ -11,7 +11,7 @@ from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec, Space, supplied_by
-from policypress.environment.fit import Fit, compare, resolve_for_agent, spaces_of
+from policypress.environment.fit import Fit, compare, in_words, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.spaces import from_gymnasium
 from policypress.errors import SpaceMismatchError, UndeterminedAgentError
@@ -160,8 +160,8 @@ def fit_of_own(env_fn: Factory, observations: Space, actions: Space) -> Fit:
         return result
     raise SpaceMismatchError(
         f"The agent does not fit the environment that env_fn makes: {result}.",
-        got=" and ".join(map(str, spaces_from(env_fn))),
-        expected=f"{observations} and {actions}",
+        got=" and ".join(map(in_words, spaces_from(env_fn))),
+        expected=f"{in_words(observations)} and {in_words(actions)}",
         hint="Wrap the environment so that it shows what the agent was trained on.",
     )
 
