@@ -16,6 +16,9 @@ from policypress.policy.quantization import BIAS_BITS, QuantSpec, quantize
 OPSET = 19
 IR_VERSION = 9
 
+# ONNX Runtime's optimiser moves a DequantizeLinear through these, or drops them in front of a QuantizeLinear.
+_SEEN_THROUGH = frozenset({"Identity", "Flatten", "Reshape", "Transpose", "Slice", "Concat", "MaxPool", "Relu", "Clip"})
+
 
 class OnnxGraph:
     """Collects what becomes one ONNX graph. Equal constants are stored once.
@@ -28,6 +31,7 @@ class OnnxGraph:
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._quantized: dict[tuple[str, int], str] = {}
+        self._dequantized: set[str] = set()
         self._counter = 0
         self.scope = ""
 
@@ -56,6 +60,8 @@ class OnnxGraph:
     def op(self, kind: str, inputs: list[str], out: str | None = None, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
         out = out or self.fresh(kind)
+        if kind in _SEEN_THROUGH and self._dequantized & set(inputs):
+            self._dequantized.add(out)
         self.nodes.append(
             helper.make_node(kind, inputs, [out], name=f"{self.scope}/{kind}_{len(self.nodes)}", **attributes)
         )
@@ -65,12 +71,16 @@ class OnnxGraph:
         """``value`` through QuantizeLinear and DequantizeLinear; the same pair is written once.
 
         Widths below 8 bits live in 8-bit integers: a Clip in front saturates where the narrower integer would.
+        A value that comes from a DequantizeLinear is rounded in float: ONNX Runtime would merge the two pairs into
+        one of another scale, and leave the bias that follows at the old one.
         """
         if spec is None:
             return value if out is None else self.op("Identity", [value], out)
         key = (value, id(spec))
         if key in self._quantized and out is None:
             return self._quantized[key]
+        if value in self._dequantized and spec.axis is None:
+            return self.rounding(value, spec, out)
         source = value
         if spec.bits < 8 or spec.narrow:
             scale, zero = float(spec.scale), int(spec.zero_point)
@@ -81,6 +91,7 @@ class OnnxGraph:
         quantized = self.op("QuantizeLinear", [source, scale_name, zero_name], **attributes)
         result = self.op("DequantizeLinear", [quantized, scale_name, zero_name], out, **attributes)
         self._quantized[key] = result
+        self._dequantized.add(result)
         return result
 
     def rounding(self, value: str, spec: QuantSpec | None, out: str | None = None) -> str:
