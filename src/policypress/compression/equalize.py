@@ -28,7 +28,8 @@ from policypress.policy.layers import Activation, Affine, ArgMax, Conv2d, Flatte
 from policypress.policy.policy import Policy
 
 HOMOGENEOUS = ("relu", "leaky_relu", "identity")
-# With α = 1 the weights take the whole spread of the observations, which costs DDPG Hopper a tenth of its return.
+# With α = 1 the weights take the whole spread of the observations, which costs DDPG Hopper up to a third of its
+# return, depending on the calibration; with α = ½ DQN CartPole loses half (docs/recipes.md).
 ALPHA = 0.7
 _TINY = torch.finfo(torch.float32).tiny
 
