@@ -310,7 +310,7 @@ class Contract:
                 measured_return=None if data["measured_return"] is None else Quantity(**data["measured_return"]),
                 batch_independent=data["batch_independent"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ArtifactError(
                 "The artifact's contract is incomplete.",
                 got=f"{type(error).__name__}: {error}",

@@ -1,8 +1,9 @@
-"""Makes the small policies of the policy tests importable."""
+"""Makes the small policies of the policy tests, and artifacts of them, importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "policy")]
