@@ -22,6 +22,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     ├── ParityError                     the file would not do what the policy does; nothing was written
     ├── StoreError                      the result store is damaged or held by another driver
     ├── ExecutionError                  a task failed in a worker
+    ├── MeterError                      an energy meter cannot be read here; says why
     └── MissingDependencyError          an optional package is not installed; names the extra
 """
 
@@ -155,6 +156,10 @@ class StoreError(PolicypressError):
 
 class ExecutionError(PolicypressError):
     """A task failed in a worker; carries the worker's own words."""
+
+
+class MeterError(PolicypressError):
+    """An energy meter is not there, may not be read, or stopped being readable; the message says which and why."""
 
 
 class MissingDependencyError(PolicypressError):

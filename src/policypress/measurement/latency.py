@@ -7,8 +7,9 @@ measured with them: the harness floor.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,9 @@ from policypress.seeding import generator
 
 FLOOR = "floor"
 ROUNDS = 10
-# Reading this much between two actions evicts a policy from every cache level of current machines.
-EVICTION_BYTES = 64 * 1024 * 1024
+OBSERVATIONS = 16
+# Writing this much between two actions evicts a policy, and the runtime's code, from the caches of current machines.
+EVICTION_BYTES = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,7 @@ class Latency:
 
     def percentiles_s(self, which: str = "warm") -> dict[str, float]:
         """p50, p95, p99, p99.9 and max of the ``warm`` or ``cold`` samples."""
-        samples = np.array((self.warm if which == "warm" else self.cold).samples)
-        values = np.percentile(samples, [50, 95, 99, 99.9])
-        names = ("p50", "p95", "p99", "p99.9")
-        return {**dict(zip(names, map(float, values), strict=True)), "max": float(samples.max())}
+        return _percentiles_s((self.warm if which == "warm" else self.cold).samples)
 
 
 def benchmark(
@@ -73,31 +72,85 @@ def benchmark(
         InputError: a file cannot be used.
     """
     runtimes = [(str(s) if not isinstance(s, Policy) else "Policy", _runtime(s, overrides, env)) for s in subjects]
-    acting: list[tuple[str, Callable[[Any], Any], list[Any]]] = [(FLOOR, _nothing, [np.zeros(1, np.float32)])]
-    acting += [(name, runtime.act, _observations(runtime, seed)) for name, runtime in runtimes]
-    warm: list[list[float]] = [[] for _ in acting]
-    cold: list[list[float]] = [[] for _ in acting]
+    acting = [acting_of(name, runtime, seed) for name, runtime in runtimes]
+    return interleaved(acting, fingerprint(), samples=samples, cold_samples=cold_samples, seed=seed)
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Something that acts, and observations to act on."""
+
+    name: str
+    runtime: str
+    act: Callable[[Any], Any]
+    observations: Sequence[Any]
+
+
+def acting_of(name: str, runtime: OnnxRuntime, seed: int) -> Acting:
+    """``runtime`` with a few finite observations of its own shapes; latency does not depend on their values."""
+    rng = generator(seed, "latency")
+    contract = runtime.contract
+    zeros = {s.name.partition(".")[2]: np.zeros((1, *s.shape), s.dtype) for s in contract.inputs}
+    batch = extremes(contract.observation_space, zeros.get("", zeros), OBSERVATIONS, rng)
+    return Acting(name, runtime.name, runtime.act, [single(batch, index) for index in range(OBSERVATIONS)])
+
+
+def interleaved(
+    subjects: Sequence[Acting],
+    machine: Mapping[str, Any],
+    *,
+    samples: int,
+    cold_samples: int,
+    seed: int,
+    on_round: Callable[[], None] = lambda: None,
+) -> tuple[Latency, ...]:
+    """Latency of each subject, taking turns; the first entry is the harness floor, whose percentiles the others state.
+
+    Args:
+        subjects: what acts.
+        machine: the JSON of where.
+        samples: warm samples of each.
+        cold_samples: samples of each with the caches evicted before the action.
+        seed: of the observations.
+        on_round: is called between rounds, :data:`ROUNDS` times warm and as often cold.
+    """
+    everyone = [Acting(FLOOR, "none", _nothing, [np.zeros(1, np.float32)]), *subjects]
+    warm: list[list[float]] = [[] for _ in everyone]
+    cold: list[list[float]] = [[] for _ in everyone]
     eviction = np.zeros(EVICTION_BYTES, np.uint8)
-    for _, act, observations in acting:
-        _timed(act, observations, 100)
+    for subject in everyone:
+        _timed(subject, 100)
+    # A new order each round: what acted before leaves shared code in the caches, so nobody always follows the same.
+    order = generator(seed, "latency", "order")
     for _ in range(ROUNDS):
-        for store, (_, act, observations) in zip(warm, acting, strict=True):
-            store.extend(_timed(act, observations, max(samples // ROUNDS, 1)))
-    for _ in range(cold_samples):
-        for store, (_, act, observations) in zip(cold, acting, strict=True):
+        for index in order.permutation(len(everyone)):
+            warm[index].extend(_timed(everyone[index], max(samples // ROUNDS, 1)))
+        on_round()
+    for number in range(cold_samples):
+        for index in order.permutation(len(everyone)):
             eviction += 1
-            store.extend(_timed(act, observations, 1))
-    machine = fingerprint()
-    protocol = {"batch": 1, "threads": 1, "clock": "perf_counter_ns", "interleaved": True, "rounds": ROUNDS}
-    kinds = ["none", *(runtime.name for _, runtime in runtimes)]
+            cold[index].extend(_timed(everyone[index], 1, first=number))
+        if number % max(cold_samples // ROUNDS, 1) == 0:
+            on_round()
+    floors = {"warm": _percentiles_s(warm[0]), "cold": _percentiles_s(cold[0])}
+    protocol = {
+        "batch": 1,
+        "threads": 1,
+        "clock": "perf_counter_ns",
+        "interleaved": True,
+        "rounds": ROUNDS,
+        "observations": OBSERVATIONS,
+        "garbage_collection": False,
+    }
+
+    def measurement(subject: Acting, cache: str, values: Sequence[float]) -> Measurement:
+        floor = {name: floors[cache][name] for name in ("p50", "p95", "p99")}
+        said = {**protocol, "cache": cache, "runtime": subject.runtime, "floor_s": floor}
+        return Measurement("latency", "s", tuple(values), said, machine, seed=seed)
+
     return tuple(
-        Latency(
-            name,
-            kind,
-            Measurement("latency", "s", tuple(hot), {**protocol, "cache": "warm"}, machine, seed=seed),
-            Measurement("latency", "s", tuple(chilled), {**protocol, "cache": "cold"}, machine, seed=seed),
-        )
-        for (name, _, _), kind, hot, chilled in zip(acting, kinds, warm, cold, strict=True)
+        Latency(s.name, s.runtime, measurement(s, "warm", hot), measurement(s, "cold", chilled))
+        for s, hot, chilled in zip(everyone, warm, cold, strict=True)
     )
 
 
@@ -113,22 +166,25 @@ def _runtime(subject: AgentLike, overrides: Overrides, env: EnvironmentSpec | st
     return runtime_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)
 
 
-def _observations(runtime: OnnxRuntime, seed: int) -> list[Any]:
-    """A few finite observations of the policy's own shapes; latency does not depend on their values."""
-    rng = generator(seed, "latency")
-    contract = runtime.contract
-    zeros = {s.name.partition(".")[2]: np.zeros((1, *s.shape), s.dtype) for s in contract.inputs}
-    visited = zeros.get("", zeros)
-    batch = extremes(contract.observation_space, visited, 16, rng)
-    return [single(batch, index) for index in range(16)]
+def _percentiles_s(samples: Sequence[float]) -> dict[str, float]:
+    values = np.percentile(samples, [50, 95, 99, 99.9])
+    return {**dict(zip(("p50", "p95", "p99", "p99.9"), map(float, values), strict=True)), "max": float(max(samples))}
 
 
-def _timed(act: Callable[[Any], Any], observations: list[Any], count: int) -> list[float]:
-    clock = time.perf_counter_ns
-    result: list[float] = []
-    for index in range(count):
-        observation = observations[index % len(observations)]
-        start = clock()
-        act(observation)
-        result.append((clock() - start) * 1e-9)
-    return result
+def _timed(subject: Acting, count: int, first: int = 0) -> list[float]:
+    """Seconds of ``count`` actions, to the nanosecond that the clock counts."""
+    clock, act, observations = time.perf_counter_ns, subject.act, subject.observations
+    elapsed_ns: list[int] = []
+    collecting = gc.isenabled()
+    # The heap of this process is no part of the policy; a collection in the middle of an action would be.
+    gc.disable()
+    try:
+        for index in range(first, first + count):
+            observation = observations[index % len(observations)]
+            start = clock()
+            act(observation)
+            elapsed_ns.append(clock() - start)
+    finally:
+        if collecting:
+            gc.enable()
+    return [round(value * 1e-9, 9) for value in elapsed_ns]
