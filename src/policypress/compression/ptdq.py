@@ -18,7 +18,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from policypress.compression import activation_quantizers
 from policypress.compression.onnx_runtime_quantizers import NETWORK_OPERATORS, outside_network, through_files
 from policypress.compression.step import Context, Stage, Step
-from policypress.compression.weights import Weights, check_weights
+from policypress.compression.weights import check_weights
 from policypress.policy.policy import Policy
 
 
@@ -29,7 +29,7 @@ class Ptdq(Step):
     name: ClassVar[str] = "ptdq"
     stage: ClassVar[Stage] = Stage.LOWERING
     version: ClassVar[int] = 1
-    weights: Weights = "int8"
+    weights: str = "int8"
 
     def __post_init__(self) -> None:
         check_weights(self.name, self.weights)

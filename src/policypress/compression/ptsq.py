@@ -18,7 +18,7 @@ from policypress.compression import activation_quantizers
 from policypress.compression.calibration import ranges
 from policypress.compression.onnx_runtime_quantizers import feeds, outside_network, through_files
 from policypress.compression.step import Context, Stage, Step
-from policypress.compression.weights import Weights, check_weights
+from policypress.compression.weights import check_weights
 from policypress.policy.policy import Policy
 
 
@@ -37,7 +37,7 @@ class Ptsq(Step):
     name: ClassVar[str] = "ptsq"
     stage: ClassVar[Stage] = Stage.LOWERING
     version: ClassVar[int] = 1
-    weights: Weights = "int8"
+    weights: str = "int8"
 
     def __post_init__(self) -> None:
         check_weights(self.name, self.weights)

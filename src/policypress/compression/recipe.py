@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from policypress.compression.registry import STEPS
@@ -35,14 +36,6 @@ class Recipe:
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.steps, self.steps[1:], strict=False):
-            if after.stage < before.stage or before.stage == Stage.LOWERING:
-                raise RecipeError(
-                    f"The step {after.name} cannot follow {before.name}.",
-                    got=self.text,
-                    expected=" → ".join(stage.name.lower() for stage in Stage) + " (lowering ends a recipe)",
-                    hint=_reordered(self.steps),
-                )
         numeric = [step for step in self.steps if step.stage >= Stage.QUANTIZATION]
         if len(numeric) > 1:
             raise RecipeError(
@@ -50,6 +43,14 @@ class Recipe:
                 got=" and ".join(step.name for step in numeric),
                 expected="one step of quantization or lowering",
             )
+        for before, after in pairwise(self.steps):
+            if after.stage < before.stage:
+                raise RecipeError(
+                    f"The step {after.name} cannot follow {before.name}.",
+                    got=self.text,
+                    expected=" → ".join(stage.name.lower() for stage in Stage) + " (lowering ends a recipe)",
+                    hint=_reordered(self.steps),
+                )
 
     @staticmethod
     def parse(text: str) -> Recipe:
@@ -101,8 +102,11 @@ class Recipe:
             raise RecipeError(
                 "The recipe has another version.", got=repr(data.get("version")), expected=str(RECIPE_VERSION)
             )
+        entries = data.get("steps")
+        if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+            raise RecipeError("The recipe has no steps.", got=repr(entries), expected='a list of {"step": name, ...}')
         steps: list[Step] = []
-        for entry in data["steps"]:
+        for entry in entries:
             arguments = {key: value for key, value in entry.items() if key != "step"}
             kind = _step_class(str(entry.get("step")), json.dumps(entry))
             steps.append(_construct(kind, (), arguments, json.dumps(entry)))
@@ -125,12 +129,17 @@ def _parse_step(part: str, whole: str) -> Step:
     kind = _step_class(match[1], whole)
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for argument in filter(None, (a.strip() for a in (match[2] or "").split(","))):
-        key, separator, value = argument.rpartition("=")
+    listed = (match[2] or "").strip()
+    for argument in (a.strip() for a in listed.split(",")) if listed else ():
+        key, separator, value = (word.strip() for word in argument.rpartition("="))
+        if separator and key in named:
+            raise RecipeError("An argument is given twice.", got=part.strip(), expected=f"one {key}")
         if separator:
-            named[key.strip()] = _value(value.strip(), part, whole)
+            named[key] = _value(value, part, whole)
         elif named:
-            raise RecipeError("A positional argument follows a named one.", got=part.strip())
+            raise RecipeError(
+                "A positional argument follows a named one.", got=part.strip(), expected="name(argument, key=value)"
+            )
         else:
             positional.append(_value(argument, part, whole))
     return _construct(kind, tuple(positional), named, part.strip())
@@ -171,4 +180,22 @@ def _construct(kind: type[Step], positional: tuple[Any, ...], named: Mapping[str
     unknown = [name for name in arguments if name not in known]
     if len(positional) > len(places) or missing or unknown or set(places[: len(positional)]) & set(named):
         raise RecipeError(f"The arguments of {kind.name} do not fit.", got=part, expected=signature)
-    return kind(**arguments)
+    return kind(**{f.name: _typed(kind, f, arguments[f.name]) for f in parameters if f.name in arguments})
+
+
+def _typed(kind: type[Step], parameter: Field[Any], value: Any) -> Any:
+    """``value`` as the number or the name that ``parameter`` is.
+
+    Raises:
+        RecipeError: it is the other of the two, or an integer is wanted.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match parameter.type:
+        case "float" if number:
+            return float(value)
+        case "int" if number and isinstance(value, int):
+            return value
+        case "str" if isinstance(value, str):
+            return value
+    expected = {"float": "a number", "int": "an integer", "str": "a name"}[str(parameter.type)]
+    raise RecipeError(f"{kind.name} cannot use this {parameter.name}.", got=repr(value), expected=expected)

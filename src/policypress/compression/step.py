@@ -40,6 +40,7 @@ class Context:
 class Step:
     """One method with its parameters. Subclasses are frozen dataclasses, one per file.
 
+    Their fields are the step's parameters, of type ``float``, ``int`` or ``str``.
     ``name`` is how recipes call it; ``stage`` where it may stand; ``version`` goes into the key of every
     cell that uses it: raise it when the method's results change.
     """
@@ -73,4 +74,5 @@ class Step:
 
 
 def _format(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    # The shortest text that reads back as the same number.
+    return repr(float(value)) if isinstance(value, float) else str(value)

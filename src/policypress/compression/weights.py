@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from policypress.errors import RecipeError
 
-Weights = Literal["int8", "fp32"]
+FORMS = ("int8", "fp32")
 
 
 def check_weights(step: str, value: str) -> None:
@@ -15,7 +13,7 @@ def check_weights(step: str, value: str) -> None:
     Raises:
         RecipeError: another value.
     """
-    if value not in get_args(Weights):
+    if value not in FORMS:
         raise RecipeError(
             f"{step} cannot store weights this way.", got=f"weights={value}", expected="weights=int8 or weights=fp32"
         )

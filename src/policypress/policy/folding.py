@@ -47,7 +47,7 @@ def _fold_forward(policy: Policy, node: Node, affine: Affine) -> bool:
     with torch.no_grad():
         _add_bias(target, target.weight @ shift)
         target.weight.mul_(scale)
-    _remove(policy, node)
+    remove_node(policy, node.name)
     return True
 
 
@@ -65,7 +65,7 @@ def _fold_backward(policy: Policy, node: Node, affine: Affine) -> bool:
         if source.bias is not None:
             source.bias.mul_(scale)
         _add_bias(source, shift)
-    _remove(policy, node)
+    remove_node(policy, node.name)
     return True
 
 
@@ -77,13 +77,14 @@ def _add_bias(layer: Linear, values: Tensor) -> None:
         layer.bias = torch.nn.Parameter(values.clone())
 
 
-def _remove(policy: Policy, node: Node) -> None:
-    """Take ``node`` out; its readers read what it read."""
+def remove_node(policy: Policy, name: str) -> None:
+    """Take the node ``name`` out of ``policy``; its readers read its first input."""
+    node = policy.node(name)
     policy.nodes = tuple(
-        Node(other.name, tuple(node.inputs[0] if name == node.name else name for name in other.inputs))
+        Node(other.name, tuple(node.inputs[0] if value == name else value for value in other.inputs))
         for other in policy.nodes
-        if other.name != node.name
+        if other.name != name
     )
-    del policy.layers[node.name]
-    if policy.scores_node == node.name:
+    del policy.layers[name]
+    if policy.scores_node == name:
         policy.scores_node = node.inputs[0]

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+import policypress.compression
+from policypress.compression.registry import STEPS
+from policypress.compression.step import Stage, Step
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
+
+
+def test_every_method_is_registered_under_its_name() -> None:
+    for module in pkgutil.iter_modules(policypress.compression.__path__):
+        importlib.import_module(f"policypress.compression.{module.name}")
+    defined = {step for step in Step.__subclasses__() if step.__module__.startswith("policypress.")}
+    assert set(STEPS.values()) == defined
+    assert all(name == step.name for name, step in STEPS.items())
+
+
+@pytest.mark.parametrize("step", STEPS.values())
+def test_a_method_is_complete(step: type[Step]) -> None:
+    assert step.name.isidentifier()
+    assert step.name.islower()
+    assert isinstance(step.stage, Stage)
+    assert step.version >= 1
+    assert is_dataclass(step)
+    assert step.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert ("lower" in vars(step)) == (step.stage is Stage.LOWERING)
+    assert ("apply" in vars(step)) == (step.stage is not Stage.LOWERING)
+    for parameter in fields(step):
+        assert parameter.metadata.get("positional") or parameter.default is not parameter.default_factory
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_method_is_documented(name: str) -> None:
+    assert any(line.startswith("## ") and f"`{name}" in line for line in DOCUMENT.read_text().splitlines())
