@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from policypress.policy.layers import Weighted
+from policypress.policy.layers import Conv2d, Linear, Weighted
 from policypress.policy.policy import Observation, Policy
-from policypress.policy.quantization import FLOAT
+from policypress.policy.quantization import FLOAT, QuantSpec
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, torch.Tensor]
@@ -24,6 +24,9 @@ ROUNDING_DRAWS = 4
 ROUNDING_STEP = 2.0**-23
 # Share of a quantization step within which float32 arithmetic may round either way.
 TIE_STEPS = 1e-4
+# Random ways to round what is tied, and how much farther another way may lead than the farthest of them.
+TIE_DRAWS = 8
+TIE_MARGIN = 2.0
 
 
 def rounding_slack(policy: Policy, observations: Observation) -> Array:
@@ -98,3 +101,35 @@ def tied_rows(policy: Policy, values: Values) -> npt.NDArray[np.bool_]:
         tied = ((steps - torch.floor(steps) - 0.5).abs() < TIE_STEPS) & inside
         rows |= tied.flatten(1).any(1)
     return rows.numpy()
+
+
+def tie_slack(policy: Policy, observations: Observation) -> Array:
+    """How far the output moves, per observation and component, when what is tied rounds either way.
+
+    Every value that is about to be quantized is moved by ``TIE_STEPS`` of a step, at random up or down: nothing
+    else than a tie changes its integer, so that the slack of an observation without a tie is 0.
+
+    Args:
+        policy: fake-quantized, evaluated in float64.
+        observations: those to look at; costs ``TIE_DRAWS`` runs.
+    """
+    generator = torch.Generator().manual_seed(0)
+    output = policy.scores_node or policy.nodes[-1].name
+    with torch.no_grad():
+        values = policy.run(observations)
+        slack = torch.zeros_like(values[output])
+        for _ in range(TIE_DRAWS):
+            moved = {spec.name: values[spec.name] for spec in policy.inputs.values()}
+            for node in policy.nodes:
+                layer = policy.layers[node.name]
+                inputs = [moved[name] for name in node.inputs]
+                if isinstance(layer, Linear | Conv2d) and layer.quant.input is not None:
+                    inputs[0] = _nudged(inputs[0], layer.quant.input, generator)
+                moved[node.name] = layer(*inputs)
+            slack = torch.maximum(slack, (moved[output] - values[output]).abs())
+    return TIE_MARGIN * slack.numpy()
+
+
+def _nudged(x: torch.Tensor, spec: QuantSpec, generator: torch.Generator) -> torch.Tensor:
+    signs = torch.randint(0, 2, x.shape, generator=generator) * 2.0 - 1.0
+    return x + TIE_STEPS * spec.spread(x.dim())[0] * signs

@@ -32,15 +32,17 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
         raise OutputError(
             "The file cannot be written.",
             got=f"{path}: {error.strerror or error}",
             expected="a folder that can be written, with space left",
             hint="Make room, or choose another folder, and run the same command again: what is complete is kept.",
         ) from error
+    finally:
+        # Nothing has this name after the rename; after an error or an interrupt it is half a file.
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""Packed bytes, counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from small_policies import ACTIONS, KINDS, Policy, cnn, mixed, mlp, observations_of, quantized
+
+from policypress.artifact.onnx_writer import to_onnx
+from policypress.measurement.sizes import packed_bytes
+
+
+def pressed(policy: Policy, bits: int = 8) -> Policy:
+    return quantized(policy, observations_of(policy.observation_space), bits)
+
+
+def test_fp32_policy_by_hand() -> None:
+    """Every parameter 4 bytes; mean (and its low part), 1/std, limits of the normaliser; bounds; the one and half."""
+    policy = mlp()
+    weights = 4 * ((5 * 8 + 8) + (8 * 8 + 8) + (8 * 3 + 3))
+    normaliser = 4 * (5 + 5 + 5 + 2)
+    unscale = 4 * (3 + 3 + 2)
+    assert packed_bytes(to_onnx(policy)) == weights + normaliser + unscale
+
+
+def test_int8_policy_by_hand() -> None:
+    policy = pressed(mlp())
+    weights = (5 * 8) + (8 * 8) + (8 * 3)
+    biases = 4 * (8 + 8 + 3)
+    scales = 4 * (8 + 8 + 3)  # of weights, one each channel
+    bias_scales = 4 * (8 + 8 + 3)
+    inputs = 3 * 4
+    zero_points_of_inputs = len({int(layer.quant.input.zero_point) for _, layer in policy.weighted_layers()})
+    zero_points_of_weights = 8 + 3  # equal ones are stored once
+    normaliser, unscale = 4 * (5 + 5 + 5 + 2), 4 * (3 + 3 + 2)
+    total = weights + biases + scales + bias_scales + inputs + zero_points_of_inputs + zero_points_of_weights
+    assert packed_bytes(to_onnx(policy)) == total + normaliser + unscale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_packed_is_at_least_the_parameters(kind: str, action: str) -> None:
+    policy = KINDS[kind](ACTIONS[action])
+    packed, parameters = packed_bytes(to_onnx(policy)), 4 * policy.parameter_count()
+    assert parameters <= packed <= parameters + 200
+    small = packed_bytes(to_onnx(pressed(policy)))
+    assert small < packed
+    assert packed <= len(to_onnx(policy).SerializeToString())
+
+
+def test_what_steers_the_graph_takes_nothing() -> None:
+    """Shapes of a reshape, bounds of a slice: compiled in."""
+    model = to_onnx(mixed(ACTIONS["multi_discrete"]))
+    names = {t.name: int(np.prod(t.dims)) * 8 for t in model.graph.initializer if t.data_type == TensorProto.INT64}
+    assert names
+    steering = {
+        n for node in model.graph.node if node.op_type in ("Reshape", "Slice", "Gather") for n in node.input[1:]
+    }
+    kept = sum(size for name, size in names.items() if name not in steering)
+    floats = sum(4 * int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == TensorProto.FLOAT)
+    assert packed_bytes(model) == floats + kept
+
+
+def test_four_bit_tensors_are_packed_two_to_a_byte() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [helper.make_tensor("w", TensorProto.INT4, [5], [1, 2, 3, 4, 5])],
+    )
+    model: onnx.ModelProto = helper.make_model(graph)
+    assert packed_bytes(model) == 3
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "v"))
+    assert packed_bytes(model) == 15
+
+
+def test_int8_images_shrink_nearly_four_times() -> None:
+    policy = cnn()
+    assert packed_bytes(to_onnx(pressed(policy))) < 0.6 * packed_bytes(to_onnx(policy))
