@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from policypress.contract import Bound
@@ -33,7 +34,7 @@ class Linear(nn.Linear):
     role = ""
     quant: LayerQuant = FLOAT
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """``(batch, in)`` → ``(batch, out)``."""
         q = self.quant
         if not q.active:
@@ -49,7 +50,7 @@ class Conv2d(nn.Conv2d):
     role = ""
     quant: LayerQuant = FLOAT
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
         """``(batch, in, height, width)`` → ``(batch, out, height', width')``."""
         q = self.quant
         x, weight = apply(input, q.input), apply_to_parameter(self.weight, q.weight)
@@ -109,7 +110,7 @@ class Activation(Layer):
         self.name = name
         self.parameters_by_name = {**PARAMETERS.get(name, {}), **parameters}
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Any shape, unchanged."""
         return apply(ACTIVATIONS[self.name](x, **self.parameters_by_name), self.quant.output)
 
@@ -125,7 +126,7 @@ class PRelu(Layer):
         super().__init__()
         self.slope = nn.Parameter(slope.clone())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
         """Any shape, unchanged."""
         return torch.clamp(x, min=0.0) + self.slope * torch.clamp(x, max=0.0)
 
@@ -153,7 +154,7 @@ class Normalise(Layer):
         self.register_buffer("inverse_std", _constant(1.0 / np.sqrt(variance + epsilon)))
         self.clip = float(clip)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
         """``(batch, *shape)`` with ``shape`` that of the statistics."""
         high, low = cast(Tensor, self.mean_high), cast(Tensor, self.mean_low)
         return torch.clamp(((x - high) - low) * cast(Tensor, self.inverse_std), -self.clip, self.clip)
@@ -185,7 +186,7 @@ class Unscale(Layer):
         self.register_buffer("low", _constant(low))
         self.register_buffer("span", _constant(np.asarray(high, np.float32) - np.asarray(low, np.float32)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch *action"]) -> Float[Tensor, "batch *action"]:
         """``(batch, *action)``."""
         return cast(Tensor, self.low) + 0.5 * (x + 1.0) * cast(Tensor, self.span)
 
@@ -201,7 +202,7 @@ class Clip(Layer):
         self.register_buffer("high", _constant(high))
         self.role = role
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Any shape the limits broadcast against."""
         return torch.minimum(torch.maximum(x, cast(Tensor, self.low)), cast(Tensor, self.high))
 
@@ -213,7 +214,7 @@ class ToFloat(Layer):
         super().__init__()
         self.register_buffer("one", torch.ones(()), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Any shape."""
         return x.to(cast(Tensor, self.one).dtype)
 
@@ -232,7 +233,7 @@ class OneHot(Layer):
         self.register_buffer("values", torch.from_numpy(values.astype(np.int64)))
         self.register_buffer("one", torch.ones(()), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Int[Tensor, "batch *groups"]) -> Float[Tensor, "batch columns"]:
         """Integers to zeros and ones."""
         spread = x.reshape(-1, len(self.counts))[:, cast(Tensor, self.columns)]
         return (spread == cast(Tensor, self.values)).to(cast(Tensor, self.one).dtype)
@@ -241,7 +242,7 @@ class OneHot(Layer):
 class Flatten(Layer):
     """``(batch, ...)`` → ``(batch, n)``."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Shaped[Tensor, "batch *shape"]) -> Shaped[Tensor, "batch features"]:
         """Row-major."""
         return x.flatten(1)
 
@@ -330,7 +331,7 @@ class Pool2d(Layer):
         super().__init__()
         self.kind, self.kernel, self.stride, self.padding = kind, kernel, stride, padding
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels rows columns"]:
         """``(batch, channels, height, width)``."""
         if self.kind == "max":
             return F.max_pool2d(x, self.kernel, self.stride, self.padding)
@@ -373,7 +374,7 @@ class ArgMax(Layer):
         super().__init__()
         self.counts, self.start, self.single = tuple(counts), start, single
 
-    def forward(self, scores: Tensor) -> Tensor:
+    def forward(self, scores: Float[Tensor, "batch scores"]) -> Int[Tensor, "batch *groups"]:
         """Scores to actions."""
         best = [part.argmax(dim=1) for part in torch.split(scores, list(self.counts), dim=1)]
         return best[0] + self.start if self.single else torch.stack(best, dim=1) + self.start
@@ -384,7 +385,7 @@ class Threshold(Layer):
 
     role = "threshold"
 
-    def forward(self, logits: Tensor) -> Tensor:
+    def forward(self, logits: Float[Tensor, "batch bits"]) -> Int[Tensor, "batch bits"]:
         """Logits to bits."""
         return (logits > 0).to(torch.int8)
 

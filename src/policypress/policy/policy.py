@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from policypress.contract import (
@@ -117,11 +118,11 @@ class Policy(nn.Module):
         self.origin = origin or Origin()
         self.eval()
 
-    def forward(self, observation: Observation) -> Tensor:
+    def forward(self, observation: Observation) -> Shaped[Tensor, "batch *action"]:
         """Observation batch → action batch."""
         return self.run(observation)[self.nodes[-1].name]
 
-    def scores(self, observation: Observation) -> Tensor:
+    def scores(self, observation: Observation) -> Float[Tensor, "batch *scores"]:
         """What decides: for discrete actions the scores before argmax, ``(batch, n)``; for a Box the action."""
         return self.run(observation)[self.scores_node or self.nodes[-1].name]
 
