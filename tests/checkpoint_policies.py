@@ -15,7 +15,7 @@ import torch
 
 from policypress.agent.bundle import Activation, AgentBundle, Cnn, Extractor, Normaliser, Provenance, Sb3Network
 from policypress.compression.pipeline import Materials
-from policypress.contract import Box, DictSpace, Discrete, Space, box
+from policypress.contract import Box, DictSpace, Discrete, MultiDiscrete, Space, box
 from policypress.environment.batches import joined
 from policypress.environment.extremes import extremes
 from policypress.policy.from_agent import policy_from_agent
@@ -89,6 +89,13 @@ def shared_ppo(seed: int = 0) -> Policy:
     return _policy(Sb3Network("ppo", state, Activation("relu"), FLATTEN, False), VECTOR, ACTION_BOX)
 
 
+def multi_discrete_ppo(seed: int = 0) -> Policy:
+    """PPO that makes several choices at once."""
+    rng = np.random.default_rng(seed)
+    state = _stack(rng, "mlp_extractor.policy_net", (FEATURES, 32)) | _linear(rng, "action_net", 32, 7)
+    return _policy(Sb3Network("ppo", state, Activation("tanh"), FLATTEN, False), VECTOR, MultiDiscrete((3, 4)))
+
+
 def crossq(hidden: tuple[int, ...] = (32, 24), seed: int = 0) -> Policy:
     """CrossQ: batch renormalisation before every linear layer."""
     rng = np.random.default_rng(seed)
@@ -122,15 +129,21 @@ def _image_extractor(rng: np.random.Generator, prefix: str) -> State:
     return state | _linear(rng, f"{prefix}linear.0", 12 * 4 * 4, 32)
 
 
-def dict_td3(seed: int = 0) -> Policy:
-    """TD3 on a dict: an image through convolutions and a vector, concatenated."""
+def dict_td3(seed: int = 0, *, vector_first: bool = False) -> Policy:
+    """TD3 on a dict: an image through convolutions and a vector, concatenated in either order."""
     rng = np.random.default_rng(seed)
     prefix = "actor.features_extractor."
     state = _image_extractor(rng, f"{prefix}extractors.camera.")
     state |= _stack(rng, "actor.mu", (32 + FEATURES, 32, ACTIONS))
     extractor = Extractor("combined", prefix, Cnn((2, 2), (0, 0)), ("camera",))
-    space = DictSpace((("camera", IMAGE), ("state", VECTOR)))
+    parts = [("camera", IMAGE), ("vector", VECTOR)]
+    space = DictSpace(tuple(reversed(parts) if vector_first else parts))
     return _policy(Sb3Network("td3", state, Activation("relu"), extractor, True), space, ACTION_BOX)
+
+
+def vector_first_td3() -> Policy:
+    """:func:`dict_td3` with the vector before the image."""
+    return dict_td3(vector_first=True)
 
 
 def observations_of(space: Space, count: int, seed: int = 0) -> Any:
@@ -161,8 +174,10 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "dqn": dqn,
     "normalised_ppo": normalised_ppo,
     "shared_ppo": shared_ppo,
+    "multi_discrete_ppo": multi_discrete_ppo,
     "crossq": crossq,
     "cnn_dqn": cnn_dqn,
     "dict_td3": dict_td3,
+    "vector_first_td3": vector_first_td3,
 }
 """One builder of each kind of policy, by name."""

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch_pruning
+from branching_modules import (
+    WIDTH,
+    AroundObservation,
+    Gate,
+    Halves,
+    ObservationResidual,
+    Residual,
+    Slopes,
+    policy_of,
+)
+from torch import Tensor, nn
+
+from checkpoint_policies import (
+    ACTIONS,
+    FEATURES,
+    POLICIES,
+    cnn_dqn,
+    crossq,
+    dict_td3,
+    dqn,
+    materials_for,
+    normalised_ppo,
+    observations_of,
+    sac,
+    shared_ppo,
+)
+from policypress.compression.pipeline import press
+from policypress.compression.prune import Prune
+from policypress.compression.recipe import Recipe
+from policypress.compression.step import Context
+from policypress.contract import Box
+from policypress.errors import NetworkError, RecipeError
+from policypress.export.parity import to_tensors
+from policypress.policy.folding import fold_affines
+from policypress.policy.layers import Affine
+from policypress.policy.policy import Policy
+
+RATIOS = tuple(step / 20 for step in range(1, 15))
+CONTEXT = Context(np.zeros((1, FEATURES), np.float32))
+HIDDEN = (40, 40)
+
+
+def weights(policy: Policy) -> list[Tensor]:
+    return [layer.weight.detach() for _, layer in policy.weighted_layers()]
+
+
+def scores(policy: Policy, seed: int = 0) -> Tensor:
+    with torch.no_grad():
+        return policy.scores(to_tensors(observations_of(policy.observation_space, 64, seed)))
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_every_published_ratio(criterion: str, ratio: float) -> None:
+    policy = sac(HIDDEN)
+    pressed = press(policy, Recipe((Prune(criterion, ratio),)), materials_for(policy, 64))
+    removed, kept = round(pressed.record.channel_ratio * 80), 1 - ratio
+    assert removed / 80 == pytest.approx(ratio, abs=1 / 40)
+    assert pressed.record.parameters < policy.parameter_count()
+    pruned = Prune(criterion, ratio).apply(policy, CONTEXT)
+    first, second, last = weights(pruned)
+    width = 40 - removed // 2
+    assert (first.shape, second.shape, last.shape) == ((width, FEATURES), (width, width), (ACTIONS, width))
+    assert second.numel() / 1600 == pytest.approx(kept**2, abs=0.05)
+    assert pressed.record.parameter_ratio == pytest.approx(1 - pruned.parameter_count() / policy.parameter_count())
+    # Between 1 − (1 − p)², of the hidden layer, and p, of those at the ends.
+    assert ratio - 1 / 40 <= pressed.record.parameter_ratio <= 1 - kept**2 + 1 / 20
+
+
+@pytest.mark.parametrize(("criterion", "power"), [("l1", 1), ("l2", 2)])
+@pytest.mark.parametrize("ratio", [0.1, 0.5])
+def test_the_least_important_channels_go(criterion: str, power: int, ratio: float) -> None:
+    """Importance by hand: Σ|row|^p and Σ|column|^p, averaged, of the weights as they were."""
+    policy = sac(HIDDEN)
+    before, after = weights(policy), weights(Prune(criterion, ratio).apply(policy, CONTEXT))
+    kept = [torch.arange(FEATURES)]
+    for layer, following in pairwise(before):
+        importance = (layer.abs() ** power).sum(1) + (following.abs() ** power).sum(0)
+        kept.append(importance.argsort(descending=True)[: int(40 * (1 - ratio))].sort().values)
+    kept.append(torch.arange(ACTIONS))
+    for (columns, rows), whole, pruned in zip(pairwise(kept), before, after, strict=True):
+        torch.testing.assert_close(pruned, whole[rows][:, columns], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+def test_as_the_library_prunes_the_plain_network(criterion: str) -> None:
+    policy = sac(HIDDEN)
+    linears = []
+    for _, layer in policy.weighted_layers():
+        linears.append(nn.Linear(layer.weight.shape[1], layer.weight.shape[0]))
+        linears[-1].load_state_dict(layer.state_dict())
+    network = nn.Sequential(linears[0], nn.ReLU(), linears[1], nn.ReLU(), linears[2])
+    torch_pruning.pruner.MagnitudePruner(
+        network,
+        torch.zeros(1, FEATURES),
+        torch_pruning.importance.GroupMagnitudeImportance(p=int(criterion[1])),
+        pruning_ratio=0.3,
+        ignored_layers=[linears[2]],
+    ).step()
+    pruned = Prune(criterion, 0.3).apply(policy, CONTEXT)
+    for (_, layer), linear in zip(pruned.weighted_layers(), linears, strict=True):
+        torch.testing.assert_close(layer.weight, linear.weight, rtol=0, atol=0)
+        torch.testing.assert_close(layer.bias, linear.bias, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_keeps_its_form(name: str) -> None:
+    policy = POLICIES[name]()
+    state = {key: value.clone() for key, value in policy.state_dict().items()}
+    pressed = press(policy, Recipe.parse("prune(l2, 0.5)"), materials_for(policy, 64))
+    pruned = Prune("l2", 0.5).apply(policy, CONTEXT)
+    assert all(torch.equal(value, state[key]) for key, value in policy.state_dict().items())
+    assert scores(pruned).shape == scores(policy).shape
+    assert pressed.record.channel_ratio == pytest.approx(0.5, abs=0.05)
+    assert 0.4 < pressed.record.parameter_ratio < 0.8
+    assert pressed.record.macs == pruned.macs() < policy.macs()
+    assert not any(parameter.grad is not None for parameter in pruned.parameters())
+
+
+def silence(policy: Policy, share: float = 0.25) -> Policy:
+    """Of every hidden layer of a chain, make some channels add nothing: what pruning removes first."""
+    result = fold_affines(policy)
+    layers = [layer for _, layer in result.weighted_layers()]
+    with torch.no_grad():
+        for layer, following in pairwise(layers):
+            silent = silent_channels(layer.weight.shape[0], share)
+            layer.weight[silent] = 0
+            layer.bias[silent] = 0
+            block = following.weight.shape[1] // layer.weight.shape[0]
+            for channel in silent:
+                following.weight[:, channel * block : (channel + 1) * block] = 0
+    return result
+
+
+def silent_channels(width: int, share: float = 0.25) -> list[int]:
+    return np.random.default_rng(0).permutation(width)[: round(width * share)].tolist()
+
+
+@pytest.mark.parametrize("build", [sac, dqn, normalised_ppo, shared_ppo, crossq, cnn_dqn])
+def test_channels_that_add_nothing_go_without_a_trace(build: Callable[[], Policy]) -> None:
+    policy = silence(build())
+    pruned = Prune("l2", 0.25).apply(policy, CONTEXT)
+    assert pruned.hidden_channels() == 0.75 * policy.hidden_channels()
+    torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("vector_first", [False, True])
+def test_a_dict_observation_keeps_its_vector(vector_first: bool) -> None:
+    policy = dict_td3(vector_first=vector_first)
+    layers = dict(policy.weighted_layers())
+    first, second, image, joint, last = layers.values()
+    offset = FEATURES if vector_first else 0
+    with torch.no_grad():
+        for layer, following, place in ((first, second, 0), (second, image, 0), (image, joint, offset)):
+            width = layer.weight.shape[0]
+            block = 16 if following is image else 1
+            for channel in silent_channels(width):
+                layer.weight[channel] = 0
+                layer.bias[channel] = 0
+                following.weight[:, place + channel * block : place + (channel + 1) * block] = 0
+        for channel in silent_channels(joint.weight.shape[0]):
+            joint.weight[channel] = 0
+            joint.bias[channel] = 0
+            last.weight[:, channel] = 0
+    pruned = Prune("l1", 0.25).apply(policy, CONTEXT)
+    assert pruned.hidden_channels() == 0.75 * policy.hidden_channels()
+    torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
+
+
+def zero(layers: Iterable[nn.Linear], channels: list[int]) -> None:
+    for layer in layers:
+        with torch.no_grad():
+            layer.weight[channels] = 0
+            layer.bias[channels] = 0
+
+
+SILENT = silent_channels(WIDTH)
+
+
+def silent_residual() -> nn.Module:
+    network = Residual()
+    zero([network.first, network.second], SILENT)
+    network.second.weight.data[:, SILENT] = 0
+    network.last.weight.data[:, SILENT] = 0
+    return network
+
+
+def silent_around_observation() -> nn.Module:
+    network = AroundObservation()
+    zero([network.left, network.right], SILENT)
+    for channel in SILENT:
+        network.last.weight.data[:, [channel, WIDTH + FEATURES + channel]] = 0
+    return network
+
+
+def silent_observation_residual() -> nn.Module:
+    network = ObservationResidual()
+    zero([network.first], SILENT)
+    network.second.weight.data[:, SILENT] = 0
+    return network
+
+
+def silent_gate() -> nn.Module:
+    network = Gate()
+    zero([network.value, network.gate], SILENT)
+    network.last.weight.data[:, SILENT] = 0
+    return network
+
+
+def silent_slopes() -> nn.Module:
+    network = Slopes()
+    zero([network.first], SILENT)
+    network.last.weight.data[:, SILENT] = 0
+    return network
+
+
+@pytest.mark.parametrize(
+    ("build", "channels"),
+    [
+        (silent_residual, 2 * WIDTH),
+        (silent_around_observation, 2 * WIDTH),
+        (silent_observation_residual, WIDTH),
+        (silent_gate, 2 * WIDTH),
+        (silent_slopes, WIDTH),
+    ],
+)
+def test_networks_that_branch(build: Callable[[], nn.Module], channels: int) -> None:
+    torch.manual_seed(0)
+    policy = policy_of(build())
+    pruned = Prune("l2", 0.25).apply(policy, CONTEXT)
+    assert policy.hidden_channels() - pruned.hidden_channels() == channels // 4
+    torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
+    record = press(policy, Recipe.parse("prune(l2, 0.25)"), materials_for(policy, 64)).record
+    assert record.action_error is not None
+    assert record.action_error < 1e-6
+
+
+def test_batch_normalisation_is_part_of_the_weights_that_are_compared() -> None:
+    policy = crossq()
+    pruned = Prune("l2", 0.3).apply(policy, CONTEXT)
+    assert any(isinstance(layer, Affine) for layer in policy.layers.values())
+    assert not any(isinstance(layer, Affine) and not layer.role for layer in pruned.layers.values())
+
+
+def test_what_cannot_be_followed_is_a_typed_error() -> None:
+    with pytest.raises(NetworkError, match="cannot be pruned"):
+        Prune("l2", 0.5).apply(policy_of(Halves()), CONTEXT)
+
+
+@pytest.mark.parametrize(("criterion", "ratio"), [("l3", 0.5), ("l2", 0.0), ("l2", 1.0), ("l1", float("nan"))])
+def test_impossible_parameters(criterion: str, ratio: float) -> None:
+    with pytest.raises(RecipeError):
+        Prune(criterion, ratio)
+
+
+def test_small_layers_keep_a_channel() -> None:
+    pruned = Prune("l2", 0.7).apply(sac((2, 2)), CONTEXT)
+    assert isinstance(pruned.action_space, Box)
+    assert [len(weight) for weight in weights(pruned)][-1] == ACTIONS
+    assert min(len(weight) for weight in weights(pruned)) >= 1
