@@ -8,7 +8,7 @@ import torch
 from small_policies import ACTIONS, KINDS, VECTOR, finished, mlp, observations_of, quantized, tensors_of
 
 from policypress.contract import box
-from policypress.export.tolerance import TIE_STEPS, rounding_slack, step_bound, tied_rows
+from policypress.export.tolerance import TIE_MARGIN, TIE_STEPS, rounding_slack, step_bound, tie_slack, tied_rows
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
 from policypress.policy.quantization import LayerQuant, QuantSpec
@@ -125,3 +125,21 @@ def test_a_tie_at_the_end_of_the_range_counts() -> None:
     values = {"observation": torch.tensor([[7.5], [-8.5], [6.5], [9.5]], dtype=torch.float64)}
     assert tied_rows(policy, values).tolist()[2] is True
     assert tied_rows(policy, values).tolist()[3] is False
+
+
+def test_slack_of_ties_is_what_a_flip_does() -> None:
+    """One tied value flips its integer: the output moves by one step times its weight; without a tie by nothing."""
+    policy = one_layer([[3.0, 1.0]], 0.5).double()
+    slack = tie_slack(policy, torch.tensor([[0.25, 1.0], [0.1, 0.2], [1.0, -0.75]]))
+    np.testing.assert_allclose(slack, TIE_MARGIN * np.array([[1.5], [0.0], [0.5]]), atol=1e-9)
+
+
+def test_slack_of_ties_is_zero_where_no_row_is_tied() -> None:
+    pressed = quantized(mlp(), observations_of(VECTOR)).double()
+    observations = tensors_of(observations_of(VECTOR, 200))
+    with torch.no_grad():
+        tied = tied_rows(pressed, pressed.run(observations))
+    slack = tie_slack(pressed, observations)
+    assert tied.mean() < 0.2
+    # Rows that are not tied by themselves have nothing to flip.
+    assert slack[~tied].max() < 1e-9
