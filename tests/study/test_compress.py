@@ -12,9 +12,12 @@ import torch
 from torch import nn
 
 from policypress import Policy, compress
-from policypress.errors import InputError, SpaceMismatchError, StudyInputError
-from policypress.study.compress import CLASSIC
+from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
+from policypress.records import Measurement
+from policypress.study import cost_stage
+from policypress.study.compress import CLASSIC, Compressed
 from policypress.study.export_agent import export_agent
+from policypress.study.progress import Silent
 from policypress.study.reader import StoreReader
 
 CARTPOLE = "dqn-CartPole-v1.zip"
@@ -29,7 +32,13 @@ def test_rows_are_bit_equal_under_both_executors(own_agents: Path, tmp_path: Pat
     rows: list[Any] = []
     for executor in ("debug", "local"):
         done = compress(
-            own_agents / CARTPOLE, ["ptdq"], output=tmp_path / executor, episodes=7, seed=1, executor=executor
+            own_agents / CARTPOLE,
+            ["ptdq"],
+            output=tmp_path / executor,
+            episodes=7,
+            seed=1,
+            executor=executor,
+            costs=False,
         )
         with StoreReader(done.store) as store:
             rows.append(
@@ -44,9 +53,11 @@ def test_rows_are_bit_equal_under_both_executors(own_agents: Path, tmp_path: Pat
 
 
 def test_another_seed_and_another_recipe_are_other_cells(own_agents: Path, tmp_path: Path) -> None:
-    first = compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, executor="debug")
-    second = compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, seed=1, executor="debug")
-    third = compress(own_agents / CARTPOLE, ["ptsq"], output=tmp_path, episodes=1, executor="debug")
+    first = compress(own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, executor="debug", costs=False)
+    second = compress(
+        own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=1, seed=1, executor="debug", costs=False
+    )
+    third = compress(own_agents / CARTPOLE, ["ptsq"], output=tmp_path, episodes=1, executor="debug", costs=False)
     assert first.cells["ptdq"] != second.cells["ptdq"]
     assert first.cells["none"] == third.cells["none"]
     with StoreReader(first.store) as store:
@@ -65,6 +76,7 @@ def test_a_module_in_an_environment_of_ones_own(tmp_path: Path) -> None:
         episodes=2,
         env_fn=lambda: gymnasium.make("CartPole-v1"),
         executor="debug",
+        costs=False,
     )
     assert not done.outcome.failed
     with StoreReader(done.store) as store:
@@ -87,13 +99,69 @@ def test_an_environment_that_does_not_fit_is_refused(own_agents: Path, tmp_path:
 def test_observations_alone_give_an_action_error_and_no_return(own_agents: Path, tmp_path: Path) -> None:
     logged = tmp_path / "logged.npz"
     np.savez(logged, observations=np.random.default_rng(0).normal(0, 0.1, (200, 4)).astype(np.float32))
-    done = compress(own_agents / CARTPOLE, ["int8"], output=tmp_path, observations=logged, executor="debug")
+    done = compress(
+        own_agents / CARTPOLE, ["int8"], output=tmp_path, observations=logged, executor="debug", costs=False
+    )
     assert list(done.cells) == ["none", "int8"]
     with StoreReader(done.store) as store:
         artifact = store.artifact(done.cells["int8"])
         assert artifact is not None
         assert artifact.action_error is not None
         assert store.episodes(done.cells["int8"]) == ()
+
+
+def test_costs_are_measured_once_after_the_returns(own_agents: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+
+    class Recorder(Silent):
+        def measuring(self, done: int, total: int) -> None:
+            steps.append((done, total))
+
+    def run() -> dict[str, list[Measurement]]:
+        done = compress(
+            own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=2, executor="debug", progress=Recorder()
+        )
+        assert not done.outcome.interrupted
+        with StoreReader(done.store) as store:
+            return {name: list(store.measurements(key)) for name, key in done.cells.items()}
+
+    first = run()
+    assert steps
+    assert first["random"] == []
+    assert [row.quantity for row in first["ptdq"]] == [
+        "latency",
+        "latency",
+        "peak_rss",
+        "cpu_per_action",
+        "energy_per_action",
+        "energy_per_episode",
+    ]
+    warm, _, memory, cpu = first["ptdq"][:4]
+    assert (len(warm.samples), len(memory.samples), len(cpu.samples)) == (5000, 3, 5)
+    assert first["none"][4].protocol["runtime"] == "onnxruntime"
+    steps.clear()
+    assert run() == first
+    assert not steps
+
+
+def test_interrupted_or_failing_costs_leave_the_returns(
+    own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(error: BaseException) -> Compressed:
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(cost_stage, "measure_costs", fail)
+        return compress(own_agents / CARTPOLE, [], output=tmp_path, episodes=1, executor="debug")
+
+    stopped = run(KeyboardInterrupt())
+    assert stopped.outcome.interrupted
+    assert len(stopped.outcome.done) == 2
+    failed = run(ExecutionError("The process failed."))
+    assert not failed.outcome.interrupted
+    assert "The costs were not measured. The process failed." in failed.notices
+    with pytest.raises(StudyInputError, match="busy core"):
+        compress(own_agents / CARTPOLE, [], output=tmp_path, watts_per_core=0.0)
 
 
 def test_export_without_environment_or_observations_is_fp32_only(tmp_path: Path) -> None:

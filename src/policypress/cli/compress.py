@@ -50,9 +50,16 @@ def compress(
     cnn_strides: StridesOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    no_costs: Annotated[
+        bool, typer.Option("--no-costs", help="Leave out latency, memory and energy, which take some seconds.")
+    ] = False,
+    watts_per_core: Annotated[
+        float | None,
+        typer.Option("--watts-per-core", metavar="W", help="Power of a busy core, where no meter can be read."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compress an agent by one or more recipes and measure what each keeps of its return.
+    """Compress an agent by one or more recipes and measure what each keeps of its return, and what it costs.
 
     Without --recipe the classic set of the papers runs. Interrupted, the same command continues.
 
@@ -63,7 +70,7 @@ def compress(
       policypress compress policy.onnx --observations logged.npz --recipe "equalize > int8" -o out
     """
     said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
-    with progress_bar() as bar:
+    with progress_bar(refreshing=False) as bar:
         done = run_compress(
             agent,
             recipe or CLASSIC,
@@ -77,6 +84,8 @@ def compress(
             jobs=jobs,
             progress=StudyProgress(bar),
             retry_failed=retry_failed,
+            costs=not no_costs,
+            watts_per_core=watts_per_core,
         )
     with StoreReader(done.store) as store:
         rows = read_rows(store, done.cells)

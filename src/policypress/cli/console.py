@@ -21,6 +21,7 @@ PIPE_WIDTH = 160
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+EPISODES = "episodes"
 INTERRUPTED_MESSAGE = "interrupted: what is complete is kept; the same command continues"
 
 
@@ -49,40 +50,46 @@ def _escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def progress_bar() -> Progress:
-    """A bar on stderr that vanishes when done, and is not drawn where stderr is no terminal."""
+def progress_bar(*, refreshing: bool = True) -> Progress:
+    """A bar on stderr that vanishes when done, and is not drawn where stderr is no terminal.
+
+    Args:
+        refreshing: redraw it from a thread, several times a second. Without, whoever moves the bar redraws it, and
+            nothing disturbs what is measured in between.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("episodes"),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=err,
         transient=True,
+        auto_refresh=refreshing,
         disable=not err.is_terminal,
     )
 
 
 class StudyProgress:
-    """Draws a study's progress: one bar over all episodes, the cell in hand, and failures as they come."""
+    """Draws a study's progress: one bar over all episodes, the cell in hand, failures as they come, then the costs."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
-        self._task = bar.add_task("preparing", total=None)
+        self._task = bar.add_task("preparing", total=None, unit=EPISODES)
 
     def planned(self, plan: Plan) -> None:
         """Set the total."""
-        self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done)
+        self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done, refresh=True)
 
     def started(self, cell: Cell) -> None:
         """Name the cell."""
         name = "random actions" if cell.kind == "random" else cell.recipe
-        self._bar.update(self._task, description=_escaped(name))
+        self._bar.update(self._task, description=_escaped(name), refresh=True)
 
     def advanced(self, cell: Cell, episodes: int) -> None:
         """Move the bar."""
-        self._bar.advance(self._task, episodes)
+        self._bar.update(self._task, advance=episodes, refresh=True)
 
     def finished(self, cell: Cell) -> None:
         """Nothing to draw: the bar has moved already."""
@@ -90,3 +97,9 @@ class StudyProgress:
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Say so at once."""
         err.print(f"[red]failed:[/red] {_escaped(cell.recipe)}: {_escaped(failure.message.splitlines()[0])}")
+
+    def measuring(self, done: int, total: int) -> None:
+        """Let the bar run once more, over the steps of measuring the costs."""
+        self._bar.update(
+            self._task, description="measuring cost", total=total, completed=done, unit="steps", refresh=True
+        )

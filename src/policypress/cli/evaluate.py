@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from policypress.cli.console import out, print_json, progress_bar, tell
+from policypress.cli.console import EPISODES, out, print_json, progress_bar, tell
 from policypress.cli.options import (
     ActivationOption,
     EnvKwargsOption,
@@ -43,7 +43,7 @@ def evaluate(
     results: list[Evaluation] = []
     with progress_bar() as bar:
         for file in files:
-            task = bar.add_task(file.replace("[", r"\["), total=episodes)
+            task = bar.add_task(file.replace("[", r"\["), total=episodes, unit=EPISODES)
             said = stated(file, env, env_kwargs, wrapper, activation, cnn_strides)
             results.append(
                 run_evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,17 +15,19 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
-from policypress.errors import StudyInputError
+from policypress.errors import ExecutionError, StudyInputError
+from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
 from policypress.study.cell import Cell
+from policypress.study.cost_stage import measure_cell_costs
 from policypress.study.debug_executor import DebugExecutor
 from policypress.study.driver import StudyOutcome, run_study
 from policypress.study.executor import Executor
 from policypress.study.local_executor import LocalExecutor
 from policypress.study.press_worker import PressWorker, counts_for
-from policypress.study.progress import Progress
+from policypress.study.progress import Progress, Silent
 from policypress.study.reader import STORE_NAME, AgentRow
 from policypress.study.store import Store
 
@@ -69,8 +71,10 @@ def compress(
     jobs: int | None = None,
     progress: Progress | None = None,
     retry_failed: bool = False,
+    costs: bool = True,
+    watts_per_core: float | None = None,
 ) -> Compressed:
-    """Press ``agent`` by each recipe and measure what it keeps, into the folder ``output``.
+    """Press ``agent`` by each recipe and measure what it keeps and what it costs, into the folder ``output``.
 
     The fp32 baseline and a random policy are always measured too. Interrupted, the same call continues.
 
@@ -89,10 +93,15 @@ def compress(
         jobs: number of processes of ``local``.
         progress: is told what happens.
         retry_failed: also do the cells that failed before.
+        costs: after the returns, measure latency, memory and energy of all artifacts together, in this process;
+            nothing else should run on the machine then.
+        watts_per_core: power of a busy core, for energy that no meter can measure.
 
     Raises:
         InputError: the agent, the environment, a recipe or the folder cannot be used.
     """
+    if watts_per_core is not None:
+        checked_watts(watts_per_core)
     if episodes < 1 and observations is None:
         raise StudyInputError("Returns need episodes.", got=f"episodes={episodes}", expected="at least 1")
     parsed = [recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe) for recipe in recipes]
@@ -110,12 +119,30 @@ def compress(
     )
     cells = _cells(subject, parsed, protocol, seed, recorded)
     folder = Path(output)
-    with Store(folder / STORE_NAME) as store, _executor(executor, jobs) as running:
+    with Store(folder / STORE_NAME) as store:
         store.add_agent(_agent_row(subject))
         worker = PressWorker(subject, seed, recorded)
-        outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
+        with _executor(executor, jobs) as running:
+            outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
+        notices = subject.notices
+        if costs and not outcome.interrupted:
+            outcome, told = _with_costs(store, outcome, seed, watts_per_core, progress or Silent())
+            notices = (*notices, *told)
     keys = {name: cell.key for name, cell in cells.items()}
-    return Compressed(folder / STORE_NAME, keys, outcome, subject.notices)
+    return Compressed(folder / STORE_NAME, keys, outcome, notices)
+
+
+def _with_costs(
+    store: Store, outcome: StudyOutcome, seed: int, watts_per_core: float | None, progress: Progress
+) -> tuple[StudyOutcome, tuple[str, ...]]:
+    """The outcome after the cost stage, and what is to be told of it; the returns stand whatever happens here."""
+    try:
+        measure_cell_costs(store, outcome.done, seed, watts_per_core, progress)
+    except KeyboardInterrupt:
+        return replace(outcome, interrupted=True), ()
+    except ExecutionError as error:
+        return outcome, (f"The costs were not measured. {error}",)
+    return outcome, ()
 
 
 def _executor(name: ExecutorName, jobs: int | None) -> AbstractContextManager[Executor]:

@@ -47,6 +47,10 @@ class Progress(Protocol):
         """The cell failed; the others go on."""
         ...
 
+    def measuring(self, done: int, total: int) -> None:
+        """After the returns, costs are measured: ``done`` of ``total`` steps. Nothing else may run meanwhile."""
+        ...
+
 
 class Silent:
     """Progress that nobody looks at."""
@@ -64,4 +68,7 @@ class Silent:
         """Say nothing."""
 
     def failed(self, cell: Cell, failure: Failure) -> None:
+        """Say nothing."""
+
+    def measuring(self, done: int, total: int) -> None:
         """Say nothing."""

@@ -206,11 +206,19 @@ class Store(StoreReader):
                     "AND protocol_json = ? AND machine_json = ? AND seed IS ?",
                     identity,
                 )
-                connection.execute(
-                    "INSERT INTO measurements (cell_key, quantity, source, protocol_json, machine_json, seed, unit, "
-                    "samples_json, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*identity, measurement.unit, canonical_json(measurement.samples), measurement.version),
-                )
+                _insert_measurement(connection, key, measurement)
+
+    def replace_measurements(self, measurements: Mapping[str, Sequence[Measurement]]) -> None:
+        """Put what was measured together, key of the cell → measurements, in the place of these cells' earlier ones.
+
+        Of the quantities that are given, the cells keep nothing older; all of it is there, or nothing.
+        """
+        with self._writing() as connection:
+            for key, rows in measurements.items():
+                for quantity in {row.quantity for row in rows}:
+                    connection.execute("DELETE FROM measurements WHERE cell_key = ? AND quantity = ?", (key, quantity))
+                for row in rows:
+                    _insert_measurement(connection, key, row)
 
     def close(self) -> None:
         """Close the file and let the next driver in."""
@@ -220,6 +228,25 @@ class Store(StoreReader):
     def __enter__(self) -> Store:
         """The store itself."""
         return self
+
+
+def _insert_measurement(connection: sqlite3.Connection, key: str, measurement: Measurement) -> None:
+    values = (
+        key,
+        measurement.quantity,
+        measurement.unit,
+        measurement.source,
+        canonical_json(measurement.samples),
+        tolerant_json(measurement.protocol),
+        tolerant_json(measurement.machine),
+        measurement.seed,
+        measurement.version,
+    )
+    connection.execute(
+        "INSERT INTO measurements (cell_key, quantity, unit, source, samples_json, protocol_json, machine_json, seed, "
+        "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
 
 
 def _columns(cell: Cell) -> tuple[object, ...]:
