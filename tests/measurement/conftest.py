@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from torch import nn
 from policypress import Policy
 from policypress.contract import Box
 from policypress.study.export_agent import export_agent
+
+# The small policies of the policy tests.
+sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 
 
 @pytest.fixture(scope="session")
