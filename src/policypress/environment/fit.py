@@ -232,7 +232,8 @@ def _actions_fit(env: Space, agent: Space) -> tuple[str, ...] | str:
     if all(np.allclose(a, b) for a, b in zip(env.bounds(), agent.bounds(), strict=True)):
         return ()
     return (
-        f"The agent's action bounds ({in_words(agent)}) differ from the environment's ({in_words(env)}); the agent's hold.",
+        f"The agent's action bounds ({in_words(agent)}) differ from the environment's ({in_words(env)}); "
+        "the agent's hold.",
     )
 
 
