@@ -81,7 +81,8 @@ def check_fit(
     fitting = fitting_variants(spec, observation_space, action_space)
     raise SpaceMismatchError(
         f"The agent does not fit {described(spec)}: {result}.",
-        got=f"{described(spec)} with observations {in_words(env_observation_space)}, actions {in_words(env_action_space)}",
+        got=f"{described(spec)} with observations {in_words(env_observation_space)}, "
+        f"actions {in_words(env_action_space)}",
         expected=f"observations {in_words(observation_space)}, actions {in_words(action_space)}",
         hint=_hint(fitting, env_observation_space, observation_space),
     )
