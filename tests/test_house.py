@@ -1,0 +1,215 @@
+"""What holds for the whole tree: floors, sizes of files and functions, names, the public surface, a test per file."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import policypress
+from policypress import errors
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "policypress"
+MODULES = sorted(path for path in SOURCE.rglob("*.py"))
+TESTED = [path for path in MODULES if path.name != "__init__.py"]
+FILE_LINES, BODY_LINES = 400, 50
+DRAWERS = {"utils", "util", "common", "helpers", "misc", "base"}
+# Modules without a test of the same path: plain data and protocols, and operators that are tested through importers.
+COVERED_BY = {
+    "__main__.py": "cli/test_app.py",
+    "cli/": "cli/test_app.py",
+    "agent/bundle.py": "policy/test_from_sb3.py",
+    "agent/defaults.py": "agent/test_sb3.py",
+    "agent/overrides.py": "agent/test_sb3.py",
+    "policy/assembly.py": "policy/test_from_module.py",
+    "policy/aten_elementwise.py": "policy/test_from_module.py",
+    "policy/aten_registry.py": "policy/test_from_module.py",
+    "policy/aten_shapes.py": "policy/test_from_module.py",
+    "policy/aten_weighted.py": "policy/test_from_module.py",
+    "policy/elementwise.py": "policy/test_from_module.py",
+    "policy/tensor_shapes.py": "policy/test_from_module.py",
+    "policy/weighted_operations.py": "policy/test_from_module.py",
+    "policy/onnx_elementwise.py": "policy/test_onnx_operators.py",
+    "policy/onnx_reference.py": "policy/test_onnx_operators.py",
+    "policy/onnx_registry.py": "policy/test_onnx_operators.py",
+    "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
+    "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
+    "report/table.py": "cli/test_app.py",
+    "study/cell_worker.py": "study/test_driver.py",
+    "study/debug_executor.py": "study/test_executor.py",
+    "study/export_agent.py": "cli/test_app.py",
+    "study/press_tasks.py": "study/test_press_worker.py",
+    "study/progress.py": "study/test_driver.py",
+    "study/reader.py": "study/test_store.py",
+}
+PUBLIC = ("Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_files_are_short() -> None:
+    long = {name_of(path): count for path in MODULES if (count := path.read_text().count("\n")) > FILE_LINES}
+    assert long == {}
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{name_of(path)}:{function.lineno} {function.name}": count
+        for path in MODULES
+        for function in functions(path)
+        if (count := body_lines(function)) > BODY_LINES
+    }
+    assert long == {}
+
+
+def test_no_file_is_a_drawer() -> None:
+    files = [path for folder in ("src", "tests", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert [name_of(path) for path in files if path.stem in DRAWERS] == []
+
+
+def test_every_module_has_its_test() -> None:
+    untested = []
+    for path in TESTED:
+        module = path.relative_to(SOURCE)
+        own = ROOT / "tests" / module.with_name(f"test_{path.stem}.py")
+        elsewhere = COVERED_BY.get(str(module), COVERED_BY.get(f"{module.parts[0]}/"))
+        if not own.is_file() and (elsewhere is None or not (ROOT / "tests" / elsewhere).is_file()):
+            untested.append(name_of(path))
+    assert untested == []
+
+
+def test_what_is_covered_elsewhere_is_up_to_date() -> None:
+    for module in COVERED_BY:
+        assert (SOURCE / module).exists(), module
+        assert not (ROOT / "tests" / module.replace(".py", "")).with_name(f"test_{Path(module).name}").is_file(), module
+
+
+def test_every_test_file_is_of_a_module_or_a_folder() -> None:
+    modules = {path.relative_to(SOURCE) for path in TESTED}
+    without = [
+        name_of(test)
+        for test in (ROOT / "tests").rglob("test_*.py")
+        if test.parent != ROOT / "tests"
+        and test.relative_to(ROOT / "tests").with_name(test.name.removeprefix("test_")) not in modules
+        and not (SOURCE / test.parent.relative_to(ROOT / "tests")).is_dir()
+        and not (ROOT / test.parent.relative_to(ROOT / "tests")).is_dir()
+    ]
+    assert without == []
+
+
+def test_the_public_surface() -> None:
+    assert tuple(policypress.__all__) == PUBLIC
+    assert set(dir(policypress)) == {*PUBLIC, "__version__"}
+    for name in PUBLIC:
+        assert callable(getattr(policypress, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        policypress.train  # noqa: B018
+
+
+def loaded_after(statement: str, *packages: str) -> list[str]:
+    """Which of ``packages`` a fresh process has loaded after ``statement``."""
+    code = f"{statement}\nimport sys\nprint(*[name for name in {packages!r} if name in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+HEAVY = ("torch", "gymnasium", "pydantic", "onnx", "stable_baselines3", "pandas", "matplotlib", "scipy")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import policypress",
+        "import policypress.contract",
+        "import policypress.runtime.loading",
+        "from policypress import load_artifact",
+    ],
+)
+def test_acting_is_light(statement: str) -> None:
+    assert loaded_after(statement, *HEAVY) == []
+
+
+@pytest.mark.parametrize("module", ["measurement.returns", "measurement.statistics", "environment.making"])
+def test_evaluating_needs_no_torch(module: str) -> None:
+    assert loaded_after(f"import policypress.{module}", "torch", "stable_baselines3") == []
+
+
+def test_nothing_uses_the_library_that_trained() -> None:
+    everything = "from policypress import *\nimport policypress.cli.app"
+    assert loaded_after(everything, "stable_baselines3", "sb3_contrib") == []
+
+
+def test_every_error_is_drawn_in_the_tree() -> None:
+    tree = inspect.getdoc(errors)
+    assert tree is not None
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+    drawn = {line.split()[position]: line for line in tree.splitlines() for position in range(len(line.split()))}
+    for kind in kinds:
+        assert issubclass(kind, errors.PolicypressError)
+        assert kind.__name__ in drawn, kind.__name__
+        depth = len(kind.__mro__) - len(errors.PolicypressError.__mro__)
+        assert drawn[kind.__name__].index(kind.__name__) == 4 * (depth + 1), kind.__name__
+
+
+def test_every_error_is_an_error_of_ours_and_says_so() -> None:
+    raised = {
+        node.exc.func.id
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name)
+    }
+    ours = {name for name in raised if hasattr(errors, name)}
+    assert ours
+    assert not raised & {"Exception", "RuntimeError", "AssertionError"}
+
+
+def test_user_input_meets_no_assert() -> None:
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert found == []
+
+
+def test_every_public_thing_of_the_source_is_typed() -> None:
+    assert (SOURCE / "py.typed").is_file()
+
+
+def test_floors_hold() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "0 broken" in run.stdout
+
+
+def test_the_floors_are_the_design_s() -> None:
+    """The table of docs/design.md names the folders in the order of the layers contract."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract for contract in contracts if contract["type"] == "layers")["layers"]
+    design = (ROOT / "docs" / "design.md").read_text()
+    rows = [line for line in design.splitlines() if line.startswith("| ") and line.split("|")[1].strip().isdigit()]
+    floors = [row.split("|")[2].strip() for row in rows]
+    folders = [layer.strip("()") for layer in layers[:-1] if layer != "__main__"]
+    assert [floor.strip("`/") for floor in reversed(floors[1:])] == folders
+    assert {name.strip("`").removesuffix(".py") for name in floors[0].split()} == set(layers[-1].split(" : "))
