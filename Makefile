@@ -45,6 +45,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/parity.py $(AGENTS)
+	$(BIN)/python benchmarks/evaluation_throughput.py examples/agents/sac-HalfCheetah-v4.zip
 	for agent in $(AGENTS); do $(BIN)/python benchmarks/equalisation.py $$agent --episodes 10 || exit 1; done
 
 clean:

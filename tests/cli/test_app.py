@@ -29,10 +29,10 @@ def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Completed
 def test_version_and_help() -> None:
     assert run("--version").stdout.strip() == f"policypress {__version__}"
     text = run("--help").stdout
-    assert all(command in text for command in ("inspect", "export", "compress", "evaluate", "bench"))
+    assert all(command in text for command in ("inspect", "export", "compress", "evaluate", "bench", "doctor"))
 
 
-@pytest.mark.parametrize("command", ["inspect", "export", "compress", "evaluate", "bench"])
+@pytest.mark.parametrize("command", ["inspect", "export", "compress", "evaluate", "bench", "doctor"])
 def test_every_command_has_an_example_in_its_help(command: str) -> None:
     assert f"policypress {command}" in run(command, "--help").stdout
 

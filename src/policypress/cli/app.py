@@ -12,6 +12,7 @@ from policypress import __version__
 from policypress.cli.bench import bench
 from policypress.cli.compress import compress
 from policypress.cli.console import INTERRUPTED_MESSAGE, err
+from policypress.cli.doctor import doctor
 from policypress.cli.evaluate import evaluate
 from policypress.cli.export import export
 from policypress.cli.inspect import inspect
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (inspect, export, compress, evaluate, bench):
+for command in (inspect, export, compress, evaluate, bench, doctor):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from policypress.errors import MeterError
 
-EXTRA = "pip install 'policypress[nvml]'"
+EXTRA = "pip install 'policypress[nvml]'  (energy of NVIDIA graphics processors)"
 _MILLI = 1e-3
 
 
@@ -35,9 +35,7 @@ class Nvml:
         try:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError as error:
-            raise MeterError(
-                "NVIDIA's driver does not answer.", got=str(error), hint="Without its hardware nothing is missing."
-            ) from error
+            raise MeterError("NVIDIA's driver does not answer.", got=str(error)) from error
         try:
             handles = [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
         except self._nvml.NVMLError as error:

@@ -56,7 +56,7 @@ class Rapl:
             raise MeterError(
                 "This machine shows no energy counters of its processor (RAPL).",
                 got=f"no package zone in {root}",
-                hint="Virtual machines rarely pass them on; measure on the hardware itself.",
+                hint="Virtual machines rarely pass the processor's energy counters on; measure on the hardware itself.",
             )
         self._zones = [
             _Zone(folder, name, self._number(folder / "max_energy_range_uj"), self._number(folder / "energy_uj"))
