@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from small_policies import ACTIONS, KINDS, cnn, mlp, observations_of, quantized
+from small_policies import ACTIONS, KINDS, cnn, mlp, observations_of, quantized, randomised
 
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.environment.batches import joined
@@ -62,6 +62,30 @@ def test_any_quantized_policy_passes(kind: str, action: str, bits: int, activati
     plain = KINDS[kind](ACTIONS[action], activation=activation)
     policy = quantized(plain, observations_of(plain.observation_space), bits, **form)
     assert check_parity(policy, file_of(policy), seen_and_extreme(plain, 60)).share_within >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "bits", "activation", "form", "seed"),
+    [
+        # Integer weights and observations of ±10⁶: sums cancel exactly, and what is left is rounding.
+        ("mixed", "multi_binary", 2, "gelu", {"activations": False}, 744266),
+        ("mixed", "discrete", 2, "tanh", {"activations": False}, 6086),
+        ("mixed", "discrete", 6, "hardtanh", {"activations": False}, 103243),
+        # Scores that are the same for every observation: their range is no measure.
+        ("cnn", "multi_binary", 2, "sigmoid", {"weights": False}, 6357),
+        ("cnn", "from_two", 3, "sigmoid", {"outputs": True}, 602052),
+        # hardtanh's ±1 lie in the middle of two integers of a 2-bit grid from −1 to 1: everything is tied at once.
+        ("cnn", "box", 2, "hardtanh", {"outputs": True}, 672733),
+        ("mixed", "box", 2, "hardtanh", {"outputs": True}, 524642),
+    ],
+)
+def test_right_files_that_were_refused(
+    kind: str, action: str, bits: int, activation: str, form: dict[str, bool], seed: int
+) -> None:
+    plain = KINDS[kind](ACTIONS[action], activation=activation)
+    randomised(plain, seed)
+    policy = quantized(plain, observations_of(plain.observation_space, 60, seed), bits, **form)
+    check_parity(policy, file_of(policy), seen_and_extreme(plain))
 
 
 def initializer(model: onnx.ModelProto, name: str) -> onnx.TensorProto:

@@ -5,26 +5,30 @@ The definitions are in docs/design.md, "Parity", with the measurements that shap
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from policypress.policy.layers import Conv2d, Linear, Weighted
+from policypress.policy.layers import Weighted
 from policypress.policy.policy import Observation, Policy
-from policypress.policy.quantization import FLOAT, QuantSpec
+from policypress.policy.quantization import FLOAT, LayerQuant, QuantSpec, apply_to_parameter, fake_quantize
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, torch.Tensor]
 
-# Four random sign patterns of one unit in the last place: a cheap lower estimate of what rounding may do.
-ROUNDING_DRAWS = 4
+# Eight random sign patterns of one unit in the last place: a cheap lower estimate of what rounding may do.
+ROUNDING_DRAWS = 8
 ROUNDING_STEP = 2.0**-23
 # Share of a quantization step within which float32 arithmetic may round either way.
 TIE_STEPS = 1e-4
-# Random ways to round what is tied, and how much farther another way may lead than the farthest of them.
+# Ways to round what is tied: all up, all down, away from 0, towards 0, and at random; and how much farther
+# another way may lead than the farthest of them.
 TIE_DRAWS = 8
 TIE_MARGIN = 2.0
 
@@ -37,7 +41,7 @@ def rounding_slack(policy: Policy, observations: Observation) -> Array:
     """
     exact = policy.clone()
     for _, layer in exact.weighted_layers():
-        layer.quant = FLOAT
+        _leave_float(layer)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         want = exact.scores(observations)
@@ -90,24 +94,29 @@ def tied_rows(policy: Policy, values: Values) -> npt.NDArray[np.bool_]:
         values: of one run of ``policy``.
     """
     rows = torch.zeros(len(next(iter(values.values()))), dtype=torch.bool)
-    for name, layer in policy.weighted_layers():
-        spec = layer.quant.input
-        if spec is None:
-            continue
-        scale, zero = spec.spread(values[policy.node(name).inputs[0]].dim())
-        steps = values[policy.node(name).inputs[0]] / scale
-        q = torch.round(steps) + zero
-        inside = (q >= spec.lowest - 1) & (q <= spec.highest + 1)
-        tied = ((steps - torch.floor(steps) - 0.5).abs() < TIE_STEPS) & inside
-        rows |= tied.flatten(1).any(1)
+    for node in policy.nodes:
+        layer = policy.layers[node.name]
+        quant = _quant(layer)
+        if quant.input is not None:
+            rows |= _tied(values[node.inputs[0]], quant.input)
+        if quant.output is not None:
+            rows |= _tied(_before_output(layer, [values[name] for name in node.inputs]), quant.output)
     return rows.numpy()
+
+
+def _tied(x: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
+    scale, zero = spec.spread(x.dim())
+    steps = x / scale
+    q = torch.round(steps) + zero
+    inside = (q >= spec.lowest - 1) & (q <= spec.highest + 1)
+    return (((steps - torch.floor(steps) - 0.5).abs() < TIE_STEPS) & inside).flatten(1).any(1)
 
 
 def tie_slack(policy: Policy, observations: Observation) -> Array:
     """How far the output moves, per observation and component, when what is tied rounds either way.
 
-    Every value that is about to be quantized is moved by ``TIE_STEPS`` of a step, at random up or down: nothing
-    else than a tie changes its integer, so that the slack of an observation without a tie is 0.
+    Every value that is about to be quantized is moved by ``TIE_STEPS`` of a step: nothing else than a tie changes
+    its integer, so that the slack of an observation without a tie is 0.
 
     Args:
         policy: fake-quantized, evaluated in float64.
@@ -118,18 +127,47 @@ def tie_slack(policy: Policy, observations: Observation) -> Array:
     with torch.no_grad():
         values = policy.run(observations)
         slack = torch.zeros_like(values[output])
-        for _ in range(TIE_DRAWS):
+        for draw in range(TIE_DRAWS):
             moved = {spec.name: values[spec.name] for spec in policy.inputs.values()}
             for node in policy.nodes:
                 layer = policy.layers[node.name]
-                inputs = [moved[name] for name in node.inputs]
-                if isinstance(layer, Linear | Conv2d) and layer.quant.input is not None:
-                    inputs[0] = _nudged(inputs[0], layer.quant.input, generator)
-                moved[node.name] = layer(*inputs)
+                inputs, quant = [moved[name] for name in node.inputs], _quant(layer)
+                inputs[0] = _nudged(inputs[0], quant.input, draw, generator)
+                if quant.output is None:
+                    moved[node.name] = layer(*inputs)
+                else:
+                    nudged = _nudged(_before_output(layer, inputs), quant.output, draw, generator)
+                    moved[node.name] = fake_quantize(nudged, quant.output)
             slack = torch.maximum(slack, (moved[output] - values[output]).abs())
     return TIE_MARGIN * slack.numpy()
 
 
-def _nudged(x: torch.Tensor, spec: QuantSpec, generator: torch.Generator) -> torch.Tensor:
-    signs = torch.randint(0, 2, x.shape, generator=generator) * 2.0 - 1.0
+def _nudged(x: torch.Tensor, spec: QuantSpec | None, draw: int, generator: torch.Generator) -> torch.Tensor:
+    if spec is None:
+        return x
+    ways = (torch.ones_like(x), -torch.ones_like(x), torch.sign(x), -torch.sign(x))
+    signs = ways[draw] if draw < len(ways) else torch.randint(0, 2, x.shape, generator=generator) * 2.0 - 1.0
     return x + TIE_STEPS * spec.spread(x.dim())[0] * signs
+
+
+def _quant(layer: nn.Module) -> LayerQuant:
+    quant = getattr(layer, "quant", FLOAT)
+    return quant if isinstance(quant, LayerQuant) else FLOAT
+
+
+def _before_output(layer: nn.Module, inputs: list[torch.Tensor]) -> torch.Tensor:
+    """The layer's value before its own output is quantized."""
+    bare = copy.copy(layer)
+    # Not by assignment, which torch types as a parameter or a module.
+    bare.__dict__["quant"] = replace(_quant(layer), output=None)
+    value: torch.Tensor = bare(*inputs)
+    return value
+
+
+def _leave_float(layer: Weighted) -> None:
+    """Take quantization off, but where weights alone are quantized keep their values: their sums may cancel exactly."""
+    weight = layer.quant.weight
+    if weight is not None and layer.quant.input is None:
+        with torch.no_grad():
+            layer.weight.copy_(apply_to_parameter(layer.weight, weight))
+    layer.quant = FLOAT
