@@ -97,6 +97,11 @@ def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) ->
     assert data["baseline"]["returns"] == [500.0] * 3
     artifact = out / data["variants"][1]["artifact"]
     assert artifact.stat().st_size == data["variants"][1]["size_bytes"]
+    assert json.loads((out / "results.json").read_text()) == data
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    assert (out / "figures" / "return-against-size.png").is_file()
+    assert data["baseline"]["latency_s"] is None
+    assert data["baseline"]["latency_s_reason"] == "not measured"
     assert data["variants"][1]["parameter_ratio"] == pytest.approx(0.19, abs=0.01)
 
     evaluated = json.loads(run("evaluate", artifact, agent, "--episodes", "3", "--json").stdout)
@@ -168,6 +173,7 @@ def test_recorded_observations_stand_in_for_an_environment(own_agents: Path, tmp
     result = run("compress", own_agents / CARTPOLE, "-o", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
     assert "return not certified" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
     assert "action error" in result.stdout
 
 

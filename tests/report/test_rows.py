@@ -9,7 +9,7 @@ import pytest
 from policypress import compress
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
-from policypress.report.table import comparison, size, with_spread
+from policypress.report.table import comparison
 from policypress.study.reader import StoreReader
 
 
@@ -34,7 +34,7 @@ def test_rows_come_in_order_with_their_returns(rows: tuple[Row, ...]) -> None:
 def test_json_names_what_is_undefined_and_why(rows: tuple[Row, ...]) -> None:
     data = rows[0].to_json()
     assert data["retention"] is None
-    assert "reference" in data["retention_undefined"]
+    assert "reference" in data["retention_reason"]
     assert rows[2].to_json()["packed_bytes"] < rows[1].to_json()["packed_bytes"]
 
 
@@ -44,15 +44,3 @@ def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
     assert "action error" in wide
     assert "action error" not in narrow
     assert narrow[-1] == "retention"
-
-
-@pytest.mark.parametrize(("count", "text"), [(812, "812 B"), (14498, "14.5 kB"), (1_200_000, "1.2 MB")])
-def test_sizes_for_people(count: int, text: str) -> None:
-    assert size(count) == text
-
-
-@pytest.mark.parametrize(
-    ("mean", "half", "text"), [(9180.4, 90.2, "9180 ± 90"), (-116.84, 7.0, "-116.8 ± 7.0"), (0.5, None, "0.500")]
-)
-def test_spread_has_the_decimals_of_the_mean(mean: float, half: float | None, text: str) -> None:
-    assert with_spread(mean, half) == text

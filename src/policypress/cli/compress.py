@@ -22,9 +22,11 @@ from policypress.cli.options import (
     stated,
 )
 from policypress.measurement.machine import fingerprint
-from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
+from policypress.report.folder import write_folder
+from policypress.report.results import Results, read_results
 from policypress.report.table import NOT_CERTIFIED, comparison
-from policypress.study.compress import CLASSIC, Compressed
+from policypress.report.words import RANDOM_ACTIONS
+from policypress.study.compress import CLASSIC
 from policypress.study.compress import compress as run_compress
 from policypress.study.reader import StoreReader
 
@@ -88,41 +90,33 @@ def compress(
             watts_per_core=watts_per_core,
         )
     with StoreReader(done.store) as store:
-        rows = read_rows(store, done.cells)
-    if as_json:
-        print_json(_described(agent, output, rows, done))
-    else:
+        results = read_results(store, done.cells, fingerprint())
         tell(done.notices)
-        _show(rows, output, certified=observations is None)
+        if not as_json:
+            _show(results, played=observations is None)
+        report = write_folder(results, store)
+    if as_json:
+        print_json(results.to_json())
+    else:
+        typer.echo(f"report: {report}")
     if done.outcome.interrupted:
+        left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
         err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
+        err.print(f"not complete: {', '.join(left) or 'the costs'}", markup=False)
         raise typer.Exit(130)
     if done.outcome.failed:
         raise typer.Exit(1)
 
 
-def _show(rows: tuple[Row, ...], output: Path, *, certified: bool) -> None:
-    out.print(comparison(rows, out.width))
-    if certified:
+def _show(results: Results, *, played: bool) -> None:
+    out.print(comparison(results.rows, out.width))
+    if played:
         out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
+        winner = results.winner
+        chosen = "none keeps 95 % for sure" if winner is None else f"{winner.name} (measured, not certified)"
+        out.print(f"winner: {chosen}", markup=False)
     else:
         out.print(NOT_CERTIFIED)
-    for row in rows:
+    for row in results.rows:
         if row.failure is not None:
             err.print(f"[red]{row.name.replace('[', chr(92) + '[')}[/red]: " + row.failure.replace("[", r"\["))
-    out.print(f"results: {output}")
-
-
-def _described(agent: str, output: Path, rows: tuple[Row, ...], done: Compressed) -> dict[str, object]:
-    by_name = {row.name: row for row in rows}
-    return {
-        "schema": 1,
-        "agent": agent,
-        "output": str(output),
-        "machine": fingerprint(),
-        "notices": list(done.notices),
-        "random": by_name[RANDOM].to_json() if RANDOM in by_name else None,
-        "baseline": by_name[BASELINE].to_json(),
-        "variants": [row.to_json() for row in rows if row.name not in (RANDOM, BASELINE)],
-        "interrupted": done.outcome.interrupted,
-    }

@@ -20,7 +20,7 @@ from policypress.cli.options import (
     stated,
 )
 from policypress.errors import OutputError
-from policypress.report.table import size
+from policypress.report.quantities import size
 from policypress.study.export_agent import export_agent
 
 

@@ -11,7 +11,7 @@ from policypress.cli.options import ActivationOption, AgentArgument, EnvOption, 
 from policypress.contract import space_to_json
 from policypress.environment.fit import in_words
 from policypress.measurement.subject import Subject, subject_of
-from policypress.report.table import size
+from policypress.report.quantities import size
 
 FLOAT_BYTES = 4
 

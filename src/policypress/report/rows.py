@@ -1,9 +1,10 @@
-"""One row per recipe, from the store alone: sizes, returns, and what they keep of the baseline."""
+"""One row per recipe, from the store alone: sizes, returns, costs, and what is kept of the baseline's return."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from policypress.contract import Quantity
@@ -16,52 +17,62 @@ from policypress.measurement.statistics import (
     return_ratio,
 )
 from policypress.records import ArtifactRecord
+from policypress.report.costs import Costs, read_costs
 from policypress.study.reader import StoreReader
 
 RANDOM = "random"
 BASELINE = "none"
+_SIZES = {
+    "size_bytes": "file_bytes",
+    "packed_bytes": "packed_bytes",
+    "parameters": "parameters",
+    "macs": "macs",
+    "channel_ratio": "channel_ratio",
+    "parameter_ratio": "parameter_ratio",
+    "action_error": "action_error",
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """What is known of one recipe (or of the random policy).
 
-    ``failure`` says why there is nothing; ``returns`` are raw, one per episode; ratio, retention and the 90 % rule
-    compare with the baseline on the same seeds.
+    ``failure`` says why there is nothing; ``steps`` are the recipe's, in JSON form; ``file`` is the artifact's name in
+    the output folder; ``returns`` are raw, one per episode; ratio, retention and the 90 % rule compare with the
+    baseline on the same seeds.
     """
 
     name: str
     status: str
     failure: str | None
+    steps: tuple[Mapping[str, Any], ...]
     artifact: ArtifactRecord | None
+    file: str | None
     returns: tuple[float, ...]
     mean: Quantity | Undefined
     ratio: Interval | Undefined
     retention: Interval | Undefined
     keeps_90_percent: bool | Undefined
+    costs: Costs
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form; what is undefined is null, with its reason beside it."""
-        data: dict[str, Any] = {"recipe": self.name, "status": self.status}
-        if self.failure is not None:
-            data["error"] = self.failure
-        if self.artifact is not None:
-            data |= {
-                "artifact": self.artifact.path,
-                "size_bytes": self.artifact.file_bytes,
-                "packed_bytes": self.artifact.packed_bytes,
-                "parameters": self.artifact.parameters,
-                "macs": self.artifact.macs,
-                "channel_ratio": self.artifact.channel_ratio,
-                "parameter_ratio": self.artifact.parameter_ratio,
-                "action_error": self.artifact.action_error,
-            }
+        """JSON form with every field; what is undefined is null, with its reason in ``…_reason``."""
+        data: dict[str, Any] = {"recipe": self.name, "status": self.status, "error": self.failure}
+        data["artifact"] = self.file
+        for key, name in _SIZES.items():
+            data[key] = None if self.artifact is None else getattr(self.artifact, name)
         data["returns"] = list(self.returns)
+        data["mean_return"] = None if isinstance(self.mean, Undefined) else vars(self.mean)
+        undefined_ratio = isinstance(self.ratio, Undefined)
+        data["return_ratio"] = None if isinstance(self.ratio, Undefined) else self.ratio.estimate
+        data["return_ratio_interval"] = None if undefined_ratio else vars(self.ratio)
+        data["retention"] = None if isinstance(self.retention, Undefined) else vars(self.retention)
+        keeps = self.keeps_90_percent
+        data["keeps_90_percent"] = None if isinstance(keeps, Undefined) else keeps
         for key, value in (("mean_return", self.mean), ("return_ratio", self.ratio), ("retention", self.retention)):
-            data[key] = None if isinstance(value, Undefined) else vars(value)
-            if isinstance(value, Undefined) and self.returns:
-                data[f"{key}_undefined"] = value.reason
-        return data
+            if isinstance(value, Undefined):
+                data[f"{key}_reason"] = value.reason
+        return {**data, **self.costs.to_json()}
 
 
 def read_rows(store: StoreReader, cells: Mapping[str, str]) -> tuple[Row, ...]:
@@ -70,11 +81,13 @@ def read_rows(store: StoreReader, cells: Mapping[str, str]) -> tuple[Row, ...]:
     The baseline is the cell named ``none`` and the random reference the one named ``random``.
     """
     returns = {name: tuple(e.episode_return for e in store.episodes(key)) for name, key in cells.items()}
+    artifacts = {name: store.artifact(key) for name, key in cells.items()}
+    files = _file_names(artifacts)
     baseline, random = returns.get(BASELINE, ()), returns.get(RANDOM, ())
     rows: list[Row] = []
     for name, key in cells.items():
         cell = store.cell(key)
-        own = returns[name]
+        own, artifact = returns[name], artifacts[name]
         compared = name != RANDOM
         nothing = Undefined("the random policy is the reference")
         rows.append(
@@ -82,12 +95,26 @@ def read_rows(store: StoreReader, cells: Mapping[str, str]) -> tuple[Row, ...]:
                 name=name,
                 status="pending" if cell is None else cell.status,
                 failure=None if cell is None or cell.failure is None else cell.failure.message,
-                artifact=store.artifact(key),
+                steps=() if cell is None else tuple(cell.cell.recipe_json.get("steps", ())),
+                artifact=artifact,
+                file=files.get(name),
                 returns=own,
                 mean=mean_return(own),
                 ratio=return_ratio(baseline, own) if compared else nothing,
                 retention=retention(baseline, own, random) if compared else nothing,
                 keeps_90_percent=lu_90_percent_rule(baseline, own) if compared else nothing,
+                costs=read_costs(store.measurements(key), None if artifact is None else artifact.sha256),
             )
         )
     return tuple(rows)
+
+
+def _file_names(artifacts: Mapping[str, ArtifactRecord | None]) -> dict[str, str]:
+    """Recipe → name of its artifact in the output folder: that of the build, and with the hash where two are alike."""
+    names: dict[str, str] = {}
+    for recipe, artifact in artifacts.items():
+        if artifact is not None:
+            built = PurePosixPath(artifact.path)
+            taken = built.name in names.values()
+            names[recipe] = f"{built.stem}-{artifact.recipe_hash[:8]}{built.suffix}" if taken else built.name
+    return names

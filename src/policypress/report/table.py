@@ -8,7 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from policypress.measurement.statistics import Interval, Undefined
+from policypress.report.quantities import percent, size, times, with_spread
 from policypress.report.rows import BASELINE, RANDOM, Row
+from policypress.report.words import display_name
 
 NOT_CERTIFIED = (
     "return not certified: no environment, so no episodes were played; the action error is all that is known"
@@ -41,7 +43,7 @@ def comparison(rows: Sequence[Row], width: int) -> Table:
 
 
 def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
-    name = {RANDOM: "random actions", BASELINE: "none (fp32)"}.get(row.name, row.name)
+    name = display_name(row)
     if row.status == "failed":
         return {"recipe": Text(name, style="red"), "packed": Text("failed", style="red")}
     cells: dict[str, Text | str] = {"recipe": name}
@@ -49,9 +51,9 @@ def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
     if row.artifact is not None:
         cells["packed"] = size(row.artifact.packed_bytes)
         if compared and base_bytes is not None:
-            cells["smaller"] = f"{base_bytes / row.artifact.packed_bytes:.1f}×"
+            cells["smaller"] = times(base_bytes / row.artifact.packed_bytes)
         if compared and row.artifact.action_error is not None:
-            cells["action error"] = f"{100 * row.artifact.action_error:.2f} %"
+            cells["action error"] = percent(row.artifact.action_error, 2)
     if row.returns:
         mean = sum(row.returns) / len(row.returns)
         half_width = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
@@ -64,23 +66,10 @@ def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
 def _percent(value: Interval | Undefined) -> Text | str:
     if isinstance(value, Undefined):
         return "–"
-    return Text(f"{100 * value.estimate:.1f} %", style="green" if value.estimate >= 0.9 else "yellow")
+    return Text(percent(value.estimate), style="green" if value.estimate >= 0.9 else "yellow")
 
 
 def _range(value: Interval | Undefined) -> str:
     if isinstance(value, Undefined):
         return "–"
     return f"{value.estimate:.3f} [{value.lower:.2f}, {value.upper:.2f}]"
-
-
-def with_spread(mean: float, half_width: float | None) -> str:
-    """``9180 ± 90``: both with the decimals that suit the mean's size."""
-    decimals = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 10 else 3
-    return f"{mean:.{decimals}f}" + ("" if half_width is None else f" ± {half_width:.{decimals}f}")
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``812 B``, ``14.5 kB``, ``1.2 MB`` (powers of ten)."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"

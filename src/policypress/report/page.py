@@ -1,0 +1,191 @@
+"""``report.html``: one page that holds everything it needs, for a screen of any width, light or dark, and for paper."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+import policypress
+from policypress.measurement.statistics import Interval, Undefined
+from policypress.report import words
+from policypress.report.costs import Costs, Energy, Latency, Memory
+from policypress.report.figures import DARK, LIGHT, Figure
+from policypress.report.quantities import percent, si, size, times, with_spread
+from policypress.report.results import KEEP, Results
+from policypress.report.rows import RANDOM, Row
+
+_NOTHING = "–"
+_HALF = ("memory", "energy")
+# The widest retention that the little bars of the table show.
+_BAR_END = 1.1
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the headline; ``note`` says what it is compared with, or where it comes from."""
+
+    label: str
+    value: str
+    note: str
+
+
+def render(results: Results, figures: Sequence[Figure]) -> str:
+    """The page. Text from the agent's files is escaped, and the page may load nothing from anywhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("policypress.report", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html.j2").render(
+        results=results,
+        words=words,
+        version=policypress.__version__,
+        date=results.finished_at[:10],
+        tiles=tiles(results),
+        table=[_compared(row, results) for row in results.rows],
+        played=any(row.returns for row in results.rows),
+        threshold=_position(KEEP),
+        costs=cost_table(results.rows),
+        figures=[
+            {"figure": figure, "static": _data_uri(figure.svg()), "half": figure.name in _HALF} for figure in figures
+        ],
+        charts={"specs": {f.name: f.spec for f in figures}, "light": LIGHT, "dark": DARK},
+        library=Markup(_library() if figures else ""),
+    )
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def tiles(results: Results) -> list[Tile]:
+    """The winner in a few numbers; none where nothing won."""
+    winner, base = results.winner, results.baseline
+    if winner is None or winner.artifact is None or base.artifact is None:
+        return []
+    before, after = base.artifact.packed_bytes, winner.artifact.packed_bytes
+    shown = [Tile("Packed size", size(after), f"{times(before / after)} smaller than {size(before)}")]
+    kept = winner.retention
+    if isinstance(kept, Interval):
+        shown.append(Tile("Return kept", percent(kept.estimate), f"{percent(kept.lower)} to {percent(kept.upper)}"))
+    if isinstance(winner.costs.latency, Latency):
+        note = "median, warm"
+        if isinstance(base.costs.latency, Latency):
+            note = f"fp32: {si(base.costs.latency.warm_s['p50'], 's')} (median, warm)"
+        shown.append(Tile("Latency", si(winner.costs.latency.warm_s["p50"], "s"), note))
+    if isinstance(winner.costs.energy, Energy):
+        energy = winner.costs.energy
+        shown.append(Tile("Energy of an action", si(energy.per_action_j, "J"), energy.source))
+    return shown
+
+
+def _compared(row: Row, results: Results) -> dict[str, Any]:
+    """One line of the table of recipes."""
+    base = results.baseline.artifact
+    kept = row.retention
+    winner = results.winner
+    line: dict[str, Any] = {
+        "name": words.display_name(row),
+        "what": words.recipe_in_words(row),
+        "verdict": words.verdict(row),
+        "winner": winner is not None and row.name == winner.name,
+        "failure": row.failure,
+        "pending": row.status not in ("done", "failed"),
+        "packed": _NOTHING,
+        "smaller": "",
+        "error": _NOTHING,
+        "mean": _mean(row),
+        "ratio": _NOTHING if isinstance(row.ratio, Undefined) else percent(row.ratio.estimate),
+        "kept": None,
+        "undefined": kept.reason if isinstance(kept, Undefined) else "",
+        "file": row.file,
+    }
+    if row.artifact is not None:
+        line["packed"] = size(row.artifact.packed_bytes)
+        if base is not None and row is not results.baseline:
+            line["smaller"] = times(base.packed_bytes / row.artifact.packed_bytes) + " smaller"
+            error = row.artifact.action_error
+            line["error"] = _NOTHING if error is None else percent(error, 2)
+    if row is results.baseline or row.name == RANDOM:
+        line["ratio"] = _NOTHING
+    elif isinstance(kept, Interval):
+        line["kept"] = {
+            "estimate": percent(kept.estimate),
+            "range": f"{percent(kept.lower)} to {percent(kept.upper)}",
+            "at": _position(kept.estimate),
+            "from": _position(kept.lower),
+            "width": max(_position(kept.upper) - _position(kept.lower), 0.8),
+        }
+    return line
+
+
+def _mean(row: Row) -> str:
+    if not row.returns:
+        return _NOTHING
+    half = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
+    return with_spread(sum(row.returns) / len(row.returns), half)
+
+
+def _position(share: float) -> float:
+    """Where a share of retention lies on the little bar, in percent of its width."""
+    return round(100 * min(max(share, 0.0), _BAR_END) / _BAR_END, 1)
+
+
+def cost_table(rows: Sequence[Row]) -> dict[str, Any]:
+    """Costs of every recipe: the columns that anything is known in, and a line for each row."""
+    shown = [row for row in rows if row.artifact is not None]
+    cells = [_cost_cells(row.costs) for row in shown]
+    headings = [heading for heading in (cells[0] if cells else {}) if any(line[heading] != _NOTHING for line in cells)]
+    lines = [
+        {"name": words.display_name(row), "cells": [(heading, line[heading]) for heading in headings]}
+        for row, line in zip(shown, cells, strict=True)
+    ]
+    return {"headings": headings, "lines": lines}
+
+
+def _cost_cells(costs: Costs) -> dict[str, str]:
+    latency, memory, cpu, energy = costs.latency, costs.memory, costs.cpu_s_per_action, costs.energy
+    cells = dict.fromkeys(_COST_HEADINGS, _NOTHING)
+    if isinstance(latency, Latency):
+        for name in ("p50", "p95", "p99"):
+            cells[name] = si(latency.warm_s[name], "s")
+        if latency.cold_s is not None:
+            cells["cold p50"] = si(latency.cold_s["p50"], "s")
+    if isinstance(memory, Memory):
+        cells["peak memory"] = size(memory.peak_rss_bytes)
+    if not isinstance(cpu, Undefined):
+        cells["CPU per action"] = si(cpu, "s")
+    if isinstance(energy, Energy):
+        cells[f"energy per action, {energy.source}"] = si(energy.per_action_j, "J")
+        if energy.per_episode_j is not None:
+            cells[f"energy per episode, {energy.source}"] = si(energy.per_episode_j, "J")
+    return cells
+
+
+_COST_HEADINGS = (
+    "p50",
+    "p95",
+    "p99",
+    "cold p50",
+    "peak memory",
+    "CPU per action",
+    "energy per action, measured",
+    "energy per action, modelled",
+    "energy per episode, measured",
+    "energy per episode, modelled",
+)
