@@ -8,6 +8,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from policypress.artifact.onnx_graph import IR_VERSION, OPSET, OnnxGraph
+from policypress.errors import NetworkError
 from policypress.policy.quantization import QuantSpec, affine_spec, bias_spec, quantize, symmetric_spec
 
 
@@ -141,3 +142,9 @@ def test_nodes_are_named_after_the_layer() -> None:
     graph.op("Relu", ["x"])
     graph.op("Relu", ["x"])
     assert [node.name for node in graph.nodes] == ["hidden/Relu_0", "hidden/Relu_1"]
+
+
+def test_a_narrow_activation_per_channel_is_refused_by_name() -> None:
+    spec = QuantSpec(6, False, torch.tensor([0.1, 0.2]), torch.zeros(2, dtype=torch.int32), axis=1)
+    with pytest.raises(NetworkError, match="narrower than 8 bits"):
+        OnnxGraph().activation("value", spec)

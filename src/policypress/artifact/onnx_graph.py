@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from policypress.errors import NetworkError
 from policypress.policy.quantization import BIAS_BITS, QuantSpec, quantize
 
 # ONNX Runtime 1.17 and everything newer reads opset 19 and IR 9; older opsets lack a reference DequantizeLinear.
@@ -83,6 +84,12 @@ class OnnxGraph:
             return self.rounding(value, spec, out)
         source = value
         if spec.bits < 8 or spec.narrow:
+            if spec.axis is not None:
+                raise NetworkError(
+                    "An activation narrower than 8 bits has one scale per channel, which no QDQ pair can say.",
+                    got=f"{spec.bits} bits along axis {spec.axis}",
+                    expected="one scale per tensor, or 8 bits",
+                )
             scale, zero = float(spec.scale), int(spec.zero_point)
             low, high = self.scalar((spec.lowest - zero) * scale), self.scalar((spec.highest - zero) * scale)
             source = self.op("Clip", [source, low, high])
