@@ -40,4 +40,6 @@ def test_a_label_avoids_a_line_and_gives_up_without_room() -> None:
     label = Label("name", 300.0, 100.0)
     assert place([label], 640.0, 360.0) == ["right"]
     assert place([label], 640.0, 360.0, [(0.0, 99.0, 640.0, 101.0)]) == ["above"]
-    assert place([label], 640.0, 360.0, [(0.0, 0.0, 640.0, 360.0)]) == [None]
+    everywhere = [(0.0, 0.0, 640.0, 360.0)]
+    assert place([label], 640.0, 360.0, everywhere) == [None]
+    assert place([Label("name", 300.0, 100.0, important=True)], 640.0, 360.0, everywhere) == ["right"]

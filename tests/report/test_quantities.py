@@ -16,7 +16,13 @@ def test_sizes(count: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("mean", "half", "text"),
-    [(9180.4, 90.2, "9180 ± 90"), (-116.84, 7.0, "-116.8 ± 7.0"), (0.5, None, "0.500"), (-8.99, 28.8, "-9.0 ± 28.8")],
+    [
+        (9180.4, 90.2, "9180 ± 90"),
+        (-116.84, 7.0, "-116.8 ± 7.0"),
+        (0.5, None, "0.500"),
+        (-8.99, 28.8, "-9.0 ± 28.8"),
+        (9.3, 0.589, "9.30 ± 0.59"),
+    ],
 )
 def test_spread_has_the_decimals_of_the_larger(mean: float, half: float | None, text: str) -> None:
     assert with_spread(mean, half) == text

@@ -42,7 +42,7 @@ def test_energy_is_always_labelled(read: Read) -> None:
     assert "modelled" in drawn.title
     assert "not measured" in drawn.meaning
     titles = [layer["encoding"]["x"]["title"] for layer in drawn.spec["layer"]]
-    assert set(titles) == {"energy of one action (modelled)"}
+    assert set(titles) == {"one action (modelled)"}
 
 
 def test_latency_tells_the_harness_floor_and_memory_the_interpreter(read: Read) -> None:

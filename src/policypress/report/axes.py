@@ -22,6 +22,7 @@ SECONDS_EXPRESSION = (
     "format(datum.value * 1e3, '.3~r') + ' ms' : datum.value >= 1e-6 ? format(datum.value * 1e6, '.3~r') + ' µs' : "
     "format(datum.value * 1e9, '.3~r') + ' ns'"
 )
+_COLUMNS = altair.ExprRef("width < 400 ? 2 : 0")
 _MANTISSAS = (
     (1, 2, 5),
     (1, 1.5, 2, 3, 5, 7),
@@ -32,8 +33,9 @@ _MANTISSAS = (
 _CHARACTER = 6.3  # width of a character of a label, in pixels, on average
 _LINE = 12.0
 _GAP = 10.0
+_NEAR = 6.0  # both ways, where a label stands diagonally
 
-Side = Literal["right", "left", "above", "below"]
+Side = Literal["right", "left", "above", "below", "above right", "below right", "above left", "below left"]
 Area = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels from the upper left."""
 
@@ -63,7 +65,7 @@ def family_colour(values: Sequence[str], *, legend: bool) -> altair.Color:
     return altair.Color(
         "family:N",
         scale=altair.Scale(domain=list(FAMILIES)),
-        legend=altair.Legend(values=shown, title=None, symbolOpacity=1) if legend else None,
+        legend=altair.Legend(values=shown, title=None, symbolOpacity=1, columns=_COLUMNS) if legend else None,
     )
 
 
@@ -71,7 +73,9 @@ def family_shape(values: Sequence[str]) -> altair.Shape:
     """Shape by family, so that nobody depends on colour."""
     shown = [name for name in FAMILIES if name in values]
     scale = altair.Scale(domain=list(FAMILIES), range=list(_SHAPES))
-    return altair.Shape("family:N", scale=scale, legend=altair.Legend(values=shown, title=None, symbolOpacity=1))
+    return altair.Shape(
+        "family:N", scale=scale, legend=altair.Legend(values=shown, title=None, symbolOpacity=1, columns=_COLUMNS)
+    )
 
 
 def log_domain(values: Sequence[float], margin: float = 0.12) -> tuple[float, float]:
@@ -111,17 +115,20 @@ def log_axis(field: str, title: str, values: Sequence[float], expression: str) -
 
 @dataclass(frozen=True)
 class Label:
-    """A label of a point at ``x``, ``y`` (pixels, from the upper left)."""
+    """A label of a point at ``x``, ``y`` (pixels, from the upper left); an important one may lie on a line."""
 
     text: str
     x: float
     y: float
+    important: bool = False
 
     def area(self, side: Side) -> Area:
         """What it covers when it stands on that side of its point."""
         width = _CHARACTER * len(self.text)
-        left = {"right": self.x + _GAP, "left": self.x - _GAP - width}.get(side, self.x - width / 2)
-        top = {"above": self.y - _GAP - _LINE, "below": self.y + _GAP}.get(side, self.y - _LINE / 2)
+        properties = _PLACEMENT[side]
+        x, y = self.x + properties.get("dx", 0.0), self.y + properties.get("dy", 0.0)
+        left = x - {"left": 0.0, "center": width / 2, "right": width}[properties["align"]]
+        top = y - {"top": 0.0, "middle": _LINE / 2, "bottom": _LINE}[properties["baseline"]]
         return left, top, left + width, top + _LINE
 
 
@@ -131,23 +138,28 @@ def place(labels: Sequence[Label], width: float, height: float, lines: Sequence[
     Who comes first chooses first.
     """
     points = [(label.x - 5, label.y - 5, label.x + 5, label.y + 5) for label in labels]
-    taken = list(lines)
+    taken: list[Area] = []
     sides: list[Side | None] = []
     for index, label in enumerate(labels):
         others = [*taken, *(point for other, point in enumerate(points) if other != index)]
-        side = next((side for side in _SIDES if _free(label.area(side), others, width, height)), None)
+        free = [side for side in _PLACEMENT if _free(label.area(side), others, width, height)]
+        clear = [side for side in free if _free(label.area(side), lines, width, height)]
+        side = next(iter([*clear, *(free if label.important else [])]), None)
         sides.append(side)
         if side is not None:
             taken.append(label.area(side))
     return sides
 
 
-_SIDES: tuple[Side, ...] = ("right", "above", "below", "left")
 _PLACEMENT: dict[Side, dict[str, Any]] = {
     "right": {"align": "left", "dx": _GAP, "baseline": "middle"},
-    "left": {"align": "right", "dx": -_GAP, "baseline": "middle"},
     "above": {"align": "center", "dy": -_GAP, "baseline": "bottom"},
     "below": {"align": "center", "dy": _GAP, "baseline": "top"},
+    "left": {"align": "right", "dx": -_GAP, "baseline": "middle"},
+    "above right": {"align": "left", "dx": _NEAR, "dy": -_NEAR, "baseline": "bottom"},
+    "below right": {"align": "left", "dx": _NEAR, "dy": _NEAR, "baseline": "top"},
+    "above left": {"align": "right", "dx": -_NEAR, "dy": -_NEAR, "baseline": "bottom"},
+    "below left": {"align": "right", "dx": -_NEAR, "dy": _NEAR, "baseline": "top"},
 }
 
 

@@ -15,7 +15,7 @@ def size(count: float | int) -> str:
 def with_spread(mean: float, half_width: float | None) -> str:
     """``9180 ± 90``: both with the decimals that suit the larger one."""
     larger = max(abs(mean), half_width or 0.0)
-    decimals = 0 if larger >= 1000 else 1 if larger >= 10 else 3
+    decimals = 0 if larger >= 1000 else 1 if larger >= 10 else 2 if larger >= 1 else 3
     return f"{mean:.{decimals}f}" + ("" if half_width is None else f" ± {half_width:.{decimals}f}")
 
 

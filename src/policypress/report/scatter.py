@@ -278,6 +278,7 @@ def _sides(data: list[dict[str, Any]], domain: tuple[float, float], kept: bool) 
             data[i]["recipe"],
             _INNER_WIDTH * math.log(data[i]["x"] / left) / math.log(right / left),
             height_of(data[i]["y"]),
+            important=data[i]["winner"],
         )
         for i in order
     ]

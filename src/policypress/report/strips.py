@@ -149,7 +149,7 @@ def energy(results: Results) -> Drawn | None:
     expression = "datum.value > 0 ? replace(format(datum.value, '~s'), /([^0-9.]?)$/, ' $1J') : '0'"
     x = altair.X(
         "joules:Q",
-        title=f"energy of one action ({' or '.join(sources)})",
+        title=f"one action ({' or '.join(sources)})",
         axis=altair.Axis(labelExpr=expression, tickCount=5, labelOverlap=True),
         scale=altair.Scale(domain=[0, top], nice=False),
     )

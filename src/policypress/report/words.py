@@ -211,7 +211,7 @@ def protocol_in_words(results: Results) -> list[str]:
     ]
     if methods:
         sentences.append(
-            f"Intervals: {_listed(methods)}; the uncertainty of the baseline and of the random policy is in them."
+            f"Intervals: {'; or '.join(methods)}. The uncertainty of the baseline and of the random policy is in them."
         )
     return sentences
 
