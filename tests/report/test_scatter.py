@@ -54,7 +54,8 @@ def test_without_returns_the_action_error_is_drawn_and_less_is_better(read: Read
     drawn = return_against_size(read(episodes=0))
     assert drawn is not None
     assert drawn.title == "Action error against size"
-    assert "lower is better" in drawn.meaning
+    assert drawn.meaning.startswith("Down and to the left is better")
+    assert "ring" not in drawn.meaning
 
 
 def test_where_retention_is_undefined_the_mean_return_is_drawn(read: Read) -> None:

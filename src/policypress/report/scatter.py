@@ -39,10 +39,7 @@ _NARROW = 400
 _WORST = -0.1
 _BEST = 1.5
 _PERCENT = "format(100 * datum.value, '~r') + ' %'"
-_FRONT = (
-    "The line joins the Pareto front: recipes that no other beats in both, by their estimates. "
-    "The ring marks the winner."
-)
+_FRONT = "The line joins the Pareto front: recipes that no other beats in both, by their estimates."
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def return_against_size(results: Results) -> Drawn | None:
         BYTES_EXPRESSION,
     )
     meaning = (
-        f"Up and to the left is better: more return in fewer bytes. {vertical.explanation} {_FRONT} "
+        f"{_explained(results, vertical, 'fewer bytes')} "
         "Packed size counts weights, biases, scales and normaliser as a device would hold them."
     )
     return None if chart is None else Drawn(_titled(vertical, "size"), meaning, chart)
@@ -85,8 +82,8 @@ def return_against_latency(results: Results) -> Drawn | None:
         SECONDS_EXPRESSION,
     )
     meaning = (
-        f"Up and to the left is better: more return in less time. {vertical.explanation} {_FRONT} Latency belongs to "
-        "this machine and runtime: for small networks the runtime's own overhead hides most of what compression saves."
+        f"{_explained(results, vertical, 'less time')} Latency belongs to this "
+        "machine and runtime: for small networks the runtime's own overhead hides most of what compression saves."
     )
     return None if chart is None else Drawn(_titled(vertical, "latency"), meaning, chart)
 
@@ -105,6 +102,14 @@ def front(points: Sequence[tuple[float, float]], better_is_more: bool = True) ->
             best = sign * points[index][1]
             chosen.append(index)
     return chosen
+
+
+def _explained(results: Results, vertical: Vertical, saved: str) -> str:
+    better = f"Up and to the left is better: more return in {saved}."
+    if not vertical.better_is_more:
+        better = f"Down and to the left is better: closer to the fp32 agent in {saved}."
+    ring = "" if results.winner is None else " The ring marks the winner."
+    return f"{better} {vertical.explanation} {_FRONT}{ring}"
 
 
 def _titled(vertical: Vertical, against: str) -> str:
@@ -126,8 +131,8 @@ def _vertical(results: Results) -> Vertical:
         return Vertical("mean return", "Bars are 95 % intervals of the mean.", _mean, share=False)
     return Vertical(
         "action error",
-        "The action error is the mean distance to the fp32 agent's action, as a share of the action range: lower is "
-        "better, so here down and to the left.",
+        "The action error is the mean distance to the fp32 agent's action, as a share of the action range (discrete "
+        "actions: the share that differs).",
         _action_error,
         share=True,
         better_is_more=False,
