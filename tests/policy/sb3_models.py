@@ -64,8 +64,8 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
         {"b": spaces.Box(-np.inf, np.inf, (2,), np.float64), "a": spaces.Box(-1, 1, (3,), np.float32)}
     ),
 }
-IMAGES = frozenset({"image", "gray", "channel_first", "small_image", "scaled_image"})
-DICTS = frozenset({"dict", "dict_of_all", "dict_of_vectors"})
+IMAGES = ("image", "gray", "channel_first", "small_image", "scaled_image")
+DICTS = ("dict", "dict_of_all", "dict_of_vectors")
 
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "uneven": spaces.Box(np.array([-0.4, -2, 0.1], np.float32), np.array([0.4, 1, 7.3], np.float32)),

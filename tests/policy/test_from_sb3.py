@@ -34,7 +34,7 @@ from policypress.errors import DamagedAgentError, NetworkError
 from policypress.policy.from_sb3 import from_bundle
 
 ACTOR_CRITIC = ("A2C", "PPO", "TRPO")
-VECTORS = tuple(name for name in OBSERVATIONS if name not in IMAGES | DICTS)
+VECTORS = tuple(name for name in OBSERVATIONS if name not in (*IMAGES, *DICTS))
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Mish, nn.PReLU, nn.Softplus, nn.Hardtanh)
 ARCHITECTURES: tuple[Any, ...] = ([], [9], [8, 7], [6, 5, 7, 4])
 SEPARATE = {"share_features_extractor": False}
