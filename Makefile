@@ -5,8 +5,7 @@
 # make bench        the measurements quoted in docs/, on the shipped agents
 #
 # Everything runs in .venv, which is made once. Another interpreter: make PYTHON=python3.12 ...
-# Torch comes from pip's own index; for its CPU build on Linux, a quarter of the size:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
+# Torch is pinned in constraints.txt; its CPU build is enough, and is taken where pip's index offers it.
 
 PYTHON ?= python3
 JOBS ?= 2

@@ -59,5 +59,5 @@ def _download(repository: str, revision: str | None) -> Path:
             f"The repository {repository} cannot be had from the Hub.",
             got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}",
             expected="a public repository, and a network or a copy in the local cache",
-            hint="Check the name at huggingface.co, or download the files and give their folder.",
+            hint="Check the name on the Hub's page, or download the files and give their folder.",
         ) from error
