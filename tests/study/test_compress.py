@@ -15,7 +15,7 @@ from policypress import Policy, compress
 from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
 from policypress.records import Measurement
 from policypress.study import cost_stage
-from policypress.study.compress import CLASSIC, Compressed
+from policypress.study.compress import CLASSIC, STAYS_HERE, Compressed
 from policypress.study.export_agent import export_agent
 from policypress.study.progress import Silent
 from policypress.study.reader import StoreReader
@@ -173,3 +173,16 @@ def test_export_without_environment_or_observations_is_fp32_only(tmp_path: Path)
     with pytest.raises(InputError, match="calibrated"):
         export_agent(policy, tmp_path / "b.onnx", "int8")
     assert not (tmp_path / "b.onnx").exists()
+
+
+def test_an_env_fn_that_cannot_travel_runs_here_and_says_so(own_agents: Path, tmp_path: Path) -> None:
+    done = compress(
+        own_agents / CARTPOLE,
+        ["ptdq"],
+        output=tmp_path,
+        episodes=1,
+        env_fn=lambda: gymnasium.make("CartPole-v1"),
+        costs=False,
+    )
+    assert not done.outcome.failed
+    assert STAYS_HERE in done.notices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -40,6 +41,10 @@ CLASSIC = (
     *(f"prune({norm}, {ratio})" for norm in ("l1", "l2") for ratio in (0.05, 0.1, 0.3, 0.5)),
 )
 ExecutorName = Literal["debug", "local"]
+STAYS_HERE = (
+    "env_fn cannot be imported by other processes, so everything runs in this one; "
+    "put it into a module of its own to use every core."
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ def compress(
         episodes: of every policy, on the same seeds.
         seed: of everything random.
         env: the environment, where the agent does not name it or another is wanted.
-        env_fn: makes the user's own environment; one that cannot be pickled needs the debug executor.
+        env_fn: makes the user's own environment. One that other processes cannot import (a lambda, a function of
+            the script itself) is run in this process. Its code is not part of a cell's key: after changing it, use
+            another folder.
         observations: recorded observations (``.npz``) in place of an environment: returns are not measured.
         max_steps: limit of an episode where the environment has none.
         overrides: facts that the user states of the network.
@@ -122,9 +129,11 @@ def compress(
     with Store(folder / STORE_NAME) as store:
         store.add_agent(_agent_row(subject))
         worker = PressWorker(subject, seed, recorded)
+        notices = subject.notices
+        if executor == "local" and env_fn is not None and not _can_travel(env_fn):
+            executor, notices = "debug", (*notices, STAYS_HERE)
         with _executor(executor, jobs) as running:
             outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
-        notices = subject.notices
         if costs and not outcome.interrupted:
             outcome, told = _with_costs(store, outcome, seed, watts_per_core, progress or Silent())
             notices = (*notices, *told)
@@ -143,6 +152,17 @@ def _with_costs(
     except ExecutionError as error:
         return outcome, (f"The costs were not measured. {error}",)
     return outcome, ()
+
+
+def _can_travel(env_fn: Factory) -> bool:
+    """Whether another process can be given ``env_fn``: it pickles, and not by reference to the running script."""
+    if "__main__" in (getattr(env_fn, "__module__", None), type(env_fn).__module__):
+        return False
+    try:
+        pickle.dumps(env_fn)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _executor(name: ExecutorName, jobs: int | None) -> AbstractContextManager[Executor]:
