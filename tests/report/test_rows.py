@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from policypress import compress
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
-from policypress.report.table import comparison
+from policypress.report.table import comparison, reasons
 from policypress.study.reader import StoreReader
 
 
@@ -44,3 +45,10 @@ def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
     assert "action error" in wide
     assert "action error" not in narrow
     assert narrow[-1] == "retention"
+
+
+def test_a_dash_comes_with_its_reason_once(rows: tuple[Row, ...]) -> None:
+    assert reasons(rows) == ()
+    blind = replace(rows[2], retention=Undefined("the baseline has learned nothing"))
+    told = reasons((*rows[:2], blind, blind))
+    assert told == ("no “retention”: the baseline has learned nothing",)

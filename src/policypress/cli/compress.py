@@ -24,7 +24,7 @@ from policypress.cli.options import (
 from policypress.measurement.machine import fingerprint
 from policypress.report.folder import write_folder
 from policypress.report.results import Results, read_results
-from policypress.report.table import NOT_CERTIFIED, comparison
+from policypress.report.table import NOT_CERTIFIED, comparison, reasons
 from policypress.report.words import RANDOM_ACTIONS
 from policypress.study.compress import CLASSIC
 from policypress.study.compress import compress as run_compress
@@ -112,6 +112,8 @@ def _show(results: Results, *, played: bool) -> None:
     out.print(comparison(results.rows, out.width))
     if played:
         out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
+        for reason in reasons(results.rows):
+            out.print(reason, markup=False)
         winner = results.winner
         chosen = "none keeps 95 % for sure" if winner is None else f"{winner.name} (measured, not certified)"
         out.print(f"winner: {chosen}", markup=False)

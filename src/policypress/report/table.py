@@ -73,3 +73,15 @@ def _range(value: Interval | Undefined) -> str:
     if isinstance(value, Undefined):
         return "–"
     return f"{value.estimate:.3f} [{value.lower:.2f}, {value.upper:.2f}]"
+
+
+def reasons(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Why a ratio or a retention is a dash: each reason once, with the column it stands in."""
+    found: dict[str, None] = {}
+    for row in rows:
+        if row.name in (RANDOM, BASELINE) or not row.returns:
+            continue
+        for column, value in (("of base", row.ratio), ("retention", row.retention)):
+            if isinstance(value, Undefined):
+                found.setdefault(f"no “{column}”: {value.reason}")
+    return tuple(found)
