@@ -35,6 +35,31 @@ def shared_agents() -> Path:
     return folder
 
 
+# Parallel workers must collect alike, with the folder and without it, so the names stand here.
+SHARED_AGENTS = (
+    "ddpg-Hopper-v4",
+    "ddpg-LunarLanderContinuous-v2",
+    "ddpg-Pendulum-v1",
+    "dqn-CartPole-v1",
+    "dqn-LunarLander-v2",
+    "ppo-HalfCheetah-v3",
+    "ppo-Hopper-v3",
+    "ppo-LunarLander-v2",
+    "sac-HalfCheetah-v3",
+    "sac-Pendulum-v1",
+    "td3-HalfCheetah-v4",
+    "trpo-CartPole-v1",
+    "trpo-HalfCheetah-v3",
+)
+
+
+@pytest.fixture(params=SHARED_AGENTS)
+def shared_agent(request: pytest.FixtureRequest, shared_agents: Path) -> Path:
+    """Every real agent's folder in turn; none is forgotten."""
+    assert set(SHARED_AGENTS) == {path.parent.name for path in shared_agents.glob("*/*.zip")}
+    return shared_agents / str(request.param)
+
+
 @pytest.fixture(scope="session")
 def own_agents() -> Path:
     """Folder of the small agents that the repository ships."""

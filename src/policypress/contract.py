@@ -214,6 +214,23 @@ _SUPPLIES = {
 }
 
 
+# Packages whose wrappers the environments' list stands for: agents' files name them with the module in front.
+_WRAPPER_MODULES = (
+    "stable_baselines3.common.atari_wrappers",
+    "sb3_contrib.common.wrappers",
+    "rl_zoo3.wrappers",
+    "rl_zoo.wrappers",
+    "utils.wrappers",
+    "gymnasium.wrappers",
+    "gym.wrappers",
+)
+
+
+def is_wrapper_module(module: str) -> bool:
+    """Whether ``module`` is, or lies in, a package whose wrappers are known by their short names."""
+    return any(f"{module}.".startswith(f"{known}.") for known in _WRAPPER_MODULES)
+
+
 def supplied_by(wrappers: tuple[WrapperSpec, ...]) -> tuple[str, ...]:
     """What wrappers put into the observation, so that a caller without them has to supply it."""
     return tuple(dict.fromkeys(_SUPPLIES[wrapper.name] for wrapper in wrappers if wrapper.name in _SUPPLIES))

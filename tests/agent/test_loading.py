@@ -124,7 +124,7 @@ def test_nothing_of_stable_baselines_is_imported(own_agents: Path) -> None:
         "heavy = ('stable_baselines3', 'sb3_contrib', 'gym', 'cloudpickle'); "
         "sys.exit(any(name.startswith(heavy) for name in sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.shared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -15,7 +14,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from policypress.agent.bundle import Activation
-from policypress.agent.sb3_data import activation_from_text, class_name, globals_named_in, read_data, strings_in
+from policypress.agent.sb3_data import (
+    Sb3Data,
+    activation_from_text,
+    class_name,
+    globals_named_in,
+    read_data,
+    strings_in,
+)
 from policypress.errors import AgentError, DamagedAgentError
 
 
@@ -117,8 +123,7 @@ def test_names_are_read_without_loading(tmp_path: Path, protocol: int) -> None:
 
 @given(st.text(max_size=40) | st.binary(max_size=60).map(lambda raw: base64.b64encode(raw).decode()))
 def test_any_pickle_names_something_or_nothing(text: str) -> None:
-    strings_in(text)
-    globals_named_in(text)
+    assert all(isinstance(name, str) for name in (*strings_in(text), *globals_named_in(text)))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"3", b"{", b"\xff", b"[" * 100_000])
@@ -129,5 +134,8 @@ def test_content_that_is_no_json_object(content: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_content(content: bytes) -> None:
-    with contextlib.suppress(AgentError):
-        read_data(content, "x.zip")
+    try:
+        data = read_data(content, "x.zip")
+    except AgentError:
+        return
+    assert isinstance(data, Sb3Data)

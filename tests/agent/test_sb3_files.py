@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -25,7 +24,7 @@ from sb3_files import (
 )
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from policypress.agent.bundle import Activation
+from policypress.agent.bundle import Activation, Sb3Network
 from policypress.agent.overrides import Overrides
 from policypress.agent.sb3 import read_sb3_zip
 from policypress.contract import Box, DictSpace
@@ -245,8 +244,11 @@ def test_fields_of_any_form_are_read_or_are_agent_errors(
     changed = {**stored, inner: value} if inner is not None and isinstance(stored, dict) else value
     copy = tmp_path / source.name
     copy.write_bytes(source.read_bytes())
-    with contextlib.suppress(AgentError):
-        read_sb3_zip(set_fields(copy, **{field: changed}))
+    try:
+        bundle = read_sb3_zip(set_fields(copy, **{field: changed}))
+    except AgentError:
+        return
+    assert isinstance(bundle.network, Sb3Network)
 
 
 class OwnPolicy(ActorCriticPolicy):

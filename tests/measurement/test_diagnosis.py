@@ -141,4 +141,5 @@ assert not heavy, heavy
 
 
 def test_nothing_heavy_is_imported() -> None:
-    subprocess.run([sys.executable, "-c", CHILD], check=True)
+    result = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

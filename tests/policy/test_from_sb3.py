@@ -129,7 +129,7 @@ QUICK = [
 ]
 
 
-def compare(configuration: Configuration, seed: int, folder: Path, count: int = 40) -> None:
+def check_equal_to_predict(configuration: Configuration, seed: int, folder: Path, count: int = 40) -> None:
     """Build, save, read, and compare on random observations."""
     model = build_model(configuration, seed)
     policy = save_and_read(model, folder / "model.zip")
@@ -140,7 +140,7 @@ def compare(configuration: Configuration, seed: int, folder: Path, count: int = 
 
 @pytest.mark.parametrize("configuration", QUICK, ids=str)
 def test_policy_equals_predict(configuration: Configuration, tmp_path: Path) -> None:
-    compare(configuration, 1, tmp_path)
+    check_equal_to_predict(configuration, 1, tmp_path)
 
 
 MLP = [c for c in SWEEP if c.policy in ("MlpPolicy", "LinearPolicy")]
@@ -149,14 +149,14 @@ MLP = [c for c in SWEEP if c.policy in ("MlpPolicy", "LinearPolicy")]
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(configuration=st.sampled_from(MLP), seed=st.integers(0, 2**31 - 1))
 def test_any_configuration_with_any_weights(configuration: Configuration, seed: int, tmp_path: Path) -> None:
-    compare(configuration, seed, tmp_path)
+    check_equal_to_predict(configuration, seed, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("configuration", SWEEP, ids=str)
 def test_every_configuration(configuration: Configuration, tmp_path: Path) -> None:
     for seed in (2, 3):
-        compare(configuration, seed, tmp_path)
+        check_equal_to_predict(configuration, seed, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_normalised_images(transposed: tuple[str, ...], tmp_path: Path) -> None:
 def test_actions_count_from_zero_as_in_predict(tmp_path: Path) -> None:
     """Stable-Baselines3 ignores a Discrete space's start, in training and in predict: so does its policy."""
     configuration = Configuration("PPO", "MlpPolicy", "vector", "from_three")
-    compare(configuration, 0, tmp_path)
+    check_equal_to_predict(configuration, 0, tmp_path)
     policy = save_and_read(build_model(configuration), tmp_path / "model.zip")
     assert policy.action_space == Discrete(4, 3)
 

@@ -23,21 +23,6 @@ from policypress.seeding import generator
 
 torch.set_num_threads(1)
 
-AGENTS = (
-    "ddpg-Hopper-v4",
-    "ddpg-LunarLanderContinuous-v2",
-    "ddpg-Pendulum-v1",
-    "dqn-CartPole-v1",
-    "dqn-LunarLander-v2",
-    "ppo-HalfCheetah-v3",
-    "ppo-Hopper-v3",
-    "ppo-LunarLander-v2",
-    "sac-HalfCheetah-v3",
-    "sac-Pendulum-v1",
-    "td3-HalfCheetah-v4",
-    "trpo-CartPole-v1",
-    "trpo-HalfCheetah-v3",
-)
 CLASSES: dict[str, type[BaseAlgorithm]] = {
     name.lower(): getattr(module, name)
     for module, names in ((stable_baselines3, ("DQN", "A2C", "PPO", "DDPG", "TD3", "SAC")), (sb3_contrib, ("TRPO",)))
@@ -63,14 +48,8 @@ def loaded(path: Path, algorithm: str, env: Any) -> BaseAlgorithm:
 
 
 @pytest.mark.shared
-def test_none_is_forgotten(shared_agents: Path) -> None:
-    assert set(AGENTS) == {path.parent.name for path in shared_agents.glob("*/*.zip")}
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("name", AGENTS)
-def test_equal_to_predict(name: str, shared_agents: Path) -> None:
-    folder = shared_agents / name
+def test_equal_to_predict(shared_agent: Path) -> None:
+    folder, name = shared_agent, shared_agent.name
     subject = subject_of(folder)
     assert subject.factory is not None
     env = subject.factory()

@@ -139,6 +139,7 @@ def test_cancelling_ends_what_runs() -> None:
             executor.submit(Task(str(number), synthetic.nap, 60.0))
         pids = executor.worker_pids
         executor.cancel()
+        assert executor.pending == 0
         _wait_until_gone(pids)
 
 

@@ -7,18 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policypress.agent.expressions import read_expression
-from policypress.contract import WrapperSpec, supplied_by
+from policypress.contract import WrapperSpec, is_wrapper_module, supplied_by
 from policypress.errors import DamagedAgentError
 
-_KNOWN_MODULES = (
-    "stable_baselines3.common.atari_wrappers",
-    "sb3_contrib.common.wrappers",
-    "rl_zoo3.wrappers",
-    "rl_zoo.wrappers",
-    "utils.wrappers",
-    "gymnasium.wrappers",
-    "gym.wrappers",
-)
 # Only watching or recording: no observation and no action is changed.
 _WITHOUT_EFFECT = ("VecMonitor", "Monitor")
 # How the environment is shown has no part in how the agent acts.
@@ -123,7 +114,7 @@ def _wrapper(dotted: str, kwargs: Mapping[Any, Any]) -> WrapperSpec:
         raise _damaged("config.yml: env_wrapper", kwargs, "names of arguments")
     if dotted.startswith("stable_baselines3.common.vec_env") and name == "VecFrameStack":
         return _frame_stack(kwargs.get("n_stack"))
-    known = any(module == start or module.startswith(start + ".") for start in _KNOWN_MODULES)
+    known = is_wrapper_module(module)
     return WrapperSpec(name if known else dotted, tuple(kwargs.items()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 
-from policypress.contract import WrapperSpec
+from policypress.contract import WrapperSpec, is_wrapper_module
 from policypress.environment.atari import AtariWrapper
 from policypress.environment.contact_forces import ZeroContactForces
 from policypress.environment.observation_wrappers import (
@@ -28,16 +28,6 @@ from policypress.environment.trust import import_named
 from policypress.errors import PolicypressError, WrapperError
 
 _FLAG = "Name a wrapper of your own with --wrapper package:Class."
-# Packages whose wrappers the list stands for: agents' files name them with the module in front.
-_KNOWN_MODULES = (
-    "stable_baselines3.common.atari_wrappers",
-    "sb3_contrib.common.wrappers",
-    "rl_zoo3.wrappers",
-    "rl_zoo.wrappers",
-    "utils.wrappers",
-    "gymnasium.wrappers",
-    "gym.wrappers",
-)
 
 
 def _unchanged(env: Env, **_: Any) -> Env:
@@ -119,7 +109,7 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
 
 def _listed(name: str) -> Callable[..., Env]:
     module, _, short = name.rpartition(".")
-    known = not module or any(f"{module}.".startswith(f"{ours}.") for ours in _KNOWN_MODULES)
+    known = not module or is_wrapper_module(module)
     if short not in _ALLOWED or not known:
         raise WrapperError(
             "This wrapper is not on the list of wrappers that a file may name.",
