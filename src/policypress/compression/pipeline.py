@@ -56,7 +56,7 @@ def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -
         ParityError: the artifact would not do what the compressed policy does.
     """
     start_s = time.perf_counter()
-    context = Context(materials.calibration, seed)
+    context = Context(materials.calibration, seed, teacher=policy)
     compressed, model, lowered = _apply(policy, recipe, context)
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
@@ -77,7 +77,7 @@ def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -
         action_error=action_error(policy, proven.model, materials.held_out),
         parity_max_error=proven.parity.max_error,
         build_s=time.perf_counter() - start_s,
-        notices=policy.origin.notices,
+        notices=compressed.origin.notices,
     )
     return Pressed(proven, record)
 

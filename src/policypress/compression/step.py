@@ -31,10 +31,12 @@ class Context:
     Args:
         calibration: observations that the fp32 policy met on its own rollouts, batch first.
         seed: of the step's own random numbers.
+        teacher: the fp32 policy that the recipe started from; None where a step is used by itself.
     """
 
     calibration: Observations
     seed: int = 0
+    teacher: Policy | None = None
 
 
 class Step:
