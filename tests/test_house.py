@@ -41,6 +41,7 @@ COVERED_BY = {
     "policy/onnx_registry.py": "policy/test_onnx_operators.py",
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
     "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
+    "export/whole_file.py": "test_whole_file.py",
     "report/table.py": "cli/test_app.py",
     "study/cell_worker.py": "study/test_driver.py",
     "study/debug_executor.py": "study/test_executor.py",

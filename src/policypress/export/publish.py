@@ -12,7 +12,7 @@ import onnx
 from policypress.artifact.onnx_writer import embed_contract
 from policypress.contract import Contract
 from policypress.export.parity import Observations, ParityReport, check_parity
-from policypress.export.whole_file import write_whole
+from policypress.whole_file import write_whole
 from policypress.policy.policy import Policy
 
 

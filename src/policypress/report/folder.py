@@ -8,7 +8,7 @@ from pathlib import Path
 
 from policypress.contract import Contract, Quantity
 from policypress.errors import StoreError
-from policypress.export.whole_file import write_whole
+from policypress.whole_file import write_whole
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.results import Results

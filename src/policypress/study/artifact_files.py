@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from policypress.errors import ExecutionError
-from policypress.export.whole_file import PARTIAL, write_whole
+from policypress.whole_file import PARTIAL, write_whole
 from policypress.records import ArtifactRecord
 
 FOLDER = "artifacts"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policypress.errors import OutputError
-from policypress.export.whole_file import write_whole
+from policypress.whole_file import write_whole
 
 
 def test_writes_into_new_folders(tmp_path: Path) -> None:
