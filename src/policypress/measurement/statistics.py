@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -134,6 +135,7 @@ def lu_90_percent_rule(baseline: Sequence[float], variant: Sequence[float]) -> b
     return other >= LU_SHARE * base
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(probability: float, degrees: float) -> float:
     """Quantile of Student's t distribution; fractional degrees of freedom are rounded down (the wider interval).
 

@@ -1,0 +1,1 @@
+"""Proposes cells to a study until the best recipe is certified."""
