@@ -1,0 +1,1 @@
+"""From an ONNX artifact to dependency-free C."""

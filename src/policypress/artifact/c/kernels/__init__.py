@@ -1,0 +1,40 @@
+"""The C fragments that a generated file is made of, in the order in which they stand there.
+
+Kernels differ by instruction set and agree in every bit of their integers. ``platform.h``, ``plain.h`` and
+``functions.h`` belong into every file; the others hold the kernels of one instruction set each, guarded so that a
+compiler for another machine skips them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """Kernels for one instruction set.
+
+    Attributes:
+        name: what ``policy_kernel()`` returns, and the functions' suffix (``pp_qdense_u8_<name>``).
+        fragment: the file that holds them.
+        attribute: the macro to put before a function that calls them.
+        guard: preprocessor condition under which they exist.
+        available: C expression that is non-zero where the machine that runs has the instructions.
+    """
+
+    name: str
+    fragment: str
+    attribute: str
+    guard: str
+    available: str
+
+
+PLAIN = KernelSet("plain", "plain.h", "PP_TARGET_PLAIN", "1", "1")
+FIRST_FRAGMENTS = ("platform.h", "functions.h", "plain.h")
+"""What every generated file starts with."""
+
+
+def fragment(name: str) -> str:
+    """The text of one fragment (a file name in this folder)."""
+    return (files(__name__) / name).read_text(encoding="utf-8")

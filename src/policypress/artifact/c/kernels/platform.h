@@ -1,0 +1,104 @@
+/* What every kernel stands on: fixed-width types, inlining, the instruction sets, and IEEE arithmetic as it is written. */
+#ifndef PP_PLATFORM_H
+#define PP_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#elif defined(__ARM_FEATURE_DSP)
+#include <arm_acle.h>
+#endif
+
+#if defined(__FAST_MATH__)
+#error "policypress: build without -ffast-math; the policy was proved equal for IEEE arithmetic only"
+#endif
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16
+#error "policypress: float must be evaluated in float; on 32-bit x86 build with -msse2 -mfpmath=sse"
+#endif
+
+/* A compiler may join a * b + c into one fused operation, which rounds once less: other bits than were proved equal. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off", "no-trapping-math")
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define PP_INLINE static inline __attribute__((always_inline, unused))
+#define PP_ALIGN(bytes) __attribute__((aligned(bytes)))
+#define PP_COPY(to, from, bytes) __builtin_memcpy((to), (from), (bytes))
+#else
+#include <string.h>
+#define PP_INLINE static inline
+#define PP_ALIGN(bytes)
+#define PP_COPY(to, from, bytes) memcpy((to), (from), (bytes))
+#endif
+
+/* PP_UNROLL: the loop that follows has a constant count, and its arrays are meant to live in registers. */
+#if defined(__clang__)
+#define PP_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define PP_UNROLL _Pragma("GCC unroll 64")
+#else
+#define PP_UNROLL
+#endif
+
+/* The attribute of a function that may use an instruction set: the kernels of that suffix inline into such functions only. */
+#define PP_TARGET_PLAIN
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PP_TARGET_AVX2 __attribute__((target("avx2,fma")))
+#define PP_TARGET_AVXVNNI __attribute__((target("avx2,fma,avxvnni")))
+#define PP_TARGET_AVX512VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#endif
+#if defined(__aarch64__) && defined(__GNUC__)
+#define PP_TARGET_NEON
+#define PP_TARGET_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#endif
+#define PP_TARGET_DSP
+
+/* How packed weights lie (packing.py; the generator defines these three for the layout that it packed for):
+   a panel is PP_PANEL columns, the last one as many as are left, each padded to PP_COLUMNS; PP_SIGNED says that
+   kernels take x - 128, as signed bytes, for which the bias is corrected. */
+#ifndef PP_COLUMNS
+#define PP_COLUMNS 16
+#endif
+#ifndef PP_PANEL
+#define PP_PANEL 64
+#endif
+#ifndef PP_SIGNED
+#define PP_SIGNED 0
+#endif
+#define PP_PADDED(n) (((n) + PP_COLUMNS - 1) / PP_COLUMNS * PP_COLUMNS)
+
+PP_INLINE uint32_t pp_bits(float value)
+{
+    uint32_t bits;
+    PP_COPY(&bits, &value, sizeof bits);
+    return bits;
+}
+
+PP_INLINE float pp_float(uint32_t bits)
+{
+    float value;
+    PP_COPY(&value, &bits, sizeof value);
+    return value;
+}
+
+/* 1.5 * 2^23: adding it leaves no bits behind the point, so that the addition rounds to the nearest integer, ties to even. */
+#define PP_ROUNDING 12582912.0f
+#define PP_ROUNDING_BITS 0x4B400000u
+
+/* |value| < 2^22 to the nearest integer, ties to even. */
+PP_INLINE int32_t pp_to_integer(float value) { return (int32_t)(pp_bits(value + PP_ROUNDING) - PP_ROUNDING_BITS); }
+
+/* Into [lo, hi]; a NaN becomes lo, as with the max and min instructions of x86. */
+PP_INLINE float pp_clamp(float value, float lo, float hi)
+{
+    value = value > lo ? value : lo;
+    return value < hi ? value : hi;
+}
+
+#endif
