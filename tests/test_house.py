@@ -49,6 +49,12 @@ COVERED_BY = {
     "study/press_tasks.py": "study/test_press_worker.py",
     "study/progress.py": "study/test_driver.py",
     "study/reader.py": "study/test_store.py",
+    "training/judging.py": "training/test_trainer.py",
+    "training/outcome.py": "training/test_trainer.py",
+    "training/surroundings.py": "training/test_trainer.py",
+    "training/model.py": "training/test_trainer.py",
+    "training/story.py": "training/test_record.py",
+    "training/versions.py": "training/test_record.py",
 }
 PUBLIC = ("Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact")
 

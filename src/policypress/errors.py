@@ -18,6 +18,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     │   ├── RecipeError                 a recipe that does not parse, or is out of order
     │   ├── ArtifactError               a file that is no artifact of ours, or of a newer schema
     │   ├── StudyInputError             a study file or a store that does not fit
+    │   ├── TrainingInputError          an algorithm, hyperparameter or checkpoint that a training cannot use
     │   └── OutputError                 the output path cannot be written
     ├── ParityError                     the file would not do what the policy does; nothing was written
     ├── StoreError                      the result store is damaged or held by another driver
@@ -140,6 +141,10 @@ class ArtifactError(InputError):
 
 class StudyInputError(InputError):
     """A study's specification is not valid, or does not belong to this store."""
+
+
+class TrainingInputError(InputError):
+    """A training cannot be set up: its algorithm, a hyperparameter, the environment's spaces, or its checkpoint."""
 
 
 class OutputError(InputError):

@@ -16,6 +16,7 @@ from policypress.cli.doctor import doctor
 from policypress.cli.evaluate import evaluate
 from policypress.cli.export import export
 from policypress.cli.inspect import inspect
+from policypress.cli.train import train
 from policypress.errors import PolicypressError
 
 DEBUG_VARIABLE = "POLICYPRESS_DEBUG"
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (inspect, export, compress, evaluate, bench, doctor):
+for command in (inspect, export, compress, evaluate, train, bench, doctor):
     app.command()(command)
 
 

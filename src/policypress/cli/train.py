@@ -1,0 +1,118 @@
+"""``policypress train``: an agent from nothing, in fp32 or with quantization-aware training."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from policypress.cli.console import err, out, print_json, progress_bar, tell
+from policypress.cli.options import EnvKwargsOption, JsonOption, SeedOption, WrapperOption
+from policypress.environment.trust import user_environment
+
+if TYPE_CHECKING:
+    from policypress.training.record import TrainingEvaluation, TrainingRecord
+
+_STEPS = "steps"
+_REDRAW_S = 0.2
+
+
+def train(
+    algorithm: Annotated[str, typer.Argument(metavar="ALGO", help="dqn, ddpg, td3, sac, ppo or trpo.")],
+    env: Annotated[str, typer.Argument(metavar="ENV", help="Environment id, or package.module:MyEnv-v0.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="ZIP", help="The agent; a folder stands beside.")],
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Environment steps; the published number by default.")
+    ] = None,
+    seed: SeedOption = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Hyperparameter, e.g. learning_rate=1e-3; repeatable."),
+    ] = None,
+    env_kwargs: EnvKwargsOption = None,
+    wrapper: WrapperOption = None,
+    eval_every: Annotated[
+        int | None, typer.Option("--eval-every", min=0, help="Steps between evaluations; 0 for none.")
+    ] = None,
+    eval_episodes: Annotated[int, typer.Option("--eval-episodes", min=1, help="Episodes of each evaluation.")] = 5,
+    checkpoint_every: Annotated[
+        int, typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints.")
+    ] = 10_000,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="FOLDER", help="Write TensorBoard logs there.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
+    strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train an agent with published hyperparameters. The same command goes on where it was interrupted.
+
+    Examples:
+      policypress train dqn CartPole-v1 -o cartpole.zip
+      policypress train sac HalfCheetah-v4 --steps 300000 --seed 1 --set learning_rate=1e-3 -o cheetah.zip
+    """
+    # Only here, so that other commands do without the libraries that train.
+    from policypress.training.preparing import prepare
+    from policypress.training.settings import parse_assignment
+    from policypress.training.trainer import Manner
+    from policypress.training.trainer import train as run_training
+
+    prepared = prepare(
+        algorithm,
+        user_environment(env, env_kwargs or (), wrapper or ()),
+        steps=steps,
+        seed=seed,
+        device=device,
+        overrides=[parse_assignment(text) for text in settings or ()],
+    )
+    tell(prepared.notices)
+    manner = Manner(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
+    with progress_bar() as bar:
+        record = run_training(
+            prepared.spec, output, source=prepared.source, manner=manner, progress=_Drawn(bar, f"{algorithm} {env}")
+        )
+    if as_json:
+        print_json({"schema": 1, "agent": str(output), **record.to_json()})
+    else:
+        _show(output, record)
+
+
+class _Drawn:
+    """A bar over the steps, and a line for every evaluation."""
+
+    def __init__(self, bar: Progress, name: str) -> None:
+        self._bar, self._name = bar, name.replace("[", r"\[")
+        self._task: Any = None
+        self._drawn_s = 0.0
+
+    def started(self, steps: int, total: int, exact: bool | None) -> None:
+        """Draw the bar."""
+        self._task = self._bar.add_task(self._name, total=total, completed=steps, unit=_STEPS)
+        if exact is not None:
+            how = "exactly where it was" if exact else "with a new episode: this environment is not deterministic"
+            err.print(f"resumed at step {steps}, {how}")
+
+    def advanced(self, steps: int) -> None:
+        """Move the bar, a few times a second."""
+        now_s = time.monotonic()
+        if now_s - self._drawn_s > _REDRAW_S:
+            self._bar.update(self._task, completed=steps)
+            self._drawn_s = now_s
+
+    def evaluated(self, evaluation: TrainingEvaluation) -> None:
+        """Say how well it does."""
+        spread = f"{min(evaluation.returns):.4g} to {max(evaluation.returns):.4g}"
+        episodes = len(evaluation.returns)
+        err.print(f"step {evaluation.step}: return {evaluation.mean_return:.4g} ({spread}, {episodes} episodes)")
+
+
+def _show(output: Path, record: TrainingRecord) -> None:
+    speed = record.steps / record.wall_s if record.wall_s else 0.0
+    out.print(f"{output}: {record.steps} steps in {record.wall_s:.0f} s ({speed:.0f} steps/s)")
+    if record.evaluations:
+        last = record.evaluations[-1]
+        out.print(f"return {last.mean_return:.4g} over {len(last.returns)} deterministic episodes")

@@ -1,0 +1,118 @@
+"""The environments of a training: the one it learns in, as Stable-Baselines3 takes it, and the one it is judged in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecFrameStack, VecNormalize
+
+from policypress.contract import EnvironmentSpec, WrapperSpec
+from policypress.environment import wrappers
+from policypress.environment.making import make
+from policypress.environment.observation_wrappers import Env
+from policypress.environment.trust import trusted_modules
+from policypress.errors import TrainingInputError
+from policypress.training.replayable import Replayable, count_resets
+from policypress.training.spec import TrainingSpec
+
+_ATARI = "AtariWrapper"
+
+
+def learning_environments(spec: TrainingSpec) -> VecEnv:
+    """What the algorithm learns in: monitored, replayable environments, normalised and stacked as the spec says.
+
+    Raises:
+        EnvironmentInputError: the environment cannot be made.
+        TrainingInputError: arguments of VecNormalize that it does not take.
+    """
+    hyperparameters = spec.hyperparameters
+    count = int(hyperparameters.get("n_envs", 1))
+    environments: VecEnv = DummyVecEnv([_factory(spec.environment) for _ in range(count)])
+    normalize = hyperparameters.get("normalize", False)
+    frames = int(hyperparameters.get("frame_stack", 1))
+    if normalize and frames > 1:
+        raise TrainingInputError(
+            "Observations that are stacked are not normalised here.",
+            got=f"normalize={normalize}, frame_stack={frames}",
+            expected="one of the two",
+        )
+    if normalize:
+        environments = _normalised(environments, normalize, hyperparameters)
+    return VecFrameStack(environments, frames) if frames > 1 else environments
+
+
+def judging_environment(spec: TrainingSpec) -> Env:
+    """What the agent is evaluated in: raw rewards, whole games, observations before normalisation.
+
+    Raises:
+        EnvironmentInputError: the environment cannot be made.
+    """
+    return make(acting_environment(spec))
+
+
+def acting_environment(spec: TrainingSpec) -> EnvironmentSpec:
+    """The environment with every wrapper that the agent acts through, stacking included."""
+    frames = int(spec.hyperparameters.get("frame_stack", 1))
+    if frames == 1:
+        return spec.environment
+    stack = WrapperSpec("frame_stack", (("n_stack", frames),))
+    return replace(spec.environment, wrappers=(*spec.environment.wrappers, stack))
+
+
+def normaliser(environments: VecEnv) -> VecNormalize | None:
+    """The normaliser among the layers, if there is one."""
+    layer: Any = environments
+    while isinstance(layer, VecEnvWrapper):
+        if isinstance(layer, VecNormalize):
+            return layer
+        layer = layer.venv
+    return None
+
+
+def frame_stack(environments: VecEnv) -> VecFrameStack | None:
+    """The frame stack among the layers, if there is one."""
+    layer: Any = environments
+    while isinstance(layer, VecEnvWrapper):
+        if isinstance(layer, VecFrameStack):
+            return layer
+        layer = layer.venv
+    return None
+
+
+def innermost(environments: VecEnv) -> DummyVecEnv:
+    """The layer that holds the environments themselves."""
+    layer: Any = environments
+    while isinstance(layer, VecEnvWrapper):
+        layer = layer.venv
+    found: DummyVecEnv = layer
+    return found
+
+
+def _factory(spec: EnvironmentSpec) -> Callable[[], Env]:
+    def build() -> Env:
+        env: Env = Monitor(count_resets(make(replace(spec, wrappers=()))))
+        for wrapper in spec.wrappers:
+            # In training a lost life ends the episode and rewards are clipped, so here it is the library's own.
+            own = wrapper.name == _ATARI
+            env = AtariWrapper(env, **dict(wrapper.kwargs)) if own else _applied(env, wrapper, spec)
+        return Replayable(env)
+
+    return build
+
+
+def _applied(env: Env, wrapper: WrapperSpec, spec: EnvironmentSpec) -> Env:
+    return wrappers.apply(env, wrapper, trusted_modules(spec))
+
+
+def _normalised(environments: VecEnv, stated: Any, hyperparameters: Mapping[str, Any]) -> VecNormalize:
+    arguments = dict(stated) if isinstance(stated, dict) else {}
+    try:
+        return VecNormalize(environments, **{"gamma": hyperparameters.get("gamma", 0.99), **arguments})
+    except (TypeError, ValueError, AssertionError) as error:
+        raise TrainingInputError(
+            "VecNormalize does not take these arguments.", got=f"{arguments}: {error}", expected="norm_obs, norm_reward"
+        ) from error

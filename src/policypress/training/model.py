@@ -1,0 +1,66 @@
+"""The library's algorithm object for a spec."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv
+
+from policypress.errors import PolicypressError, TrainingInputError
+from policypress.training.algorithms import ALGORITHMS, Algorithm
+from policypress.training.settings import library_arguments
+from policypress.training.spec import TrainingSpec
+
+
+def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:
+    """A new algorithm object, seeded, with its networks, in ``environments``.
+
+    Raises:
+        TrainingInputError: the library refuses the spaces or a hyperparameter, or the device is not there.
+    """
+    chosen = ALGORITHMS[spec.algorithm]
+    _check_device(spec.device)
+    space = environments.action_space
+    size = int(space.shape[0]) if isinstance(space, gymnasium.spaces.Box) and space.shape else 0
+    arguments = library_arguments(chosen, spec.hyperparameters, size)
+    policy: Any = spec.hyperparameters.get("policy") or policy_name(environments.observation_space)
+    try:
+        with warnings.catch_warnings():
+            # Said by the published choices themselves (a batch that does not divide the rollout; an MLP on a GPU).
+            warnings.simplefilter("ignore", UserWarning)
+            return _class_of(chosen, spec)(policy, environments, seed=spec.seed, device=spec.device, **arguments)
+    except PolicypressError:
+        raise
+    except (AssertionError, ValueError, TypeError, NotImplementedError) as error:
+        raise TrainingInputError(
+            f"{chosen.name} cannot be set up for {spec.environment.id}.",
+            got=" ".join(str(error).split()) or type(error).__name__,
+            hint="Change the algorithm, the environment, or a hyperparameter with --set name=value.",
+        ) from error
+
+
+def policy_name(space: gymnasium.Space[Any]) -> str:
+    """The policy that the library has for such observations."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return "MultiInputPolicy"
+    return "CnnPolicy" if is_image_space(space) else "MlpPolicy"
+
+
+def _class_of(chosen: Algorithm, spec: TrainingSpec) -> type[BaseAlgorithm]:
+    return chosen.stock
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingInputError(
+            "This device cannot be computed on.",
+            got=f"{device}: {str(error).splitlines()[0][:160]}",
+            expected="cpu, or cuda where torch finds a GPU",
+        ) from error

@@ -1,0 +1,141 @@
+"""What a training leaves: the library's zip, and beside it a folder as the RL Zoo writes it, with the record.
+
+``agent.zip`` gets the folder ``agent/``: ``config.yml`` and ``args.yml`` (hyperparameters, environment),
+``vecnormalize.pkl`` where observations or rewards were normalised, ``training.json`` (the record), and ``policy.zip``
+if it was asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from policypress.errors import TrainingInputError
+from policypress.training.algorithms import ALGORITHMS
+from policypress.training.environments import normaliser
+from policypress.training.record import TrainingRecord
+from policypress.training.settings import POLICY_KWARGS
+from policypress.training.spec import TrainingSpec
+from policypress.training.strip import strip
+from policypress.whole_file import write_whole
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of one training are, all from the path of its zip."""
+
+    zip: Path
+
+    @property
+    def folder(self) -> Path:
+        """Of everything but the zip."""
+        return self.zip.with_suffix("")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint; gone when the training is done."""
+        return self.folder / "checkpoint"
+
+    @property
+    def record(self) -> Path:
+        """The training record."""
+        return self.folder / "training.json"
+
+    @property
+    def policy(self) -> Path:
+        """The policy-only zip, beside the files it needs."""
+        return self.folder / "policy.zip"
+
+
+def places(output: Path) -> Places:
+    """Where a training with ``-o output`` writes.
+
+    Raises:
+        TrainingInputError: the output is not the path of a zip.
+    """
+    if output.suffix != ".zip" or output.is_dir():
+        raise TrainingInputError(
+            "A training writes a Stable-Baselines3 zip.", got=str(output), expected="a path that ends in .zip"
+        )
+    return Places(output)
+
+
+def read_record(where: Places) -> TrainingRecord | None:
+    """The record of a finished training, or None if there is none.
+
+    Raises:
+        TrainingInputError: it cannot be read.
+    """
+    if not where.record.is_file():
+        return None
+    try:
+        return TrainingRecord.from_json(json.loads(where.record.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingInputError(
+            "The training record cannot be read.",
+            got=f"{where.record}: {type(error).__name__}: {error}",
+            hint=f"Delete {where.folder} to start this training anew.",
+        ) from error
+
+
+def write_outcome(
+    where: Places, model: BaseAlgorithm, spec: TrainingSpec, record: TrainingRecord, *, stripped: bool
+) -> None:
+    """Write everything; the record, whose presence says that the training is done, comes last.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    full = saved(model, spec)
+    write_whole(where.zip, full)
+    write_whole(where.folder / "config.yml", yaml.safe_dump(_config(spec), sort_keys=False).encode())
+    write_whole(where.folder / "args.yml", yaml.safe_dump(_arguments(spec), sort_keys=False).encode())
+    layer = None if model.env is None else normaliser(model.env)
+    if layer is not None:
+        write_whole(where.folder / "vecnormalize.pkl", pickle.dumps(layer))
+    if stripped:
+        write_whole(where.policy, strip(full, ALGORITHMS[spec.algorithm]))
+    write_whole(where.record, json.dumps(record.to_json(), separators=(",", ":")).encode())
+
+
+def saved(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:
+    """The zip that ``model.save()`` writes, with the environment's id among its fields."""
+    model.env_id = spec.environment.id  # type: ignore[attr-defined]  # every attribute is saved as a field
+    content = io.BytesIO()
+    model.save(content)
+    return content.getvalue()
+
+
+def _config(spec: TrainingSpec) -> dict[str, Any]:
+    """Hyperparameters as the Zoo's ``config.yml`` has them."""
+    stored = dict(spec.hyperparameters)
+    if POLICY_KWARGS in stored:
+        stored[POLICY_KWARGS] = _expression(stored[POLICY_KWARGS])
+    if isinstance(stored.get("normalize"), dict):
+        stored["normalize"] = repr(stored["normalize"])
+    wrappers = [{wrapper.name: dict(wrapper.kwargs)} for wrapper in spec.environment.wrappers]
+    if wrappers:
+        stored["env_wrapper"] = wrappers
+    return {"n_timesteps": spec.steps, **stored}
+
+
+def _expression(arguments: dict[str, Any]) -> str:
+    items = (f"{name}={f'nn.{value}' if name == 'activation_fn' else repr(value)}" for name, value in arguments.items())
+    return f"dict({', '.join(items)})"
+
+
+def _arguments(spec: TrainingSpec) -> dict[str, Any]:
+    return {
+        "algo": spec.algorithm,
+        "env": spec.environment.id,
+        "env_kwargs": dict(spec.environment.kwargs),
+        "seed": spec.seed,
+        "n_timesteps": spec.steps,
+    }

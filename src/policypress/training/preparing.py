@@ -1,0 +1,113 @@
+"""From what a user states to a spec: published hyperparameters, overrides, a current environment id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from policypress.contract import EnvironmentSpec, WrapperSpec
+from policypress.environment.identifiers import module_of, resolve
+from policypress.errors import TrainingInputError
+from policypress.training.algorithms import algorithm
+from policypress.training.defaults import published
+from policypress.training.qat.config import QatConfig
+from policypress.training.settings import check, merge
+from policypress.training.spec import TrainingSpec, Update
+
+_WRAPPER = "env_wrapper"
+_ALE = "ALE/"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec, where its hyperparameters come from, and what the user should be told."""
+
+    spec: TrainingSpec
+    source: str
+    notices: tuple[str, ...] = ()
+
+
+def prepare(
+    name: str,
+    environment: EnvironmentSpec,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    overrides: Iterable[tuple[str, Any]] = (),
+    qat: QatConfig | None = None,
+    update: Update = "stock",
+) -> Prepared:
+    """The spec of a training.
+
+    Args:
+        name: of the algorithm.
+        environment: id, arguments, wrappers; an old id is replaced by the one that stands for it.
+        steps: environment steps; the published number if None.
+        seed: of everything random.
+        device: where to compute.
+        overrides: hyperparameters in the place of the published ones.
+        qat: quantization-aware training, or None.
+        update: the library's gradient step or the fast one.
+
+    Raises:
+        TrainingInputError: no such algorithm, a hyperparameter it cannot use, or no steps.
+        UnknownEnvironmentError: no such environment.
+    """
+    chosen = algorithm(name)
+    resolved = resolve(environment.id)
+    trained = None if resolved.id == environment.id else environment.id
+    environment = replace(environment, id=resolved.id, trained_id=trained)
+    found = published(chosen.name, environment)
+    overrides = tuple(overrides)
+    hyperparameters = merge(found.hyperparameters, overrides)
+    check(chosen, hyperparameters)
+    if steps is not None and steps < 1:
+        raise TrainingInputError("A training needs steps.", got=str(steps), expected="1 or more")
+    environment = _wrapped(environment, hyperparameters)
+    spec = TrainingSpec(
+        algorithm=chosen.name,
+        environment=environment,
+        steps=found.steps if steps is None else steps,
+        seed=seed,
+        device=device,
+        hyperparameters=_plain(hyperparameters),
+        update=update,
+        qat=qat,
+    )
+    notices = [] if resolved.notice is None else [resolved.notice]
+    if not found.specific:
+        notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
+    return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def _wrapped(environment: EnvironmentSpec, hyperparameters: dict[str, Any]) -> EnvironmentSpec:
+    """The wrapper that the hyperparameters name stands innermost, and is the environment's from here on."""
+    name = hyperparameters.pop(_WRAPPER, None)
+    if name is None or any(wrapper.name == name for wrapper in environment.wrappers):
+        return environment
+    environment = replace(environment, wrappers=(WrapperSpec(name), *environment.wrappers))
+    if name == "AtariWrapper" and environment.id.startswith(_ALE) and module_of(environment.id) is None:
+        # These skip frames themselves, and the wrapper does.
+        kwargs = {"frameskip": 1, **dict(environment.kwargs)}
+        environment = replace(environment, kwargs=tuple(kwargs.items()))
+    return environment
+
+
+def _plain(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """In the order of their names, tuples as lists, so that equal settings have equal JSON."""
+    return {name: _listed(hyperparameters[name]) for name in sorted(hyperparameters)}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _listed(value[name]) for name in sorted(value)}
+    return value
+
+
+def _source(source: str, entry: str, overrides: Iterable[tuple[str, Any]]) -> str:
+    stated = ", ".join(f"{name}={value!r}" for name, value in overrides)
+    return f"{source} ({entry})" + (f"; stated: {stated}" if stated else "")

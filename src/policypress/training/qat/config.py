@@ -1,0 +1,50 @@
+"""What quantization-aware training quantizes, and how finely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from policypress.errors import TrainingInputError
+
+LEAST_BITS, MOST_BITS = 2, 8
+Networks = Literal["actor", "all"]
+
+
+@dataclass(frozen=True)
+class QatConfig:
+    """Quantization-aware training.
+
+    Attributes:
+        weight_bits: of weights, 2 to 8.
+        activation_bits: of activations, 2 to 8.
+        networks: ``actor`` quantizes what acts, ``all`` the value networks too.
+        observation_scaling: scale each observation dimension in float before the first quantizer; without, the
+            papers' raw form.
+    """
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    networks: Networks = "actor"
+    observation_scaling: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            TrainingInputError: bits outside 2 to 8, or an unknown choice of networks.
+        """
+        for name in ("weight_bits", "activation_bits"):
+            bits = getattr(self, name)
+            if isinstance(bits, bool) or not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
+                raise TrainingInputError(
+                    f"{name} of quantization-aware training is out of range.",
+                    got=repr(bits),
+                    expected=f"{LEAST_BITS} to {MOST_BITS}",
+                )
+        if self.networks not in ("actor", "all"):
+            raise TrainingInputError(
+                "Quantization-aware training knows two choices of networks.",
+                got=repr(self.networks),
+                expected="actor, all",
+            )

@@ -1,0 +1,78 @@
+"""What to train: a frozen, hashable description that goes into records, checkpoints and studies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from policypress.contract import EnvironmentSpec
+from policypress.training.algorithms import AlgorithmName
+from policypress.training.qat.config import QatConfig
+
+SPEC_VERSION = 1
+Update = Literal["fast", "stock"]
+_HOW = ("device", "update")
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One training run; the same spec gives the same agent (same machine, versions and number of threads).
+
+    Attributes:
+        algorithm: one of the six.
+        environment: id, arguments and wrappers.
+        steps: environment steps to learn from; algorithms that learn in rounds finish the last round.
+        seed: of everything random.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        hyperparameters: those that differ from the library's defaults, as plain data, by the RL Zoo's names.
+        update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one. This and the device say how
+            to compute, not what: they differ in rounding, are not in the hash, and a training may go on with another.
+        qat: quantization-aware training, or None for fp32.
+    """
+
+    algorithm: AlgorithmName
+    environment: EnvironmentSpec
+    steps: int
+    seed: int = 0
+    device: str = "cpu"
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    update: Update = "stock"
+    qat: QatConfig | None = None
+    version: int = field(default=SPEC_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form; what is None is left out, so that a new optional field moves no hash."""
+        stored = {
+            "algorithm": self.algorithm,
+            "environment": self.environment.to_json(),
+            "steps": self.steps,
+            "seed": self.seed,
+            "device": self.device,
+            "hyperparameters": dict(self.hyperparameters),
+            "update": self.update,
+            "qat": None if self.qat is None else asdict(self.qat),
+            "version": self.version,
+        }
+        return {name: value for name, value in stored.items() if value is not None}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> TrainingSpec:
+        """Inverse of :meth:`to_json`."""
+        qat = data.get("qat")
+        return TrainingSpec(
+            **{
+                **data,
+                "environment": EnvironmentSpec.from_json(data["environment"]),
+                "qat": None if qat is None else QatConfig(**qat),
+            }
+        )
+
+    @property
+    def hash(self) -> str:
+        """Identity of the result: SHA-256 of the canonical JSON without device and update, 16 hexadecimal digits."""
+        stored = {name: value for name, value in self.to_json().items() if name not in _HOW}
+        text = json.dumps(stored, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,289 @@
+"""Training one agent: rounds of collecting and learning, with checkpoints, evaluations and a record."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from policypress.errors import TrainingInputError
+from policypress.training import checkpoint as checkpoints
+from policypress.training.algorithms import ALGORITHMS
+from policypress.training.environments import judging_environment, learning_environments, normaliser
+from policypress.training.judging import Judge
+from policypress.training.logs import logger_for
+from policypress.training.memory import memory_of, peak_resident_bytes, resident_bytes
+from policypress.training.model import build_model
+from policypress.training.outcome import Places, places, read_record, write_outcome
+from policypress.training.record import TrainingEvaluation, TrainingRecord
+from policypress.training.spec import TrainingSpec
+from policypress.training.story import Story
+from policypress.training.versions import versions
+
+CHECKPOINT_STEPS = 10_000
+EVALUATIONS = 20
+EVALUATION_EPISODES = 5
+_OFF_POLICY_LOG_EPISODES = 4
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Is told how a training goes."""
+
+    def started(self, steps: int, total: int, exact: bool | None) -> None:
+        """It starts at ``steps``; ``exact`` says how well it was resumed, None that it was not."""
+
+    def advanced(self, steps: int) -> None:
+        """``steps`` environment steps are done."""
+
+    def evaluated(self, evaluation: TrainingEvaluation) -> None:
+        """An evaluation is done."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def started(self, steps: int, total: int, exact: bool | None) -> None:
+        """Nothing."""
+
+    def advanced(self, steps: int) -> None:
+        """Nothing."""
+
+    def evaluated(self, evaluation: TrainingEvaluation) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to train, as far as it changes no weight.
+
+    Attributes:
+        evaluate_every: environment steps between evaluations; None for a twentieth of the training; 0 for none.
+        evaluation_episodes: of each.
+        checkpoint_every: environment steps between checkpoints.
+        tensorboard: folder of TensorBoard logs, or None.
+        threads: of torch. (More than one may change the last bits of sums.)
+        stripped: write the policy-only zip too.
+    """
+
+    evaluate_every: int | None = None
+    evaluation_episodes: int = EVALUATION_EPISODES
+    checkpoint_every: int = CHECKPOINT_STEPS
+    tensorboard: Path | None = None
+    threads: int = 1
+    stripped: bool = False
+
+
+def train(
+    spec: TrainingSpec,
+    output: Path,
+    *,
+    source: str = "",
+    manner: Manner | None = None,
+    progress: Progress | None = None,
+) -> TrainingRecord:
+    """Train an agent, or go on with its training; a training that is done is not repeated.
+
+    Args:
+        spec: what to train.
+        output: the zip; everything else goes into the folder of the same name.
+        source: where the hyperparameters come from, for the record.
+        manner: how.
+        progress: is told how it goes.
+
+    Raises:
+        TrainingInputError: the spec cannot be trained, or the output belongs to another training.
+        EnvironmentInputError: the environment cannot be made.
+        OutputError: a file cannot be written.
+    """
+    where, manner, progress = places(output), manner or Manner(), progress or Silent()
+    done = read_record(where)
+    if done is not None and where.zip.is_file():
+        _check_same(done.spec_hash, spec, where)
+        return done
+    with _threads(manner.threads):
+        run = _Run(spec, where, manner, progress)
+        try:
+            run.to_the_end()
+            record = run.record(source)
+            write_outcome(where, run.model, spec, record, stripped=manner.stripped)
+        finally:
+            run.close()
+    shutil.rmtree(where.checkpoint, ignore_errors=True)
+    return record
+
+
+class _Run:
+    """One process's part of a training."""
+
+    def __init__(self, spec: TrainingSpec, where: Places, manner: Manner, progress: Progress) -> None:
+        self.spec, self.where, self.manner, self.progress = spec, where, manner, progress
+        self._interval = manner.evaluate_every
+        if self._interval is None:
+            self._interval = max(spec.steps // EVALUATIONS, 1)
+        self.story = Story()
+        self._last: checkpoints.Checkpoint | None = checkpoints.read(where.checkpoint)
+        if self._last is not None:
+            _check_same(self._last.plain["spec"], spec, where)
+            self.story = Story.from_json(self._last.plain["story"])
+        environments = learning_environments(spec)
+        self._before_rss = resident_bytes()
+        self.model = build_model(spec, environments)
+        self.model.set_logger(logger_for(manner.tensorboard))
+        self._judge = Judge(judging_environment(spec), spec.seed, manner.evaluation_episodes)
+
+    def to_the_end(self) -> None:
+        """Collect and learn until the spec's steps are done."""
+        model = self.model
+        total, callback = model._setup_learn(self.spec.steps, _Watch(self.story), True)
+        exact = None
+        if self._last is not None:
+            exact = checkpoints.restore(self.where.checkpoint, model, self._last)
+            self.story.resumed.append((model.num_timesteps, exact))
+        self.story.start()
+        self.progress.started(model.num_timesteps, total, exact)
+        callback.on_training_start(locals(), globals())
+        step = _round_of(model, callback)
+        while model.num_timesteps < total:
+            self._between_rounds()
+            step()
+            self.progress.advanced(model.num_timesteps)
+        callback.on_training_end()
+        if self._evaluated() < model.num_timesteps:
+            self._evaluate()
+
+    def record(self, source: str) -> TrainingRecord:
+        """What there is to tell at the end."""
+        return TrainingRecord(
+            spec=self.spec.to_json(),
+            spec_hash=self.spec.hash,
+            source=source,
+            steps=self.model.num_timesteps,
+            episodes=self.story.episodes,
+            evaluations=tuple(self.story.evaluations),
+            wall_s=self.story.wall_s(),
+            cpu_s=self.story.cpu_s(),
+            threads=self.manner.threads,
+            memory=memory_of(self.model, ALGORITHMS[self.spec.algorithm], self._before_rss, self.story.peak_rss_bytes),
+            versions=versions(),
+            resumed=tuple(self.story.resumed),
+        )
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._judge.close()
+        if self.model.env is not None:
+            self.model.env.close()
+
+    def _between_rounds(self) -> None:
+        steps = self.model.num_timesteps
+        if self._interval and steps // self._interval > self._evaluated() // self._interval:
+            self._evaluate()
+        if steps - (0 if self._last is None else self._last.steps) >= self.manner.checkpoint_every:
+            self._checkpoint()
+
+    def _evaluated(self) -> int:
+        return self.story.evaluations[-1].step if self.story.evaluations else 0
+
+    def _evaluate(self) -> None:
+        if not self._interval:
+            return
+        environments = self.model.env
+        layer = None if environments is None else normaliser(environments)
+        evaluation = self._judge.evaluate(self.model, layer)
+        self.story.evaluations.append(evaluation)
+        self.model.logger.record("eval/mean_reward", evaluation.mean_return)
+        self.progress.evaluated(evaluation)
+
+    def _checkpoint(self) -> None:
+        self.story.peak_rss_bytes = max(self.story.peak_rss_bytes, peak_resident_bytes())
+        taken = checkpoints.capture(self.model, self.spec.hash, self.story.to_json())
+        checkpoints.write(self.where.checkpoint, self.model, taken, self._last)
+        # Of the one before, only the number of steps and the names of files are needed.
+        self._last = checkpoints.Checkpoint(taken.plain, {}, taken.files)
+
+
+def _round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]:
+    """One turn of the library's ``learn`` loop: between two of them a training can be saved and resumed."""
+    environments = model.env
+    if environments is None:
+        raise TrainingInputError("The algorithm has no environments to learn in.")
+    if isinstance(model, OffPolicyAlgorithm):
+
+        def off_policy() -> None:
+            rollout = model.collect_rollouts(
+                environments,
+                callback,
+                train_freq=model.train_freq,  # type: ignore[arg-type]  # set up by now
+                replay_buffer=model.replay_buffer,  # type: ignore[arg-type]  # likewise
+                action_noise=model.action_noise,
+                learning_starts=model.learning_starts,
+                log_interval=_OFF_POLICY_LOG_EPISODES,
+            )
+            if model.num_timesteps > model.learning_starts:
+                count = model.gradient_steps if model.gradient_steps >= 0 else rollout.episode_timesteps
+                if count > 0:
+                    model.train(gradient_steps=count, batch_size=model.batch_size)
+
+        return off_policy
+    if not isinstance(model, OnPolicyAlgorithm):
+        raise TrainingInputError("This algorithm learns in a way that is not known here.", got=type(model).__name__)
+    rounds = iter(range(1, 2**62))
+
+    def on_policy() -> None:
+        model.collect_rollouts(environments, callback, model.rollout_buffer, n_rollout_steps=model.n_steps)
+        model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
+        model.dump_logs(next(rounds))
+        model.train()
+
+    return on_policy
+
+
+class _Watch(BaseCallback):
+    """Records finished episodes; an episode lasts from the end of the one before in its environment."""
+
+    def __init__(self, story: Story) -> None:
+        super().__init__()
+        self._story = story
+        self._ended_s: dict[int, float] = {}
+        self._start_s = time.monotonic()
+
+    def _on_step(self) -> bool:
+        for index, info in enumerate(self.locals["infos"]):
+            ended = info.get("episode")
+            if ended is not None:
+                now_s = time.monotonic()
+                duration_s = now_s - self._ended_s.get(index, self._start_s)
+                self._ended_s[index] = now_s
+                self._story.episode_ended(self.model.num_timesteps, ended, duration_s)
+        return True
+
+
+def _check_same(stored: Any, spec: TrainingSpec, where: Places) -> None:
+    if stored != spec.hash:
+        raise TrainingInputError(
+            "The output belongs to another training.",
+            got=f"{where.folder}: a training with other settings ({stored})",
+            expected=f"one with these settings ({spec.hash})",
+            hint=f"Choose another output, or delete {where.folder} and {where.zip}.",
+        )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
