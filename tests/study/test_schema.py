@@ -18,7 +18,7 @@ def test_writing_makes_the_tables_and_reading_finds_them(tmp_path: Path) -> None
     path = tmp_path / "study.db"
     connect(path, write=True).close()
     reader = connect(path, write=False)
-    assert _tables(reader) == {"meta", "agents", "cells", "artifacts", "episodes", "measurements"}
+    assert _tables(reader) == {"meta", "agents", "cells", "artifacts", "episodes", "measurements", "prepared"}
     assert reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM cells")

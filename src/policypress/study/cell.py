@@ -16,7 +16,7 @@ from policypress.records import EvaluationProtocol
 KEY_VERSION = 1
 BASELINE_RECIPE = "none"
 
-CellKind = Literal["baseline", "variant", "random"]
+CellKind = Literal["baseline", "variant", "random", "agent"]
 Json = dict[str, Any]
 
 
@@ -43,9 +43,10 @@ def canonical_json(value: object) -> str:
 class Cell:
     """What is to be built and evaluated, and everything that decides the result.
 
-    ``kind``: ``baseline`` (the recipe ``none``: the fp32 agent), ``variant`` (any other recipe), or
+    ``kind``: ``baseline`` (the recipe ``none``: the fp32 agent), ``variant`` (any other recipe),
     ``random`` (a policy that draws actions uniformly; belongs to the environment alone, so that all
-    agents of an environment share it).
+    agents of an environment share it), or ``agent`` (what comes before its other cells and is done once:
+    training it where a study trains it, and its rollouts).
 
     Args:
         kind: see above.
@@ -84,6 +85,10 @@ class Cell:
             raise StudyInputError(
                 "A variant has a recipe; the baseline and the random policy have none.",
                 got=f"kind {self.kind!r} with recipe {self.recipe!r}",
+            )
+        if self.kind == "agent" and self.protocol.episodes > 0:
+            raise StudyInputError(
+                "An agent's own cell plays no episodes: its baseline does.", got=f"{self.protocol.episodes} episodes"
             )
         if self.environment is None and self.protocol.episodes > 0:
             raise StudyInputError(

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policypress.errors import ExecutionError
 from policypress.records import EpisodeRecord
+from policypress.study import prepared_agent
 from policypress.study.artifact_files import BuiltArtifact, load, publish, remove_partial
 from policypress.study.cell import Cell
 from policypress.study.cell_worker import EPISODES_PER_TASK, CellWorker
 from policypress.study.executor import Executor
+from policypress.study.prepared_agent import PreparedAgent
 from policypress.study.progress import Plan, Progress, Silent
 from policypress.study.provenance import provenance
 from policypress.study.store import Store
 from policypress.study.tasks import Failure, Outcome, Task
+
+
+NEEDED_FAILED = "NeededCellFailed"
+"""Kind of the failure of a cell whose agent's cell failed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ def run_study(
     progress: Progress | None = None,
     *,
     retry_failed: bool = False,
+    needs: Mapping[str, str] | None = None,
 ) -> StudyOutcome:
     """Do what the store does not have yet of ``cells``; equal cells are one.
 
@@ -55,12 +62,15 @@ def run_study(
         executor: does the tasks; stays open.
         progress: is told what happens.
         retry_failed: also do the cells that failed before.
+        needs: key of a cell → key of another of ``cells`` that has to be done before it starts. Where that one
+            fails, so does the cell, with that reason.
 
     Raises:
         OutputError: the disk is full, or a file cannot be written. Run again after making room.
         StoreError: the store cannot be used any more.
     """
-    run = _Run(list({cell.key: cell for cell in cells}.values()), worker, store, executor, progress or Silent())
+    wanted = list({cell.key: cell for cell in cells}.values())
+    run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {})
     interrupted = False
     try:
         run.prepare(retry_failed)
@@ -103,7 +113,13 @@ class _Run:
     """
 
     def __init__(
-        self, cells: Sequence[Cell], worker: CellWorker, store: Store, executor: Executor, progress: Progress
+        self,
+        cells: Sequence[Cell],
+        worker: CellWorker,
+        store: Store,
+        executor: Executor,
+        progress: Progress,
+        needs: Mapping[str, str],
     ) -> None:
         self._cells = cells
         self._worker = worker
@@ -116,10 +132,13 @@ class _Run:
         self._submitted: dict[str, _Ready] = {}
         self._started: dict[str, _Started] = {}
         self._failed: dict[str, Failure] = {}
+        self._needs = needs
+        self._held: dict[str, list[Cell]] = {}
 
     def prepare(self, retry_failed: bool) -> None:
         """Compare what is asked for with the store."""
         remove_partial(self._store.folder)
+        prepared_agent.remove_partial(self._store.folder)
         self._store.release_running()
         self._store.plan(self._cells)
         done = episodes_done = 0
@@ -133,7 +152,7 @@ class _Run:
             else:
                 if row is not None and row.status != "pending":
                     self._store.reopen(cell.key)
-                self._waiting.append(cell)
+                self._hold_or_queue(cell)
         self._progress.planned(
             Plan(
                 cells=len(self._cells),
@@ -144,7 +163,24 @@ class _Run:
             )
         )
 
+    def _hold_or_queue(self, cell: Cell) -> None:
+        """Hold back a cell that waits for one which is still to be done; refuse it where that one has failed."""
+        needed = self._needs.get(cell.key)
+        if needed is None or self._is_done(needed):
+            self._waiting.append(cell)
+        elif needed in self._failed:
+            self._fail(cell, _for_want_of(self._failed[needed]))
+        else:
+            self._held.setdefault(needed, []).append(cell)
+
+    def _is_done(self, key: str) -> bool:
+        row = self._store.cell(key)
+        return row is not None and row.status == "done"
+
     def _intact(self, cell: Cell) -> bool:
+        if cell.kind == "agent":
+            digests = self._store.prepared_files(cell.key)
+            return digests is not None and prepared_agent.intact(self._store.folder, digests)
         return self._store.artifact(cell.key) is None or self._stored_artifact(cell) is not None
 
     def _stored_artifact(self, cell: Cell) -> BuiltArtifact | None:
@@ -222,6 +258,11 @@ class _Run:
             self._fail(ready.cell, failure)
 
     def _take_artifact(self, cell: Cell, value: object) -> None:
+        if isinstance(value, PreparedAgent) and cell.agent_sha256 is not None:
+            digests = prepared_agent.publish(self._store.folder, cell.agent_sha256, value)
+            self._store.record_prepared(cell, value, digests)
+            self._queue_episodes(cell)
+            return
         if not isinstance(value, BuiltArtifact):
             raise ExecutionError("A build gave no artifact.", got=type(value).__name__, expected="BuiltArtifact")
         record, digests = publish(self._store.folder, cell.key, value)
@@ -244,6 +285,8 @@ class _Run:
 
     def _finished(self, cell: Cell) -> None:
         del self._started[cell.key]
+        # What an agent's cells need is at hand now, and its results are worth more than another agent's beginning.
+        self._waiting.extendleft(reversed(self._held.pop(cell.key, [])))
         self._progress.finished(cell)
 
     def _fail(self, cell: Cell, failure: Failure) -> None:
@@ -255,6 +298,8 @@ class _Run:
         self._started.pop(cell.key, None)
         self._ready = deque(ready for ready in self._ready if ready.cell.key != cell.key)
         self._progress.failed(cell, failure)
+        for held in self._held.pop(cell.key, []):
+            self._fail(held, _for_want_of(failure))
 
     def outcome(self, interrupted: bool) -> StudyOutcome:
         """Sort the cells by what the store says of them."""
@@ -268,6 +313,10 @@ class _Run:
             else:
                 left.append(cell)
         return StudyOutcome(tuple(done), tuple(failed), tuple(left), interrupted)
+
+
+def _for_want_of(failure: Failure) -> Failure:
+    return Failure(NEEDED_FAILED, f"What it starts from failed: {failure.message}")
 
 
 def _checked(seeds: tuple[int, ...], value: object) -> list[EpisodeRecord]:

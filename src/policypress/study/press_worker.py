@@ -49,12 +49,13 @@ class PressWorker:
     """Makes the tasks of the cells of one subject; see :class:`~policypress.study.cell_worker.CellWorker`.
 
     ``recorded`` stands in for the environment where there is none. Rollouts happen when the first artifact is
-    built, once.
+    built, once; ``prepared`` are those of an earlier time.
     """
 
     subject: Subject
     seed: int = 0
     recorded: RecordedObservations | None = None
+    prepared: Materials | None = None
 
     def build(self, cell: Cell) -> Task | None:
         """Press the cell's recipe; the random policy has nothing to build."""
@@ -78,6 +79,8 @@ class PressWorker:
 
         Calibration and held-out observations come from different episodes.
         """
+        if self.prepared is not None:
+            return self.prepared
         counts = counts_for(self.subject.policy.observation_space)
         calibration = self._observations(counts.calibration, seeding.CALIBRATION)
         if self.recorded is None:

@@ -100,6 +100,17 @@ class StoreReader:
         rows = self._rows("SELECT files_json FROM artifacts WHERE cell_key = ?", (key,))
         return {str(path): str(digest) for row in rows for path, digest in json.loads(row["files_json"]).items()}
 
+    def prepared_files(self, key: str) -> dict[str, str] | None:
+        """Path, relative to :attr:`folder`, → sha256 of what the agent's cell ``key`` left; None if it is not done."""
+        rows = self._rows("SELECT files_json FROM prepared WHERE cell_key = ?", (key,))
+        return {str(path): str(digest) for path, digest in json.loads(rows[0]["files_json"]).items()} if rows else None
+
+    def trainings(self) -> dict[str, Mapping[str, Any]]:
+        """Agent's identity → training record, of every agent that a study trained."""
+        rows = self._rows("SELECT agent_sha256, training_json FROM prepared ORDER BY agent_sha256")
+        found = {str(row["agent_sha256"]): json.loads(row["training_json"]) for row in rows}
+        return {identity: record for identity, record in found.items() if record}
+
     def episodes(self, key: str) -> tuple[EpisodeRecord, ...]:
         """The cell's episodes, by seed."""
         rows = self._rows(

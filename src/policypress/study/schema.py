@@ -88,7 +88,21 @@ _VERSION_1 = (
     )""",
     "CREATE INDEX measurements_by_cell ON measurements (cell_key, quantity)",
 )
-MIGRATIONS = (_VERSION_1,)
+# Cells of agents: SQLite changes a CHECK only with its table.
+_VERSION_2 = (
+    _VERSION_1[2].replace("CREATE TABLE cells", "CREATE TABLE cells_2").replace("'random')", "'random', 'agent')"),
+    "INSERT INTO cells_2 SELECT * FROM cells",
+    "DROP TABLE cells",
+    "ALTER TABLE cells_2 RENAME TO cells",
+    """CREATE TABLE prepared (
+        cell_key TEXT PRIMARY KEY REFERENCES cells (key),
+        agent_sha256 TEXT NOT NULL,
+        files_json TEXT NOT NULL,
+        training_json TEXT NOT NULL,
+        notices_json TEXT NOT NULL
+    ) WITHOUT ROWID""",
+)
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 """Statements that lead from each version of the schema to the next, the first one from nothing."""
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -207,11 +221,14 @@ def _prepare(connection: sqlite3.Connection, path: Path, version: int) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     if version == SCHEMA_VERSION:
         return
+    # A table that others refer to is replaced by one of its name; inside a transaction this cannot be said.
+    connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(connection):
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from policypress.errors import OutputError, StoreError
 from policypress.records import ArtifactRecord, EpisodeRecord, Measurement
 from policypress.study.cell import Cell, canonical_json
 from policypress.study.lock import DriverLock
+from policypress.study.prepared_agent import PreparedAgent
 from policypress.study.reader import AgentRow, Status, StoreReader
 from policypress.study.schema import connect, explained, transaction
 from policypress.study.tasks import Failure
@@ -163,6 +164,18 @@ class Store(StoreReader):
                 f"INSERT OR REPLACE INTO artifacts ({columns}) VALUES ({marks})",
                 (key, *values, tolerant_json(record.notices), tolerant_json(files)),
             )
+
+    def record_prepared(self, cell: Cell, prepared: PreparedAgent, files: Mapping[str, str]) -> None:
+        """An agent that is ready; ``files``: path relative to :attr:`folder` → sha256."""
+        values = (
+            cell.key,
+            cell.agent_sha256,
+            tolerant_json(files),
+            tolerant_json(prepared.training),
+            tolerant_json(prepared.notices),
+        )
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO prepared VALUES (?, ?, ?, ?, ?)", values)
 
     def record_episodes(self, key: str, episodes: Sequence[EpisodeRecord], *, done: bool) -> None:
         """Add episodes to the cell; ``done`` when they were the last ones.

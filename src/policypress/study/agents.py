@@ -1,0 +1,164 @@
+"""The agents of a study file: each named once, with its identity, before anything is trained or read twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from policypress.contract import EnvironmentSpec
+from policypress.environment.making import user_environment
+from policypress.errors import StudyInputError
+from policypress.measurement.subject import subject_of
+from policypress.policy.identity import fingerprint
+from policypress.study.reader import AgentRow
+from policypress.study.spec import Agents, StudySpec, Training
+
+PREPARATION_VERSION = 1
+"""Part of the key of every agent's cell: raise it when rollouts or training give other results."""
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class PlannedAgent:
+    """An agent of a study.
+
+    Args:
+        identity: hash of the training's spec, or fingerprint of the policy that was given.
+        label: of its axis in the study file.
+        algorithm: its name.
+        environment: where it acts.
+        recipes: text forms of what is done to it.
+        max_steps: limit of an episode where the environment has none.
+        training: JSON of the training's spec; None for an agent that was given.
+        origin: where the training's hyperparameters come from.
+        source: where a given agent is.
+        notices: what the user should be told.
+        stated: environment in which the study file puts a given agent.
+        library_version: of the library that saved a given agent.
+    """
+
+    identity: str
+    label: str
+    algorithm: str
+    environment: EnvironmentSpec
+    recipes: tuple[str, ...]
+    max_steps: int | None = None
+    training: dict[str, Any] | None = None
+    origin: str = ""
+    source: str = ""
+    notices: tuple[str, ...] = ()
+    stated: EnvironmentSpec | None = None
+    library_version: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> AgentRow:
+        """What the store keeps of it."""
+        training = dict(self.details) if self.training is None else {"spec": self.training, "from": self.origin}
+        return AgentRow(
+            sha256=self.identity,
+            source=self.source or "trained by the study",
+            algorithm=self.algorithm,
+            environment=self.environment,
+            library_version=self.library_version,
+            training={"label": self.label, **training},
+            notices=self.notices,
+        )
+
+
+def planned_agents(spec: StudySpec, folder: Path) -> tuple[PlannedAgent, ...]:
+    """Every agent that ``spec`` asks for; one asked for twice is one, with the recipes of both.
+
+    Args:
+        spec: the study.
+        folder: that the paths in it are relative to.
+
+    Raises:
+        StudyInputError: a path matches nothing.
+        InputError: an algorithm, a hyperparameter, an environment or a file cannot be used.
+    """
+    found: dict[str, PlannedAgent] = {}
+    for axis in spec.agents:
+        recipes = tuple(dict.fromkeys(axis.recipes or spec.recipes))
+        agents = _trained(axis, axis.train, recipes) if axis.train is not None else _given(axis, recipes, folder)
+        for agent in agents:
+            known = found.get(agent.identity)
+            if known is not None:
+                agent = replace(known, recipes=tuple(dict.fromkeys((*known.recipes, *agent.recipes))))
+            found[agent.identity] = agent
+    return tuple(found.values())
+
+
+def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iterator[PlannedAgent]:
+    from policypress.training.preparing import prepare
+    from policypress.training.qat.config import QatConfig
+
+    qat = None if training.qat is None else QatConfig(**training.qat.model_dump())
+    for algorithm in training.algorithms:
+        for environment in training.environments:
+            for seed in training.seeds:
+                prepared = prepare(
+                    algorithm,
+                    user_environment(environment),
+                    steps=training.steps_of(algorithm),
+                    seed=seed,
+                    overrides=tuple(training.hyperparameters.items()),
+                    qat=qat,
+                )
+                stored = json.loads(json.dumps(prepared.spec.to_json()))
+                yield PlannedAgent(
+                    identity=training_identity(stored),
+                    label=axis.label,
+                    algorithm=algorithm,
+                    environment=prepared.spec.environment,
+                    recipes=recipes,
+                    training=stored,
+                    origin=prepared.source,
+                    notices=prepared.notices,
+                )
+
+
+def training_identity(stored: Mapping[str, Any]) -> str:
+    """Identity of the agent that a training gives: SHA-256 of its spec without the device, in hex."""
+    kept = {name: value for name, value in stored.items() if name != "device"}
+    text = json.dumps({"training": kept}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[PlannedAgent]:
+    stated = None if axis.environment is None else user_environment(axis.environment)
+    for text in axis.files:
+        for source in _sources(text, folder):
+            subject = subject_of(source, env=stated)
+            if subject.environment is None:
+                raise StudyInputError(
+                    "It is not known which environment an agent of the study acts in.",
+                    got=source,
+                    expected="an environment in its files, or `environment:` beside `files:`",
+                )
+            yield PlannedAgent(
+                identity=fingerprint(subject.policy),
+                label=axis.label,
+                algorithm=subject.policy.origin.algorithm,
+                environment=subject.environment,
+                recipes=recipes,
+                max_steps=subject.max_steps,
+                source=source,
+                notices=subject.notices,
+                stated=stated,
+                library_version=subject.library_version,
+                details=subject.policy.origin.training,
+            )
+
+
+def _sources(text: str, folder: Path) -> tuple[str, ...]:
+    """Paths that match, or the Hub id itself."""
+    if _WILDCARDS & set(text):
+        matches = sorted(str(path) for path in folder.glob(text))
+        if not matches:
+            raise StudyInputError("No agent matches.", got=f"{folder / text}", expected="at least one file or folder")
+        return tuple(matches)
+    return (str(folder / text) if (folder / text).exists() else text,)

@@ -1,0 +1,129 @@
+"""What comes before an agent's cells and is done once: its training, where the study trains it, and its rollouts.
+
+The files are kept below the study's folder and recognised again by their sha256; nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from policypress.compression.pipeline import Materials
+from policypress.environment.batches import ObservationBatch
+from policypress.errors import ExecutionError, StudyInputError
+from policypress.whole_file import PARTIAL, write_whole
+
+FOLDER = "agents"
+AGENT_FILE = "agent.zip"
+MATERIALS_FILE = "materials.npz"
+_PARTS = ("calibration", "held_out", "parity")
+_SINGLE = "/"
+
+
+@dataclass(frozen=True)
+class PreparedAgent:
+    """An agent that is ready to be pressed.
+
+    Args:
+        files: path → content: the rollouts, and the agent itself where the study trained it. Paths are relative to
+            the agent's folder, at most one folder deep.
+        training: the training record as JSON; empty where the agent was given.
+        notices: what the user should be told.
+    """
+
+    files: Mapping[str, bytes]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+def place_of(folder: Path, identity: str) -> Path:
+    """Folder of the agent ``identity`` in a study's folder."""
+    return folder / FOLDER / identity[:16]
+
+
+def publish(folder: Path, identity: str, prepared: PreparedAgent) -> dict[str, str]:
+    """Write the agent's files; each appears whole, or not at all.
+
+    Returns:
+        Path relative to ``folder`` → sha256.
+
+    Raises:
+        ExecutionError: a path leads out of the agent's folder.
+        OutputError: a file cannot be written.
+    """
+    digests = {}
+    for name, content in prepared.files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not 1 <= len(path.parts) <= 2:
+            raise ExecutionError("An agent's file has a strange path.", got=repr(name), expected="file or folder/file")
+        write_whole(place_of(folder, identity) / path, content)
+        digests[str(PurePosixPath(FOLDER) / identity[:16] / path)] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+def intact(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether every file is there and is what was written."""
+    for path, digest in digests.items():
+        try:
+            content = (folder / path).read_bytes()
+        except OSError:
+            return False
+        if hashlib.sha256(content).hexdigest() != digest:
+            return False
+    return True
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed driver had half written."""
+    for path in (folder / FOLDER).rglob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+def pack(materials: Materials) -> bytes:
+    """The observations of ``materials`` as an ``.npz`` file; equal observations give equal bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in _PARTS:
+            batch = getattr(materials, part)
+            arrays = batch if isinstance(batch, Mapping) else {_SINGLE: batch}
+            for key, values in sorted(arrays.items()):
+                item = io.BytesIO()
+                np.lib.format.write_array(item, np.ascontiguousarray(values), allow_pickle=False)
+                # A fixed date: the file's bytes are its identity.
+                info = zipfile.ZipInfo(f"{part}:{key}.npy", (1980, 1, 1, 0, 0, 0))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, item.getvalue())
+    return content.getvalue()
+
+
+def unpack(path: Path) -> Materials:
+    """Inverse of :func:`pack`, from a file.
+
+    Raises:
+        StudyInputError: it is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+        parts = {part: _part(found, part) for part in _PARTS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StudyInputError(
+            "An agent's observations cannot be read.",
+            got=f"{path}: {type(error).__name__}: {error}",
+            hint="Delete the file and run the study again.",
+        ) from error
+    return Materials(**parts)
+
+
+def _part(found: Mapping[str, Any], part: str) -> ObservationBatch:
+    arrays = {name.partition(":")[2]: values for name, values in found.items() if name.startswith(f"{part}:")}
+    if not arrays:
+        raise KeyError(part)
+    return arrays[_SINGLE] if set(arrays) == {_SINGLE} else arrays

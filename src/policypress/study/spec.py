@@ -1,0 +1,197 @@
+"""Study files: which agents, which recipes, how they are evaluated; read from YAML and validated whole.
+
+A study is axes. ``docs/studies.md`` explains every field with examples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from policypress.compression.recipe import Recipe
+from policypress.errors import RecipeError, StudyInputError
+from policypress.study.ranges import expand, integers
+
+SPEC_VERSION = 1
+RuntimeName = Literal["auto", "native", "onnxruntime"]
+
+
+def _listed(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _whole_numbers(value: Any) -> Any:
+    if any(isinstance(item, bool) or not isinstance(item, int | str) for item in _listed(value)):
+        raise ValueError("whole numbers or ranges such as 0..9 are needed")
+    try:
+        return [number for item in _listed(value) for number in integers(item)]
+    except StudyInputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _recipes(value: Any) -> Any:
+    if not all(isinstance(item, str) for item in _listed(value)):
+        raise ValueError("recipes are texts")
+    try:
+        texts = [text for item in _listed(value) for text in expand(item)]
+        return [Recipe.parse(text).text for text in texts]
+    except (StudyInputError, RecipeError) as error:
+        raise ValueError(str(error)) from error
+
+
+Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Numbers = Annotated[list[int], BeforeValidator(_whole_numbers), Field(min_length=1)]
+Recipes = Annotated[list[str], BeforeValidator(_recipes), Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    """A part of a study file: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Evaluation(_Part):
+    """How returns are measured.
+
+    Attributes:
+        episodes: of every cell, on the same seeds.
+        seed: that the episodes' seeds come from.
+        runtimes: each recipe is evaluated once under each of them.
+        max_steps: limit where the environment has none.
+    """
+
+    episodes: int = Field(default=100, ge=1)
+    seed: int = Field(default=0, ge=0)
+    runtimes: Annotated[list[RuntimeName], BeforeValidator(_listed), Field(min_length=1)] = ["auto"]
+    max_steps: int | None = Field(default=None, ge=1)
+
+
+class QatOptions(_Part):
+    """Quantization-aware training; the fields are those of ``QatConfig``."""
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    networks: Literal["actor", "all"] = "actor"
+    observation_scaling: bool = True
+
+
+class Training(_Part):
+    """Agents to be trained: every algorithm in every environment with every seed.
+
+    Attributes:
+        algorithms: names, as ``policypress train`` takes them.
+        environments: ids.
+        steps: environment steps; the published number where it is left out; or a number per algorithm.
+        seeds: training seeds, a list or a range.
+        hyperparameters: in the place of the published ones.
+        qat: quantization-aware training, or none.
+    """
+
+    algorithms: Names
+    environments: Names
+    steps: int | dict[str, int] | None = None
+    seeds: Numbers = [0]
+    hyperparameters: dict[str, Any] = {}
+    qat: QatOptions | None = None
+
+    @field_validator("qat", mode="before")
+    @classmethod
+    def _plain_qat(cls, value: Any) -> Any:
+        """``qat: true`` is QAT with its defaults."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    def steps_of(self, algorithm: str) -> int | None:
+        """Steps of one algorithm, None for the published number."""
+        return self.steps.get(algorithm) if isinstance(self.steps, dict) else self.steps
+
+
+class Agents(_Part):
+    """One axis of agents: trained here, or given as files, RL Zoo folders or Hub ids.
+
+    Attributes:
+        label: names the axis in reports.
+        train: agents to train.
+        files: paths (``*`` and ``?`` match), relative to the study file, or Hub ids.
+        environment: where the files act, in place of what they name.
+        recipes: in place of the study's.
+    """
+
+    label: str = ""
+    train: Training | None = None
+    files: Annotated[list[str], BeforeValidator(_listed)] = []
+    environment: str | None = None
+    recipes: Recipes | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Agents:
+        if (self.train is None) == (not self.files):
+            raise ValueError("an entry of agents has either train or files")
+        if self.train is not None and self.environment is not None:
+            raise ValueError("environment belongs to files; a training names its environments")
+        return self
+
+
+class StudySpec(_Part):
+    """A study file.
+
+    Attributes:
+        version: of this format.
+        name: of the study.
+        description: a line on what it is for.
+        agents: axes of agents.
+        recipes: what is done to each agent; ranges such as ``prune(l1, 0.05..0.70/0.05)`` stand for their values.
+        evaluation: how returns are measured.
+        costs: measure latency, memory and energy of every artifact, alone on the machine, after the returns.
+    """
+
+    version: Literal[1] = Field(default=1, alias="policypress-study")
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    agents: Annotated[list[Agents], Field(min_length=1)]
+    recipes: Recipes = ["none"]
+    evaluation: Evaluation = Evaluation()
+    costs: bool = False
+
+
+def read_spec(path: Path) -> StudySpec:
+    """The study in a file.
+
+    Raises:
+        StudyInputError: it is not there, not YAML, or not a study; every mistake is named with its place.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyInputError("The study file cannot be read.", got=str(error), expected="a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = " ".join(str(error).split())
+        raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
+    return spec_of(data, str(path))
+
+
+def spec_of(data: Any, source: str = "study") -> StudySpec:
+    """The study in plain data.
+
+    Raises:
+        StudyInputError: it is no study; every mistake is named with its place.
+    """
+    try:
+        return StudySpec.model_validate(data)
+    except ValidationError as error:
+        mistakes = [_told(mistake) for mistake in error.errors(include_url=False)]
+        raise StudyInputError(
+            "The study file is not valid.",
+            got=f"{source}: " + "; ".join(mistakes),
+            expected="the fields that docs/studies.md describes",
+        ) from error
+
+
+def _told(mistake: Any) -> str:
+    place = ".".join(str(part) for part in mistake["loc"]) or "file"
+    given = repr(mistake.get("input"))
+    shown = given if len(given) <= 60 else given[:57] + "..."
+    return f"{place}: {' '.join(mistake['msg'].removeprefix('Value error, ').split())} (got {shown})"
