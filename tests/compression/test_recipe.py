@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from policypress.compression.ptdq import Ptdq
 from policypress.compression.ptsq import Ptsq
 from policypress.compression.recipe import Recipe
 from policypress.compression.registry import STEPS
-from policypress.compression.step import Step
+from policypress.compression.step import Stage, Step
 from policypress.errors import RecipeError
 
 ratios = st.floats(0, 1, exclude_min=True, exclude_max=True, allow_subnormal=False)
@@ -174,7 +176,97 @@ def test_wrong_json_is_a_recipe_error(data: dict[str, Any]) -> None:
         Recipe.from_json(data)
 
 
-@given(st.text(alphabet="prunel12(),.=> 0e-inta8qdsz", max_size=30))
+@dataclass(frozen=True)
+class Widths(Step):
+    """A step with a list, which decides where the step stands."""
+
+    name: ClassVar[str] = "widths"
+    stage: ClassVar[Stage] = Stage.STRUCTURE
+    version: ClassVar[int] = 1
+    hidden: tuple[int, ...] = ()
+    tail: tuple[int, ...] = ()
+    bits: int = 32
+
+    def __post_init__(self) -> None:
+        if self.bits < 32:
+            self._stand_at(Stage.QUANTIZATION)
+
+
+@pytest.fixture
+def widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STEPS, "widths", Widths)
+
+
+@pytest.mark.usefixtures("widths")
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("widths(hidden=[64,64])", "widths(hidden=[64,64])"),
+        ("widths( hidden = [ 64 , 8 ] , bits=4 )", "widths(hidden=[64,8], bits=4)"),
+        ("widths(hidden=[1],tail=[2,3])>equalize", "widths(hidden=[1], tail=[2,3]) > equalize"),
+        ("widths(hidden=[])", "widths"),
+        ("equalize > widths(bits=8, hidden=[16])", "equalize > widths(hidden=[16], bits=8)"),
+    ],
+)
+def test_lists_of_integers(written: str, canonical: str) -> None:
+    recipe = Recipe.parse(written)
+    assert recipe.text == canonical
+    assert Recipe.parse(canonical) == recipe
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert recipe.to_json() == json.loads(json.dumps(recipe.to_json()))
+    assert set(recipe.slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+
+
+@pytest.mark.usefixtures("widths")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "widths(hidden=64)",
+        "widths(hidden=wide)",
+        "widths(hidden=[64.5])",
+        "widths(hidden=[a])",
+        "widths(hidden=[1,[2]])",
+        "widths(hidden=[1,])",
+        "widths(hidden=[1,2)",
+        "widths(hidden=1,2])",
+        "widths(bits=[8])",
+    ],
+)
+def test_what_is_no_list_of_integers_is_an_error(text: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse(text)
+    assert caught.value.expected is not None
+
+
+@pytest.mark.usefixtures("widths")
+def test_parameters_may_decide_the_stage() -> None:
+    assert Recipe.parse("widths > equalize > int8").steps[0].stage is Stage.STRUCTURE
+    assert Recipe.parse("equalize > widths(bits=8)").steps[1].stage is Stage.QUANTIZATION
+    with pytest.raises(RecipeError, match=r"try equalize > widths\(bits=8\)"):
+        Recipe.parse("widths(bits=8) > equalize")
+    with pytest.raises(RecipeError, match="quantizes once"):
+        Recipe.parse("widths(bits=8) > int8")
+    step = pickle.loads(pickle.dumps(Widths(bits=8)))
+    assert (step, step.stage) == (Widths(bits=8), Stage.QUANTIZATION)
+    assert replace(step, bits=32).stage is Stage.STRUCTURE
+
+
+@pytest.mark.usefixtures("widths")
+def test_a_later_parameter_leaves_old_recipes_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Wider(Widths):
+        """The step a release later."""
+
+        margin: int = field(default=0, metadata={"later": True})
+
+    before = Recipe.parse("widths(bits=8)")
+    monkeypatch.setitem(STEPS, "widths", Wider)
+    after, used = Recipe.parse("widths(bits=8)"), Recipe.parse("widths(bits=8, margin=2)")
+    assert after.hash == before.hash != used.hash
+    assert [Recipe.from_json(recipe.to_json()) for recipe in (after, used)] == [after, used]
+
+
+@given(st.text(alphabet="prunel12(),.=>[] 0e-inta8qdsz", max_size=30))
 def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
     try:
         recipe = Recipe.parse(text)

@@ -1,7 +1,8 @@
 """Recipes: what is done to a policy, as a frozen list of steps.
 
 Text form, for the command line and file names: ``prune(l2, 0.5) > equalize > int8``; the empty recipe is
-``none``. JSON form with a version. The hash identifies the recipe.
+``none``. An argument is a number, a name, or a list of integers: ``hidden=[64,64]``. JSON form with a version. The
+hash identifies the recipe.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ RECIPE_VERSION = 1
 NONE = "none"
 _STEP = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$")
+# A comma that no bracket closes behind, but for one that opens behind it too.
+_BETWEEN_ARGUMENTS = re.compile(r",(?![^\[\]]*\])")
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,13 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
-        return {"version": RECIPE_VERSION, "steps": [{"step": s.name, **s.arguments()} for s in self.steps]}
+        return {
+            "version": RECIPE_VERSION,
+            "steps": [
+                {"step": step.name, **{key: _json(value) for key, value in step.identity().items()}}
+                for step in self.steps
+            ],
+        }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Recipe:
@@ -113,6 +122,10 @@ class Recipe:
         return Recipe(tuple(steps))
 
 
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _reordered(steps: tuple[Step, ...]) -> str:
     ordered = sorted(steps, key=lambda step: step.stage)
     return "try " + " > ".join(step.text() for step in ordered)
@@ -130,7 +143,7 @@ def _parse_step(part: str, whole: str) -> Step:
     positional: list[Any] = []
     named: dict[str, Any] = {}
     listed = (match[2] or "").strip()
-    for argument in (a.strip() for a in listed.split(",")) if listed else ():
+    for argument in (a.strip() for a in _BETWEEN_ARGUMENTS.split(listed)) if listed else ():
         key, separator, value = (word.strip() for word in argument.rpartition("="))
         if separator and key in named:
             raise RecipeError("An argument is given twice.", got=part.strip(), expected=f"one {key}")
@@ -150,10 +163,15 @@ def _value(text: str, part: str, whole: str) -> Any:
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         return text
+    if text.startswith("[") and text.endswith("]"):
+        inside = text[1:-1].strip()
+        entries = [entry.strip() for entry in inside.split(",")] if inside else []
+        if all(_NUMBER.match(entry) for entry in entries):
+            return [_value(entry, part, whole) for entry in entries]
     raise RecipeError(
         "An argument of the recipe does not parse.",
         got=f"{text!r} in {whole!r}",
-        expected="a number or a name",
+        expected="a number or a name, or a list of numbers such as [64,64]",
         hint=f"Look at {part.strip()!r}.",
     )
 
@@ -183,11 +201,19 @@ def _construct(kind: type[Step], positional: tuple[Any, ...], named: Mapping[str
     return kind(**{f.name: _typed(kind, f, arguments[f.name]) for f in parameters if f.name in arguments})
 
 
+_EXPECTED = {
+    "float": "a number",
+    "int": "an integer",
+    "str": "a name",
+    "tuple[int, ...]": "a list of integers, e.g. [64,64]",
+}
+
+
 def _typed(kind: type[Step], parameter: Field[Any], value: Any) -> Any:
-    """``value`` as the number or the name that ``parameter`` is.
+    """``value`` as the number, the name or the list of integers that ``parameter`` is.
 
     Raises:
-        RecipeError: it is the other of the two, or an integer is wanted.
+        RecipeError: it is another of these, or an integer is wanted.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match parameter.type:
@@ -197,5 +223,7 @@ def _typed(kind: type[Step], parameter: Field[Any], value: Any) -> Any:
             return value
         case "str" if isinstance(value, str):
             return value
-    expected = {"float": "a number", "int": "an integer", "str": "a name"}[str(parameter.type)]
+        case "tuple[int, ...]" if isinstance(value, list) and all(type(entry) is int for entry in value):
+            return tuple(value)
+    expected = _EXPECTED[str(parameter.type)]
     raise RecipeError(f"{kind.name} cannot use this {parameter.name}.", got=repr(value), expected=expected)

@@ -42,14 +42,21 @@ class Context:
 class Step:
     """One method with its parameters. Subclasses are frozen dataclasses, one per file.
 
-    Their fields are the step's parameters, of type ``float``, ``int`` or ``str``.
+    Their fields are the step's parameters, of type ``float``, ``int``, ``str`` or ``tuple[int, ...]``.
     ``name`` is how recipes call it; ``stage`` where it may stand; ``version`` goes into the key of every
-    cell that uses it: raise it when the method's results change.
+    cell that uses it: raise it when the method's results change. What always matters is the stage of the step
+    itself, which its parameters may decide (:meth:`_stand_at`); the class's is that of the default parameters.
+    A parameter that a released method is given later has a default that does what the method did before, and
+    ``metadata={"later": True}``: recipes that do not use it keep their hash.
     """
 
     name: ClassVar[str]
     stage: ClassVar[Stage]
     version: ClassVar[int]
+
+    def _stand_at(self, stage: Stage) -> None:
+        """Give this step, by its parameters, another stage than its class's; for ``__post_init__``."""
+        object.__setattr__(self, "stage", stage)
 
     def apply(self, policy: Policy, context: Context) -> Policy:
         """A new policy; the one given stays as it is. (Structure, conditioning, quantization.)"""
@@ -62,6 +69,14 @@ class Step:
     def arguments(self) -> dict[str, Any]:
         """Parameters by name, in the order of the text form."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    def identity(self) -> dict[str, Any]:
+        """The arguments that identify the step: all but those of later parameters at their default."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)  # type: ignore[arg-type]
+            if not f.metadata.get("later") or getattr(self, f.name) != f.default
+        }
 
     def text(self) -> str:
         """Text form: required parameters by position, others by name where they are not the default."""
@@ -76,5 +91,7 @@ class Step:
 
 
 def _format(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_format, value))}]"
     # The shortest text that reads back as the same number.
     return repr(float(value)) if isinstance(value, float) else str(value)
