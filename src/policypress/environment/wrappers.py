@@ -7,6 +7,7 @@ A name that comes from a file picks one of a fixed list of classes; nothing is e
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -105,6 +106,21 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
             hint=_FLAG,
         )
     return wrapped
+
+
+@dataclass(frozen=True)
+class WrappedFactory:
+    """Makes what ``factory`` makes, inside listed ``wrappers``, the first one innermost; pickles if ``factory`` does."""
+
+    factory: Callable[[], Env]
+    wrappers: tuple[WrapperSpec, ...]
+
+    def __call__(self) -> Env:
+        """A new environment; errors are those of :func:`apply`."""
+        env = self.factory()
+        for wrapper in self.wrappers:
+            env = apply(env, wrapper)
+        return env
 
 
 def _listed(name: str) -> Callable[..., Env]:

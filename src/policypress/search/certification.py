@@ -285,13 +285,14 @@ def plan_episodes(
     keep: float,
     alpha: float,
     limit: int,
+    references: int | None = None,
     deterministic: bool = False,
 ) -> EpisodePlan:
-    """How many fresh episodes of the candidate, and as many of the baseline, the gate needs: a power calculation.
+    """How many fresh episodes of the candidate the gate needs, against ``references`` of the baseline: its power.
 
-    It takes the pilot episodes that are given for the distribution. The logarithm of the capital is a sum over
-    episodes, hence nearly normal: its mean and standard deviation say when it will have reached 1/α with probability
-    :data:`POWER`.
+    Without ``references`` the baseline plays as many. The episodes that are given stand for the distribution. The
+    logarithm of the capital is a sum over episodes, hence nearly normal: its mean and standard deviation say when it
+    will have reached 1/α with probability :data:`POWER`.
     """
     if deterministic:
         return EpisodePlan(1, 1.0, "the environment is deterministic: one episode is all there is")
@@ -303,11 +304,12 @@ def plan_episodes(
     margin = float(scores.mean()) - keep
     if margin <= 0:
         return EpisodePlan(None, POWER, f"it keeps {scores.mean():.4f}, less than {keep:g}")
-    worst = worst_score(base, own, floor)
+    worst, spread = worst_score(base, own, floor), float(base.var(ddof=1)) / gap**2
     count = 16.0
     while count <= limit:
         episodes = math.ceil(count)
-        error = t_quantile(1 - alpha, float(episodes - 1)) * keep * math.sqrt(float(base.var(ddof=1)) / episodes) / gap
+        count_base = references or episodes
+        error = t_quantile(1 - alpha, float(count_base - 1)) * keep * math.sqrt(spread / count_base)
         if error < margin:
             refuted = float(scores.mean()) - math.sqrt(margin**2 - error**2)
             if _reaches(scores - worst, refuted - worst, episodes, alpha):

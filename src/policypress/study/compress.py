@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,21 +127,21 @@ def compress(
     cells = _cells(subject, parsed, protocol, seed, recorded)
     folder = Path(output)
     with Store(folder / STORE_NAME) as store:
-        store.add_agent(_agent_row(subject))
+        store.add_agent(agent_row(subject))
         worker = PressWorker(subject, seed, recorded)
         notices = subject.notices
-        if executor == "local" and env_fn is not None and not _can_travel(env_fn):
+        if executor == "local" and env_fn is not None and not can_travel(env_fn):
             executor, notices = "debug", (*notices, STAYS_HERE)
-        with _executor(executor, jobs) as running:
+        with executor_of(executor, jobs) as running:
             outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
         if costs and not outcome.interrupted:
-            outcome, told = _with_costs(store, outcome, seed, watts_per_core, progress or Silent())
+            outcome, told = with_costs(store, outcome, seed, watts_per_core, progress or Silent())
             notices = (*notices, *told)
     keys = {name: cell.key for name, cell in cells.items()}
     return Compressed(folder / STORE_NAME, keys, outcome, notices)
 
 
-def _with_costs(
+def with_costs(
     store: Store, outcome: StudyOutcome, seed: int, watts_per_core: float | None, progress: Progress
 ) -> tuple[StudyOutcome, tuple[str, ...]]:
     """The outcome after the cost stage, and what is to be told of it; the returns stand whatever happens here."""
@@ -154,7 +154,7 @@ def _with_costs(
     return outcome, ()
 
 
-def _can_travel(env_fn: Factory) -> bool:
+def can_travel(env_fn: Factory) -> bool:
     """Whether another process can be given ``env_fn``: it pickles, and not by reference to the running script."""
     if "__main__" in (getattr(env_fn, "__module__", None), type(env_fn).__module__):
         return False
@@ -165,7 +165,8 @@ def _can_travel(env_fn: Factory) -> bool:
     return True
 
 
-def _executor(name: ExecutorName, jobs: int | None) -> AbstractContextManager[Executor]:
+def executor_of(name: ExecutorName, jobs: int | None) -> AbstractContextManager[Executor]:
+    """The executor ``name`` with ``jobs`` processes, by default one per core."""
     if name == "debug":
         return DebugExecutor()
     return LocalExecutor() if jobs is None else LocalExecutor(jobs)
@@ -175,7 +176,8 @@ def _recorded(subject: Subject, path: str | Path | None) -> RecordedObservations
     return None if path is None else RecordedObservations.load(Path(path), subject.policy.observation_space)
 
 
-def _agent_row(subject: Subject) -> AgentRow:
+def agent_row(subject: Subject) -> AgentRow:
+    """What the store says of the agent."""
     origin = subject.policy.origin
     return AgentRow(
         sha256=fingerprint(subject.policy),
@@ -204,22 +206,31 @@ def _cells(
     cells: dict[str, Cell] = {}
     if recorded is None:
         cells["random"] = Cell("random", protocol, subject.environment)
+    environment = subject.environment if recorded is None else None
     for recipe in [Recipe(), *recipes]:
-        cells.setdefault(
-            recipe.text,
-            Cell(
-                "variant" if recipe.steps else "baseline",
-                protocol,
-                subject.environment if recorded is None else None,
-                identity,
-                recipe.text,
-                recipe.hash,
-                recipe.to_json(),
-                recipe.versions,
-                inputs,
-            ),
-        )
+        cells.setdefault(recipe.text, pressed_cell(identity, recipe, protocol, environment, inputs))
     return cells
+
+
+def pressed_cell(
+    identity: str,
+    recipe: Recipe,
+    protocol: EvaluationProtocol,
+    environment: EnvironmentSpec | None,
+    inputs: Mapping[str, object],
+) -> Cell:
+    """The cell of ``recipe`` on the agent ``identity``; the empty recipe is the baseline."""
+    return Cell(
+        "variant" if recipe.steps else "baseline",
+        protocol,
+        environment,
+        identity,
+        recipe.text,
+        recipe.hash,
+        recipe.to_json(),
+        recipe.versions,
+        inputs,
+    )
 
 
 def _hash(recorded: RecordedObservations) -> str:

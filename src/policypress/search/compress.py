@@ -1,0 +1,259 @@
+"""``compress``: the smallest policy that is certified to keep the return, or the recipes that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.environment.determinism import ignores_seed
+from policypress.errors import ExecutionError, StudyInputError
+from policypress.measurement.energy import checked_watts
+from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
+from policypress.records import EvaluationProtocol
+from policypress.search.certification import checked_share
+from policypress.search.gate import Gate
+from policypress.search.history import OBJECTIVES, Minimize, SearchHistory
+from policypress.search.narrator import Narrator, SilentNarrator
+from policypress.search.objective import Objective
+from policypress.search.racing import Bar
+from policypress.search.session import Session
+from policypress.search.strategy import Search
+from policypress.search.worker import SearchWorker
+from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, agent_row, can_travel, executor_of
+from policypress.study.compress import compress as press_recipes
+from policypress.study.cost_stage import measure_cell_costs
+from policypress.study.driver import StudyOutcome
+from policypress.study.press_worker import PressWorker, counts_for
+from policypress.study.reader import STORE_NAME
+from policypress.study.store import Store
+
+BUDGET_MINUTES = 10.0
+MAX_EPISODES = 6000
+# Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
+GATE_SHARE = 0.35
+# So many artifacts have their costs measured: those that got furthest.
+MOST_MEASURED = 6
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search looks for, and what it may spend.
+
+    Args:
+        keep: share of the baseline's score, (R − R_random) / (R_baseline − R_random), to keep.
+        confidence: of the certificate.
+        minimize: ``size`` (packed bytes), ``latency``, ``energy`` or ``macs``.
+        budget_minutes: after which nothing new is tried; a certificate that is due is still made.
+        max_episodes: of all policies together.
+    """
+
+    keep: float = 0.95
+    confidence: float = 0.95
+    minimize: Minimize = "size"
+    budget_minutes: float = BUDGET_MINUTES
+    max_episodes: int = MAX_EPISODES
+
+    def __post_init__(self) -> None:
+        checked_share("share to keep", self.keep)
+        checked_share("confidence", self.confidence)
+        if self.minimize not in OBJECTIVES:
+            raise StudyInputError(
+                "It is not known how to minimize this.", got=str(self.minimize), expected=", ".join(OBJECTIVES)
+            )
+        if not self.budget_minutes > 0:
+            raise StudyInputError(
+                "A search needs time.", got=f"{self.budget_minutes:g} minutes", expected="more than 0"
+            )
+        if self.max_episodes < 1:
+            raise StudyInputError("A search needs episodes.", got=str(self.max_episodes), expected="at least 1")
+
+
+@dataclass(frozen=True)
+class Searched(Compressed):
+    """What a search did: where the store is, what was tried, and what won.
+
+    ``cells`` maps ``random``, ``none`` and every recipe that was tried to the key of its first cell; ``groups`` to all
+    of its cells that it was chosen by.
+    """
+
+    history: SearchHistory
+    groups: dict[str, tuple[str, ...]]
+
+
+def compress(
+    agent: AgentLike,
+    recipes: Sequence[str | Recipe] | None = None,
+    *,
+    output: str | Path,
+    keep: float = 0.95,
+    confidence: float = 0.95,
+    minimize: Minimize = "size",
+    budget_minutes: float = BUDGET_MINUTES,
+    max_episodes: int = MAX_EPISODES,
+    episodes: int = 100,
+    seed: int = 0,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    observations: str | Path | None = None,
+    max_steps: int | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    executor: ExecutorName = "local",
+    jobs: int | None = None,
+    progress: Narrator | None = None,
+    retry_failed: bool = False,
+    costs: bool = True,
+    watts_per_core: float | None = None,
+) -> Compressed:
+    """Find the smallest policy that surely keeps the return of ``agent``, into the folder ``output``.
+
+    Without ``recipes`` it searches: cheap filters, then episodes as long as they tell something, then a certificate on
+    seeds that were used for nothing before. Interrupted, the same call continues. With ``recipes`` these are pressed
+    and measured, and nothing else (:func:`policypress.study.compress.compress`).
+
+    Args:
+        agent: path of a zip, an RL Zoo folder or an ONNX file, a Hub id, a bundle or a policy.
+        recipes: what to press in place of searching; ``policypress.study.compress.CLASSIC`` are those of the papers.
+        output: folder of the store, the artifacts and the report.
+        keep: see :class:`Goal`, as for the next four.
+        confidence: see :class:`Goal`.
+        minimize: see :class:`Goal`.
+        budget_minutes: see :class:`Goal`.
+        max_episodes: see :class:`Goal`.
+        episodes: of every policy where ``recipes`` are given; a search plays as many as it needs.
+        seed: of everything random.
+        env: the environment, where the agent does not name it or another is wanted.
+        env_fn: makes the user's own environment; see :func:`policypress.study.compress.compress`.
+        observations: recorded observations in place of an environment; only with ``recipes``.
+        max_steps: limit of an episode where the environment has none.
+        overrides: facts that the user states of the network.
+        executor: ``local`` (one process per core) or ``debug`` (in this process).
+        jobs: number of processes of ``local``.
+        progress: is told what happens.
+        retry_failed: also do the cells that failed before.
+        costs: afterwards, measure latency, memory and energy of the baseline and of those that got furthest.
+        watts_per_core: power of a busy core, for energy that no meter can measure.
+
+    Returns:
+        With ``recipes`` a :class:`~policypress.study.compress.Compressed`, else a :class:`Searched`.
+
+    Raises:
+        InputError: the agent, the environment, a recipe, the goal or the folder cannot be used.
+    """
+    if recipes is not None:
+        return press_recipes(
+            agent,
+            recipes,
+            output=output,
+            episodes=episodes,
+            seed=seed,
+            env=env,
+            env_fn=env_fn,
+            observations=observations,
+            max_steps=max_steps,
+            overrides=overrides,
+            executor=executor,
+            jobs=jobs,
+            progress=progress,
+            retry_failed=retry_failed,
+            costs=costs,
+            watts_per_core=watts_per_core,
+        )
+    goal = Goal(keep, confidence, minimize, budget_minutes, max_episodes)
+    if observations is not None:
+        raise StudyInputError(
+            "A search plays episodes, and recorded observations have none.",
+            got=f"observations {observations} and no recipe",
+            expected="recipes with --recipe or --classic, or an environment in place of the observations",
+        )
+    if watts_per_core is not None:
+        checked_watts(watts_per_core)
+    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides)
+    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core)
+    notices = subject.notices
+    if executor == "local" and env_fn is not None and not can_travel(env_fn):
+        executor, notices = "debug", (*notices, STAYS_HERE)
+    return _searched(subject, how, executor, jobs, progress or SilentNarrator(), notices)
+
+
+@dataclass(frozen=True)
+class _How:
+    """The options of one search."""
+
+    goal: Goal
+    folder: Path
+    seed: int
+    max_steps: int | None
+    retry_failed: bool
+    costs: bool
+    watts_per_core: float | None
+
+
+def _searched(
+    subject: Subject, how: _How, executor: ExecutorName, jobs: int | None, narrator: Narrator, notices: tuple[str, ...]
+) -> Searched:
+    if subject.factory is None:
+        raise StudyInputError(
+            "It is not known which environment the agent acts in.",
+            got=f"no environment in {subject.source}",
+            expected="an environment to search in",
+            hint="Name it with --env, or give recipes and --observations logged.npz.",
+        )
+    protocol = EvaluationProtocol(episodes=0, seed=how.seed, max_steps=how.max_steps or subject.max_steps)
+    calibration = counts_for(subject.policy.observation_space).calibration
+    inputs: dict[str, object] = {"seed": how.seed, "calibration": calibration}
+    worker = SearchWorker(PressWorker(subject, how.seed))
+    with Store(how.folder / STORE_NAME) as store:
+        store.add_agent(agent_row(subject))
+        with executor_of(executor, jobs) as running:
+            session = Session(
+                subject, worker, store, running, protocol, inputs, narrator, retry_failed=how.retry_failed
+            )
+            limit = max(int(GATE_SHARE * how.goal.max_episodes), 1)
+            bar = Bar(how.goal.keep, how.goal.confidence, limit, ignores_seed(subject.factory, how.seed))
+            objective = Objective(
+                how.goal.minimize,
+                store.folder,
+                seed=how.seed,
+                watts_per_core=how.watts_per_core,
+                on_step=narrator.measuring,
+            )
+            gate = Gate(session, bar, how.goal.max_episodes)
+            history = Search(session, objective, bar, gate, 60 * how.goal.budget_minutes).run()
+        told = _measured(store, session, history, how, narrator) if how.costs else ()
+        return _result(store, session, history, (*notices, *told))
+
+
+def _measured(store: Store, session: Session, history: SearchHistory, how: _How, narrator: Narrator) -> tuple[str, ...]:
+    """Measure the costs of the baseline and of those that got furthest; what is to be told of it."""
+    if history.ending == "interrupted":
+        return ()
+    order = ("certified", "not certified", "promising", "raced")
+    furthest = sorted(
+        (tried for tried in history.tried if tried.stage in order), key=lambda tried: order.index(tried.stage)
+    )
+    texts = ["none", *(tried.recipe for tried in furthest)][:MOST_MEASURED]
+    rows = [store.cell(session.cells[text][0]) for text in texts if text in session.cells]
+    try:
+        measure_cell_costs(store, [row.cell for row in rows if row is not None], how.seed, how.watts_per_core, narrator)
+    except ExecutionError as error:
+        return (f"The costs were not measured. {error}",)
+    except KeyboardInterrupt:
+        return ("The costs were not measured: interrupted.",)
+    return ()
+
+
+def _result(store: Store, session: Session, history: SearchHistory, notices: tuple[str, ...]) -> Searched:
+    groups = {name: tuple(keys) for name, keys in session.cells.items() if keys}
+    found = {key: row for keys in groups.values() for key in keys if (row := store.cell(key)) is not None}
+    outcome = StudyOutcome(
+        done=tuple(row.cell for row in found.values() if row.status == "done"),
+        failed=tuple((row.cell, row.failure) for row in found.values() if row.failure is not None),
+        left=tuple(row.cell for row in found.values() if row.status in ("pending", "running")),
+        interrupted=history.ending == "interrupted",
+    )
+    firsts = {name: keys[0] for name, keys in groups.items()}
+    return Searched(store.path, firsts, outcome, notices, history, groups)

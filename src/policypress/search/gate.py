@@ -1,0 +1,124 @@
+"""The gate: a candidate's fresh episodes, as many as are needed, and its certificate."""
+
+from __future__ import annotations
+
+from policypress.compression.recipe import Recipe
+from policypress.search.certification import Certificate, certify, error_share, plan_episodes
+from policypress.search.history import Attempt
+from policypress.search.racing import Bar, Race, Trial
+from policypress.search.session import CERTIFICATION, Play, Session
+
+RANDOM_EPISODES = 100
+# A candidate that misses the bar by chance may play on: its bound holds at every length.
+EXTENSIONS = 2
+
+
+class Gate:
+    """Certifies candidates of one session, one after the other."""
+
+    def __init__(self, session: Session, bar: Bar, max_episodes: int) -> None:
+        self.max_episodes = max_episodes
+        self._session = session
+        self._bar = bar
+        self._blocks: list[Play] = []
+
+    def episodes_spent(self) -> float:
+        """Share of the episodes that are spent, those that one certificate may take counted in."""
+        return self._session.count() / max(self.max_episodes - 2 * self._bar.limit, 1)
+
+    def certify(self, trial: Trial, race: Race) -> Attempt | None:
+        """Try to certify ``trial``; None where that would take more episodes than there are (its reason says so)."""
+        number, known = self._number(trial)
+        alpha = error_share(self._bar.confidence, number)
+        planned = known or self._planned(trial, race, alpha)
+        if planned is None:
+            return None
+        self._session.narrator.tell(
+            f"certifying {trial.text} on {planned} fresh episodes, against the baseline's on as many other ones"
+        )
+        own = [Play(trial.recipe, f"{CERTIFICATION}/{number}", planned)]
+        base, random = self._reference(planned)
+        certificate = self._judged(own, base, random, alpha)
+        for extension in range(EXTENSIONS):
+            more = self._more(certificate, own, base, random, alpha)
+            if more is None:
+                break
+            self._session.narrator.tell(f"undecided: {certificate.reason}; {more} more episodes may settle it")
+            own.append(Play(trial.recipe, f"{CERTIFICATION}/{number}/{extension + 2}", more))
+            certificate = self._judged(own, base, random, alpha)
+        return Attempt(number, trial.text, planned, certificate, tuple(self._returns(own)), tuple(self._returns(base)))
+
+    def _number(self, trial: Trial) -> tuple[int, int | None]:
+        """The candidate's number, and its episodes if it was certified before."""
+        before = self._session.certified_before()
+        mine = {number: episodes for number, (recipe, episodes) in before.items() if recipe == trial.text}
+        if mine:
+            number = min(mine)
+            return number, mine[number]
+        return max(before, default=0) + 1, None
+
+    def _planned(self, trial: Trial, race: Race, alpha: float) -> int | None:
+        last = len(race.levels) - 1
+        base, random = race.returns(Recipe(), last), race.returns(None, last)
+        own = race.returns(trial.recipe, last)
+        plan = plan_episodes(
+            base,
+            own,
+            random,
+            keep=self._bar.keep,
+            alpha=alpha,
+            limit=self._limit(),
+            deterministic=self._bar.deterministic,
+        )
+        if plan.episodes is None:
+            trial.reason = f"not worth certifying as candidate with an error of {alpha:.4g}: {plan.reason}"
+        return plan.episodes
+
+    def _limit(self) -> int:
+        """Episodes that a candidate may play, if the baseline plays as many."""
+        return min(self._bar.limit, (self.max_episodes - self._session.count()) // 2)
+
+    def _reference(self, episodes: int) -> tuple[list[Play], list[Play]]:
+        """At least ``episodes`` of the baseline, which candidates share, and some of random actions."""
+        have = sum(block.episodes for block in self._blocks)
+        if have < episodes:
+            purpose = f"{CERTIFICATION}/baseline/{len(self._blocks) + 1}"
+            self._blocks.append(Play(Recipe(), purpose, episodes - have))
+        return list(self._blocks), [Play(None, f"{CERTIFICATION}/random", RANDOM_EPISODES)]
+
+    def _judged(self, own: list[Play], base: list[Play], random: list[Play], alpha: float) -> Certificate:
+        failures = self._session.play([*own, *base, *random])
+        if failures:
+            raise next(iter(failures.values())).exception()
+        reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
+        return certify(
+            reference,
+            returns,
+            floor,
+            keep=self._bar.keep,
+            alpha=alpha,
+            deterministic=self._bar.deterministic,
+        )
+
+    def _more(
+        self, found: Certificate, own: list[Play], base: list[Play], random: list[Play], alpha: float
+    ) -> int | None:
+        """How many more episodes may turn the verdict, if any; at most twice what was played."""
+        if found.verdict != "not certified" or self._bar.deterministic:
+            return None
+        reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
+        have = len(returns)
+        limit = min(self._bar.limit, self.max_episodes - self._session.count() + have, 3 * have)
+        plan = plan_episodes(
+            reference,
+            returns,
+            floor,
+            keep=self._bar.keep,
+            alpha=alpha,
+            limit=limit,
+            references=len(reference),
+        )
+        return None if plan.episodes is None or plan.episodes <= have else plan.episodes - have
+
+    def _returns(self, plays: list[Play]) -> list[float]:
+        return [value for play in plays for value in self._session.returns(play)]

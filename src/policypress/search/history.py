@@ -1,0 +1,110 @@
+"""What a search did, as plain data: every recipe tried, every certificate, and why the winner won. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from policypress.search.certification import Certificate
+
+Ending = Literal["certified", "nothing certified", "refused", "interrupted"]
+Stage = Literal["failed", "built", "raced", "promising", "certified", "not certified"]
+Minimize = Literal["size", "latency", "energy", "macs"]
+OBJECTIVES: tuple[Minimize, ...] = ("size", "latency", "energy", "macs")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One recipe: how far it came (``stage``), and why no further.
+
+    ``value`` is what is minimized: bytes, multiply-accumulates, or the share of the baseline's latency or energy;
+    None where nothing was built. ``episodes`` were played to choose by, those of certification not among them.
+    """
+
+    recipe: str
+    stage: Stage
+    reason: str
+    value: float | None
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One certification: the ``number``-th candidate, on ``planned`` fresh episodes or more.
+
+    ``returns`` are the candidate's, ``baseline_returns`` the baseline's, neither used for any choice.
+    """
+
+    number: int
+    recipe: str
+    planned: int
+    certificate: Certificate
+    returns: tuple[float, ...]
+    baseline_returns: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SearchHistory:
+    """A whole search.
+
+    ``summary`` is its end in a sentence; ``winner`` the recipe that was certified, or None: then the fp32 artifact
+    is the best that qualifies. ``episodes`` counts all that the store has of this search, ``elapsed_s`` the seconds of
+    the last call.
+    """
+
+    keep: float
+    confidence: float
+    minimize: Minimize
+    ending: Ending
+    summary: str
+    winner: str | None
+    tried: tuple[Tried, ...]
+    attempts: tuple[Attempt, ...]
+    deterministic: bool
+    budget_s: float
+    max_episodes: int
+    episodes: int
+    elapsed_s: float
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The winner's."""
+        won = self.won
+        return None if won is None else won.certificate
+
+    @property
+    def won(self) -> Attempt | None:
+        """The attempt that succeeded."""
+        return next((attempt for attempt in self.attempts if attempt.certificate.certified), None)
+
+    def tried_of(self, recipe: str) -> Tried | None:
+        """What became of ``recipe``."""
+        return next((tried for tried in self.tried if tried.recipe == recipe), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, as it stands in ``results.json``."""
+        return {
+            "keep": self.keep,
+            "confidence": self.confidence,
+            "minimize": self.minimize,
+            "ending": self.ending,
+            "summary": self.summary,
+            "winner": self.winner,
+            "deterministic": self.deterministic,
+            "budget_s": self.budget_s,
+            "max_episodes": self.max_episodes,
+            "episodes": self.episodes,
+            "elapsed_s": round(self.elapsed_s, 1),
+            "tried": [vars(tried) for tried in self.tried],
+            "attempts": [
+                {
+                    "number": attempt.number,
+                    "recipe": attempt.recipe,
+                    "planned": attempt.planned,
+                    "certificate": attempt.certificate.to_json(),
+                    "returns": list(attempt.returns),
+                    "baseline_returns": list(attempt.baseline_returns),
+                }
+                for attempt in self.attempts
+            ],
+        }

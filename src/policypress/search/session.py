@@ -1,0 +1,151 @@
+"""Between a search and the study beneath it: recipes become cells, cells become artifacts and returns.
+
+Everything is in the store as soon as it is there, so a search that was stopped finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.measurement.subject import Subject
+from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
+from policypress.search.narrator import Narrator
+from policypress.search.worker import SearchWorker
+from policypress.study.cell import Cell
+from policypress.study.compress import pressed_cell
+from policypress.study.driver import run_study
+from policypress.study.executor import Executor
+from policypress.study.store import Store
+from policypress.study.tasks import Failure
+
+BUILD = "search/build"
+CERTIFICATION = "certification"
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Play:
+    """Episodes that are wanted: of a recipe (None: random actions), from the stream of seeds ``purpose``."""
+
+    recipe: Recipe | None
+    purpose: str
+    episodes: int
+    environment: EnvironmentSpec | None = None
+
+
+class Session:
+    """One agent, one store, one executor.
+
+    ``cells`` lists keys by the recipe's text (``random`` for random actions), in order of use: the builds and the
+    episodes that recipes are chosen by, not those of certification or of disturbed environments.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        worker: SearchWorker,
+        store: Store,
+        executor: Executor,
+        protocol: EvaluationProtocol,
+        inputs: Mapping[str, object],
+        narrator: Narrator,
+        *,
+        retry_failed: bool = False,
+    ) -> None:
+        self.store = store
+        self.narrator = narrator
+        self.executor = executor
+        self.cells: dict[str, list[str]] = {}
+        self._subject = subject
+        self._worker = worker
+        self._protocol = protocol
+        self._inputs = dict(inputs)
+        self._retry_failed = retry_failed
+        self._played: dict[str, Cell] = {}
+
+    def build(self, recipes: Iterable[Recipe]) -> dict[str, ArtifactRecord | Failure]:
+        """The artifact of each recipe, by its text; a failure where there is none.
+
+        Raises:
+            KeyboardInterrupt: the driver was interrupted; what is complete is in the store.
+        """
+        plays = [Play(recipe, BUILD, 0) for recipe in recipes]
+        cells = {play.recipe.text: self._noted(play) for play in plays if play.recipe is not None}
+        failed = self._run(cells.values())
+        found: dict[str, ArtifactRecord | Failure] = {}
+        for text, cell in cells.items():
+            record = self.store.artifact(cell.key)
+            found[text] = failed.get(cell.key, Failure("ExecutionError", "not built")) if record is None else record
+            self._worker.keep(cell, self.store)
+        return found
+
+    def play(self, plays: Sequence[Play]) -> dict[int, Failure]:
+        """Bring the episodes of ``plays`` into the store; index → failure of those that could not be played.
+
+        Raises:
+            KeyboardInterrupt: see :meth:`build`.
+        """
+        cells = [self._noted(play) for play in plays]
+        failed = self._run(cells)
+        self._played |= {cell.key: cell for cell in cells}
+        return {index: failed[cell.key] for index, cell in enumerate(cells) if cell.key in failed}
+
+    def returns(self, play: Play) -> list[float]:
+        """Returns of a play's episodes, in the order of their seeds in the stream."""
+        return [row.episode_return for row in self.episodes(play)]
+
+    def episodes(self, play: Play) -> list[EpisodeRecord]:
+        """A play's episodes, in the order of their seeds in the stream."""
+        cell = self._cell(play)
+        rows = {row.seed: row for row in self.store.episodes(cell.key)}
+        return [rows[seed] for seed in cell.seeds() if seed in rows]
+
+    def count(self) -> int:
+        """Episodes of all plays of this session."""
+        return sum(len(self.store.seeds(key)) for key in self._played)
+
+    def certified_before(self) -> dict[int, tuple[str, int]]:
+        """Certifications in the store: number → the candidate's recipe and its episodes.
+
+        A number that was spent on one recipe is never given to another.
+        """
+        mine = self._cell(Play(Recipe(), BUILD, 0))
+        found: dict[int, tuple[str, int]] = {}
+        for row in self.store.cells(kind="variant"):
+            cell = row.cell
+            head, _, number = cell.protocol.purpose.partition("/")
+            same = (cell.agent_sha256, cell.environment, cell.inputs) == (
+                mine.agent_sha256,
+                mine.environment,
+                mine.inputs,
+            )
+            if head == CERTIFICATION and number.isdigit() and same and cell.protocol.seed == mine.protocol.seed:
+                found[int(number)] = (cell.recipe, cell.protocol.episodes)
+        return found
+
+    def _run(self, cells: Iterable[Cell]) -> dict[str, Failure]:
+        """Do what the store lacks; key → failure."""
+        outcome = run_study(
+            cells, self._worker, self.store, self.executor, self.narrator, retry_failed=self._retry_failed
+        )
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return {cell.key: failure for cell, failure in outcome.failed}
+
+    def _noted(self, play: Play) -> Cell:
+        """The cell of a play that will be done, noted among :attr:`cells` where it is one to choose by."""
+        cell = self._cell(play)
+        keys = self.cells.setdefault(RANDOM if play.recipe is None else play.recipe.text, [])
+        if cell.key not in keys and play.environment is None and not play.purpose.startswith(CERTIFICATION):
+            keys.append(cell.key)
+        return cell
+
+    def _cell(self, play: Play) -> Cell:
+        environment = play.environment or self._subject.environment
+        protocol = replace(self._protocol, purpose=play.purpose, episodes=play.episodes)
+        if play.recipe is None:
+            return Cell("random", protocol, environment)
+        return pressed_cell(self._worker.identity, play.recipe, protocol, environment, self._inputs)

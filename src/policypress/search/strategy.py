@@ -1,0 +1,289 @@
+"""How a search goes about it: build, filter by action error, race, certify. The last word is the certificate's.
+
+1. Every training-free family is built. Of what is smaller than the baseline, the Pareto front of value and action
+   error is what the race is about: the rest is larger and acts worse.
+2. Along the front retention falls as size does, nearly always, so it is bisected; where it does not, a few smaller
+   ones beside the front get their chance.
+3. Trained families are bisected likewise, where their untrained twins say that they would be smaller still.
+4. The smallest promising candidate is certified on fresh seeds; if it fails, the next one with half of its error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from policypress.compression.recipe import Recipe
+from policypress.records import ArtifactRecord
+from policypress.search.gate import Gate
+from policypress.search.history import Attempt, Ending, SearchHistory
+from policypress.search.ladders import Family, families
+from policypress.search.objective import BASELINE, Objective
+from policypress.search.racing import Bar, Race, Trial
+from policypress.search.session import Session
+
+Item = TypeVar("Item")
+# Shares of the time: until when something new is built, and until when raced; the rest is the certificate's.
+BUILD_SHARE, RACE_SHARE = 0.5, 0.8
+PATIENCE = 3
+MOST_ATTEMPTS = 6
+
+
+class Search:
+    """One search; :meth:`run` does it."""
+
+    def __init__(self, session: Session, objective: Objective, bar: Bar, gate: Gate, budget_s: float) -> None:
+        self._session = session
+        self._objective = objective
+        self._bar = bar
+        self._gate = gate
+        self._budget_s = budget_s
+        self._race = Race(session, bar)
+        self._trials: dict[str, Trial] = {}
+        self._attempts: list[Attempt] = []
+        self._base: ArtifactRecord | None = None
+        self._limit = 0.0
+        self._start_s = time.monotonic()
+
+    def run(self) -> SearchHistory:
+        """Search to the end, or to where it is interrupted; what was found is in the history either way."""
+        try:
+            refused = self._prepare()
+            if refused is not None:
+                return self._history("refused", f"Nothing can be certified: {refused}.")
+            self._build_untrained()
+            self._descend(self._pool())
+            self._probe()
+            self._train()
+            won = self._certify()
+        except KeyboardInterrupt:
+            return self._history("interrupted", "Interrupted; the same command continues.")
+        if won is None:
+            return self._history("nothing certified", self._why_nothing())
+        return self._history("certified", self._in_words(won))
+
+    def _prepare(self) -> str | None:
+        """Build and race the baseline; why it cannot be the measure of anything, if so."""
+        self._session.narrator.phase("the fp32 baseline")
+        built = self._session.build([Recipe()])[BASELINE]
+        if not isinstance(built, ArtifactRecord):
+            raise built.exception()
+        self._base = built
+        self._limit = self._objective.values({BASELINE: built})[BASELINE]
+        return self._race.refused()
+
+    def _build_untrained(self) -> None:
+        for family in families():
+            if not family.trained and self._spent() < BUILD_SHARE:
+                self._build(family, family.recipes())
+        self._value(list(self._trials.values()))
+
+    def _build(self, family: Family, recipes: Iterable[Recipe]) -> list[Trial]:
+        """Artifacts of ``recipes``, as trials."""
+        self._session.narrator.phase(f"building: {family.name}")
+        trials = []
+        wanted = list(recipes)
+        for (text, built), recipe in zip(self._session.build(wanted).items(), wanted, strict=True):
+            trial = self._trials.setdefault(text, Trial(recipe))
+            if isinstance(built, ArtifactRecord):
+                trial.record, trial.stage = built, "built"
+            else:
+                trial.reason = built.message
+            trials.append(trial)
+        return trials
+
+    def _value(self, trials: Sequence[Trial]) -> None:
+        """Give the trials their value. What has to be measured is so only for the front of size and action error."""
+        records = {t.text: t.record for t in trials if t.record is not None}
+        if self._objective.measured:
+            rough = front(list(records), lambda text: float(records[text].packed_bytes), lambda t: _error(records[t]))
+            records = {text: records[text] for text in rough}
+        if self._base is None or not records:
+            return
+        for text, value in self._objective.values({BASELINE: self._base, **records}).items():
+            if text in self._trials:
+                self._trials[text].value = value
+
+    def _pool(self) -> list[Trial]:
+        """Trials that were built and are better than the baseline."""
+        pool = []
+        for trial in self._trials.values():
+            if trial.stage == "built" and trial.value is not None:
+                if trial.value < self._limit:
+                    pool.append(trial)
+                else:
+                    trial.reason = f"no better than the baseline in {self._objective.minimize}"
+        return pool
+
+    def _descend(self, pool: Sequence[Trial]) -> None:
+        """Bisect the front of ``pool`` for the smallest promising trial."""
+        self._session.narrator.phase("racing")
+        texts = front([t.text for t in pool], lambda t: _known(self._trials[t].value), self._error_of)
+        left = [self._trials[text] for text in texts]
+        for trial in pool:
+            if trial.text not in texts:
+                trial.reason = "another is smaller and acts closer to the agent"
+        while left and self._spent() < RACE_SHARE:
+            chosen = spread(left, self._width())
+            self._race.run(chosen)
+            good = [t for t in chosen if t.stage == "promising"]
+            best = min((_known(t.value) for t in good), default=float("inf"))
+            bad = [_known(t.value) for t in chosen if t.stage != "promising" and _known(t.value) < best]
+            worst = max(bad, default=-1.0)
+            left = [t for t in left if t not in chosen and worst < _known(t.value) < best]
+        self._explain()
+
+    def _probe(self) -> None:
+        """Give smaller ones a chance that bisection passed by, those that act closest to the agent first."""
+        failures = 0
+        while failures < PATIENCE and self._spent() < RACE_SHARE:
+            best = self._best()
+            bound = self._limit if best is None else _known(best.value)
+            rest = [t for t in self._trials.values() if t.stage == "built" and t.value is not None and t.value < bound]
+            if not rest:
+                return
+            chosen = sorted(rest, key=lambda t: self._error_of(t.text))[: self._width()]
+            self._race.run(chosen)
+            lost = not any(t.stage == "promising" for t in chosen)
+            failures = failures + 1 if lost else 0
+
+    def _train(self) -> None:
+        """Bisect the trained families over the rungs that would beat the best so far."""
+        for family in families():
+            rungs = [r for r in family.recipes() if self._promises_less(r)] if family.trained else []
+            longest_s = 0.0
+            while rungs and self._spent() < BUILD_SHARE and longest_s < self._left_s(RACE_SHARE):
+                chosen = spread(rungs, self._session.executor.capacity)
+                trials = self._build(family, chosen)
+                longest_s = max([longest_s, *(t.record.build_s for t in trials if t.record is not None)])
+                self._value(trials)
+                pool = [t for t in self._pool() if t in trials]
+                self._session.narrator.phase("racing")
+                self._race.run(pool)
+                good = [rungs.index(t.recipe) for t in trials if t.stage == "promising"]
+                bad = [rungs.index(t.recipe) for t in trials if t.stage != "promising"]
+                low = max(good, default=-1)
+                high = min((i for i in bad if i > low), default=len(rungs))
+                rungs = rungs[low + 1 : high]
+
+    def _promises_less(self, recipe: Recipe) -> bool:
+        """Whether a recipe with the same first step was built without training, and was smaller than the best."""
+        best = self._best()
+        bound = self._limit if best is None else _known(best.value)
+        twins = [t for t in self._trials.values() if t.recipe.steps and t.recipe.steps[0] == recipe.steps[0]]
+        values = [t.value for t in twins if t.value is not None]
+        return not values or min(values) < bound
+
+    def _certify(self) -> Trial | None:
+        """Certify the smallest promising trial; if it fails, the next, with half of the error."""
+        for _ in range(MOST_ATTEMPTS):
+            trial = self._best()
+            if trial is None:
+                return None
+            self._session.narrator.phase("certifying")
+            attempt = self._gate.certify(trial, self._race)
+            if attempt is None:
+                trial.stage = "raced"
+            else:
+                self._attempts.append(attempt)
+                trial.reason = attempt.certificate.reason
+                if attempt.certificate.certified:
+                    trial.stage = "certified"
+                    return trial
+                trial.stage = "not certified"
+            self._session.narrator.tell(f"{trial.text}: {trial.reason}")
+            if self._best() is None:
+                failed = _known(trial.value)
+                self._descend([t for t in self._pool() if _known(t.value) > failed])
+        return None
+
+    def _best(self) -> Trial | None:
+        promising = [t for t in self._trials.values() if t.stage == "promising"]
+        return min(promising, key=lambda t: _known(t.value), default=None)
+
+    def _explain(self) -> None:
+        """Say of what was not raced why: something smaller was good enough, or something milder was not."""
+        best = self._best()
+        for trial in self._trials.values():
+            if trial.stage == "built" and trial.value is not None and not trial.reason:
+                larger = best is not None and trial.value > _known(best.value)
+                trial.reason = "a smaller one is good enough" if larger else "a milder one keeps too little"
+
+    def _error_of(self, text: str) -> float:
+        record = self._trials[text].record
+        return float("inf") if record is None else _error(record)
+
+    def _width(self) -> int:
+        """How many race at once: each level is at least two tasks."""
+        return max(1, self._session.executor.capacity // 2)
+
+    def _spent(self) -> float:
+        """Share of the time, or of the episodes, that is spent: whichever is more."""
+        return max((time.monotonic() - self._start_s) / self._budget_s, self._gate.episodes_spent())
+
+    def _left_s(self, share: float) -> float:
+        return share * self._budget_s - (time.monotonic() - self._start_s)
+
+    def _in_words(self, won: Trial) -> str:
+        certificate = self._attempts[-1].certificate
+        return (
+            f"{won.text} keeps at least {self._bar.keep:g} of the return with confidence {self._bar.confidence:g}: "
+            f"lower bound {_known(certificate.lower):.4f} on {certificate.episodes} fresh episodes."
+        )
+
+    def _why_nothing(self) -> str:
+        late = " The budget was spent before everything was tried." if self._spent() >= RACE_SHARE else ""
+        return f"Nothing smaller was certified to keep {self._bar.keep:g}; the fp32 artifact is what qualifies.{late}"
+
+    def _history(self, ending: Ending, summary: str) -> SearchHistory:
+        won = next((t.text for t in self._trials.values() if t.stage == "certified"), None)
+        return SearchHistory(
+            keep=self._bar.keep,
+            confidence=self._bar.confidence,
+            minimize=self._objective.minimize,
+            ending=ending,
+            summary=summary,
+            winner=won,
+            tried=tuple(trial.tried() for trial in self._trials.values()),
+            attempts=tuple(self._attempts),
+            deterministic=self._bar.deterministic,
+            budget_s=self._budget_s,
+            max_episodes=self._gate.max_episodes,
+            episodes=self._session.count(),
+            elapsed_s=time.monotonic() - self._start_s,
+        )
+
+
+def front(names: Sequence[str], value: Callable[[str], float], error: Callable[[str], float]) -> list[str]:
+    """The names that no other beats in value and error, smallest value first: values rise, errors fall.
+
+    >>> front(["a", "b", "c"], {"a": 1.0, "b": 2.0, "c": 3.0}.get, {"a": 0.3, "b": 0.4, "c": 0.1}.get)
+    ['a', 'c']
+    """
+    chosen: list[str] = []
+    least = float("inf")
+    for name in sorted(names, key=lambda n: (value(n), error(n))):
+        if error(name) < least:
+            least = error(name)
+            chosen.append(name)
+    return chosen
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """``count`` items that cut the list into equal parts; all of them where there are no more.
+
+    >>> spread([0, 1, 2, 3, 4, 5, 6], 1), spread([0, 1, 2, 3, 4, 5, 6], 2)
+    ([3], [2, 4])
+    """
+    if len(items) <= count:
+        return list(items)
+    return [items[(index + 1) * len(items) // (count + 1)] for index in range(count)]
+
+
+def _error(record: ArtifactRecord) -> float:
+    return float("inf") if record.action_error is None else record.action_error
+
+
+def _known(value: float | None) -> float:
+    return float("inf") if value is None else value
