@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from checkpoint_policies import ACTION_BOX, ACTIONS, FEATURES, VECTOR
+from checkpoint_policies import ACTION_BOX, ACTIONS, FEATURES, IMAGE, VECTOR
 from policypress.policy.policy import Policy
 
 WIDTH = 16
@@ -91,6 +91,38 @@ class Halves(nn.Module):
         """Observation to action."""
         left, right = self.first(x).chunk(2, dim=1)
         return self.last(left * torch.sigmoid(right))
+
+
+class Normed(nn.Module):
+    """A layer normalisation between two layers: every channel depends on all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(FEATURES, WIDTH), nn.LayerNorm(WIDTH), nn.Linear(WIDTH, ACTIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Observation to action."""
+        return self.last(torch.relu(self.norm(self.first(x))))
+
+
+class SplitConvolutions(nn.Module):
+    """A convolution whose halves of outputs see halves of inputs; padding; no bias on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 8, 4, stride=2, padding=1)
+        self.second = nn.Conv2d(8, 6, 3, stride=2, groups=2, bias=False)
+        self.last = nn.Linear(6 * 4 * 4, ACTIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image to action."""
+        h = torch.relu(self.second(torch.relu(self.first(x / 255.0))))
+        return self.last(h.flatten(1))
+
+
+def image_policy_of(module: nn.Module) -> Policy:
+    """The module, with an image for an observation."""
+    return Policy.from_module(module.eval(), IMAGE, ACTION_BOX)
 
 
 def policy_of(module: nn.Module) -> Policy:

@@ -53,3 +53,35 @@ def test_what_two_layers_read_is_looked_at_once() -> None:
     assert len(calibration.ranges(policy, observations)) == 3
     peak = calibration.channel_peaks(policy, observations)["observation"]
     torch.testing.assert_close(peak, torch.from_numpy(np.abs(observations).max(0)))
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "expected"), [(10, 3, [0, 4, 9]), (3, 10, [0, 1, 2]), (1, 1, [0]), (5, 1, [0])]
+)
+def test_spread_rows(size: int, count: int, expected: list[int]) -> None:
+    rows = np.arange(size)
+    assert calibration.spread_rows(rows[:, None], count).ravel().tolist() == expected
+    assert calibration.spread_rows({"a": rows, "b": 2 * rows}, count)["b"].tolist() == [2 * row for row in expected]
+
+
+def test_neighbours_stand_beside_what_was_seen() -> None:
+    rng = np.random.default_rng(0)
+    seen = (rng.normal(size=(4000, 2)) * [1.0, 100.0]).astype(np.float32)
+    both = calibration.with_neighbours(seen, 0)
+    assert both.dtype == np.float32
+    np.testing.assert_array_equal(both[:4000], seen)
+    np.testing.assert_allclose((both[4000:] - seen).std(0), calibration.NOISE * seen.std(0), rtol=0.05)
+    assert (both.min(0) == seen.min(0)).all()
+    assert (both.max(0) == seen.max(0)).all()
+    np.testing.assert_array_equal(calibration.with_neighbours(seen, 0), both)
+    assert (calibration.with_neighbours(seen, 1)[4000:] != both[4000:]).any()
+
+
+def test_integers_have_no_neighbours() -> None:
+    images = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    np.testing.assert_array_equal(calibration.with_neighbours(images, 0), images)
+    np.testing.assert_array_equal(calibration.with_neighbours({"image": images}, 0)["image"], images)
+    vector = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
+    both = calibration.with_neighbours({"image": images, "vector": vector}, 0)
+    np.testing.assert_array_equal(both["image"], np.concatenate([images, images]))
+    assert both["vector"].shape == (8, 3)

@@ -34,7 +34,7 @@ from checkpoint_policies import (
     shared_ppo,
 )
 from policypress.compression.pipeline import press
-from policypress.compression.prune import Prune
+from policypress.compression.prune import CRITERIA, Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.contract import Box
@@ -112,12 +112,14 @@ def test_as_the_library_prunes_the_plain_network(criterion: str) -> None:
         torch.testing.assert_close(layer.bias, linear.bias, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_keeps_its_form(name: str) -> None:
+def test_every_policy_keeps_its_form(name: str, criterion: str) -> None:
     policy = POLICIES[name]()
     state = {key: value.clone() for key, value in policy.state_dict().items()}
-    pressed = press(policy, Recipe.parse("prune(l2, 0.5)"), materials_for(policy, 64))
-    pruned = Prune("l2", 0.5).apply(policy, CONTEXT)
+    materials = materials_for(policy, 64)
+    pressed = press(policy, Recipe.parse(f"prune({criterion}, 0.5)"), materials)
+    pruned = Prune(criterion, 0.5).apply(policy, Context(materials.calibration))
     assert all(torch.equal(value, state[key]) for key, value in policy.state_dict().items())
     assert scores(pruned).shape == scores(policy).shape
     assert pressed.record.channel_ratio == pytest.approx(0.5, abs=0.05)
@@ -146,9 +148,10 @@ def silent_channels(width: int, share: float = 0.25) -> list[int]:
 
 
 @pytest.mark.parametrize("build", [sac, dqn, normalised_ppo, shared_ppo, crossq, cnn_dqn])
-def test_channels_that_add_nothing_go_without_a_trace(build: Callable[[], Policy]) -> None:
+@pytest.mark.parametrize("criterion", ["l2", "activation", "obs"])
+def test_channels_that_add_nothing_go_without_a_trace(build: Callable[[], Policy], criterion: str) -> None:
     policy = silence(build())
-    pruned = Prune("l2", 0.25).apply(policy, CONTEXT)
+    pruned = Prune(criterion, 0.25).apply(policy, Context(observations_of(policy.observation_space, 64)))
     assert pruned.hidden_channels() == 0.75 * policy.hidden_channels()
     torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
 
@@ -233,13 +236,14 @@ def silent_slopes() -> nn.Module:
         (silent_slopes, WIDTH),
     ],
 )
-def test_networks_that_branch(build: Callable[[], nn.Module], channels: int) -> None:
+@pytest.mark.parametrize("criterion", ["l2", "activation", "obs"])
+def test_networks_that_branch(build: Callable[[], nn.Module], channels: int, criterion: str) -> None:
     torch.manual_seed(0)
     policy = policy_of(build())
-    pruned = Prune("l2", 0.25).apply(policy, CONTEXT)
+    pruned = Prune(criterion, 0.25).apply(policy, Context(observations_of(policy.observation_space, 64)))
     assert policy.hidden_channels() - pruned.hidden_channels() == channels // 4
     torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
-    record = press(policy, Recipe.parse("prune(l2, 0.25)"), materials_for(policy, 64)).record
+    record = press(policy, Recipe.parse(f"prune({criterion}, 0.25)"), materials_for(policy, 64)).record
     assert record.action_error is not None
     assert record.action_error < 1e-6
 
@@ -260,6 +264,41 @@ def test_what_cannot_be_followed_is_a_typed_error() -> None:
 def test_impossible_parameters(criterion: str, ratio: float) -> None:
     with pytest.raises(RecipeError):
         Prune(criterion, ratio)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_one_ranking_for_all_layers(criterion: str) -> None:
+    """A layer whose channels matter little loses more of them, and none loses all."""
+    policy = sac((20, 20))
+    with torch.no_grad():
+        # All but one channel of the second layer do next to nothing.
+        policy.layers["linear_2"].weight[1:] *= 0.01
+        policy.layers["linear_2"].bias[1:] *= 0.01
+        policy.layers["linear_3"].weight[:, 1:] *= 0.01
+    context = Context(observations_of(policy.observation_space, 128))
+    pruned = Prune(criterion, 0.3, scope="global").apply(policy, context)
+    first, second, _ = (len(weight) for weight in weights(pruned))
+    assert first + second == 28
+    assert 1 <= second <= 10
+    assert scores(pruned).shape == scores(policy).shape
+    most = Prune(criterion, 0.97, scope="global").apply(policy, context)
+    assert [len(weight) for weight in weights(most)] == [1, 1, ACTIONS]
+
+
+def test_the_scope_is_in_the_text() -> None:
+    recipe = Recipe.parse("prune(obs, 0.6, scope=global)")
+    assert recipe.steps == (Prune("obs", 0.6, "global"),)
+    assert recipe.text == "prune(obs, 0.6, scope=global)"
+    assert Recipe.parse("prune(l2, 0.6, scope=uniform)").text == "prune(l2, 0.6)"
+    with pytest.raises(RecipeError, match="scope"):
+        Prune("l2", 0.5, "local")
+
+
+def test_a_network_without_hidden_layers_stays() -> None:
+    policy = policy_of(nn.Linear(FEATURES, ACTIONS))
+    for criterion in CRITERIA:
+        pruned = Prune(criterion, 0.5).apply(policy, Context(observations_of(policy.observation_space, 16)))
+        torch.testing.assert_close(scores(pruned), scores(policy))
 
 
 def test_small_layers_keep_a_channel() -> None:

@@ -124,7 +124,7 @@ def test_versions_name_every_method_used() -> None:
         ("int8 > ptdq", "got: int8 and ptdq"),
         ("ptsq > ptsq", "quantizes once"),
         ("ptsq > int8", "quantizes once"),
-        ("prune(l2)", r"expected: prune\(criterion, ratio\)"),
+        ("prune(l2)", r"expected: prune\(criterion, ratio, scope=…\)"),
         ("prune(l2, 0.3, 4)", "do not fit"),
         ("prune(l2, criterion=l1)", "do not fit"),
         ("prune(l2, 0.3, speed=1)", "do not fit"),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from policypress import seeding
 from policypress.compression.step import Observations
 from policypress.policy.policy import Policy
 
 CHUNK_ROWS = 256
+# Of a feature's standard deviation. At 0.1 and 0.3 pruning costs SAC HalfCheetah less than without (docs/recipes.md).
+NOISE = 0.1
 
 
 def chunks(observations: Observations, rows: int = CHUNK_ROWS) -> Iterator[Tensor | dict[str, Tensor]]:
@@ -23,6 +28,42 @@ def chunks(observations: Observations, rows: int = CHUNK_ROWS) -> Iterator[Tenso
     else:
         for start in range(0, len(observations), rows):
             yield torch.from_numpy(np.ascontiguousarray(observations[start : start + rows]))
+
+
+def spread_rows(observations: Observations, count: int) -> Observations:
+    """``count`` observations spread evenly over all of them, or all where there are no more."""
+    size = len(next(iter(observations.values())) if isinstance(observations, Mapping) else observations)
+    chosen = np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
+    if isinstance(observations, Mapping):
+        return {key: value[chosen] for key, value in observations.items()}
+    return observations[chosen]
+
+
+def with_neighbours(observations: Observations, seed: int) -> Observations:
+    """The observations, and each of them once more with Gaussian noise of :data:`NOISE` of its feature's deviation.
+
+    A policy that acts almost like the fp32 one soon meets observations that are almost those of the fp32 one,
+    whose answer is known there too. Features stay between the extremes that were seen; integers, and with them
+    images, are repeated as they are. Where nothing is real, nothing is added.
+    """
+    rng = seeding.generator(seed, "neighbours")
+    if not isinstance(observations, Mapping):
+        return np.concatenate([observations, _noisy(observations, rng)]) if _is_real(observations) else observations
+    if not any(_is_real(part) for part in observations.values()):
+        return observations
+    return {key: np.concatenate([part, _noisy(part, rng)]) for key, part in observations.items()}
+
+
+def _is_real(part: npt.NDArray[Any]) -> bool:
+    return bool(np.issubdtype(part.dtype, np.floating))
+
+
+def _noisy(part: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
+    if not _is_real(part):
+        return part
+    moved = part + NOISE * part.std(0) * rng.standard_normal(part.shape)
+    within: npt.NDArray[Any] = np.clip(moved, part.min(0), part.max(0)).astype(part.dtype)
+    return within
 
 
 def channel_peaks(policy: Policy, observations: Observations) -> dict[str, Tensor]:

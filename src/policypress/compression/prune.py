@@ -1,42 +1,58 @@
-"""``prune(l1|l2, ratio)``: structured pruning by dependency groups, as published (Lu et al. 2024, section 2.2).
+"""``prune(criterion, ratio)``: structured pruning by dependency groups.
 
-Channels are removed together with everything that depends on them (DepGraph, arXiv:2301.12900, the
-torch-pruning library). A channel's importance is the norm of its group's weights, normalised by the layer's
-mean; each layer loses the same share of its channels; the output width is kept.
+Channels are removed together with everything that depends on them (DepGraph, arXiv:2301.12900, the torch-pruning
+library); the output width is kept. What decides is the criterion:
+
+- ``l1``, ``l2``: the norm of the group's weights, normalised by the layer's mean, as published (Lu et al. 2024,
+  section 2.2);
+- ``activation``: how much the channel varies times the norm of what reads it (:mod:`.prune_activation`);
+- ``obs``: what its loss costs when the readers make up for it, one channel after another (:mod:`.prune_obs`).
+
+``scope=uniform``: every layer loses the same share of its channels. ``scope=global``: the layers' channels are
+ranked together, and each layer keeps one at least.
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch_pruning
-from torch import Tensor, nn
+from torch import Tensor
 
+from policypress.compression.calibration import with_neighbours
+from policypress.compression.prune_activation import activation_scores, fold_means
+from policypress.compression.prune_obs import Elimination
+from policypress.compression.pruning_groups import PruningGroups
+from policypress.compression.reconstruction import refit_layer, spreads
 from policypress.compression.step import Context, Stage, Step
 from policypress.errors import NetworkError, RecipeError
-from policypress.policy.folding import fold_affines, remove_node
-from policypress.policy.layers import Binary, Concat, Conv2d, Linear
-from policypress.policy.policy import SINGLE_KEY, Policy
+from policypress.policy.folding import fold_affines
+from policypress.policy.policy import Policy
 
-CRITERIA = ("l1", "l2")
+CRITERIA = ("l1", "l2", "activation", "obs")
+SCOPES = ("uniform", "global")
 
 
 @dataclass(frozen=True)
 class Prune(Step):
-    """Remove the share ``ratio`` of the channels of every hidden layer, least important first."""
+    """Remove the share ``ratio`` of the channels of the hidden layers, least important first."""
 
     name: ClassVar[str] = "prune"
     stage: ClassVar[Stage] = Stage.STRUCTURE
     version: ClassVar[int] = 1
     criterion: str = field(metadata={"positional": True})
     ratio: float = field(metadata={"positional": True})
+    scope: str = field(default="uniform", metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
             raise RecipeError("prune does not know this criterion.", got=self.criterion, expected=" or ".join(CRITERIA))
+        if self.scope not in SCOPES:
+            raise RecipeError("prune does not know this scope.", got=self.scope, expected=" or ".join(SCOPES))
         if not 0 < self.ratio < 1:
             raise RecipeError(
                 "prune needs the share of channels to remove.",
@@ -51,71 +67,72 @@ class Prune(Step):
             NetworkError: the dependency graph cannot follow the network.
         """
         result = fold_affines(policy)
-        keep: list[nn.Module] = [layer for name, layer in result.weighted_layers() if result.is_last(name)]
+        whole = result.clone()
         try:
-            anchors = _anchor_observation(result)
-            self._prune(result, [*keep, *(result.layers[name] for name in anchors)])
-            for name in anchors:
-                remove_node(result, name)
-            with torch.no_grad():
-                result.scores(_example(result))
+            power = 1 if self.criterion == "l1" else 2
+            found = PruningGroups(result, torch_pruning.importance.GroupMagnitudeImportance(p=power))
+            if found.groups:
+                mixed = self._remove(found, result, context)
+            else:
+                mixed = ()
+                found.cut(())
         except (RuntimeError, ValueError, AttributeError, TypeError, IndexError) as error:
             raise NetworkError(
                 "The network cannot be pruned: its dependency graph could not be followed.",
                 got=f"{type(error).__name__}: {error}",
                 expected="linear and convolutional layers joined by the supported operators",
             ) from error
-        return result
+        return _refitted(result, whole, mixed, context)
 
-    def _prune(self, policy: Policy, keep: list[nn.Module]) -> None:
-        with warnings.catch_warnings():
-            # PReLU's slopes are such parameters, and their last axis that is not 1 is the channel.
-            warnings.filterwarnings("ignore", "Unwrapped parameters detected", UserWarning)
-            pruner = torch_pruning.pruner.BasePruner(
-                policy,
-                example_inputs=_example(policy),
-                importance=torch_pruning.importance.GroupMagnitudeImportance(p=1 if self.criterion == "l1" else 2),
-                pruning_ratio=float(self.ratio),
-                ignored_layers=keep,
-                forward_fn=_scores,
-            )
-        pruner.step()
-        policy.zero_grad()
+    def _remove(self, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+        """Cut what the criterion chooses; returns the readers that could not make up for it in closed form."""
+        groups, observations = found.groups, context.calibration
+        if self.criterion == "obs":
+            elimination = Elimination(policy, groups, with_neighbours(observations, context.seed))
+            counts = self._counts([group.units for group in groups])
+            dropped = elimination.run(counts) if self.scope == "uniform" else elimination.run_global(sum(counts))
+            elimination.settle()
+            found.cut(dropped)
+            return elimination.mixed
+        if self.criterion == "activation":
+            spread = spreads(policy, observations)
+            dropped = self._lowest(activation_scores(policy, groups, spread))
+            fold_means(policy, groups, dropped, spread)
+        else:
+            dropped = self._lowest([found.magnitude(group) for group in groups])
+        found.cut(dropped)
+        return ()
 
+    def _counts(self, units: Sequence[int]) -> list[int]:
+        """How many units each group loses; with one scope for all, what counts is the sum."""
+        if self.scope == "uniform":
+            return [count - int(count * (1 - self.ratio)) for count in units]
+        total = sum(units)
+        return [min(total - int(total * (1 - self.ratio)), total - len(units))]
 
-def _anchor_observation(policy: Policy) -> list[str]:
-    """Put a layer of known width behind every part of the observation that is joined with hidden features.
-
-    The dependency graph consists of what has parameters. Without them it takes the first hidden features behind a
-    concatenation for the first columns, and a sum with the observation for a free choice of channels.
-
-    Returns:
-        Names of the nodes that were put in; they are the identity.
-    """
-    raw = {spec.name for spec in policy.inputs.values()}
-    with torch.no_grad():
-        values = policy.run(_example(policy))
-    anchors: list[str] = []
-    for node in policy.nodes:
-        layer = policy.layers[node.name]
-        if not isinstance(layer, Linear | Conv2d) and raw.issuperset(node.inputs):
-            raw.add(node.name)
-        elif isinstance(layer, Concat | Binary):
-            for value in dict.fromkeys(value for value in node.inputs if value in raw):
-                anchors.append(f"{node.name}_anchor_{len(anchors)}")
-                width = values[value].shape[1]
-                norm = nn.BatchNorm2d(width) if values[value].dim() == 4 else nn.BatchNorm1d(width)
-                policy.insert_before(node.name, value, anchors[-1], norm.eval())
-    return anchors
+    def _lowest(self, scores: Sequence[Tensor]) -> list[Tensor]:
+        """The units to remove of each group: those of lowest score, in the group or among all."""
+        counts = self._counts([len(score) for score in scores])
+        if self.scope == "uniform":
+            return [
+                torch.topk(score, count, largest=False).indices for score, count in zip(scores, counts, strict=True)
+            ]
+        # The best of each group is out of the ranking, so that no layer is emptied.
+        ranked = [score.scatter(0, score.argmax()[None], torch.inf) for score in scores]
+        chosen = torch.topk(torch.cat(ranked), counts[0], largest=False).indices
+        starts = torch.tensor([0, *(len(score) for score in scores)]).cumsum(0)
+        return [chosen[(chosen >= start) & (chosen < stop)] - start for start, stop in pairwise(starts.tolist())]
 
 
-def _scores(policy: nn.Module, observation: Any) -> Tensor:
-    if not isinstance(policy, Policy):
-        raise TypeError("the pruner hands back the policy it was given")
-    return policy.scores(observation)
-
-
-def _example(policy: Policy) -> Any:
-    """Two observations of zeros, which trace the graph without favouring any value."""
-    sample = {key: torch.zeros(2, *spec.shape, dtype=getattr(torch, spec.dtype)) for key, spec in policy.inputs.items()}
-    return sample.get(SINGLE_KEY, sample)
+def _refitted(policy: Policy, whole: Policy, names: Sequence[str], context: Context) -> Policy:
+    """``policy`` with the layers ``names`` refitted to what ``whole`` gives there, and a notice of it."""
+    for name in names:
+        if getattr(policy.layers[name], "groups", 1) == 1:
+            refit_layer(policy, name, whole, with_neighbours(context.calibration, context.seed))
+    if names:
+        notice = (
+            f"prune(obs): channels before {', '.join(names)} are normalised or grouped, where no closed form of the "
+            "loss holds; they were ranked by what they give, and the layer refitted afterwards."
+        )
+        policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
+    return policy

@@ -7,12 +7,14 @@ from policypress.compression.int8 import Int8
 from policypress.compression.prune import Prune
 from policypress.compression.ptdq import Ptdq
 from policypress.compression.ptsq import Ptsq
+from policypress.compression.refit import Refit
 from policypress.compression.step import Step
 
 STEPS: dict[str, type[Step]] = {
     step.name: step
     for step in (
         Prune,
+        Refit,
         Equalize,
         Int8,
         Ptdq,

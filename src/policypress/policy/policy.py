@@ -116,6 +116,8 @@ class Policy(nn.Module):
         self.nodes = nodes
         self.scores_node = scores
         self.origin = origin or Origin()
+        # Of layers that were pruned: which of their first output channels are left, in order.
+        self.kept_channels: dict[str, tuple[int, ...]] = {}
         self.eval()
 
     def forward(self, observation: Observation) -> Shaped[Tensor, "batch *action"]:
