@@ -1,0 +1,53 @@
+"""``python -m policypress.artifact.c MODEL.onnx -o policy.c``: C from an artifact, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from policypress.artifact.c.reader import read_program
+from policypress.artifact.c.render import render
+from policypress.artifact.c.targets import TARGETS, target_of
+from policypress.errors import ArtifactError, PolicypressError
+from policypress.whole_file import write_whole
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m policypress.artifact.c", description=__doc__)
+    parser.add_argument("model", type=Path, help="an ONNX artifact")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the .c file; the .h lies beside it")
+    parser.add_argument("--target", choices=sorted(TARGETS), default="host")
+    parser.add_argument("--name", help="prefix of the C names; the output's name without .c if left out")
+    parser.add_argument("--constants", choices=["text", "incbin"], default="text")
+    given = parser.parse_args(arguments)
+    try:
+        generate(given.model, given.output, given.target, given.name or given.output.stem, given.constants)
+    except PolicypressError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def generate(model: Path, output: Path, target: str, name: str, constants: str) -> None:
+    """Write ``output`` and what belongs beside it, each whole.
+
+    Raises:
+        ArtifactError: there is no such file, or it is not ONNX.
+        NetworkError: an operator that C code cannot be written for.
+    """
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise ArtifactError("The file cannot be read.", got=f"{model}: {error.strerror}", expected="ONNX") from error
+    form = "incbin" if constants == "incbin" else "text"
+    source = render(read_program(content), target_of(target), name, "incbin" if form == "incbin" else "text")
+    if source.weights is not None:
+        write_whole(output.with_name(f"{name}.bin"), source.weights)
+    write_whole(output.with_name(f"{name}.h"), source.h.encode())
+    write_whole(output, source.c.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""What the C is written for: layout of the weights, kernels, and what may be taken for granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policypress.artifact.c.packing import LAYOUTS, Layout
+from policypress.errors import InputError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target of ``policypress export``.
+
+    Args:
+        name: as on the command line.
+        layout: how weights are packed.
+        dispatches: whether one file holds kernels for several machines and chooses when it is loaded.
+        tile: most observations that the batch form computes at once.
+        tile_bytes: most scratch memory that the batch form may take.
+        alignment_bytes: of arrays in scratch memory.
+        compiler: the cross-compiler whose code size the report shows, with its flags; the first that is found.
+    """
+
+    name: str
+    layout: Layout
+    dispatches: bool
+    tile: int
+    tile_bytes: int
+    alignment_bytes: int
+    compiler: tuple[str, ...] = ()
+
+
+_CORTEX_M = ("arm-none-eabi-gcc", "-mthumb", "-mfloat-abi=hard")
+TARGETS = {
+    "host": Target("host", LAYOUTS["host"], True, 32, 1 << 17, 64, ("cc",)),
+    "aarch64": Target("aarch64", LAYOUTS["aarch64"], True, 32, 1 << 17, 64, ("aarch64-linux-gnu-gcc",)),
+    "cortex-m4": Target(
+        "cortex-m4", LAYOUTS["cortex-m4"], False, 1, 0, 4, (*_CORTEX_M, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16")
+    ),
+    "cortex-m7": Target(
+        "cortex-m7", LAYOUTS["cortex-m7"], False, 1, 0, 4, (*_CORTEX_M, "-mcpu=cortex-m7", "-mfpu=fpv5-d16")
+    ),
+    "freestanding": Target("freestanding", LAYOUTS["freestanding"], False, 1, 0, 4, ("cc", "-ffreestanding")),
+}
+
+
+def target_of(name: str) -> Target:
+    """The target called ``name``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in TARGETS:
+        raise InputError("There is no such target.", got=name, expected=", ".join(TARGETS))
+    return TARGETS[name]

@@ -1,0 +1,208 @@
+"""The generated text: no warning from two compilers, no finding of the sanitizers, every form of it alike."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_policies import STRICT, Compiled, agreement, compiler, model_of, observations_for, source_of, written
+from small_policies import ACTIONS, KINDS, cnn, mixed, mlp, quantized
+
+from policypress.artifact.c.render import Source
+from policypress.artifact.c.render_constants import Constants, number
+from policypress.artifact.c.render_selftest import Goldens
+from policypress.artifact.c.targets import TARGETS
+from policypress.errors import InputError, NetworkError
+from policypress.policy.policy import Policy
+from policypress.runtime.onnx_runtime import OnnxRuntime
+
+
+def policy_of(kind: str, action: str, bits: int | None, activation: str = "relu") -> tuple[Policy, Any]:
+    plain = KINDS[kind](ACTIONS[action], activation=activation)
+    observations = observations_for(plain)
+    return (plain if bits is None else quantized(plain, observations, bits)), observations
+
+
+def goldens_of(policy: Policy, observations: Any) -> Goldens:
+    model = model_of(policy)
+    want = OnnxRuntime(model).run_batch(observations)
+    compared = want.get("scores", want["action"])
+    parts = observations if isinstance(observations, dict) else {"": observations}
+    order = [spec.name.partition(".")[2] for spec in policy.inputs.values()]
+    inputs = tuple(np.asarray(parts[key]) for key in order)
+    return Goldens(inputs, want["action"], want.get("scores"), np.full(compared.shape, 1e-4 * np.ptp(compared)))
+
+
+def assert_no_warning(source: Source, folder: Path, cc: str, define: str) -> None:
+    file = written(source, folder)
+    command = [compiler(cc), *STRICT, "-O2", f"-D{define}", "-c", file, "-o", folder / "policy.o"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[:3000]
+
+
+@pytest.mark.parametrize("cc", ["gcc", "clang"])
+@pytest.mark.parametrize("target", ["host", "cortex-m4"])
+def test_no_warning(cc: str, target: str, tmp_path: Path) -> None:
+    policy, observations = policy_of("mixed", "multi_binary", 8, "gelu")
+    source = source_of(model_of(policy), target, goldens=goldens_of(policy, observations))
+    for define in ("NOTHING", "POLICY_SELFTEST"):
+        assert_no_warning(source, tmp_path, cc, define)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cc", ["gcc", "clang"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("kind", "action", "bits"), [("mlp", "box", 8), ("cnn", "discrete", 4), ("mixed", "box", None)]
+)
+def test_no_warning_in_any_form(cc: str, target: str, kind: str, action: str, bits: int | None, tmp_path: Path) -> None:
+    policy, observations = policy_of(kind, action, bits, "silu")
+    source = source_of(model_of(policy), target, goldens=goldens_of(policy, observations))
+    for define in ("NOTHING", "POLICY_SELECTABLE", "POLICY_SELFTEST"):
+        assert_no_warning(source, tmp_path, cc, define)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "bits"),
+    [("mlp", "box", 8), ("cnn", "multi_discrete", 4), ("mixed", "multi_binary", 8), ("mixed", "box", None)],
+)
+def test_the_self_test_passes_under_sanitizers(kind: str, action: str, bits: int | None, tmp_path: Path) -> None:
+    policy, observations = policy_of(kind, action, bits)
+    file = written(source_of(model_of(policy), goldens=goldens_of(policy, observations)), tmp_path)
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1", "-DPOLICY_SELFTEST")
+    command = [compiler(), *STRICT, *flags, file, "-o", tmp_path / "selftest"]
+    assert subprocess.run(command, capture_output=True, text=True).stderr == ""
+    run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "plain: passed" in run.stdout
+    assert "FAILED" not in run.stdout
+    assert ("refused" in run.stdout) == (kind != "cnn")
+
+
+def test_the_self_test_finds_a_wrong_weight(tmp_path: Path) -> None:
+    policy, observations = policy_of("mlp", "box", 8)
+    source = source_of(model_of(policy), goldens=goldens_of(policy, observations))
+    file = written(source, tmp_path)
+    text = file.read_text()
+    at = text.index("_weight[")
+    first = text.index("{", at)
+    end = text.index(",", first)
+    file.write_text(text[: first + 1] + str(-int(text[first + 1 : end]) - 1) + text[end:])
+    subprocess.run([compiler(), "-O1", "-DPOLICY_SELFTEST", file, "-o", tmp_path / "selftest"], check=True)
+    run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "FAILED" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "bits"), [("aarch64", 8), ("cortex-m4", 4), ("cortex-m7", 8), ("freestanding", None)]
+)
+def test_every_layout_does_the_same(target: str, bits: int | None, tmp_path: Path) -> None:
+    policy, observations = policy_of("cnn", "discrete", bits)
+    model = model_of(policy)
+    host, other = (Compiled.of(model, tmp_path / name, target=name) for name in ("host", target))
+    assert host.use("plain")
+    if bits is None:
+        assert agreement(model, other, observations) == 1.0
+    else:
+        np.testing.assert_array_equal(host.run(observations)[1], other.run(observations)[1])
+
+
+def test_constants_in_a_file_of_their_own(tmp_path: Path) -> None:
+    policy, observations = policy_of("mixed", "discrete", 8)
+    model = model_of(policy)
+    inside = Compiled.of(model, tmp_path / "text")
+    beside = Compiled.of(model, tmp_path / "incbin", constants="incbin")
+    np.testing.assert_array_equal(inside.run(observations)[1], beside.run(observations)[1])
+    assert len((tmp_path / "incbin" / "policy.c").read_text()) < len((tmp_path / "text" / "policy.c").read_text())
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_what_is_not_finite_leaves_the_action_untouched(batch: bool, tmp_path: Path) -> None:
+    policy = mlp()
+    observations = observations_for(policy)
+    broken = observations.copy()
+    broken[[0, 5, 6, 69], [0, 4, 2, 3]] = [np.nan, np.inf, -np.inf, np.nan]
+    compiled = Compiled.of(model_of(policy), tmp_path)
+    want, _, clean = compiled.run(observations, batch=batch)
+    got, _, status = compiled.run(broken, batch=batch)
+    assert status & 2
+    assert not clean & 2
+    bad = np.zeros(len(got), np.bool_)
+    bad[[0, 5, 6, 69]] = True
+    assert (got[bad] == 7).all()
+    np.testing.assert_allclose(got[~bad], want[~bad], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [None, 8])
+def test_observations_beyond_what_was_seen_are_reported(bits: int | None, tmp_path: Path) -> None:
+    """The normaliser's clip in fp32, the first quantizer's range in int8; the action is what ONNX Runtime's is."""
+    policy, observations = policy_of("mlp", "box", bits)
+    compiled = Compiled.of(model_of(policy), tmp_path)
+    assert compiled.run(observations)[2] == 0
+    far = observations * 1e4
+    assert compiled.run(far)[2] == 1
+    assert agreement(policy, compiled, far) > 0.99
+
+
+def test_images_that_saturate_are_reported(tmp_path: Path) -> None:
+    plain = cnn()
+    dark = observations_for(plain) // 2
+    policy = quantized(plain, dark)
+    compiled = Compiled.of(model_of(policy), tmp_path)
+    assert compiled.run(dark)[2] == 0
+    bright = dark.copy()
+    bright[3, 1, 2, 2] = 255
+    assert compiled.run(bright)[2] == 1
+
+
+def test_a_mixed_policy_takes_one_pointer_per_key_in_the_contract_s_order() -> None:
+    header = source_of(model_of(mixed())).h
+    wanted = "const uint8_t *observation_camera, const float *observation_speed, const int32_t *observation_gear"
+    assert wanted in header
+
+
+def test_the_header_holds_the_contract() -> None:
+    header = source_of(model_of(mlp(algorithm="sac"))).h
+    for words in (
+        "Algorithm: sac",
+        "normalise",
+        "[-0.4, 0.4] [-2, 1] [0.1, 7.3]",
+        "POLICY_SCRATCH_BYTES",
+        "each in [-inf",
+    ):
+        assert words in header
+
+
+def test_nothing_of_a_file_ends_the_comment() -> None:
+    source = source_of(model_of(mlp(algorithm="*/ int main(void) { /*")))
+    assert source.h.count("*/") == source.h.count("/*") - 1 or "* / int main" in source.h
+
+
+@pytest.mark.parametrize("name", ["Policy", "2fast", "a-b", ""])
+def test_names_that_are_no_prefix_are_refused(name: str) -> None:
+    from policypress.artifact.c.reader import read_program
+    from policypress.artifact.c.render import render
+
+    with pytest.raises(InputError, match="prefix of C names"):
+        render(read_program(model_of(mlp())), TARGETS["host"], name)
+
+
+def test_numbers_read_back_as_the_same_float() -> None:
+    for value in (0.1, 1.0, -2.5e-39, 3.4e38, 16777216.0, 1e-45):
+        text = number(value).strip("()").removesuffix("f")
+        assert np.float32(text) == np.float32(value)
+        assert any(c in text for c in ".e")
+    with pytest.raises(NetworkError, match="not a number"):
+        number(float("nan"))
+
+
+def test_equal_constants_are_stored_once() -> None:
+    table = Constants("policy")
+    first = table.add("a", np.ones(3, np.float32))
+    assert table.add("b", np.ones(3, np.float32)) == first
+    assert table.add("c", np.ones(3, np.int32)) != first
+    assert table.size_bytes == 24
