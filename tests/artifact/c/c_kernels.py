@@ -57,7 +57,8 @@ int has_{name}(void) {{ return {available}; }}
 def source(layout: Layout, sets: Sequence[kernels.KernelSet], more: str = "") -> str:
     """A C file with the fragments of ``sets``, an exported wrapper for each kernel, and ``more``."""
     parts = [f"#define {macro} {value}\n" for macro, value in layout.defines.items()]
-    names = dict.fromkeys((*kernels.FIRST_FRAGMENTS, *(one.fragment for one in sets)))
+    own = [one.fragment for one in reversed(sets)]
+    names = dict.fromkeys((*kernels.FIRST_FRAGMENTS, *own))
     parts += [kernels.fragment(name) for name in names]
     for one in sets:
         guard, end = (f"#if {one.guard}", "#endif") if one.guard != "1" else ("", "")

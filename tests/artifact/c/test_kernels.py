@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from policypress.artifact.c import kernels
 from policypress.artifact.c.packing import NARROW, QUADS, SIGNED_QUADS, Layout
 
-HERE = [kernels.PLAIN]
+HERE = kernels.SETS["host"]
 
 
 @pytest.fixture(scope="module")

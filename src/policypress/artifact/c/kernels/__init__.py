@@ -30,9 +30,24 @@ class KernelSet:
     available: str
 
 
+X86 = "defined(__x86_64__) && defined(__GNUC__)"
 PLAIN = KernelSet("plain", "plain.h", "PP_TARGET_PLAIN", "1", "1")
+AVX2 = KernelSet("avx2", "avx2.h", "PP_TARGET_AVX2", X86, "pp_has_avx2()")
+AVXVNNI = KernelSet("avxvnni", "avxvnni.h", "PP_TARGET_AVXVNNI", X86, "pp_has_avxvnni()")
+AVX512VNNI = KernelSet("avx512vnni", "avx512vnni.h", "PP_TARGET_AVX512VNNI", X86, "pp_has_avx512vnni()")
+SETS = {
+    "host": (AVX512VNNI, AVXVNNI, AVX2, PLAIN),
+    "freestanding": (PLAIN,),
+}
+"""The kernels for each target of ``policypress export --target``, the fastest first."""
 FIRST_FRAGMENTS = ("platform.h", "functions.h", "plain.h")
 """What every generated file starts with."""
+
+
+def fragments(target: str) -> tuple[str, ...]:
+    """The files for one target, in the order in which they must stand."""
+    own = [one.fragment for one in reversed(SETS[target]) if one is not PLAIN]
+    return (*FIRST_FRAGMENTS, *own)
 
 
 def fragment(name: str) -> str:

@@ -55,89 +55,131 @@ PP_INLINE ptrdiff_t pp_column_bytes(int segments, int run, int bits)
 
 PP_INLINE int pp_smaller(int a, int b) { return a < b ? a : b; }
 
-/* The four kernels in one: w is of int8_t for 8 bits and of uint8_t for 4, and one of bytes and floats is the output. */
-PP_INLINE void pp_qdense_plain(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride,
-                               int run, const void *w, int bits, const int32_t *bias, const float *multiplier, int n,
-                               float lo, float hi, int32_t zero, uint8_t *bytes, float *floats, ptrdiff_t out_stride)
+/* What a quantized layer is asked to do. Its kernels are four entrances to one function, which takes this. */
+typedef struct {
+    const uint8_t *x; /* row r, segment s, input k: x[r * x_stride + s * segment_stride + k], k < run */
+    int rows;
+    ptrdiff_t x_stride;
+    int segments;
+    ptrdiff_t segment_stride;
+    int run;          /* a multiple of 4 */
+    const uint8_t *w; /* packed weights (packing.py), of `bits` bits, 8 or 4 */
+    int bits;
+    const int32_t *bias;     /* PP_PADDED(n) of them, as of */
+    const float *multiplier; /* these */
+    int n;
+    float lo, hi;
+    int32_t zero;
+    uint8_t *bytes; /* output, or */
+    float *floats;  /* output; the other is NULL */
+    ptrdiff_t out_stride;
+} pp_layer;
+
+PP_INLINE void pp_qdense_plain(const pp_layer *layer)
 {
-    for (int r = 0; r < rows; r++)
-        for (int first = 0; first < n; first += PP_PANEL) {
-            const int width = pp_smaller(PP_PADDED(n) - first, PP_PANEL), count = pp_smaller(n - first, PP_PANEL);
-            const ptrdiff_t offset = first * pp_column_bytes(segments, run, bits);
-            const uint8_t *row = x + r * x_stride;
+    const int segments = layer->segments, run = layer->run;
+    for (int r = 0; r < layer->rows; r++)
+        for (int first = 0; first < layer->n; first += PP_PANEL) {
+            const int width = pp_smaller(PP_PADDED(layer->n) - first, PP_PANEL);
+            const int count = pp_smaller(layer->n - first, PP_PANEL);
+            const uint8_t *x = layer->x + r * layer->x_stride;
+            const uint8_t *w = layer->w + first * pp_column_bytes(segments, run, layer->bits);
+            const int32_t *bias = layer->bias + first;
             int32_t sum[PP_PANEL];
-            if (bits == 8)
-                pp_panel_plain(row, segments, segment_stride, run, (const int8_t *)w + offset, bias + first, width, sum);
+            if (layer->bits == 8)
+                pp_panel_plain(x, segments, layer->segment_stride, run, (const int8_t *)w, bias, width, sum);
             else
-                pp_panel4_plain(row, segments, segment_stride, run, (const uint8_t *)w + offset, bias + first, width, sum);
+                pp_panel4_plain(x, segments, layer->segment_stride, run, w, bias, width, sum);
             for (int j = 0; j < count; j++) {
-                const float scale = multiplier[first + j];
-                if (bytes != NULL)
-                    bytes[r * out_stride + first + j] = pp_requantize(sum[j], scale, lo, hi, zero);
+                const float scale = layer->multiplier[first + j];
+                const ptrdiff_t at = r * layer->out_stride + first + j;
+                if (layer->bytes != NULL)
+                    layer->bytes[at] = pp_requantize(sum[j], scale, layer->lo, layer->hi, layer->zero);
                 else
-                    floats[r * out_stride + first + j] = (float)sum[j] * scale;
+                    layer->floats[at] = (float)sum[j] * scale;
             }
         }
 }
 
-/* out = (uint8)(round(clamp((float)sum * multiplier, lo, hi)) + zero), where sum = bias + x * w; n columns per row.
-   bias and multiplier have PP_PADDED(n) entries. */
-PP_INLINE void pp_qdense_u8_plain(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride,
-                                  int run, const int8_t *w, const int32_t *bias, const float *multiplier, int n, float lo,
-                                  float hi, int32_t zero, uint8_t *out, ptrdiff_t out_stride)
-{
-    pp_qdense_plain(x, rows, x_stride, segments, segment_stride, run, w, 8, bias, multiplier, n, lo, hi, zero, out, NULL,
-                    out_stride);
-}
+/* The entrances, for each instruction set:
+   pp_qdense_u8:  out = (uint8)(round(clamp((float)sum * multiplier, lo, hi)) + zero), where sum = bias + x * w
+   pp_qdense_f32: out = (float)sum * multiplier
+   pp_qdense4_u8, pp_qdense4_f32: the same with 4-bit weights. */
+#define PP_QDENSE_U8(name, set, attribute, weight, bits)                                                                   \
+    PP_INLINE attribute void name##_u8_##set(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments,                   \
+                                             ptrdiff_t segment_stride, int run, const weight *w, const int32_t *bias,        \
+                                             const float *multiplier, int n, float lo, float hi, int32_t zero, uint8_t *out, \
+                                             ptrdiff_t out_stride)                                                           \
+    {                                                                                                                        \
+        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run,  (const uint8_t *)w, bits,        \
+                                bias, multiplier, n,        lo,       hi,             zero, out,                NULL,        \
+                                out_stride};                                                                                 \
+        pp_qdense_##set(&layer);                                                                                             \
+    }
+#define PP_QDENSE_F32(name, set, attribute, weight, bits)                                                                  \
+    PP_INLINE attribute void name##_f32_##set(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments,                  \
+                                              ptrdiff_t segment_stride, int run, const weight *w, const int32_t *bias,       \
+                                              const float *multiplier, int n, float *out, ptrdiff_t out_stride)              \
+    {                                                                                                                        \
+        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run, (const uint8_t *)w, bits,         \
+                                bias, multiplier, n,        0.0f,     0.0f,           0,   NULL,               out,          \
+                                out_stride};                                                                                 \
+        pp_qdense_##set(&layer);                                                                                             \
+    }
+#define PP_QDENSE(set, attribute)                            \
+    PP_QDENSE_U8(pp_qdense, set, attribute, int8_t, 8)       \
+    PP_QDENSE_F32(pp_qdense, set, attribute, int8_t, 8)      \
+    PP_QDENSE_U8(pp_qdense4, set, attribute, uint8_t, 4)     \
+    PP_QDENSE_F32(pp_qdense4, set, attribute, uint8_t, 4)
+PP_QDENSE(plain, PP_TARGET_PLAIN)
 
-/* out = (float)sum * multiplier. */
-PP_INLINE void pp_qdense_f32_plain(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride,
-                                   int run, const int8_t *w, const int32_t *bias, const float *multiplier, int n, float *out,
-                                   ptrdiff_t out_stride)
-{
-    pp_qdense_plain(x, rows, x_stride, segments, segment_stride, run, w, 8, bias, multiplier, n, 0.0f, 0.0f, 0, NULL, out,
-                    out_stride);
-}
+/* What a float layer is asked to do; strides are in floats, and runs are not padded. */
+typedef struct {
+    const float *x;
+    int rows;
+    ptrdiff_t x_stride;
+    int segments;
+    ptrdiff_t segment_stride;
+    int run;
+    const float *w;
+    const float *bias; /* PP_PADDED(n) of them */
+    int n;
+    float *out;
+    ptrdiff_t out_stride;
+} pp_float_layer;
 
-/* The same two with 4-bit weights. */
-PP_INLINE void pp_qdense4_u8_plain(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride,
-                                   int run, const uint8_t *w, const int32_t *bias, const float *multiplier, int n, float lo,
-                                   float hi, int32_t zero, uint8_t *out, ptrdiff_t out_stride)
+PP_INLINE void pp_fdense_rows_plain(const pp_float_layer *layer)
 {
-    pp_qdense_plain(x, rows, x_stride, segments, segment_stride, run, w, 4, bias, multiplier, n, lo, hi, zero, out, NULL,
-                    out_stride);
-}
-
-PP_INLINE void pp_qdense4_f32_plain(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride,
-                                    int run, const uint8_t *w, const int32_t *bias, const float *multiplier, int n,
-                                    float *out, ptrdiff_t out_stride)
-{
-    pp_qdense_plain(x, rows, x_stride, segments, segment_stride, run, w, 4, bias, multiplier, n, 0.0f, 0.0f, 0, NULL, out,
-                    out_stride);
-}
-
-/* out = bias + x * w in float, the sum taken in the order of the weights. */
-PP_INLINE void pp_fdense_plain(const float *x, int rows, ptrdiff_t x_stride, int segments, ptrdiff_t segment_stride, int run,
-                               const float *w, const float *bias, int n, float *out, ptrdiff_t out_stride)
-{
-    for (int r = 0; r < rows; r++, x += x_stride, out += out_stride)
-        for (int first = 0; first < n; first += PP_PANEL) {
-            const int width = pp_smaller(PP_PADDED(n) - first, PP_PANEL);
-            const int count = pp_smaller(n - first, PP_PANEL);
-            const float *weight = w + (ptrdiff_t)first * segments * run;
+    for (int r = 0; r < layer->rows; r++)
+        for (int first = 0; first < layer->n; first += PP_PANEL) {
+            const int width = pp_smaller(PP_PADDED(layer->n) - first, PP_PANEL);
+            const int count = pp_smaller(layer->n - first, PP_PANEL);
+            const float *w = layer->w + (ptrdiff_t)first * layer->segments * layer->run;
             float sum[PP_PANEL];
             for (int j = 0; j < width; j++)
-                sum[j] = bias[first + j];
-            for (int s = 0; s < segments; s++)
-                for (int k = 0; k < run; k++, weight += width) {
-                    const float value = x[s * segment_stride + k];
+                sum[j] = layer->bias[first + j];
+            for (int s = 0; s < layer->segments; s++) {
+                const float *x = layer->x + r * layer->x_stride + s * layer->segment_stride;
+                for (int k = 0; k < layer->run; k++, w += width)
                     for (int j = 0; j < width; j++)
-                        sum[j] += value * weight[j];
-                }
+                        sum[j] += x[k] * w[j];
+            }
             for (int j = 0; j < count; j++)
-                out[first + j] = sum[j];
+                layer->out[r * layer->out_stride + first + j] = sum[j];
         }
 }
+
+/* pp_fdense: out = bias + x * w in float. Kernels differ in the order of a sum, and in whether a product is rounded
+   before it is added: they agree within rounding, and with themselves for every number of rows. */
+#define PP_FDENSE(set, attribute)                                                                                          \
+    PP_INLINE attribute void pp_fdense_##set(const float *x, int rows, ptrdiff_t x_stride, int segments,                     \
+                                             ptrdiff_t segment_stride, int run, const float *w, const float *bias, int n,    \
+                                             float *out, ptrdiff_t out_stride)                                               \
+    {                                                                                                                        \
+        const pp_float_layer layer = {x, rows, x_stride, segments, segment_stride, run, w, bias, n, out, out_stride};        \
+        pp_fdense_rows_##set(&layer);                                                                                        \
+    }
+PP_FDENSE(plain, PP_TARGET_PLAIN)
 
 /* out = (uint8)(round(clamp(x / scale, lo, hi)) + zero), lo and hi being integers. Returns 1 if a value lay beyond
    what rounds into [lo, hi], and 0 otherwise. */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -44,6 +45,15 @@
 #define PP_UNROLL _Pragma("GCC unroll 64")
 #else
 #define PP_UNROLL
+#endif
+
+#define PP_EACH(i, count) PP_UNROLL for (int i = 0; i < (count); i++)
+
+/* Whether the compiler knows the value: what depends on it then costs nothing. */
+#if defined(__GNUC__)
+#define PP_KNOWN(value) __builtin_constant_p(value)
+#else
+#define PP_KNOWN(value) 0
 #endif
 
 /* The attribute of a function that may use an instruction set: the kernels of that suffix inline into such functions only. */
@@ -100,5 +110,33 @@ PP_INLINE float pp_clamp(float value, float lo, float hi)
     value = value > lo ? value : lo;
     return value < hi ? value : hi;
 }
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/* What the processor has, and the operating system saves: bit `bit` of a register of CPUID, of 0 to 3 for a to d. */
+PP_INLINE int pp_cpuid(unsigned leaf, unsigned subleaf, int which, int bit)
+{
+    unsigned value[4] = {0, 0, 0, 0};
+    if (__get_cpuid_count(leaf, subleaf, &value[0], &value[1], &value[2], &value[3]) == 0)
+        return 0;
+    return (int)(value[which] >> bit & 1u);
+}
+
+PP_INLINE int pp_saves(uint32_t state)
+{
+    uint32_t low, high;
+    if (!pp_cpuid(1, 0, 2, 27))
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & state) == state;
+}
+
+PP_INLINE int pp_has_avx2(void) { return pp_saves(0x6) && pp_cpuid(7, 0, 1, 5) && pp_cpuid(1, 0, 2, 12); }
+PP_INLINE int pp_has_avxvnni(void) { return pp_has_avx2() && pp_cpuid(7, 1, 0, 4); }
+PP_INLINE int pp_has_avx512vnni(void)
+{
+    return pp_has_avx2() && pp_saves(0xE6) && pp_cpuid(7, 0, 1, 16) && pp_cpuid(7, 0, 1, 17) && pp_cpuid(7, 0, 1, 30) &&
+           pp_cpuid(7, 0, 1, 31) && pp_cpuid(7, 0, 2, 11);
+}
+#endif
 
 #endif
