@@ -7,6 +7,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "disable")
+# Hundreds of throw-away artifacts are not worth compiling; tests of the native runtime ask for it by name.
+os.environ.setdefault("POLICYPRESS_RUNTIME", "onnxruntime")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -24,6 +24,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     ├── StoreError                      the result store is damaged or held by another driver
     ├── ExecutionError                  a task failed in a worker
     ├── MeterError                      an energy meter cannot be read here; says why
+    ├── NativeBuildError                no machine code here for this artifact: no compiler, or an operator without C
     └── MissingDependencyError          an optional package is not installed; names the extra
 """
 
@@ -165,6 +166,10 @@ class ExecutionError(PolicypressError):
 
 class MeterError(PolicypressError):
     """An energy meter is not there, may not be read, or stopped being readable; the message says which and why."""
+
+
+class NativeBuildError(PolicypressError):
+    """An artifact cannot be built into machine code here: no compiler, no Python.h, or an operator without a C form."""
 
 
 class MissingDependencyError(PolicypressError):

@@ -18,17 +18,72 @@ from written_artifacts import written
 
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import METADATA_KEY, box
-from policypress.errors import ArtifactError
+from policypress.errors import ArtifactError, InputError, NativeBuildError
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder
-from policypress.runtime.loading import load_artifact
+from policypress.runtime.loading import VARIABLE, load_artifact, load_model, resolved
+from policypress.runtime.native.compiler import find_compiler
 
 
 def test_loads_by_path_and_by_text(tmp_path: Path) -> None:
     path = written(mlp(), tmp_path / "policy.onnx")
     observation = observations_of(mlp().observation_space, 1)[0]
     np.testing.assert_array_equal(load_artifact(path).act(observation), load_artifact(str(path)).act(observation))
-    assert load_artifact(path).name == "onnxruntime"
+
+
+@pytest.fixture
+def automatic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What users have; the suite itself sets the variable."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture
+def no_compiler(automatic: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a compiler."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+
+
+@pytest.mark.usefixtures("automatic")
+def test_native_where_there_is_a_compiler(tmp_path: Path) -> None:
+    try:
+        find_compiler()
+    except NativeBuildError as error:
+        pytest.skip(str(error))
+    path = written(mlp(), tmp_path / "policy.onnx")
+    runtime = load_artifact(path)
+    assert (runtime.name, runtime.notices) == ("native", ())
+    assert load_model(path.read_bytes()).name == "native"
+    assert resolved("auto") == resolved("native") == ("native", ())
+    assert resolved("onnxruntime") == ("onnxruntime", ())
+    assert load_artifact(path, "onnxruntime").name == "onnxruntime"
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_onnx_runtime_takes_over_and_says_so(tmp_path: Path) -> None:
+    path = written(mlp(), tmp_path / "policy.onnx")
+    runtime = load_artifact(path)
+    assert runtime.name == "onnxruntime"
+    (notice,) = runtime.notices
+    assert "in place of the native runtime" in notice
+    assert "no C compiler" in notice
+    assert resolved("auto") == ("onnxruntime", (notice,))
+    assert load_artifact(path, "onnxruntime").notices == ()
+    for call in (lambda: load_artifact(path, "native"), lambda: resolved("native")):
+        with pytest.raises(NativeBuildError, match=r"no C compiler[\s\S]*no-such-compiler"):
+            call()
+
+
+def test_the_variable_says_what_auto_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(mlp(), tmp_path / "policy.onnx")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv(VARIABLE, "onnxruntime")
+    assert load_artifact(path).notices == ()
+    monkeypatch.setenv(VARIABLE, "native")
+    with pytest.raises(NativeBuildError):
+        load_artifact(path)
+    monkeypatch.setenv(VARIABLE, "tensorflow")
+    with pytest.raises(InputError, match=r"POLICYPRESS_RUNTIME=tensorflow[\s\S]*auto, native, onnxruntime"):
+        load_artifact(path)
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "folder", "absent/policy.onnx", ""])
@@ -129,11 +184,14 @@ FRESH = """
 import pathlib, re, sys
 from policypress.runtime.loading import load_artifact
 import numpy as np
-runtime = load_artifact(sys.argv[1])
+runtime = load_artifact(sys.argv[1], sys.argv[2])
 for _ in range(100):
     action = runtime.act(np.zeros(17, np.float32))
 assert action.shape == (6,), action
-heavy = [name for name in ("torch", "pydantic", "gymnasium", "onnx", "scipy", "pandas") if name in sys.modules]
+assert runtime.name == sys.argv[2]
+names = ["torch", "pydantic", "gymnasium", "onnx", "scipy", "pandas"]
+names += ["onnxruntime"] if sys.argv[2] == "native" else []
+heavy = [name for name in names if name in sys.modules]
 # Not getrusage: its peak is inherited from the process that forked this one.
 peak_kib = re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]
 print(int(peak_kib) * 1024, ",".join(heavy))
@@ -141,8 +199,12 @@ print(int(peak_kib) * 1024, ",".join(heavy))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
-def test_a_fresh_process_stays_small(tmp_path: Path) -> None:
-    """A HalfCheetah actor (17 → 256 → 256 → 8 → 6): below 60 MiB at its peak, and nothing heavy is imported."""
+@pytest.mark.parametrize(("runtime", "limit_bytes"), [("onnxruntime", 60 << 20), ("native", 40 << 20)])
+def test_a_fresh_process_stays_small(runtime: str, limit_bytes: int, tmp_path: Path) -> None:
+    """A HalfCheetah actor (17 → 256 → 256 → 8 → 6): its peak is below the limit, and nothing heavy is imported.
+
+    The native module is built by the first process; the second one finds it.
+    """
     graph = GraphBuilder()
     value = graph.add("hidden", layers.Linear(17, 256), "observation")
     value = graph.add("hidden", layers.Linear(256, 256), graph.add("relu", layers.Activation("relu"), value))
@@ -150,11 +212,18 @@ def test_a_fresh_process_stays_small(tmp_path: Path) -> None:
     space = box((17,), "float32", -np.inf, np.inf)
     policy = finished(graph, space, box((6,), "float32", -1, 1), graph.add("narrow", layers.Linear(256, 8), value))
     path = written(policy, tmp_path / "policy.onnx")
-    done = subprocess.run([sys.executable, "-c", FRESH, str(path)], capture_output=True, text=True, check=False)
+    try:
+        find_compiler()
+    except NativeBuildError as error:
+        if runtime == "native":
+            pytest.skip(str(error))
+    command = [sys.executable, "-c", FRESH, str(path), runtime]
+    subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     peak_bytes, heavy = done.stdout.rstrip("\n").split(" ")
     assert heavy == ""
-    assert int(peak_bytes) < 60 * 1024**2
+    assert int(peak_bytes) < limit_bytes
 
 
 def test_the_model_is_checked_before_it_is_trusted(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.runtime.loading import load_artifact
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.protocol import Runtime
 
 FLOAT_RECIPE = "none"
 
@@ -81,20 +82,20 @@ def evaluate(
     artifact = _as_artifact(subject)
     if artifact is not None:
         spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
-        act, name = artifact, str(subject)
+        act, name = artifact.act, str(subject)
     else:
         agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
         if agent.factory is None or agent.environment is None:
             raise _no_environment(agent.source)
         spec, factory, limit, notices = agent.environment, agent.factory, agent.max_steps, agent.notices
-        act, name = runtime_of(agent.policy), agent.source
+        act, name = runtime_of(agent.policy).act, agent.source
     protocol = EvaluationProtocol(episodes=episodes, seed=seed, max_steps=max_steps or limit)
-    rows = measure_returns(act.act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
+    rows = measure_returns(act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
     mean = mean_return(np.array([row.episode_return for row in rows]).tolist())
     return Evaluation(name, spec, protocol, rows, mean, notices)
 
 
-def _as_artifact(subject: AgentLike) -> OnnxRuntime | None:
+def _as_artifact(subject: AgentLike) -> Runtime | None:
     """The artifact at a path, or None where it is an agent."""
     if not isinstance(subject, str | Path) or not str(subject).lower().endswith(".onnx"):
         return None
@@ -107,7 +108,7 @@ def _as_artifact(subject: AgentLike) -> OnnxRuntime | None:
 
 
 def _environment_of(
-    artifact: OnnxRuntime, env: EnvironmentSpec | str | None, env_fn: Factory | None
+    artifact: Runtime, env: EnvironmentSpec | str | None, env_fn: Factory | None
 ) -> tuple[EnvironmentSpec, Factory, int | None, tuple[str, ...]]:
     contract = artifact.contract
     named = user_environment(env) if isinstance(env, str) else env

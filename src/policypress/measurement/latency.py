@@ -25,7 +25,7 @@ from policypress.measurement.subject import AgentLike, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import Measurement
 from policypress.runtime.loading import load_artifact
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.protocol import Runtime
 from policypress.seeding import generator
 
 FLOOR = "floor"
@@ -86,7 +86,7 @@ class Acting:
     observations: Sequence[Any]
 
 
-def acting_of(name: str, runtime: OnnxRuntime, seed: int) -> Acting:
+def acting_of(name: str, runtime: Runtime, seed: int) -> Acting:
     """``runtime`` with a few finite observations of its own shapes; latency does not depend on their values."""
     rng = generator(seed, "latency")
     contract = runtime.contract
@@ -158,9 +158,7 @@ def _nothing(_: Any) -> None:
     return None
 
 
-def _runtime(subject: AgentLike, overrides: Overrides, env: EnvironmentSpec | str | None) -> OnnxRuntime:
-    if isinstance(subject, OnnxRuntime):
-        return subject
+def _runtime(subject: AgentLike, overrides: Overrides, env: EnvironmentSpec | str | None) -> Runtime:
     if not isinstance(subject, Policy) and str(subject).lower().endswith(".onnx"):
         return load_artifact(str(subject))
     return runtime_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import get_args
 
-from policypress.errors import ArtifactError
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.errors import ArtifactError, InputError, NativeBuildError
+from policypress.runtime.native.compiler import find_compiler
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, Runtime, RuntimeChoice, RuntimeName
+
+VARIABLE = "POLICYPRESS_RUNTIME"
+"""Environment variable that says what ``auto`` means: native or onnxruntime."""
 
 
-def load_artifact(path: str | Path) -> OnnxRuntime:
+def load_artifact(path: str | Path, runtime: RuntimeChoice = "auto") -> Runtime:
     """The policy in the artifact ``path``, ready to act.
 
-    Needs numpy and onnxruntime only.
+    Args:
+        path: an ``.onnx`` file written by policypress.
+        runtime: ``native`` (machine code, built with this machine's C compiler and kept in a cache),
+            ``onnxruntime``, or ``auto``: native, and where that cannot be had ONNX Runtime, with a notice.
 
     Raises:
         ArtifactError: the file does not exist, is not ONNX, or carries no contract.
+        NativeBuildError: ``runtime`` is ``native``, and there is no compiler or no C form of the artifact.
     """
     file = Path(path)
     if not file.is_file():
@@ -23,4 +33,74 @@ def load_artifact(path: str | Path) -> OnnxRuntime:
             got=str(path),
             expected="an .onnx file written by `policypress export` or `policypress compress`",
         )
-    return OnnxRuntime(file)
+    return load_model(file, runtime)
+
+
+def load_model(model: Path | bytes, runtime: RuntimeChoice = "auto") -> Runtime:
+    """The same, of an artifact's file or its bytes.
+
+    Raises:
+        ArtifactError: this is no artifact.
+        NativeBuildError: as for :func:`load_artifact`.
+    """
+    wanted = chosen(runtime)
+    notice: str | None = None
+    if wanted != ONNXRUNTIME:
+        from policypress.runtime.native.native_runtime import NativeRuntime
+
+        try:
+            return NativeRuntime(model)
+        except NativeBuildError as error:
+            if wanted == NATIVE:
+                raise
+            notice = fallback_notice(error)
+    # Not before it is needed: it is larger than everything else together.
+    from policypress.runtime.onnx_runtime import OnnxRuntime
+
+    loaded = OnnxRuntime(model)
+    if notice is not None:
+        loaded.notices = (notice,)
+    return loaded
+
+
+def chosen(runtime: RuntimeChoice) -> RuntimeChoice:
+    """What ``auto`` means in this process: what :data:`VARIABLE` names, else still ``auto``.
+
+    Raises:
+        InputError: there is no such runtime.
+    """
+    named = os.environ.get(VARIABLE, "") or "auto"
+    wanted = named if runtime == "auto" else runtime
+    for known in get_args(RuntimeChoice):
+        if wanted == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(
+        "There is no such runtime.",
+        got=wanted if runtime != "auto" else f"{VARIABLE}={wanted}",
+        expected=", ".join(get_args(RuntimeChoice)),
+    )
+
+
+def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
+    """The runtime that a whole study uses, decided once: native where there is a compiler; and what to tell the user.
+
+    Raises:
+        InputError: there is no such runtime.
+        NativeBuildError: native was asked for, and there is no compiler.
+    """
+    wanted = chosen(runtime)
+    if wanted == ONNXRUNTIME:
+        return ONNXRUNTIME, ()
+    try:
+        find_compiler()
+    except NativeBuildError as error:
+        if wanted == NATIVE:
+            raise
+        return ONNXRUNTIME, (fallback_notice(error),)
+    return NATIVE, ()
+
+
+def fallback_notice(error: NativeBuildError) -> str:
+    """What the user is told where ONNX Runtime takes over."""
+    advice = f" {error.hint}" if error.hint else ""
+    return f"ONNX Runtime acts in place of the native runtime. {error.message} {error.got or ''}.{advice}"

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
-from policypress.contract import METADATA_KEY, Contract, Discrete, TensorSpec
-from policypress.errors import ArtifactError, ObservationError
+from policypress.contract import METADATA_KEY, Discrete, TensorSpec
+from policypress.errors import ArtifactError
+from policypress.runtime.observation import Array, Observation, batches_of, fill, is_single, part_of
+from policypress.runtime.stated_contract import check_graph, contract_from
 
-Array = npt.NDArray[Any]
-# One array, or arrays by key; whatever numpy makes an array of will do (lists, a number for Discrete).
-Observation = Any
-_ELEMENT_TYPES = {
-    "float32": "tensor(float)",
-    "uint8": "tensor(uint8)",
-    "int8": "tensor(int8)",
-    "int32": "tensor(int32)",
-    "int64": "tensor(int64)",
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
 }
 
 
@@ -47,6 +44,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
+    notices: tuple[str, ...] = ()
 
     def __init__(self, model: Path | bytes) -> None:
         source = model if isinstance(model, bytes) else str(model)
@@ -63,8 +61,8 @@ class OnnxRuntime:
                 got=f"{label}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
                 expected="an ONNX artifact written by `policypress export` or `compress`",
             ) from error
-        self.contract = _contract(text, label)
-        _check_graph(self.contract, self._session, label)
+        self.contract = contract_from(text, label)
+        check_graph(self.contract, _specs(self._session.get_inputs()), _specs(self._session.get_outputs()), label)
         self._outputs = {spec.name: spec for spec in self.contract.outputs}
         self._bind()
 
@@ -96,27 +94,12 @@ class OnnxRuntime:
 
     def _fill(self, observation: Observation) -> None:
         if self._single is not None and not isinstance(observation, Mapping):
-            self._assign(self._single, self.contract.inputs[0], observation)
+            spec = self.contract.inputs[0]
+            fill(self._single, spec, observation, self._finite.get(spec.name))
             return
         for spec in self.contract.inputs:
-            self._assign(self._buffers[spec.name], spec, _part(observation, spec, self.contract.inputs))
-
-    def _assign(self, buffer: Array, spec: TensorSpec, values: Any) -> None:
-        array = _array(values, spec)
-        if array.shape != spec.shape:
-            raise _wrong_shape(spec, array.shape, spec.shape)
-        try:
-            buffer[0] = array
-        except RuntimeWarning as error:  # beyond float32, where the caller made warnings errors
-            raise _not_finite(spec) from error
-        except (TypeError, ValueError) as error:
-            raise _no_numbers(spec, array) from error
-        finite = self._finite.get(spec.name)
-        if finite is None:
-            if array.dtype != buffer.dtype and not (buffer[0] == array).all():
-                raise _no_numbers(spec, array)
-        elif b"\0" in np.isfinite(buffer, out=finite).tobytes():  # half the time of .all()
-            raise _not_finite(spec)
+            values = part_of(observation, spec, self.contract.inputs)
+            fill(self._buffers[spec.name], spec, values, self._finite.get(spec.name))
 
     def act_batch(self, observations: Observation) -> Array:
         """Actions for a batch of observations, batch axis first."""
@@ -128,15 +111,7 @@ class OnnxRuntime:
         Raises:
             ObservationError: wrong keys, wrong shape, or a value that is not finite.
         """
-        feeds = {
-            spec.name: _batch(_part(observations, spec, self.contract.inputs), spec) for spec in self.contract.inputs
-        }
-        if len({len(array) for array in feeds.values()}) > 1:
-            raise ObservationError(
-                "The observation's keys have different numbers of rows.",
-                got=", ".join(f"{name}: {len(array)}" for name, array in feeds.items()),
-                expected="the batch along the first axis of every key",
-            )
+        feeds = batches_of(observations, self.contract.inputs)
         names = list(self._outputs)
         length = len(next(iter(feeds.values())))
         if self.contract.batch_independent or length <= 1:
@@ -156,107 +131,10 @@ class OnnxRuntime:
 
         An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
         """
-        spec = self.contract.inputs[0]
-        first = _array(_part(observation, spec, self.contract.inputs), spec)
-        if first.shape == spec.shape:
+        if is_single(observation, self.contract.inputs):
             return np.asarray(self.act(observation)), None
         return self.act_batch(observation), None
 
 
-def _contract(text: str | None, label: str) -> Contract:
-    if text is None:
-        raise ArtifactError(
-            "The ONNX file carries no policypress contract.",
-            got=label,
-            expected=f"metadata_props[{METADATA_KEY!r}]",
-            hint="Turn the file into an artifact first: `policypress export FILE -o artifact.onnx`.",
-        )
-    try:
-        data = json.loads(text)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise ArtifactError("The artifact's contract is not JSON.", got=f"{label}: {text[:60]!r}", expected="an object")
-    return Contract.from_json(data)
-
-
-def _check_graph(contract: Contract, session: ort.InferenceSession, label: str) -> None:
-    """Refuse a contract that was written for another graph."""
-    for kind, promised, found in (
-        ("inputs", contract.inputs, session.get_inputs()),
-        ("outputs", contract.outputs, session.get_outputs()),
-    ):
-        here = {value.name: (value.type, list(value.shape[1:])) for value in found}
-        said = {spec.name: (_ELEMENT_TYPES.get(spec.dtype), list(spec.shape)) for spec in promised}
-        if here != said:
-            raise ArtifactError(
-                f"The artifact's contract does not fit its graph's {kind}.",
-                got=f"{label}: {here}",
-                expected=str(said),
-                hint="Write the artifact again with `policypress export`.",
-            )
-
-
-def _array(values: Any, spec: TensorSpec) -> Array:
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # nested lists of different lengths
-        raise ObservationError(f"{spec.name} is no array.", got=str(error), expected=f"shape {spec.shape}") from error
-
-
-def _batch(values: Any, spec: TensorSpec) -> Array:
-    """``values`` as a contiguous batch in the dtype of ``spec``."""
-    given = _array(values, spec)
-    if given.ndim == 0 or given.shape[1:] != spec.shape:
-        raise _wrong_shape(spec, given.shape, ("batch", *spec.shape))
-    try:
-        with np.errstate(all="ignore"):
-            array = np.ascontiguousarray(given, dtype=spec.dtype)
-    except (TypeError, ValueError) as error:
-        raise _no_numbers(spec, given) from error
-    if array.dtype == np.float32:
-        if not np.isfinite(array).all():
-            raise _not_finite(spec)
-    elif array.dtype != given.dtype and not (array == given).all():
-        raise _no_numbers(spec, given)
-    return array
-
-
-def _part(observation: Observation, spec: TensorSpec, inputs: tuple[TensorSpec, ...]) -> Any:
-    if not isinstance(observation, Mapping):
-        if len(inputs) > 1:
-            raise ObservationError(
-                "The policy reads a dict of observations.",
-                got=type(observation).__name__,
-                expected="keys " + ", ".join(_key(s) for s in inputs),
-            )
-        return observation
-    if _key(spec) not in observation:
-        raise ObservationError(
-            "The observation's keys are not the policy's.",
-            got=", ".join(sorted(map(str, observation))),
-            expected=", ".join(_key(s) for s in inputs),
-        )
-    return observation[_key(spec)]
-
-
-def _key(spec: TensorSpec) -> str:
-    return spec.name.partition(".")[2]
-
-
-def _wrong_shape(spec: TensorSpec, got: tuple[int, ...], expected: tuple[Any, ...]) -> ObservationError:
-    return ObservationError(f"{spec.name} has the wrong shape.", got=str(got), expected=str(expected))
-
-
-def _not_finite(spec: TensorSpec) -> ObservationError:
-    return ObservationError(
-        f"{spec.name} is not finite.", got="NaN or infinity", expected="finite numbers within float32"
-    )
-
-
-def _no_numbers(spec: TensorSpec, array: Array) -> ObservationError:
-    return ObservationError(
-        f"{spec.name} does not hold {spec.dtype} numbers.",
-        got=f"dtype {array.dtype}, first {array.reshape(-1)[:1].tolist()}",
-        expected=f"numbers that {spec.dtype} can hold",
-    )
+def _specs(values: Any) -> list[TensorSpec]:
+    return [TensorSpec(value.name, _DTYPES.get(value.type, value.type), tuple(value.shape[1:])) for value in values]

@@ -1,0 +1,146 @@
+"""From an artifact to an extension module: generate the C, compile it, keep the result.
+
+The generator needs the onnx package, which whoever acts should not have to load; it runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from policypress.contract import METADATA_KEY, Contract
+from policypress.errors import NativeBuildError
+from policypress.runtime.native.binding import NAME, SOURCE, binding_source
+from policypress.runtime.native.cache import Cache
+from policypress.runtime.native.compiler import LIMIT_S, Compiler, find_compiler, python_abi
+from policypress.runtime.onnx_metadata import described
+from policypress.runtime.stated_contract import check_graph, contract_from
+
+MODULE = NAME
+_WORDS = 400
+_PACKAGE = Path(__file__).resolve().parents[2]
+# What decides the text of the C, beside the artifact.
+_GENERATORS = ("artifact/c", "runtime/native")
+# The generator sees the modules that this process sees.
+_GENERATE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from policypress.artifact.c.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[Path, Contract]:
+    """The extension module of the artifact ``model``, from the cache or built now, and the artifact's contract.
+
+    Raises:
+        ArtifactError: this is no artifact.
+        NativeBuildError: there is no compiler, or the artifact holds what C cannot be generated for; says which.
+    """
+    contract = contract_of(model, label)
+    kept = Cache() if cache is None else cache
+    compiler = find_compiler()
+    key = module_key(model, compiler)
+    found = kept.find(key)
+    if found is not None:
+        return found, contract
+    reason = kept.refusal(key)
+    if reason is not None:
+        raise NativeBuildError("There is no native form of this artifact.", got=reason)
+    try:
+        with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
+            built = build_module(model, contract, MODULE, Path(folder), compiler)
+            return kept.store(key, built), contract
+    except _Refused as error:
+        kept.refuse(key, str(error.got))
+        raise
+
+
+class _Refused(NativeBuildError):
+    """The artifact itself is the reason, so that trying again is of no use."""
+
+
+def contract_of(model: bytes, label: str) -> Contract:
+    """The contract that ``model`` carries, held against its graph.
+
+    Raises:
+        ArtifactError: there is none, or it does not fit.
+    """
+    found = described(model, label)
+    contract = contract_from(found.metadata.get(METADATA_KEY), label)
+    check_graph(contract, found.inputs, found.outputs, label)
+    return contract
+
+
+def module_key(model: bytes, compiler: Compiler) -> str:
+    """Hash of everything that decides what is built."""
+    digest = hashlib.sha256()
+    for part in (hashlib.sha256(model).hexdigest(), generator_version(), compiler.identity(), python_abi()):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def generator_version() -> str:
+    """Hash of the sources that write the C."""
+    digest = hashlib.sha256()
+    for folder in _GENERATORS:
+        for path in sorted((_PACKAGE / folder).rglob("*")):
+            if path.suffix in (".py", ".h", ".c"):
+                digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def build_module(model: bytes, contract: Contract, module: str, folder: Path, compiler: Compiler) -> Path:
+    """Generate and compile in ``folder``; gives the path of the extension module called ``module``.
+
+    Raises:
+        NativeBuildError: C cannot be generated for the artifact, or the compiler failed.
+    """
+    artifact = folder / "artifact.onnx"
+    artifact.write_bytes(model)
+    _generate(artifact, folder / SOURCE)
+    binding = folder / "binding.c"
+    try:
+        binding.write_text(binding_source(contract, module), encoding="utf-8")
+    except KeyError as error:
+        raise _Refused("There is no native form of this artifact.", got=f"an array of dtype {error}") from error
+    output = folder / f"{module}.so"
+    compiler.build(binding, output)
+    return output
+
+
+def _generate(artifact: Path, source: Path) -> None:
+    if not sys.executable:
+        raise NativeBuildError("The native runtime needs a Python to generate C with.", got="no sys.executable")
+    path = json.dumps([entry or os.getcwd() for entry in sys.path])
+    options = ["-o", str(source), "--name", NAME, "--target", "host", "--constants", "incbin"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _GENERATE, path, str(artifact), *options],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NativeBuildError("The C generator did not run.", got=str(error)) from error
+    if done.returncode == 2:  # unusable input: an operator that C cannot be written for, by name
+        raise _Refused("There is no native form of this artifact.", got=_said(done.stderr))
+    if done.returncode != 0 or not source.is_file():
+        raise NativeBuildError(
+            "The C generator failed.", got=_said(done.stderr) or f"exit status {done.returncode}", expected="C source"
+        )
+
+
+def _said(text: str) -> str:
+    """What the generator said was wrong, on one line, without all that it could have been given."""
+    lines = text.removeprefix("error: ").splitlines()
+    told = [line for line in lines if not line.lstrip().startswith(("expected:", "what to do:"))]
+    return " ".join(" ".join(told).split())[:_WORDS]

@@ -1,0 +1,514 @@
+/* A generated policy as a CPython extension module. Stands behind the generated C and the macros that describe its
+   arrays (see binding.py): PB_MODULE, PB_INPUTS, pb_inputs, PB_CONVERTED_BYTES, PB_CALL_INPUTS, PB_SCORES,
+   PB_ACTION_ELEMENT, PB_ACTION_SIZE, PB_ACTION_INTEGER, PB_ACTION_SCALAR, PB_EXPECTED, PB_EXPECTED_ACTION, pb_contract.
+
+   Arrays come and go by the buffer protocol; numpy is neither needed nor included. */
+
+#include <string.h>
+
+#define PB_QUOTED_(x) #x
+#define PB_QUOTED(x) PB_QUOTED_(x)
+#define PB_JOINED_(a, b) a##b
+#define PB_JOINED(a, b) PB_JOINED_(a, b)
+
+typedef PB_ACTION_ELEMENT pb_action;
+
+/* What a module object holds for itself; every import of the file makes a new one. */
+struct pb_state {
+    PyObject *new_action;    /* makes an array for act() to fill; NULL: act() gives Python numbers */
+    PyObject *checked;       /* is given the observations that act() cannot take; NULL: act() raises */
+    PyObject *keys[PB_INPUTS];
+    unsigned long long saturated;
+};
+
+static struct pb_state *pb_state_of(PyObject *module) { return (struct pb_state *)PyModule_GetState(module); }
+
+static int pb_format(const Py_buffer *view)
+{
+    const char *format = view->format == NULL ? "B" : view->format;
+    if (*format == '@' || *format == '=')
+        format++;
+    if (format[0] == 0 || format[1] != 0)
+        return PB_OTHER;
+    switch (format[0]) {
+    case 'f': return PB_REAL32;
+    case 'd': return view->itemsize == 8 ? PB_REAL64 : PB_OTHER;
+    case 'B': return PB_BYTE;
+    case 'b': case '?': return PB_SIGNED_BYTE;
+    case 'i': return view->itemsize == 4 ? PB_INT32 : PB_OTHER;
+    case 'l': case 'q': return view->itemsize == 8 ? PB_INT64 : view->itemsize == 4 ? PB_INT32 : PB_OTHER;
+    default: return PB_OTHER;
+    }
+}
+
+static int pb_has_shape(const Py_buffer *view, const struct pb_input *want)
+{
+    if (view->ndim != want->ndim)
+        return 0;
+    for (int axis = 0; axis < want->ndim; axis++)
+        if (view->shape[axis] != want->shape[axis])
+            return 0;
+    return 1;
+}
+
+/* Indices stay indices: what an int32 cannot hold is as far out of every range as its ends. */
+static void pb_narrow(const int64_t *from, int32_t *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = from[i] > INT32_MAX ? INT32_MAX : from[i] < INT32_MIN ? INT32_MIN : (int32_t)from[i];
+}
+
+static void pb_to_single(const double *from, float *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = (float)from[i];
+}
+
+/* The elements of one observation's array as the policy reads them: where they lie, or converted. NULL: neither. */
+static const void *pb_elements(const Py_buffer *view, const struct pb_input *want, char *converted)
+{
+    int format = pb_format(view);
+    size_t count = (size_t)want->size;
+    if (format == want->format && (uintptr_t)view->buf % (size_t)want->item_bytes == 0)
+        return view->buf;
+    if (want->converted < 0 || (uintptr_t)view->buf % 8 != 0)
+        return NULL;
+    if (want->format == PB_REAL32 && format == PB_REAL64) {
+        pb_to_single((const double *)view->buf, (float *)(converted + want->converted), count);
+        return converted + want->converted;
+    }
+    if (want->format == PB_INT32 && format == PB_INT64) {
+        pb_narrow((const int64_t *)view->buf, (int32_t *)(converted + want->converted), count);
+        return converted + want->converted;
+    }
+    return NULL;
+}
+
+/* One Python number as an element of an input; 0: it is none. */
+static int pb_number(PyObject *given, const struct pb_input *want, char *to)
+{
+    if (want->format == PB_REAL32) {
+        double value = PyFloat_AsDouble(given);
+        *(float *)to = (float)value;
+        return !(value == -1.0 && PyErr_Occurred());
+    }
+    long value = want->format == PB_INT32 && PyLong_Check(given) ? PyLong_AsLong(given) : -1;
+    *(int32_t *)to = (int32_t)value;
+    return value >= 0 && value <= INT32_MAX;
+}
+
+/* A number, or a list, tuple or other sequence of numbers, as the policy reads them; 0: they do not fit. */
+static int pb_sequence(PyObject *given, const struct pb_input *want, char *converted)
+{
+    if (want->converted < 0 || want->ndim > 1)
+        return 0;
+    char *to = converted + want->converted;
+    if (want->ndim == 0)
+        return pb_number(given, want, to);
+    PyObject *items = PySequence_Fast(given, "");
+    Py_ssize_t count = items == NULL ? 0 : PySequence_Fast_GET_SIZE(items);
+    int taken = items != NULL && count == want->size;
+    for (Py_ssize_t i = 0; taken && i < count; i++)
+        taken = pb_number(PySequence_Fast_GET_ITEM(items, i), want, to + i * want->item_bytes);
+    Py_XDECREF(items);
+    return taken;
+}
+
+struct pb_taken {
+    const void *inputs[PB_INPUTS];
+    Py_buffer views[PB_INPUTS];
+    int held;
+};
+
+static void pb_release(struct pb_taken *taken)
+{
+    while (taken->held > 0)
+        PyBuffer_Release(&taken->views[--taken->held]);
+}
+
+/* 1: `inputs` are set and the views held until pb_release. 0: this is for somebody else; nothing is held. */
+static int pb_take(struct pb_state *state, PyObject *observation, struct pb_taken *taken, char *converted, int lists)
+{
+    taken->held = 0;
+    for (int i = 0; i < PB_INPUTS; i++) {
+        const struct pb_input *want = &pb_inputs[i];
+        PyObject *given = observation;
+        if (want->key[0] != 0 && PyDict_Check(observation))
+            given = PyDict_GetItemWithError(observation, state->keys[i]);
+        else if (PB_INPUTS > 1)
+            given = NULL;
+        const void *elements = NULL;
+        if (given != NULL && PyObject_CheckBuffer(given)) {
+            Py_buffer *view = &taken->views[taken->held];
+            if (PyObject_GetBuffer(given, view, PyBUF_FORMAT | PyBUF_ND) == 0) {
+                taken->held++;
+                elements = pb_has_shape(view, want) ? pb_elements(view, want, converted) : NULL;
+            }
+        } else if (given != NULL && lists && pb_sequence(given, want, converted)) {
+            elements = converted + want->converted;
+        }
+        if (elements == NULL) {
+            PyErr_Clear();
+            pb_release(taken);
+            return 0;
+        }
+        taken->inputs[i] = elements;
+    }
+    return 1;
+}
+
+static PyObject *pb_wrong(int status)
+{
+    if (status & POLICY_NOT_FINITE)
+        PyErr_SetString(PyExc_ValueError, "the observation holds NaN or infinity");
+    else
+        PyErr_SetString(PyExc_ValueError, "the observation does not fit the policy: expected " PB_EXPECTED);
+    return NULL;
+}
+
+/* What act() does with an observation that it cannot take: ask for help, or say what would be right. */
+static PyObject *pb_refuse(struct pb_state *state, PyObject *observation, int status)
+{
+    return state->checked == NULL ? pb_wrong(status) : PyObject_CallOneArg(state->checked, observation);
+}
+
+static void pb_count(struct pb_state *state, int status)
+{
+    if (status & POLICY_SATURATED)
+        state->saturated++;
+}
+
+#if PB_ACTION_SIZE > 1 || !PB_ACTION_INTEGER
+static PyObject *pb_numbers(const pb_action *action)
+{
+    PyObject *tuple = PyTuple_New(PB_ACTION_SIZE);
+    for (Py_ssize_t i = 0; tuple != NULL && i < PB_ACTION_SIZE; i++) {
+#if PB_ACTION_INTEGER
+        PyObject *item = PyLong_FromLong(action[i]);
+#else
+        PyObject *item = PyFloat_FromDouble((double)action[i]);
+#endif
+        if (item == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, item);
+    }
+    return tuple;
+}
+#endif
+
+/* Writes actions into a buffer of the caller's, in its own integer format. 0: the buffer is another one. */
+static int pb_give(const pb_action *action, size_t count, const Py_buffer *to)
+{
+    if ((size_t)to->len != count * (size_t)to->itemsize || (uintptr_t)to->buf % (size_t)to->itemsize != 0)
+        return 0;
+    int format = pb_format(to);
+#if PB_ACTION_INTEGER
+    if (format == PB_INT64)
+        for (size_t i = 0; i < count; i++)
+            ((int64_t *)to->buf)[i] = action[i];
+    else if (format == PB_BYTE || format == PB_SIGNED_BYTE)
+        for (size_t i = 0; i < count; i++)
+            ((int8_t *)to->buf)[i] = (int8_t)action[i];
+    else if (format == PB_INT32)
+        memcpy(to->buf, action, count * sizeof(pb_action));
+    else
+        return 0;
+#else
+    if (format != PB_REAL32)
+        return 0;
+    memcpy(to->buf, action, count * sizeof(pb_action));
+#endif
+    return 1;
+}
+
+static PyObject *pb_act(PyObject *module, PyObject *observation)
+{
+    struct pb_state *state = pb_state_of(module);
+    struct pb_taken taken;
+    pb_action action[PB_ACTION_SIZE];
+    char converted[PB_CONVERTED_BYTES] PP_ALIGN(64);
+    if (!pb_take(state, observation, &taken, converted, state->checked == NULL))
+        return pb_refuse(state, observation, 0);
+    const void *const *inputs = taken.inputs;
+    int status = policy_act(PB_CALL_INPUTS, action);
+    pb_release(&taken);
+    if (status & POLICY_NOT_FINITE)
+        return pb_refuse(state, observation, status);
+    pb_count(state, status);
+#if PB_ACTION_SCALAR
+    return PyLong_FromLong(action[0]);
+#else
+    if (state->new_action == NULL)
+        return pb_numbers(action);
+    PyObject *array = PyObject_CallNoArgs(state->new_action);
+    Py_buffer to;
+    if (array == NULL || PyObject_GetBuffer(array, &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0) {
+        Py_XDECREF(array);
+        return NULL;
+    }
+    int given = pb_give(action, PB_ACTION_SIZE, &to);
+    PyBuffer_Release(&to);
+    if (!given) {
+        PyErr_SetString(PyExc_TypeError, "the array that was made for the action does not fit it");
+        Py_CLEAR(array);
+    }
+    return array;
+#endif
+}
+
+static PyObject *pb_act_into(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct pb_state *state = pb_state_of(module);
+    struct pb_taken taken;
+    Py_buffer to;
+    pb_action action[PB_ACTION_SIZE];
+    char converted[PB_CONVERTED_BYTES] PP_ALIGN(64);
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "act_into takes an observation and a buffer for the action");
+        return NULL;
+    }
+    if (!pb_take(state, arguments[0], &taken, converted, 1))
+        return pb_wrong(0);
+    const void *const *inputs = taken.inputs;
+    int status = policy_act(PB_CALL_INPUTS, action);
+    pb_release(&taken);
+    if (status & POLICY_NOT_FINITE)
+        return pb_wrong(status);
+    if (PyObject_GetBuffer(arguments[1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
+        return NULL;
+    int given = pb_give(action, PB_ACTION_SIZE, &to);
+    PyBuffer_Release(&to);
+    if (!given) {
+        PyErr_SetString(PyExc_ValueError, "the action does not fit its buffer: expected " PB_EXPECTED_ACTION);
+        return NULL;
+    }
+    pb_count(state, status);
+    return PyLong_FromLong(status);
+}
+
+/* The rows of a batch in one input, or -1 with an error. */
+static Py_ssize_t pb_rows(const Py_buffer *view, const struct pb_input *want)
+{
+    int format = pb_format(view);
+    int wide = want->format == PB_INT32 && format == PB_INT64;
+    Py_ssize_t row_bytes = want->size * (wide ? 8 : want->item_bytes);
+    if ((format == want->format || wide) && view->len % row_bytes == 0 && (uintptr_t)view->buf % (size_t)(wide ? 8 : want->item_bytes) == 0)
+        return view->len / row_bytes;
+    PyErr_SetString(PyExc_ValueError, "a batch does not fit the policy: expected rows of " PB_EXPECTED);
+    return -1;
+}
+
+struct pb_batch {
+    struct pb_taken taken;
+    void *owned[PB_INPUTS];
+    Py_ssize_t rows;
+};
+
+static void pb_batch_release(struct pb_batch *batch)
+{
+    pb_release(&batch->taken);
+    for (int i = 0; i < PB_INPUTS; i++)
+        PyMem_Free(batch->owned[i]);
+}
+
+/* The inputs of a batch: one buffer each, given in the contract's order. 0: an error is set, nothing is held. */
+static int pb_batch_take(PyObject *const *given, struct pb_batch *batch)
+{
+    memset(batch, 0, sizeof *batch);
+    for (int i = 0; i < PB_INPUTS; i++) {
+        const struct pb_input *want = &pb_inputs[i];
+        Py_buffer *view = &batch->taken.views[i];
+        if (PyObject_GetBuffer(given[i], view, PyBUF_FORMAT | PyBUF_ND) != 0)
+            goto refused;
+        batch->taken.held++;
+        Py_ssize_t rows = pb_rows(view, want);
+        if (rows < 0)
+            goto refused;
+        if (i > 0 && rows != batch->rows) {
+            PyErr_SetString(PyExc_ValueError, "the inputs have different numbers of rows");
+            goto refused;
+        }
+        batch->rows = rows;
+        batch->taken.inputs[i] = view->buf;
+        if (want->format == PB_INT32 && pb_format(view) == PB_INT64) {
+            size_t count = (size_t)(rows * want->size);
+            batch->owned[i] = PyMem_Malloc(count * sizeof(int32_t) + 1);
+            if (batch->owned[i] == NULL) {
+                PyErr_NoMemory();
+                goto refused;
+            }
+            pb_narrow((const int64_t *)view->buf, (int32_t *)batch->owned[i], count);
+            batch->taken.inputs[i] = batch->owned[i];
+        }
+    }
+    return 1;
+refused:
+    pb_batch_release(batch);
+    return 0;
+}
+
+/* Acts on a batch: inputs, a buffer for the actions, and with `scores` a buffer for these before it. */
+static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_ssize_t count, int scores)
+{
+    struct pb_batch batch;
+    Py_buffer to, scored;
+    PyObject *result = NULL;
+    pb_action *actions = NULL;
+    if (count != PB_INPUTS + 1 + scores) {
+        PyErr_SetString(PyExc_TypeError, "expected one buffer for each input, then those of the results");
+        return NULL;
+    }
+    if (!pb_batch_take(arguments, &batch))
+        return NULL;
+    memset(&scored, 0, sizeof scored);
+    if (PyObject_GetBuffer(arguments[count - 1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
+        goto inputs;
+    if (scores && PyObject_GetBuffer(arguments[count - 2], &scored, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
+        goto action;
+    size_t rows = (size_t)batch.rows, sized = rows * PB_ACTION_SIZE;
+    int direct = pb_format(&to) == (PB_ACTION_INTEGER ? PB_INT32 : PB_REAL32) && (uintptr_t)to.buf % 4 == 0;
+    if ((size_t)to.len != sized * (size_t)to.itemsize ||
+        (scores && (pb_format(&scored) != PB_REAL32 || (size_t)scored.len != rows * PB_SCORES * sizeof(float)))) {
+        PyErr_SetString(PyExc_ValueError, "a buffer for results does not fit: expected rows of " PB_EXPECTED_ACTION);
+        goto all;
+    }
+    if (!direct && (actions = PyMem_Calloc(sized + 1, sizeof(pb_action))) == NULL) {
+        PyErr_NoMemory();
+        goto all;
+    }
+    const void *const *inputs = batch.taken.inputs;
+    pb_action *target = direct ? (pb_action *)to.buf : actions;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+#if PB_SCORES > 0
+    if (scores)
+        status = policy_run_batch(PB_CALL_INPUTS, (float *)scored.buf, target, rows);
+    else
+#endif
+        status = policy_act_batch(PB_CALL_INPUTS, target, rows);
+    Py_END_ALLOW_THREADS
+    if (!direct && !pb_give(actions, sized, &to)) {
+        PyErr_SetString(PyExc_ValueError, "the actions do not fit their buffer: expected rows of " PB_EXPECTED_ACTION);
+        goto all;
+    }
+    pb_count(pb_state_of(module), status);
+    result = PyLong_FromLong(status);
+all:
+    PyMem_Free(actions);
+    if (scores)
+        PyBuffer_Release(&scored);
+action:
+    PyBuffer_Release(&to);
+inputs:
+    pb_batch_release(&batch);
+    return result;
+}
+
+static PyObject *pb_act_batch(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    return pb_batch_into(module, arguments, count, 0);
+}
+
+#if PB_SCORES > 0
+static PyObject *pb_run_batch(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    return pb_batch_into(module, arguments, count, 1);
+}
+#endif
+
+static PyObject *pb_kernel(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    return PyUnicode_FromString(policy_kernel());
+}
+
+static PyObject *pb_saturated(PyObject *module, PyObject *nothing)
+{
+    (void)nothing;
+    return PyLong_FromUnsignedLongLong(pb_state_of(module)->saturated);
+}
+
+static PyObject *pb_use_kernel(PyObject *module, PyObject *name)
+{
+    (void)module;
+    const char *text = PyUnicode_AsUTF8(name);
+    if (text == NULL)
+        return NULL;
+    return PyBool_FromLong(policy_use_kernel(text) == 0);
+}
+
+static PyObject *pb_bind(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "bind takes what makes an array for an action, and what checks observations");
+        return NULL;
+    }
+    struct pb_state *state = pb_state_of(module);
+    Py_INCREF(arguments[0]);
+    Py_XSETREF(state->new_action, arguments[0]);
+    Py_INCREF(arguments[1]);
+    Py_XSETREF(state->checked, arguments[1]);
+    Py_RETURN_NONE;
+}
+
+#define PB_FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef pb_methods[] = {
+    {"act", pb_act, METH_O,
+     "act(observation): the action, a tuple of numbers or an int. The observation is an array, or a dict of them."},
+    {"act_into", PB_FAST(pb_act_into), METH_FASTCALL,
+     "act_into(observation, action): write the action into a buffer; returns status bits (1: a value was clipped)."},
+    {"act_batch", PB_FAST(pb_act_batch), METH_FASTCALL,
+     "act_batch(*inputs, actions): act on rows, without the interpreter lock; returns status bits (2: a row holds NaN "
+     "or infinity, and its action was left as it was)."},
+#if PB_SCORES > 0
+    {"run_batch", PB_FAST(pb_run_batch), METH_FASTCALL,
+     "run_batch(*inputs, scores, actions): act_batch that also gives the scores."},
+#endif
+    {"kernel", pb_kernel, METH_NOARGS, "kernel(): name of the kernels in use."},
+    {"use_kernel", pb_use_kernel, METH_O, "use_kernel(name): use other kernels; False where this machine lacks them."},
+    {"saturated", pb_saturated, METH_NOARGS, "saturated(): calls in which a value of the observation was clipped."},
+    {"bind", PB_FAST(pb_bind), METH_FASTCALL, "bind(new_action, checked): for policypress's own runtime."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int pb_exec(PyObject *module)
+{
+    struct pb_state *state = pb_state_of(module);
+    for (int i = 0; i < PB_INPUTS; i++)
+        if ((state->keys[i] = PyUnicode_InternFromString(pb_inputs[i].key)) == NULL)
+            return -1;
+    return PyModule_AddStringConstant(module, "contract", pb_contract);
+}
+
+static int pb_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct pb_state *state = pb_state_of(module);
+    Py_VISIT(state->new_action);
+    Py_VISIT(state->checked);
+    return 0;
+}
+
+static int pb_clear(PyObject *module)
+{
+    struct pb_state *state = pb_state_of(module);
+    Py_CLEAR(state->new_action);
+    Py_CLEAR(state->checked);
+    for (int i = 0; i < PB_INPUTS; i++)
+        Py_CLEAR(state->keys[i]);
+    return 0;
+}
+
+static void pb_free(void *module) { pb_clear((PyObject *)module); }
+
+static PyModuleDef_Slot pb_slots[] = {{Py_mod_exec, (void *)pb_exec}, {0, NULL}};
+
+static struct PyModuleDef pb_module = {
+    PyModuleDef_HEAD_INIT, PB_QUOTED(PB_MODULE), "A policy written by policypress.",
+    sizeof(struct pb_state), pb_methods, pb_slots, pb_traverse, pb_clear, pb_free,
+};
+
+PyMODINIT_FUNC PB_JOINED(PyInit_, PB_MODULE)(void);
+
+PyMODINIT_FUNC PB_JOINED(PyInit_, PB_MODULE)(void) { return PyModuleDef_Init(&pb_module); }

@@ -1,0 +1,49 @@
+"""The contract that an artifact carries, read from its metadata and held against its graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from policypress.contract import METADATA_KEY, Contract, TensorSpec
+from policypress.errors import ArtifactError
+
+
+def contract_from(text: str | None, label: str) -> Contract:
+    """The contract in the metadata entry ``text`` of the file ``label``.
+
+    Raises:
+        ArtifactError: there is none, or it cannot be read.
+    """
+    if text is None:
+        raise ArtifactError(
+            "The ONNX file carries no policypress contract.",
+            got=label,
+            expected=f"metadata_props[{METADATA_KEY!r}]",
+            hint="Turn the file into an artifact first: `policypress export FILE -o artifact.onnx`.",
+        )
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise ArtifactError("The artifact's contract is not JSON.", got=f"{label}: {text[:60]!r}", expected="an object")
+    return Contract.from_json(data)
+
+
+def check_graph(contract: Contract, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], label: str) -> None:
+    """Refuse a contract that was written for another graph.
+
+    Raises:
+        ArtifactError: names, dtypes or shapes differ.
+    """
+    for kind, promised, found in (("inputs", contract.inputs, inputs), ("outputs", contract.outputs, outputs)):
+        here = {spec.name: (spec.dtype, list(spec.shape)) for spec in found}
+        said = {spec.name: (spec.dtype, list(spec.shape)) for spec in promised}
+        if here != said:
+            raise ArtifactError(
+                f"The artifact's contract does not fit its graph's {kind}.",
+                got=f"{label}: {here}",
+                expected=str(said),
+                hint="Write the artifact again with `policypress export`.",
+            )

@@ -1,0 +1,87 @@
+"""Finding a compiler, and what is said where there is none."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from policypress.errors import NativeBuildError
+from policypress.runtime.native.compiler import Compiler, find_compiler, python_abi
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_named_compiler_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = program(tmp_path, "mine", "exit 0")
+    monkeypatch.setenv("CC", f"{mine} -fno-such")
+    assert find_compiler().command == (str(mine), "-fno-such")
+
+
+@pytest.mark.parametrize("name", ["no-such-compiler", "/no/such/compiler", "   "])
+def test_a_named_compiler_that_is_absent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", name)
+    with pytest.raises(NativeBuildError, match=r"no C compiler[\s\S]*CC=[\s\S]*ONNX Runtime"):
+        find_compiler()
+
+
+def test_the_path_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NativeBuildError, match="none of cc, gcc, clang"):
+        find_compiler()
+    clang = program(tmp_path, "clang", "exit 0")
+    assert find_compiler().command == (str(clang),)
+    gcc = program(tmp_path, "gcc", "exit 0")
+    assert find_compiler().command == (str(gcc),)
+
+
+def test_without_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", str(program(tmp_path, "mine", "exit 0")))
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(NativeBuildError, match=r"headers are not installed[\s\S]*Python.h"):
+        find_compiler()
+
+
+def test_another_compiler_is_another_identity(tmp_path: Path) -> None:
+    first = Compiler((str(program(tmp_path, "a", "exit 0")),), tmp_path)
+    second = Compiler((str(program(tmp_path, "b", "exit 0")),), tmp_path)
+    assert first.identity() == first.identity()
+    assert first.identity() != second.identity()
+    assert Compiler((*first.command, "-O0"), tmp_path).identity() != first.identity()
+    program(tmp_path, "a", "exit 0 # upgraded")
+    assert first.identity() != Compiler((str(tmp_path / "b"),), tmp_path).identity()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'x.c:1: error: wrong' >&2; exit 1", "x.c:1: error: wrong"),
+        ("exit 3", "exit status 3"),
+        ("exit 0", "exit status 0"),
+    ],
+)
+def test_a_compiler_that_fails(script: str, said: str, tmp_path: Path) -> None:
+    source = tmp_path / "x.c"
+    source.write_text("")
+    compiler = Compiler((str(program(tmp_path, "mine", script)),), tmp_path)
+    with pytest.raises(NativeBuildError, match=said):
+        compiler.build(source, tmp_path / "x.so")
+
+
+def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(b"\x7fELF nonsense")
+    path.chmod(0o755)
+    with pytest.raises(NativeBuildError, match="did not run"):
+        Compiler((str(path),), tmp_path).build(tmp_path / "x.c", tmp_path / "x.so")
+
+
+def test_the_binary_interface_names_the_interpreter() -> None:
+    assert str(sysconfig.get_config_var("EXT_SUFFIX")) in python_abi()
