@@ -14,6 +14,7 @@ from policypress.artifact.onnx_writer import contract_of, to_onnx
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Observations, Stage
 from policypress.contract import Box, Precision
+from policypress.environment.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.measurement.sizes import packed_bytes
@@ -27,11 +28,15 @@ class Materials:
     """Observations a recipe needs: to calibrate on, to compare actions on, and to prove parity on.
 
     ``parity`` holds visited and extreme observations; ``held_out`` is used for nothing but the action error.
+    Steps that learn from more than the calibration play in ``rollouts``, or have the ``recorded`` observations
+    (without those held out).
     """
 
     calibration: Observations
     held_out: Observations
     parity: Observations
+    rollouts: RolloutSource | None = None
+    recorded: Observations | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -
         ParityError: the artifact would not do what the compressed policy does.
     """
     start_s = time.perf_counter()
-    context = Context(materials.calibration, seed, teacher=policy)
+    context = Context(materials.calibration, seed, policy, materials.rollouts, materials.recorded)
     compressed, model, lowered = _apply(policy, recipe, context)
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 import onnx
 
+from policypress.environment.rollout_source import RolloutSource
 from policypress.policy.policy import Policy
 
 Observations = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
@@ -32,11 +33,15 @@ class Context:
         calibration: observations that the fp32 policy met on its own rollouts, batch first.
         seed: of the step's own random numbers.
         teacher: the fp32 policy that the recipe started from; None where a step is used by itself.
+        rollouts: an environment that any policy may act in; None where there are recorded observations alone.
+        recorded: all recorded observations that a step may learn from; None where there is an environment.
     """
 
     calibration: Observations
     seed: int = 0
     teacher: Policy | None = None
+    rollouts: RolloutSource | None = None
+    recorded: Observations | None = None
 
 
 class Step:
@@ -53,6 +58,8 @@ class Step:
     name: ClassVar[str]
     stage: ClassVar[Stage]
     version: ClassVar[int]
+    learns: ClassVar[bool] = False
+    """Whether it trains on more observations than those of the calibration."""
 
     def _stand_at(self, stage: Stage) -> None:
         """Give this step, by its parameters, another stage than its class's; for ``__post_init__``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from policypress import seeding
@@ -12,6 +12,7 @@ from policypress.contract import DictSpace, Space
 from policypress.environment.batches import ObservationBatch, held_out_split, joined, size_of, take
 from policypress.environment.extremes import draw, extremes
 from policypress.environment.observations import RecordedObservations, visited
+from policypress.environment.rollout_source import RolloutSource
 from policypress.errors import ExecutionError
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.subject import Subject
@@ -62,7 +63,11 @@ class PressWorker:
         if cell.kind == "random":
             return None
         recipe = Recipe.from_json(cell.recipe_json)
-        payload = press_tasks.BuildPayload(self.subject.policy, recipe, self.materials, self.seed)
+        materials = self.materials
+        if not any(step.learns for step in recipe.steps):
+            # Recorded images may be gigabytes: they travel only to where they are learned from.
+            materials = replace(materials, rollouts=None, recorded=None)
+        payload = press_tasks.BuildPayload(self.subject.policy, recipe, materials, self.seed)
         return Task(f"{cell.key}/build", press_tasks.build, payload)
 
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
@@ -82,18 +87,21 @@ class PressWorker:
         if self.prepared is not None:
             return self.prepared
         counts = counts_for(self.subject.policy.observation_space)
+        rollouts, learned = None, None
         calibration = self._observations(counts.calibration, seeding.CALIBRATION)
         if self.recorded is None:
+            factory = self.subject.factory
+            rollouts = None if factory is None else RolloutSource(factory, self.subject.max_steps)
             held_out = self._observations(counts.held_out, "held_out")
         else:
             rng = seeding.generator(self.seed, "held_out")
             share = counts.held_out / (counts.held_out + counts.calibration)
-            calibration, held_out = held_out_split(self.recorded.batch, share, rng)
-            calibration = take(calibration, slice(0, counts.calibration))
+            learned, held_out = held_out_split(self.recorded.batch, share, rng)
+            calibration = take(learned, slice(0, counts.calibration))
         rng = seeding.generator(self.seed, seeding.PARITY)
         chosen = rng.permutation(size_of(calibration))[: counts.parity_visited]
         edges = extremes(self.subject.policy.observation_space, calibration, counts.parity_extreme, rng)
-        return Materials(calibration, held_out, joined(take(calibration, chosen), edges))
+        return Materials(calibration, held_out, joined(take(calibration, chosen), edges), rollouts, learned)
 
     def drawn_materials(self) -> Materials:
         """Observations drawn from the space alone: enough to prove an fp32 artifact, not to calibrate on."""
