@@ -14,7 +14,7 @@ _PUBLIC = {
     "load_agent": "policypress.agent.loading",
     "Policy": "policypress.policy.policy",
     "Recipe": "policypress.compression.recipe",
-    "compress": "policypress.study.compress",
+    "compress": "policypress.search.compress",
     "evaluate": "policypress.measurement.evaluation",
     "benchmark": "policypress.measurement.latency",
     "load_artifact": "policypress.runtime.loading",
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from policypress.measurement.latency import benchmark
     from policypress.policy.policy import Policy
     from policypress.runtime.loading import load_artifact
-    from policypress.study.compress import compress
+    from policypress.search.compress import compress
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from synthetic_results import MACHINE, RECIPES
+from synthetic_search import attempt, history, robustness
 
 from policypress.errors import StoreError
 from policypress.report.folder import write_folder
@@ -43,7 +44,7 @@ def test_no_winner_without_returns(read: Read) -> None:
 
 def test_the_schema_that_scripts_rely_on(read: Read) -> None:
     data = json.loads(read().to_text())
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["machine"] == MACHINE
     assert data["protocol"]["seeds"] == sorted(set(data["protocol"]["seeds"]))
     assert data["winner"] == "equalize > int8"
@@ -105,4 +106,7 @@ def test_every_field_is_documented(read: Read) -> None:
     named = set(re.findall(r"`([a-z_0-9.]+)`", DOCUMENT))
     data = read().to_json()
     fields = {*data, *data["baseline"], *data["variants"][3], *data["agent"], *data["protocol"]}
+    searched = history(attempt("ptdq", 99.5)).to_json()
+    first, disturbed = searched["attempts"][0], robustness("ptdq").to_json()
+    fields |= {*searched, *searched["tried"][0], *first, *first["certificate"], *disturbed, *disturbed["conditions"][0]}
     assert sorted(field for field in fields if field not in named) == []

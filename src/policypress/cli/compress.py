@@ -21,13 +21,16 @@ from policypress.cli.options import (
     WrapperOption,
     stated,
 )
+from policypress.errors import StudyInputError
 from policypress.measurement.machine import fingerprint
 from policypress.report.folder import write_folder
 from policypress.report.results import Results, read_results
+from policypress.report.search_words import closing
 from policypress.report.table import NOT_CERTIFIED, comparison, reasons
 from policypress.report.words import RANDOM_ACTIONS
+from policypress.search.compress import BUDGET_MINUTES, MAX_EPISODES
+from policypress.search.compress import compress as run_compress
 from policypress.study.compress import CLASSIC
-from policypress.study.compress import compress as run_compress
 from policypress.study.reader import StoreReader
 
 
@@ -36,8 +39,27 @@ def compress(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")],
     recipe: Annotated[
         list[str] | None,
-        typer.Option("--recipe", metavar="R", help='For example "prune(l2, 0.3) > equalize > int8"; repeatable.'),
+        typer.Option("--recipe", metavar="R", help='No search: e.g. "prune(l2, 0.3) > equalize > int8"; repeatable.'),
     ] = None,
+    classic: Annotated[
+        bool, typer.Option("--classic", help="No search: the recipes of the papers, next to ours.")
+    ] = False,
+    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Share of the return to keep.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
+    ] = 0.95,
+    minimize: Annotated[
+        str, typer.Option("--minimize", metavar="WHAT", help="What to make small: size, latency, energy or macs.")
+    ] = "size",
+    budget_minutes: Annotated[
+        float, typer.Option("--budget-minutes", metavar="MIN", help="After that nothing new is tried.")
+    ] = BUDGET_MINUTES,
+    max_episodes: Annotated[
+        int, typer.Option("--max-episodes", metavar="N", help="Of all policies of a search together.")
+    ] = MAX_EPISODES,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also play under sensor noise, delay, other masses and frictions.")
+    ] = False,
     env: EnvOption = None,
     env_kwargs: EnvKwargsOption = None,
     wrapper: WrapperOption = None,
@@ -61,22 +83,31 @@ def compress(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compress an agent by one or more recipes and measure what each keeps of its return, and what it costs.
+    """Find the smallest policy that surely keeps the return of an agent, or press it by the recipes you name.
 
-    Without --recipe the classic set of the papers runs. Interrupted, the same command continues.
+    Without --recipe and --classic it searches, and certifies what it found on episodes used for nothing before.
+    Interrupted, the same command continues.
 
     Examples:
       policypress compress examples/agents/sac-HalfCheetah-v4.zip -o out
+      policypress compress agent.zip --keep 0.9 --minimize latency --budget-minutes 30 --robustness -o out
       policypress compress agent.zip --env Hopper-v4 --recipe "equalize > int8" --episodes 30 -o out
-      policypress compress agent.zip --env my_package.envs:Arm-v0 --env-kwargs friction=0.3 -o out
+      policypress compress agent.zip --env my_package.envs:Arm-v0 --env-kwargs friction=0.3 --classic -o out
       policypress compress policy.onnx --observations logged.npz --recipe "equalize > int8" -o out
     """
+    if recipe and classic:
+        raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
     said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
     with progress_bar(refreshing=False) as bar:
         done = run_compress(
             agent,
-            recipe or CLASSIC,
+            recipe or (CLASSIC if classic else None),
             output=output,
+            keep=keep,
+            confidence=confidence,
+            minimize=minimize,
+            budget_minutes=budget_minutes,
+            max_episodes=max_episodes,
             episodes=episodes,
             seed=seed,
             env=said.environment,
@@ -88,9 +119,10 @@ def compress(
             retry_failed=retry_failed,
             costs=not no_costs,
             watts_per_core=watts_per_core,
+            robustness=robustness,
         )
     with StoreReader(done.store) as store:
-        results = read_results(store, done.cells, fingerprint())
+        results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)
         tell(done.notices)
         if not as_json:
             _show(results, played=observations is None)
@@ -102,21 +134,20 @@ def compress(
     if done.outcome.interrupted:
         left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
         err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
-        err.print(f"not complete: {', '.join(left) or 'the costs'}", markup=False)
+        err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}", markup=False)
         raise typer.Exit(130)
-    if done.outcome.failed:
+    if done.outcome.failed and done.history is None:
         raise typer.Exit(1)
 
 
 def _show(results: Results, *, played: bool) -> None:
-    out.print(comparison(results.rows, out.width))
+    out.print(comparison(results.shown, out.width))
     if played:
         out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
-        for reason in reasons(results.rows):
+        for reason in reasons(results.shown):
             out.print(reason, markup=False)
-        winner = results.winner
-        chosen = "none keeps 95 % for sure" if winner is None else f"{winner.name} (measured, not certified)"
-        out.print(f"winner: {chosen}", markup=False)
+        for sentence in closing(results):
+            out.print(sentence, markup=False)
     else:
         out.print(NOT_CERTIFIED)
     for row in results.rows:

@@ -77,22 +77,39 @@ class StudyProgress:
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("preparing", total=None, unit=EPISODES)
+        self._phase = ""
+        self._counts_cells = False
 
     def planned(self, plan: Plan) -> None:
-        """Set the total."""
-        self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done, refresh=True)
+        """Set the total; where nothing is played, cells are counted in place of episodes."""
+        if plan.episodes > 0:
+            self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done, unit=EPISODES, refresh=True)
+        else:
+            self._bar.update(self._task, total=plan.cells, completed=plan.done, unit="artifacts", refresh=True)
+        self._counts_cells = plan.episodes == 0
+
+    def phase(self, name: str) -> None:
+        """Name what follows, in front of the bar."""
+        self._phase = f"{name}: "
+        self._bar.update(self._task, description=_escaped(name), total=None, completed=0, refresh=True)
+
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self._bar.console.print(f"[dim]{_escaped(text)}[/dim]")
 
     def started(self, cell: Cell) -> None:
         """Name the cell."""
         name = "random actions" if cell.kind == "random" else cell.recipe
-        self._bar.update(self._task, description=_escaped(name), refresh=True)
+        self._bar.update(self._task, description=_escaped(f"{self._phase}{name}"), refresh=True)
 
     def advanced(self, cell: Cell, episodes: int) -> None:
         """Move the bar."""
         self._bar.update(self._task, advance=episodes, refresh=True)
 
     def finished(self, cell: Cell) -> None:
-        """Nothing to draw: the bar has moved already."""
+        """Move the bar where cells are counted."""
+        if self._counts_cells:
+            self._bar.update(self._task, advance=1, refresh=True)
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Say so at once."""

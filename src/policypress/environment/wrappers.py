@@ -16,6 +16,7 @@ import gymnasium
 from policypress.contract import WrapperSpec, is_wrapper_module
 from policypress.environment.atari import AtariWrapper
 from policypress.environment.contact_forces import ZeroContactForces
+from policypress.environment.disturbances import ActionDelay, ObservationNoise, PhysicsScale
 from policypress.environment.observation_wrappers import (
     ActionSmoothingWrapper,
     Env,
@@ -47,6 +48,9 @@ _ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
         "FrameSkip": FrameSkip,
         "ZeroContactForces": ZeroContactForces,
         "ActionSmoothingWrapper": ActionSmoothingWrapper,
+        "ObservationNoise": ObservationNoise,
+        "ActionDelay": ActionDelay,
+        "PhysicsScale": PhysicsScale,
         "DelayedRewardWrapper": _unchanged,
         "ClipReward": _unchanged,
         "ClipRewardEnv": _unchanged,
@@ -110,7 +114,7 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
 
 @dataclass(frozen=True)
 class WrappedFactory:
-    """Makes what ``factory`` makes, inside listed ``wrappers``, the first one innermost; pickles if ``factory`` does."""
+    """Makes what ``factory`` makes, inside listed ``wrappers``, the first one innermost; pickles if it does."""
 
     factory: Callable[[], Env]
     wrappers: tuple[WrapperSpec, ...]

@@ -121,6 +121,29 @@ def retention(
     )
 
 
+def score_difference(
+    baseline: Sequence[float],
+    random: Sequence[float],
+    first: Sequence[float],
+    second: Sequence[float],
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval | Undefined:
+    """How much more of the baseline's score ``second`` has than ``first``: (second − first) / (baseline − random).
+
+    >>> score_difference([100.0, 100.0], [0.0, 0.0], [90.0, 90.0], [80.0, 80.0]).estimate
+    -0.1
+    """
+    problem = _problem(baseline=baseline, random=random, first=first, second=second)
+    return problem or _fraction_interval(
+        (baseline, random, first, second),
+        lambda base, floor, one, other: (other - one, base - floor),
+        confidence,
+        seed,
+        "the baseline is not clearly above a random policy: it has learned nothing that could be kept",
+    )
+
+
 def lu_90_percent_rule(baseline: Sequence[float], variant: Sequence[float]) -> bool | Undefined:
     """Whether the variant keeps at least 90 % of the baseline's mean return: the rule of Lu et al. (2024).
 

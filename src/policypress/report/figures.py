@@ -12,7 +12,7 @@ from typing import Any
 
 import vl_convert
 
-from policypress.report import scatter, strips
+from policypress.report import scatter, search_figure, strips
 from policypress.report.axes import Drawn
 from policypress.report.results import Results
 
@@ -75,6 +75,7 @@ class Figure:
 
 _MAKERS: dict[str, Callable[[Results], Drawn | None]] = {
     "return-against-size": scatter.return_against_size,
+    "search": search_figure.search_map,
     "return-against-latency": scatter.return_against_latency,
     "returns": strips.returns,
     "latency": strips.latency,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from policypress.contract import Contract, Quantity
 from policypress.errors import StoreError
-from policypress.whole_file import write_whole
+from policypress.measurement.statistics import Undefined
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.results import Results
 from policypress.report.rows import Row
 from policypress.study.reader import StoreReader
+from policypress.whole_file import write_whole
 
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
@@ -36,7 +37,7 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     folder = store.folder
     for row in results.rows:
         if row.artifact is not None and row.file is not None:
-            _present(row, row.file, store)
+            _present(row, row.file, results.deployed_mean(row), store)
     drawn = figures(results)
     for figure in drawn:
         write_whole(folder / FIGURES / f"{figure.name}.svg", figure.svg().encode())
@@ -47,7 +48,7 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     return folder / REPORT_NAME
 
 
-def _present(row: Row, name: str, store: StoreReader) -> None:
+def _present(row: Row, name: str, mean: Quantity | Undefined, store: StoreReader) -> None:
     """Copy the row's artifact to ``name``, with a sidecar that knows the return."""
     if row.artifact is None:
         return
@@ -71,8 +72,8 @@ def _present(row: Row, name: str, store: StoreReader) -> None:
             hint="Run the same command again: it is built again.",
         )
     contract = Contract.from_json(sidecar)
-    if isinstance(row.mean, Quantity) and row.status == "done":
-        contract = contract.with_return(row.mean)
+    if isinstance(mean, Quantity) and row.status == "done":
+        contract = contract.with_return(mean)
     text = json.dumps({**contract.to_json(), "sha256": digest}, indent=2, sort_keys=True) + "\n"
     _write_if_new(store.folder / (name + ".json"), text.encode())
     _write_if_new(store.folder / name, model)

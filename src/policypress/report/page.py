@@ -14,12 +14,15 @@ from markupsafe import Markup
 
 import policypress
 from policypress.measurement.statistics import Interval, Undefined
-from policypress.report import words
+from policypress.report import search_words, words
 from policypress.report.costs import Costs, Energy, Latency, Memory
 from policypress.report.figures import DARK, LIGHT, Figure
 from policypress.report.quantities import percent, si, size, times, with_spread
 from policypress.report.results import KEEP, Results
 from policypress.report.rows import RANDOM, Row
+from policypress.search.certification import Certificate
+from policypress.search.history import SearchHistory
+from policypress.search.robustness import Robustness
 
 _NOTHING = "–"
 _HALF = ("memory", "energy")
@@ -51,10 +54,13 @@ def render(results: Results, figures: Sequence[Figure]) -> str:
         version=policypress.__version__,
         date=results.finished_at[:10],
         tiles=tiles(results),
-        table=[_compared(row, results) for row in results.rows],
+        table=[_compared(row, results) for row in results.shown],
+        search=None if results.search is None else search_section(results, results.search),
+        robustness=None if results.robustness is None else robustness_table(results.robustness),
+        linked=[(words.display_name(row), row.file) for row in results.rows if row.file is not None],
         played=any(row.returns for row in results.rows),
         threshold=_position(KEEP),
-        costs=cost_table(results.rows),
+        costs=cost_table(results.shown, measured_only=results.search is not None),
         figures=[
             {"figure": figure, "static": _data_uri(figure.svg()), "half": figure.name in _HALF} for figure in figures
         ],
@@ -81,7 +87,11 @@ def tiles(results: Results) -> list[Tile]:
     before, after = base.artifact.packed_bytes, winner.artifact.packed_bytes
     shown = [Tile("Packed size", size(after), f"{times(before / after)} smaller than {size(before)}")]
     kept = winner.retention
-    if isinstance(kept, Interval):
+    certificate = None if results.search is None else results.search.certificate
+    if certificate is not None and certificate.lower is not None and certificate.retention is not None:
+        note = f"certified; {percent(certificate.retention)} in {certificate.episodes} fresh episodes"
+        shown.append(Tile("Return kept, at least", percent(certificate.lower), note))
+    elif isinstance(kept, Interval):
         shown.append(Tile("Return kept", percent(kept.estimate), f"{percent(kept.lower)} to {percent(kept.upper)}"))
     if isinstance(winner.costs.latency, Latency):
         note = "median, warm"
@@ -134,6 +144,78 @@ def _compared(row: Row, results: Results) -> dict[str, Any]:
     return line
 
 
+def search_section(results: Results, search: SearchHistory) -> dict[str, Any]:
+    """How the winner was found: certificates, why it won, and what was built and never raced."""
+    rest = [row for row in results.variants if not row.returns]
+    return {
+        "certified": search.ending == "certified",
+        "funnel": search_words.funnel(search),
+        "attempts": [
+            {
+                "recipe": attempt.recipe,
+                "kind": "keeps" if attempt.certificate.certified else "loses",
+                "facts": _certificate_facts(attempt.certificate),
+                "verdict": attempt.certificate.verdict,
+            }
+            for attempt in search.attempts
+        ],
+        "rest": [
+            {
+                "name": words.display_name(row),
+                "packed": _NOTHING if row.artifact is None else size(row.artifact.packed_bytes),
+                "error": _NOTHING
+                if row.artifact is None or row.artifact.action_error is None
+                else percent(row.artifact.action_error, 2),
+                "reason": "" if row.tried is None else row.tried.reason,
+            }
+            for row in rest
+        ],
+    }
+
+
+def _certificate_facts(found: Certificate) -> list[tuple[str, str]]:
+    """Names and values, those that are known."""
+    facts: list[tuple[str, str | None]] = [
+        ("Lower bound of the return kept", None if found.lower is None else percent(found.lower, 2)),
+        ("has to reach", percent(found.keep, 0)),
+        ("measured", None if found.retention is None else percent(found.retention, 2)),
+        ("fresh episodes", f"{found.episodes}, baseline {found.baseline_episodes}, random {found.random_episodes}"),
+        ("error allowed for this candidate", f"{found.alpha:.4g}"),
+        ("crashes (below half of the agent)", None if found.crashes is None else str(found.crashes)),
+        ("rate of crashes, at most", None if found.crash_rate_upper is None else percent(found.crash_rate_upper)),
+        ("worst score taken to be possible", None if found.worst is None else f"{found.worst:.3f}"),
+    ]
+    return [(name, value) for name, value in facts if value is not None]
+
+
+def robustness_table(found: Robustness) -> dict[str, Any]:
+    """Score of baseline and recipe under each condition, as shares of the undisturbed baseline's."""
+    recipes = {row.recipe for row in found.rows}
+    return {
+        "episodes": found.episodes,
+        "several": len(recipes) > 1,
+        "lines": [
+            {
+                "words": row.condition.words,
+                "recipe": row.recipe,
+                "baseline": _share(row.baseline),
+                "own": _share(row.own),
+                "difference": _share(row.difference),
+                "kind": search_words.disturbed_verdict(row)[0],
+                "text": search_words.disturbed_verdict(row)[1],
+                "reason": row.reason,
+            }
+            for row in found.rows
+        ],
+    }
+
+
+def _share(value: Interval | Undefined) -> dict[str, str]:
+    if isinstance(value, Undefined):
+        return {"estimate": _NOTHING, "range": ""}
+    return {"estimate": percent(value.estimate), "range": f"{percent(value.lower)} to {percent(value.upper)}"}
+
+
 def _mean(row: Row) -> str:
     if not row.returns:
         return _NOTHING
@@ -146,14 +228,15 @@ def _position(share: float) -> float:
     return round(100 * min(max(share, 0.0), _BAR_END) / _BAR_END, 1)
 
 
-def cost_table(rows: Sequence[Row]) -> dict[str, Any]:
-    """Costs of every recipe: the columns that anything is known in, and a line for each row."""
+def cost_table(rows: Sequence[Row], *, measured_only: bool = False) -> dict[str, Any]:
+    """Costs of every recipe: the columns that anything is known in, and a line for each row (with costs)."""
     shown = [row for row in rows if row.artifact is not None]
     cells = [_cost_cells(row.costs) for row in shown]
     headings = [heading for heading in (cells[0] if cells else {}) if any(line[heading] != _NOTHING for line in cells)]
     lines = [
         {"name": words.display_name(row), "cells": [(heading, line[heading]) for heading in headings]}
         for row, line in zip(shown, cells, strict=True)
+        if not measured_only or any(line[heading] != _NOTHING for heading in headings)
     ]
     return {"headings": headings, "lines": lines}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +18,8 @@ from policypress.measurement.statistics import (
 )
 from policypress.records import ArtifactRecord
 from policypress.report.costs import Costs, read_costs
-from policypress.study.reader import StoreReader
+from policypress.search.history import Tried
+from policypress.study.reader import CellRow, Status, StoreReader
 
 RANDOM = "random"
 BASELINE = "none"
@@ -38,8 +39,8 @@ class Row:
     """What is known of one recipe (or of the random policy).
 
     ``failure`` says why there is nothing; ``steps`` are the recipe's, in JSON form; ``file`` is the artifact's name in
-    the output folder; ``returns`` are raw, one per episode; ratio, retention and the 90 % rule compare with the
-    baseline on the same seeds.
+    the output folder; ``returns`` are raw, one per episode of ``seeds``; ratio, retention and the 90 % rule compare
+    with the baseline on the same seeds. ``tried`` says how far it came, where a search tried it.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Row:
     retention: Interval | Undefined
     keeps_90_percent: bool | Undefined
     costs: Costs
+    seeds: tuple[int, ...] = ()
+    tried: Tried | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON form with every field; what is undefined is null, with its reason in ``…_reason``."""
@@ -62,6 +65,7 @@ class Row:
         for key, name in _SIZES.items():
             data[key] = None if self.artifact is None else getattr(self.artifact, name)
         data["returns"] = list(self.returns)
+        data["seeds"] = list(self.seeds)
         data["mean_return"] = None if isinstance(self.mean, Undefined) else vars(self.mean)
         undefined_ratio = isinstance(self.ratio, Undefined)
         data["return_ratio"] = None if isinstance(self.ratio, Undefined) else self.ratio.estimate
@@ -75,38 +79,63 @@ class Row:
         return {**data, **self.costs.to_json()}
 
 
-def read_rows(store: StoreReader, cells: Mapping[str, str]) -> tuple[Row, ...]:
-    """Rows for ``cells`` (name → key in the store), in their order.
+def read_rows(
+    store: StoreReader,
+    cells: Mapping[str, str | Sequence[str]],
+    tried: Mapping[str, Tried] | None = None,
+) -> tuple[Row, ...]:
+    """Rows for ``cells`` (name → key in the store, or several, whose episodes count together), in their order.
 
-    The baseline is the cell named ``none`` and the random reference the one named ``random``.
+    The baseline is named ``none`` and the random reference ``random``. ``tried`` is what a search says of recipes.
     """
-    returns = {name: tuple(e.episode_return for e in store.episodes(key)) for name, key in cells.items()}
-    artifacts = {name: store.artifact(key) for name, key in cells.items()}
+    groups = {name: (keys,) if isinstance(keys, str) else tuple(keys) for name, keys in cells.items()}
+    episodes = {name: [row for key in keys for row in store.episodes(key)] for name, keys in groups.items()}
+    returns = {name: tuple(row.episode_return for row in rows) for name, rows in episodes.items()}
+    artifacts = {
+        name: next((found for key in keys if (found := store.artifact(key)) is not None), None)
+        for name, keys in groups.items()
+    }
     files = _file_names(artifacts)
     baseline, random = returns.get(BASELINE, ()), returns.get(RANDOM, ())
     rows: list[Row] = []
-    for name, key in cells.items():
-        cell = store.cell(key)
+    for name, keys in groups.items():
+        known = [row for key in keys if (row := store.cell(key)) is not None]
         own, artifact = returns[name], artifacts[name]
         compared = name != RANDOM
         nothing = Undefined("the random policy is the reference")
+        measurements = [row for key in keys for row in store.measurements(key)]
         rows.append(
             Row(
                 name=name,
-                status="pending" if cell is None else cell.status,
-                failure=None if cell is None or cell.failure is None else cell.failure.message,
-                steps=() if cell is None else tuple(cell.cell.recipe_json.get("steps", ())),
+                status=_status(known),
+                failure=next((row.failure.message for row in known if row.failure is not None), None),
+                steps=() if not known else tuple(known[0].cell.recipe_json.get("steps", ())),
                 artifact=artifact,
-                file=files.get(name),
+                file=files.get(name) if _presented(tried, name) else None,
                 returns=own,
                 mean=mean_return(own),
                 ratio=return_ratio(baseline, own) if compared else nothing,
                 retention=retention(baseline, own, random) if compared else nothing,
                 keeps_90_percent=lu_90_percent_rule(baseline, own) if compared else nothing,
-                costs=read_costs(store.measurements(key), None if artifact is None else artifact.sha256),
+                costs=read_costs(measurements, None if artifact is None else artifact.sha256),
+                seeds=tuple(row.seed for row in episodes[name]),
+                tried=None if tried is None else tried.get(name),
             )
         )
     return tuple(rows)
+
+
+def _presented(tried: Mapping[str, Tried] | None, name: str) -> bool:
+    """Whether the artifact is put where people look: of a search only those that seemed to be good enough."""
+    found = None if tried is None else tried.get(name)
+    return found is None or found.stage in ("promising", "certified", "not certified")
+
+
+def _status(rows: Sequence[CellRow]) -> Status:
+    """That of the cell which is worst off."""
+    found: set[Status] = {row.status for row in rows}
+    order: tuple[Status, ...] = ("failed", "pending", "running", "done")
+    return next((status for status in order if status in found), "pending")
 
 
 def _file_names(artifacts: Mapping[str, ArtifactRecord | None]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from policypress.measurement.statistics import Interval, Undefined
+from policypress.report import search_words
 from policypress.report.costs import Energy, Latency, Memory
 from policypress.report.quantities import percent, si, size, times
 from policypress.report.results import KEEP, Results
@@ -22,9 +23,16 @@ IN_WORDS = {
     "ptdq": "int8 weights; activations are quantized on the fly (ONNX Runtime's plain dynamic quantizer)",
     "ptsq": "int8 weights and activations, calibrated beforehand (ONNX Runtime's plain static quantizer)",
     "int8": "int8 weights per channel, int8 activations, float output",
+    "refit": "recomputes what reads the channels that are left",
     "equalize": "balances channels so that one scale suits them all",
 }
 RANDOM_ACTIONS = "random actions"
+_STAGE_VERDICTS: Mapping[str, VerdictKind] = {
+    "certified": "keeps",
+    "promising": "keeps",
+    "not certified": "loses",
+    "built": "unknown",
+}
 _NORMS = {"l1": "L1", "l2": "L2"}
 
 
@@ -74,6 +82,8 @@ def verdict(row: Row) -> Verdict:
         return Verdict("failed", "failed")
     if row.name in (RANDOM, BASELINE):
         return Verdict("reference", "reference")
+    if row.tried is not None and row.tried.stage in _STAGE_VERDICTS:
+        return Verdict(_STAGE_VERDICTS[row.tried.stage], search_words.STAGES[row.tried.stage])
     if isinstance(row.retention, Undefined):
         return Verdict("unknown", "return not measured" if not row.returns else "cannot be told")
     if row.retention.lower >= KEEP:
@@ -91,6 +101,8 @@ def title(results: Results) -> str:
 
 def headline(results: Results) -> str:
     """The result in one line."""
+    if results.search is not None:
+        return search_words.headline(results, results.search)
     winner, base = results.winner, results.baseline.artifact
     if winner is not None and winner.artifact is not None and base is not None:
         return f"{times(base.packed_bytes / winner.artifact.packed_bytes)} smaller, return kept"
@@ -104,6 +116,9 @@ def headline(results: Results) -> str:
 def lead(results: Results) -> list[str]:
     """The result in a few sentences, without saying more than was shown."""
     winner, base = results.winner, results.baseline.artifact
+    if results.search is not None:
+        told = search_words.lead(results, results.search)
+        return told if winner is None else [*told, *_faster(results.baseline, winner)]
     sentences = []
     if (
         winner is not None
@@ -175,6 +190,8 @@ def _listed(parts: Sequence[str]) -> str:
 
 def caution(results: Results) -> list[str]:
     """What the numbers do not show."""
+    if results.search is not None:
+        return search_words.caution(results.search)
     if all(not row.returns for row in results.variants):
         return ["An action error says how far actions move, not what that does to the return."]
     episodes = results.protocol.episodes
@@ -201,8 +218,9 @@ def protocol_in_words(results: Results) -> list[str]:
     protocol = results.protocol
     limit = "" if protocol.max_steps is None else f", of at most {protocol.max_steps} steps"
     methods = sorted({row.retention.method for row in results.variants if isinstance(row.retention, Interval)})
+    several = "the same" if results.search is None else "the first or all of the same"
     sentences = [
-        f"Every policy acted deterministically in the same {protocol.episodes} episodes of {results.environment.id}"
+        f"Every policy acted deterministically in {several} {protocol.episodes} episodes of {results.environment.id}"
         f"{limit}; the seeds of the episodes follow from seed {protocol.seed}.",
         "The return of an episode is the plain sum of its rewards. Retention is (R − R_random) / (R_baseline − "
         "R_random) of mean returns: 0 % is as good as random actions, 100 % as good as the fp32 agent.",
@@ -213,7 +231,7 @@ def protocol_in_words(results: Results) -> list[str]:
         sentences.append(
             f"Intervals: {'; or '.join(methods)}. The uncertainty of the baseline and of the random policy is in them."
         )
-    return sentences
+    return sentences if results.search is None else [*sentences, *search_words.method(results.search)]
 
 
 def costs_in_words(results: Results) -> list[str]:

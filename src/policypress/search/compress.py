@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
@@ -15,12 +16,14 @@ from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
 from policypress.records import EvaluationProtocol
 from policypress.search.certification import checked_share
+from policypress.search.disturbing import deviations_of, measure_robustness
 from policypress.search.gate import Gate
 from policypress.search.history import OBJECTIVES, Minimize, SearchHistory
 from policypress.search.narrator import Narrator, SilentNarrator
-from policypress.search.objective import Objective
+from policypress.search.objective import BASELINE, Objective
 from policypress.search.racing import Bar
-from policypress.search.session import Session
+from policypress.search.robustness import Robustness
+from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
 from policypress.search.worker import SearchWorker
 from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, agent_row, can_travel, executor_of
@@ -60,10 +63,6 @@ class Goal:
     def __post_init__(self) -> None:
         checked_share("share to keep", self.keep)
         checked_share("confidence", self.confidence)
-        if self.minimize not in OBJECTIVES:
-            raise StudyInputError(
-                "It is not known how to minimize this.", got=str(self.minimize), expected=", ".join(OBJECTIVES)
-            )
         if not self.budget_minutes > 0:
             raise StudyInputError(
                 "A search needs time.", got=f"{self.budget_minutes:g} minutes", expected="more than 0"
@@ -71,17 +70,31 @@ class Goal:
         if self.max_episodes < 1:
             raise StudyInputError("A search needs episodes.", got=str(self.max_episodes), expected="at least 1")
 
+    @staticmethod
+    def stated(keep: float, confidence: float, minimize: str, budget_minutes: float, max_episodes: int) -> Goal:
+        """The goal as a user states it.
+
+        Raises:
+            StudyInputError: a number or a name that is none.
+        """
+        for known in OBJECTIVES:
+            if known == minimize:
+                return Goal(keep, confidence, known, budget_minutes, max_episodes)
+        raise StudyInputError("It is not known how to minimize this.", got=minimize, expected=", ".join(OBJECTIVES))
+
 
 @dataclass(frozen=True)
 class Searched(Compressed):
-    """What a search did: where the store is, what was tried, and what won.
+    """What ``compress`` did: where the store is, what was tried, and what won.
 
-    ``cells`` maps ``random``, ``none`` and every recipe that was tried to the key of its first cell; ``groups`` to all
-    of its cells that it was chosen by.
+    ``cells`` maps ``random``, ``none`` and every recipe to the key of its first cell; ``groups`` to all of its cells
+    that it was chosen by. ``history`` is the search's, None where recipes were given; ``robustness`` is there where it
+    was asked for.
     """
 
-    history: SearchHistory
+    history: SearchHistory | None
     groups: dict[str, tuple[str, ...]]
+    robustness: Robustness | None = None
 
 
 def compress(
@@ -91,7 +104,7 @@ def compress(
     output: str | Path,
     keep: float = 0.95,
     confidence: float = 0.95,
-    minimize: Minimize = "size",
+    minimize: str = "size",
     budget_minutes: float = BUDGET_MINUTES,
     max_episodes: int = MAX_EPISODES,
     episodes: int = 100,
@@ -107,7 +120,8 @@ def compress(
     retry_failed: bool = False,
     costs: bool = True,
     watts_per_core: float | None = None,
-) -> Compressed:
+    robustness: bool = False,
+) -> Searched:
     """Find the smallest policy that surely keeps the return of ``agent``, into the folder ``output``.
 
     Without ``recipes`` it searches: cheap filters, then episodes as long as they tell something, then a certificate on
@@ -136,15 +150,13 @@ def compress(
         retry_failed: also do the cells that failed before.
         costs: afterwards, measure latency, memory and energy of the baseline and of those that got furthest.
         watts_per_core: power of a busy core, for energy that no meter can measure.
-
-    Returns:
-        With ``recipes`` a :class:`~policypress.study.compress.Compressed`, else a :class:`Searched`.
+        robustness: also play the winner (or the ``recipes``) and the baseline under noise, delay and other physics.
 
     Raises:
         InputError: the agent, the environment, a recipe, the goal or the folder cannot be used.
     """
     if recipes is not None:
-        return press_recipes(
+        done = press_recipes(
             agent,
             recipes,
             output=output,
@@ -162,7 +174,10 @@ def compress(
             costs=costs,
             watts_per_core=watts_per_core,
         )
-    goal = Goal(keep, confidence, minimize, budget_minutes, max_episodes)
+        found = Searched(**vars(done), history=None, groups={name: (key,) for name, key in done.cells.items()})
+        if not robustness or observations is not None or done.outcome.interrupted:
+            return found
+    goal = Goal.stated(keep, confidence, minimize, budget_minutes, max_episodes)
     if observations is not None:
         raise StudyInputError(
             "A search plays episodes, and recorded observations have none.",
@@ -172,11 +187,15 @@ def compress(
     if watts_per_core is not None:
         checked_watts(watts_per_core)
     subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides)
-    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core)
+    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness)
     notices = subject.notices
     if executor == "local" and env_fn is not None and not can_travel(env_fn):
         executor, notices = "debug", (*notices, STAYS_HERE)
-    return _searched(subject, how, executor, jobs, progress or SilentNarrator(), notices)
+    narrator = progress or SilentNarrator()
+    with _opened(subject, how, executor, jobs, narrator) as session:
+        if recipes is not None:
+            return _made_robust(found, session, subject)
+        return _searched(session, subject, how, narrator, notices)
 
 
 @dataclass(frozen=True)
@@ -190,11 +209,14 @@ class _How:
     retry_failed: bool
     costs: bool
     watts_per_core: float | None
+    robustness: bool
 
 
-def _searched(
-    subject: Subject, how: _How, executor: ExecutorName, jobs: int | None, narrator: Narrator, notices: tuple[str, ...]
-) -> Searched:
+@contextmanager
+def _opened(
+    subject: Subject, how: _How, executor: ExecutorName, jobs: int | None, narrator: Narrator
+) -> Iterator[Session]:
+    """A session of ``subject`` in its store."""
     if subject.factory is None:
         raise StudyInputError(
             "It is not known which environment the agent acts in.",
@@ -206,25 +228,51 @@ def _searched(
     calibration = counts_for(subject.policy.observation_space).calibration
     inputs: dict[str, object] = {"seed": how.seed, "calibration": calibration}
     worker = SearchWorker(PressWorker(subject, how.seed))
-    with Store(how.folder / STORE_NAME) as store:
+    with Store(how.folder / STORE_NAME) as store, executor_of(executor, jobs) as running:
         store.add_agent(agent_row(subject))
-        with executor_of(executor, jobs) as running:
-            session = Session(
-                subject, worker, store, running, protocol, inputs, narrator, retry_failed=how.retry_failed
-            )
-            limit = max(int(GATE_SHARE * how.goal.max_episodes), 1)
-            bar = Bar(how.goal.keep, how.goal.confidence, limit, ignores_seed(subject.factory, how.seed))
-            objective = Objective(
-                how.goal.minimize,
-                store.folder,
-                seed=how.seed,
-                watts_per_core=how.watts_per_core,
-                on_step=narrator.measuring,
-            )
-            gate = Gate(session, bar, how.goal.max_episodes)
-            history = Search(session, objective, bar, gate, 60 * how.goal.budget_minutes).run()
-        told = _measured(store, session, history, how, narrator) if how.costs else ()
-        return _result(store, session, history, (*notices, *told))
+        yield Session(subject, worker, store, running, protocol, inputs, narrator, retry_failed=how.retry_failed)
+
+
+def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator, notices: tuple[str, ...]) -> Searched:
+    """Search, then measure what is to be shown."""
+    goal, store = how.goal, session.store
+    deterministic = subject.factory is not None and ignores_seed(subject.factory, how.seed)
+    bar = Bar(goal.keep, goal.confidence, max(int(GATE_SHARE * goal.max_episodes), 1), deterministic)
+    objective = Objective(
+        goal.minimize,
+        store.folder,
+        seed=how.seed,
+        watts_per_core=how.watts_per_core,
+        on_step=narrator.measuring,
+    )
+    gate = Gate(session, bar, goal.max_episodes)
+    history = Search(session, objective, bar, gate, 60 * goal.budget_minutes).run()
+    told = _measured(store, session, history, how, narrator) if how.costs else ()
+    found = _result(store, session, history, (*notices, *told))
+    if not how.robustness or history.winner is None:
+        return found
+    return _made_robust(found, session, subject, [history.winner])
+
+
+def _made_robust(found: Searched, session: Session, subject: Subject, recipes: Sequence[str] | None = None) -> Searched:
+    """``found`` with the robustness of ``recipes``, by default of all that it has."""
+    space = subject.policy.observation_space
+    if subject.environment is None or subject.factory is None:
+        return found
+    names = [name for name in found.cells if name not in (RANDOM, BASELINE)] if recipes is None else list(recipes)
+    try:
+        session.adopt([key for name, key in found.cells.items() if name in names or name == BASELINE])
+        measured = measure_robustness(
+            session,
+            [Recipe.parse(name) for name in names],
+            space,
+            subject.environment,
+            subject.factory,
+            deviations_of(space, session.materials),
+        )
+    except KeyboardInterrupt:
+        return replace(found, outcome=replace(found.outcome, interrupted=True))
+    return replace(found, robustness=measured)
 
 
 def _measured(store: Store, session: Session, history: SearchHistory, how: _How, narrator: Narrator) -> tuple[str, ...]:

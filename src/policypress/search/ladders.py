@@ -26,7 +26,7 @@ class Family:
 
     name: str
     template: str
-    rungs: tuple[float, ...]
+    rungs: tuple[float | int, ...]
     trained: bool = False
     instead_of: str | None = None
 

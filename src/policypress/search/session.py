@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from policypress.compression.pipeline import Materials
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.measurement.subject import Subject
@@ -81,6 +82,18 @@ class Session:
             found[text] = failed.get(cell.key, Failure("ExecutionError", "not built")) if record is None else record
             self._worker.keep(cell, self.store)
         return found
+
+    def adopt(self, keys: Iterable[str]) -> None:
+        """Take the artifacts of these cells for their recipes, so that they are not built again."""
+        for key in keys:
+            row = self.store.cell(key)
+            if row is not None and row.cell.kind != "random":
+                self._worker.keep(row.cell, self.store)
+
+    @property
+    def materials(self) -> Materials:
+        """Observations of the agent's own episodes."""
+        return self._worker.press.materials
 
     def play(self, plays: Sequence[Play]) -> dict[int, Failure]:
         """Bring the episodes of ``plays`` into the store; index → failure of those that could not be played.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.environment.wrappers import WrappedFactory
 from policypress.errors import ExecutionError
 from policypress.policy.identity import fingerprint
@@ -65,3 +66,8 @@ class SearchWorker:
             return self.press
         inside = replace(subject, environment=wanted, factory=WrappedFactory(subject.factory, extra))
         return replace(self.press, subject=inside)
+
+
+def disturbed(environment: EnvironmentSpec, wrappers: tuple[WrapperSpec, ...]) -> EnvironmentSpec:
+    """``environment`` inside more ``wrappers``: where cells are played that :class:`SearchWorker` makes tasks of."""
+    return replace(environment, wrappers=(*environment.wrappers, *wrappers))

@@ -1,0 +1,81 @@
+"""Measuring robustness: the cells of a policy and of its baseline in disturbed environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from policypress.compression.pipeline import Materials
+from policypress.compression.recipe import Recipe
+from policypress.contract import Box, EnvironmentSpec, Space
+from policypress.environment.wrappers import WrappedFactory
+from policypress.errors import PolicypressError
+from policypress.measurement.statistics import Undefined, retention, score_difference
+from policypress.measurement.subject import Factory
+from policypress.search.robustness import Condition, Disturbed, Robustness, conditions
+from policypress.search.session import Play, Session
+from policypress.search.worker import disturbed
+
+EPISODES = 50
+PURPOSE = "robustness"
+
+
+def deviations_of(space: Space, materials: Materials) -> tuple[float, ...] | None:
+    """Standard deviation of each dimension on the agent's own episodes, to four digits; None for images."""
+    seen = materials.calibration
+    if not isinstance(space, Box) or space.dtype == "uint8" or not isinstance(seen, np.ndarray):
+        return None
+    spread = seen.reshape(len(seen), -1).astype(np.float64).std(axis=0)
+    return tuple(float(f"{value:.4g}") for value in spread)
+
+
+def measure_robustness(
+    session: Session,
+    recipes: Sequence[Recipe],
+    space: Space,
+    environment: EnvironmentSpec,
+    factory: Factory,
+    deviations: tuple[float, ...] | None,
+    episodes: int = EPISODES,
+) -> Robustness:
+    """Play ``recipes`` and the baseline under every condition that the environment can be put under.
+
+    Raises:
+        KeyboardInterrupt: what is complete is in the store.
+    """
+    session.narrator.phase("robustness")
+    reference, floor = Play(Recipe(), PURPOSE, episodes), Play(None, PURPOSE, episodes)
+    session.play([reference, floor])
+    base, random = session.returns(reference), session.returns(floor)
+    rows: list[Disturbed] = []
+    for condition in conditions(space, deviations):
+        reason = _impossible(factory, condition)
+        if reason is not None:
+            nothing = Undefined(reason)
+            rows += [Disturbed(condition, r.text, nothing, nothing, nothing, reason) for r in recipes]
+            continue
+        where = disturbed(environment, condition.wrappers)
+        plays = [Play(recipe, PURPOSE, episodes, where) for recipe in (Recipe(), *recipes)]
+        session.play(plays)
+        returns = [session.returns(play) for play in plays]
+        rows += [
+            Disturbed(
+                condition,
+                recipe.text,
+                retention(base, returns[0], random),
+                retention(base, own, random),
+                score_difference(base, random, returns[0], own),
+            )
+            for recipe, own in zip(recipes, returns[1:], strict=True)
+        ]
+    return Robustness(episodes, tuple(rows))
+
+
+def _impossible(factory: Factory, condition: Condition) -> str | None:
+    """Why the environment cannot be put under ``condition``, if so."""
+    try:
+        WrappedFactory(factory, condition.wrappers)().close()
+    except PolicypressError as error:
+        return error.message.rstrip(".")
+    return None

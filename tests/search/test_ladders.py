@@ -1,0 +1,33 @@
+"""The table of recipe families: every recipe parses, ladders climb, and what replaces what."""
+
+from __future__ import annotations
+
+from policypress.compression.recipe import Recipe
+from policypress.search.ladders import FAMILIES, Family, families
+
+
+def test_every_usable_family_gives_recipes_that_parse_and_differ() -> None:
+    usable = families()
+    assert usable
+    texts = [recipe.text for family in usable for recipe in family.recipes()]
+    assert len(set(texts)) == len(texts)
+    assert all(Recipe.parse(text).text == text for text in texts)
+    assert "equalize > int8" in texts
+
+
+def test_a_family_whose_steps_are_not_there_is_left_out() -> None:
+    known = Family("a", "prune(l2, {}) > int8", (0.1, 0.2))
+    unknown = Family("b", "melt({}) > int8", (0.1,), instead_of="a")
+    assert families((known, unknown)) == (known,)
+    assert [recipe.text for recipe in known.recipes()] == ["prune(l2, 0.1) > int8", "prune(l2, 0.2) > int8"]
+
+
+def test_a_better_family_takes_the_place_of_another() -> None:
+    old = Family("old", "prune(l1, {}) > int8", (0.1,))
+    new = Family("new", "prune(l2, {}) > int8", (0.1,), instead_of="old")
+    assert families((old, new)) == (new,)
+
+
+def test_ladders_climb() -> None:
+    for family in FAMILIES:
+        assert list(family.rungs) in (sorted(family.rungs), sorted(family.rungs, reverse=True)), family.name
