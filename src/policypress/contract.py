@@ -17,6 +17,8 @@ from policypress.errors import ArtifactError
 
 SCHEMA = 1
 METADATA_KEY = "policypress.contract"
+# Beside it where integers are narrower than what holds them: JSON, name of the initializer → bits.
+INTEGER_BITS_KEY = "policypress.integer_bits"
 
 Json = dict[str, Any]
 
@@ -256,7 +258,7 @@ class Quantity:
     count: int
 
 
-Precision = Literal["fp32", "int8", "mixed"]
+Precision = Literal["fp32", "int8", "int7", "int6", "int5", "int4", "int3", "int2", "mixed"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +150,28 @@ def test_a_narrow_activation_per_channel_is_refused_by_name() -> None:
     spec = QuantSpec(6, False, torch.tensor([0.1, 0.2]), torch.zeros(2, dtype=torch.int32), axis=1)
     with pytest.raises(NetworkError, match="narrower than 8 bits"):
         OnnxGraph().activation("value", spec)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 2), (1, 1)])
+def test_packed_weights_are_int4(shape: tuple[int, int]) -> None:
+    weight = torch.linspace(-1, 1, shape[0] * shape[1]).reshape(shape)
+    graph = OnnxGraph()
+    spec = replace(symmetric_spec(weight, 4), packed=True)
+    graph.parameter(weight, spec, "layer.weight")
+    stored = graph.initializers["layer.weight.quantized"]
+    assert stored.data_type == TensorProto.INT4
+    assert len(stored.raw_data) == (weight.numel() + 1) // 2
+    np.testing.assert_array_equal(numpy_helper.to_array(stored).astype(np.int32), quantize(weight, spec).numpy())
+    assert graph.initializers["layer.weight.zero_point"].data_type == TensorProto.INT4
+    assert (graph.opset, graph.ir_version, graph.widths) == (21, 10, {})
+    assert graph.parameter(weight, spec, "other.weight") != graph.parameter(weight + 1, spec, "third.weight")
+    assert "other.weight.quantized" not in graph.initializers
+
+
+def test_narrow_integers_in_bytes_are_noted() -> None:
+    weight = torch.linspace(-1, 1, 6).reshape(2, 3)
+    graph = OnnxGraph()
+    graph.parameter(weight, symmetric_spec(weight, 8), "wide.weight")
+    graph.parameter(weight, symmetric_spec(weight, 3), "narrow.weight")
+    assert graph.widths == {"narrow.weight.quantized": 3}
+    assert (graph.opset, graph.ir_version) == (OPSET, IR_VERSION)

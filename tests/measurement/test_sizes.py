@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from small_policies import ACTIONS, KINDS, Policy, cnn, mixed, mlp, observations_of, quantized
 
 from policypress.artifact.onnx_writer import to_onnx
-from policypress.measurement.sizes import packed_bytes
+from policypress.contract import INTEGER_BITS_KEY
+from policypress.measurement.sizes import integer_bits, packed_bytes
+from policypress.policy.quantization import symmetric_spec
 
 
 def pressed(policy: Policy, bits: int = 8) -> Policy:
@@ -75,6 +80,30 @@ def test_four_bit_tensors_are_packed_two_to_a_byte() -> None:
     assert packed_bytes(model) == 3
     model.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "v"))
     assert packed_bytes(model) == 15
+
+
+@pytest.mark.parametrize(("bits", "halved"), [(8, False), (5, False), (4, True), (3, True)])
+def test_weights_of_four_bits_take_half_a_byte_whatever_holds_them(bits: int, halved: bool) -> None:
+    policy = pressed(mlp())
+    for _, layer in policy.weighted_layers():
+        spec = symmetric_spec(layer.weight, bits)
+        layer.quant = replace(layer.quant, weight=spec, bias=None)
+    wide = pressed(mlp())
+    for _, layer in wide.weighted_layers():
+        layer.quant = replace(layer.quant, bias=None)
+    weights = (5 * 8) + (8 * 8) + (8 * 3)
+    difference = packed_bytes(to_onnx(wide)) - packed_bytes(to_onnx(policy))
+    assert difference == (weights // 2 if halved else 0)
+    assert set(integer_bits(to_onnx(policy)).values()) == {bits}
+
+
+def test_integer_bits_of_types_and_of_metadata() -> None:
+    assert integer_bits(to_onnx(mlp())) == {}
+    model = to_onnx(pressed(mlp()))
+    names = list(integer_bits(model))
+    assert set(integer_bits(model).values()) == {8}
+    model.metadata_props.add(key=INTEGER_BITS_KEY, value=json.dumps({names[1]: 3}))
+    assert integer_bits(model) == {names[0]: 8, names[1]: 3, names[2]: 8}
 
 
 def test_int8_images_shrink_nearly_four_times() -> None:

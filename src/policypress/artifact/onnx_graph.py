@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from policypress.errors import NetworkError
@@ -16,6 +16,9 @@ from policypress.policy.quantization import BIAS_BITS, QuantSpec, quantize
 # ONNX Runtime 1.17 and everything newer reads opset 19 and IR 9; older opsets lack a reference DequantizeLinear.
 OPSET = 19
 IR_VERSION = 9
+# INT4 came with opset 21; ONNX Runtime runs it from 1.19 on.
+PACKED_OPSET = 21
+PACKED_IR_VERSION = 10
 
 # ONNX Runtime's optimiser moves a DequantizeLinear through these, or drops them in front of a QuantizeLinear.
 _SEEN_THROUGH = frozenset({"Identity", "Flatten", "Reshape", "Transpose", "Slice", "Concat", "MaxPool", "Relu", "Clip"})
@@ -24,7 +27,8 @@ _SEEN_THROUGH = frozenset({"Identity", "Flatten", "Reshape", "Transpose", "Slice
 class OnnxGraph:
     """Collects what becomes one ONNX graph. Equal constants are stored once.
 
-    ``scope`` is the policy layer being written; node names start with it.
+    ``scope`` is the policy layer being written; node names start with it. ``widths`` holds the bits of integer
+    weights that are narrower than the 8 that hold them, by initializer.
     """
 
     def __init__(self) -> None:
@@ -35,6 +39,18 @@ class OnnxGraph:
         self._dequantized: set[str] = set()
         self._counter = 0
         self.scope = ""
+        self.widths: dict[str, int] = {}
+        self._packed = False
+
+    @property
+    def opset(self) -> int:
+        """The operator set that the graph needs."""
+        return PACKED_OPSET if self._packed else OPSET
+
+    @property
+    def ir_version(self) -> int:
+        """The version of the format that the graph needs."""
+        return PACKED_IR_VERSION if self._packed else IR_VERSION
 
     def fresh(self, hint: str) -> str:
         """A value name that is not used yet."""
@@ -122,13 +138,30 @@ class OnnxGraph:
         if spec is None:
             return self.constant(values, hint)
         integers = quantize(values.detach(), spec).numpy()
-        dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
-        stored = self.constant(integers.astype(dtype), f"{hint}.quantized")
+        stored = self._integers(integers, spec, f"{hint}.quantized")
         scale_name, zero_name = self._parameters(spec, hint)
+        if spec.bits < 8 and not spec.packed:
+            self.widths[stored] = spec.bits
         attributes: dict[str, Any] = {} if spec.axis is None else {"axis": spec.axis}
         return self.op("DequantizeLinear", [stored, scale_name, zero_name], self.fresh(hint), **attributes)
 
     def _parameters(self, spec: QuantSpec, hint: str) -> tuple[str, str]:
-        dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
-        zero = spec.zero_point.detach().numpy().astype(dtype)
-        return self.constant(spec.scale, f"{hint}.scale"), self.constant(zero, f"{hint}.zero_point")
+        zero = self._integers(spec.zero_point.detach().numpy(), spec, f"{hint}.zero_point")
+        return self.constant(spec.scale, f"{hint}.scale"), zero
+
+    def _integers(self, integers: npt.NDArray[Any], spec: QuantSpec, hint: str) -> str:
+        """Name of an initializer with these integers, in the type that holds them."""
+        if not spec.packed:
+            dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
+            return self.constant(integers.astype(dtype), hint)
+        self._packed = True
+        kind = TensorProto.INT4 if spec.signed else TensorProto.UINT4
+        halves = np.append(integers.astype(np.uint8).flatten() & 0xF, np.uint8(0))[: (integers.size + 1) // 2 * 2]
+        # The earlier of two integers is the lower half of the byte.
+        content = (halves[0::2] | (halves[1::2] << 4)).tobytes()
+        key = (str(kind), integers.shape, content)
+        if key not in self._constants:
+            name = hint if hint not in self.initializers else self.fresh(hint)
+            self.initializers[name] = helper.make_tensor(name, kind, integers.shape, content, raw=True)
+            self._constants[key] = name
+        return self._constants[key]

@@ -7,9 +7,10 @@ import json
 import onnx
 from onnx import TensorProto, helper
 
-from policypress.artifact.onnx_graph import IR_VERSION, OPSET, OnnxGraph
+from policypress.artifact.onnx_graph import OnnxGraph
 from policypress.artifact.onnx_layers import write_layer
 from policypress.contract import (
+    INTEGER_BITS_KEY,
     METADATA_KEY,
     Box,
     Contract,
@@ -87,9 +88,11 @@ def to_onnx(policy: Policy) -> onnx.ModelProto:
             list(graph.initializers.values()),
         ),
         producer_name="policypress",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", graph.opset)],
+        ir_version=graph.ir_version,
     )
+    if graph.widths:
+        model.metadata_props.add(key=INTEGER_BITS_KEY, value=json.dumps(graph.widths, sort_keys=True))
     return model
 
 

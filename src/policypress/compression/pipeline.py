@@ -17,7 +17,7 @@ from policypress.contract import Box, Precision
 from policypress.environment.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
 from policypress.export.publish import ProvenArtifact, prove
-from policypress.measurement.sizes import packed_bytes
+from policypress.measurement.sizes import integer_bits, packed_bytes
 from policypress.policy.policy import ACTION, Policy
 from policypress.records import ArtifactRecord
 from policypress.runtime.onnx_runtime import OnnxRuntime
@@ -100,11 +100,15 @@ def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, on
 
 
 def _precision(model: onnx.ModelProto) -> Precision:
-    kinds = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1}
-    integer, real = onnx.TensorProto.INT8 in kinds, onnx.TensorProto.FLOAT in kinds
-    if integer:
-        return "mixed" if real else "int8"
-    return "fp32"
+    """``fp32``, ``int8`` …, or ``mixed`` where the weights are not all alike."""
+    bits = set(integer_bits(model).values())
+    real = any(
+        tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1 for tensor in model.graph.initializer
+    )
+    if not bits:
+        return "fp32"
+    precision: dict[int, Precision] = {8: "int8", 7: "int7", 6: "int6", 5: "int5", 4: "int4", 3: "int3", 2: "int2"}
+    return "mixed" if real or len(bits) > 1 else precision[bits.pop()]
 
 
 def action_error(policy: Policy, model: bytes, observations: Observations) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from policypress.compression.equalize import Equalize
+from policypress.compression.gptq import Gptq
 from policypress.compression.int8 import Int8
 from policypress.compression.prune import Prune
 from policypress.compression.ptdq import Ptdq
 from policypress.compression.ptsq import Ptsq
 from policypress.compression.refit import Refit
+from policypress.compression.rtn import Rtn
 from policypress.compression.step import Step
 
 STEPS: dict[str, type[Step]] = {
@@ -17,6 +19,8 @@ STEPS: dict[str, type[Step]] = {
         Refit,
         Equalize,
         Int8,
+        Gptq,
+        Rtn,
         Ptdq,
         Ptsq,
     )

@@ -29,6 +29,7 @@ class QuantSpec:
         zero_point: Z, int32, same shape as ``scale``.
         axis: the channel axis, or None for one scale per tensor.
         narrow: leaves out the lowest signed integer, so that the range is symmetric.
+        packed: a weight of 4 bits or fewer is stored two to a byte (ONNX's INT4), not one to a byte; same numbers.
     """
 
     bits: int
@@ -37,6 +38,7 @@ class QuantSpec:
     zero_point: Int[Tensor, "*channels"]
     axis: int | None = None
     narrow: bool = False
+    packed: bool = False
 
     @property
     def lowest(self) -> int:
