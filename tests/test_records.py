@@ -49,6 +49,7 @@ def test_protocol_names_its_episodes(episodes: int, seed: int, purpose: str) -> 
         "seed": seed,
         "purpose": purpose,
         "max_steps": 7,
+        "runtime": "onnxruntime",
         "version": RECORD_VERSION,
     }
 

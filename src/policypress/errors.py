@@ -24,7 +24,8 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     ├── StoreError                      the result store is damaged or held by another driver
     ├── ExecutionError                  a task failed in a worker
     ├── MeterError                      an energy meter cannot be read here; says why
-    ├── NativeBuildError                no machine code here for this artifact: no compiler, or an operator without C
+    ├── NativeBuildError                an artifact cannot be built into machine code here: no compiler, no headers
+    │   └── NoNativeFormError           it holds an operator that C cannot be generated for; names it
     └── MissingDependencyError          an optional package is not installed; names the extra
 """
 
@@ -169,7 +170,11 @@ class MeterError(PolicypressError):
 
 
 class NativeBuildError(PolicypressError):
-    """An artifact cannot be built into machine code here: no compiler, no Python.h, or an operator without a C form."""
+    """An artifact cannot be built into machine code here: there is no compiler, or no ``Python.h``, or they failed."""
+
+
+class NoNativeFormError(NativeBuildError):
+    """An artifact holds what C cannot be generated for, on any machine; the message names it."""
 
 
 class MissingDependencyError(PolicypressError):

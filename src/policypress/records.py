@@ -37,7 +37,8 @@ class ArtifactRecord:
     ``file_bytes``: the ONNX file; ``macs``: multiply-accumulates of one action;
     ``channel_ratio``/``parameter_ratio``: share of hidden channels / of fp32 parameters removed;
     ``action_error``: mean absolute difference to the baseline's action on held-out observations, as a
-    share of the action range (continuous), or share of actions that differ (discrete).
+    share of the action range (continuous), or share of actions that differ (discrete);
+    ``runtime``: what acts with it where it is evaluated and its costs are measured.
     """
 
     recipe: str
@@ -54,6 +55,7 @@ class ArtifactRecord:
     parity_max_error: float
     build_s: float
     notices: tuple[str, ...] = ()
+    runtime: str = "onnxruntime"
     version: int = field(default=RECORD_VERSION)
 
     def to_json(self) -> dict[str, Any]:
@@ -86,12 +88,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """How returns are measured: which seeds, how many episodes, a step limit if the environment has none."""
+    """How returns are measured: which seeds, how many episodes, a step limit if the environment has none.
+
+    ``runtime`` is what acts (``native``, ``onnxruntime``, or empty for random actions): the last bits of an action
+    differ between runtimes, and chaotic environments make another episode of that.
+    """
 
     episodes: int
     seed: int = 0
     purpose: str = "evaluation"
     max_steps: int | None = None
+    runtime: str = "onnxruntime"
     version: int = field(default=RECORD_VERSION)
 
     def seeds(self) -> tuple[int, ...]:

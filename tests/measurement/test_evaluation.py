@@ -13,11 +13,20 @@ from small_policies import ACTIONS, KINDS, Policy, mlp, observations_of, tensors
 
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
-from policypress.errors import AgentError, ArtifactError, EnvironmentInputError, SpaceMismatchError
+from policypress.errors import (
+    AgentError,
+    ArtifactError,
+    EnvironmentInputError,
+    NativeBuildError,
+    ParityError,
+    SpaceMismatchError,
+)
 from policypress.measurement.evaluation import evaluate, runtime_of
 from policypress.measurement.statistics import Undefined
 from policypress.measurement.subject import subject_of
 from policypress.records import EpisodeRecord
+from policypress.runtime.native.compiler import find_compiler
+from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.seeding import EVALUATION, episode_seeds
 
 
@@ -149,3 +158,46 @@ def test_a_damaged_artifact_is_an_error_of_its_own(tmp_path: Path) -> None:
     path.write_bytes(b"not onnx")
     with pytest.raises((ArtifactError, AgentError)):
         evaluate(path, env_fn=Counting, episodes=1)
+
+
+@pytest.fixture
+def _native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own; skipped where nothing can be built."""
+    try:
+        find_compiler()
+    except NativeBuildError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("_native")
+def test_the_runtime_stands_in_the_protocol(tmp_path: Path) -> None:
+    path = written(mlp(), tmp_path / "a.onnx")
+    native = evaluate(path, episodes=3, env_fn=Counting, runtime="native")
+    reference = evaluate(path, episodes=3, env_fn=Counting, runtime="onnxruntime")
+    assert (native.protocol.runtime, reference.protocol.runtime) == ("native", "onnxruntime")
+    for got, want in zip(native.episodes, reference.episodes, strict=True):
+        assert got.episode_return == pytest.approx(want.episode_return, abs=1e-4)
+    again = evaluate(mlp(), episodes=3, env_fn=Counting, runtime="native")
+    assert [e.episode_return for e in again.episodes] == [e.episode_return for e in native.episodes]
+
+
+@pytest.mark.usefixtures("_native")
+def test_a_native_build_that_does_something_else_is_not_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(mlp(), tmp_path / "a.onnx")
+    right = NativeRuntime.run_batch
+    monkeypatch.setattr(
+        NativeRuntime, "run_batch", lambda self, given: {name: v + 0.01 for name, v in right(self, given).items()}
+    )
+    with pytest.raises(ParityError):
+        evaluate(path, episodes=1, env_fn=Counting, runtime="native")
+
+
+def test_without_a_compiler_there_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.delenv("POLICYPRESS_RUNTIME", raising=False)
+    found = evaluate(written(mlp(), tmp_path / "a.onnx"), episodes=1, env_fn=Counting)
+    assert found.protocol.runtime == "onnxruntime"
+    assert any("no C compiler" in notice for notice in found.notices)

@@ -28,13 +28,18 @@ def test_the_callers_own_memory_does_not_count() -> None:
 def test_every_process_is_a_sample(artifact: Path) -> None:
     done: list[None] = []
     found = measure_peak_rss(
-        {"a": artifact, "b": artifact}, {"cpu": "c"}, "onnxruntime", processes=2, on_process=lambda: done.append(None)
+        {"a": artifact, "b": artifact},
+        {"cpu": "c"},
+        {"a": "onnxruntime", "b": "onnxruntime"},
+        processes=2,
+        on_process=lambda: done.append(None),
     )
     assert len(done) == 4
     for measurement in found.values():
         assert (measurement.quantity, measurement.unit, measurement.source) == ("peak_rss", "B", "measured")
         assert len(measurement.samples) == 2
         assert np.ptp(measurement.samples) < 8 * MIB
+        assert measurement.protocol["runtime"] == "onnxruntime"
         assert measurement.protocol["what"] == "fresh process that loads the artifact and acts"
         assert 0 < measurement.protocol["bare_python_bytes"] < min(measurement.samples)
 

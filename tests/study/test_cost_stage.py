@@ -33,14 +33,16 @@ class Machine:
     def __init__(self) -> None:
         self.runs: list[list[str]] = []
         self.stop = False
+        self.runtimes: dict[str, str] = {}
 
     def measure_costs(
-        self, artifacts: dict[str, Path], protocol: CostProtocol | None, **options: Any
+        self, artifacts: dict[str, Path], protocol: CostProtocol | None, runtimes: dict[str, str], **options: Any
     ) -> dict[str, tuple[Measurement, ...]]:
         if self.stop:
             raise KeyboardInterrupt
         assert all(path.is_file() for path in artifacts.values())
         self.runs.append(list(artifacts))
+        self.runtimes = runtimes
         options["on_step"](1, 1)
         number = float(len(self.runs))
 
@@ -173,3 +175,14 @@ def test_without_episodes_there_is_no_energy_of_an_episode(machine: Machine, tmp
         store.record_artifact(cell.key, record, {})
         measure(store, [cell])
         assert quantities(store, cell) == QUANTITIES
+
+
+def test_costs_are_those_of_the_runtime_that_plays(store: Store, machine: Machine) -> None:
+    """And they are measured again where another one plays now."""
+    measure_cell_costs(store, CELLS, 0, None, Silent())
+    assert set(machine.runtimes.values()) == {"onnxruntime"}
+    rows = {key: list(store.measurements(key)) for key in machine.runtimes}
+    said = {key: [replace(row, protocol={**row.protocol, "runtime": "native"}) for row in rows[key]] for key in rows}
+    store.replace_measurements(said)
+    measure_cell_costs(store, CELLS, 0, None, Silent())
+    assert len(machine.runs) == 2

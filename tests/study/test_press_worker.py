@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 from policypress.compression.recipe import Recipe
 from policypress.contract import DictSpace, box
 from policypress.environment.observations import RecordedObservations
-from policypress.errors import ExecutionError
+from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ParityError
 from policypress.measurement.subject import Subject, subject_of
 from policypress.records import EvaluationProtocol
+from policypress.runtime.native.compiler import find_compiler
+from policypress.study import press_tasks
 from policypress.study.cell import Cell
 from policypress.study.press_tasks import build, play
 from policypress.study.press_worker import IMAGES, VECTORS, PressWorker, counts_for
@@ -77,6 +81,81 @@ def test_building_twice_gives_the_same_bytes(subject: Subject) -> None:
         assert task is not None
         first, second = build(task.payload), build(task.payload)
         assert first.files == second.files, recipe
+
+
+@pytest.fixture
+def _native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own; skipped where nothing can be built."""
+    try:
+        find_compiler()
+    except NativeBuildError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("_native")
+def test_the_native_form_is_proved_and_then_plays(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = PressWorker(subject, 0)
+    cell = replace(_cell("variant", "equalize > int8"), protocol=EvaluationProtocol(2, runtime="native"))
+    task = worker.build(cell)
+    assert task is not None
+    proved: list[str] = []
+    monkeypatch.setattr(press_tasks, "check_runtime_parity", lambda *given: proved.append(given[2].name))
+    built = build(task.payload)
+    assert (built.record.runtime, proved) == ("native", ["native"])
+    payload = worker.episodes(cell, built, (5, 6)).payload
+    assert payload.runtime == "native"
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: pytest.fail("something is built again"))
+    played = play(payload)
+    reference = play(replace(payload, runtime="onnxruntime"))
+    assert [e.episode_return for e in played] == pytest.approx([e.episode_return for e in reference], rel=0.3)
+    # What was built to be played otherwise is not played natively.
+    assert (
+        worker.episodes(cell, replace(built, record=replace(built.record, runtime="onnxruntime")), (5,)).payload.runtime
+        == "onnxruntime"
+    )
+    assert worker.episodes(_cell("variant", "equalize > int8"), built, (5,)).payload.runtime == "onnxruntime"
+
+
+@pytest.mark.usefixtures("_native")
+def test_a_native_form_that_does_something_else_stops_the_cell(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = PressWorker(subject, 0).build(
+        replace(_cell("baseline", "none"), protocol=EvaluationProtocol(2, runtime="native"))
+    )
+    assert task is not None
+    real = press_tasks.load_model
+
+    class Wrong:
+        def __init__(self, model: bytes, runtime: str) -> None:
+            self._right = real(model, runtime)
+            self.contract = self._right.contract
+
+        def run_batch(self, observations: object) -> dict[str, np.ndarray]:
+            results = self._right.run_batch(observations)
+            return {**results, "scores": results["scores"] + 0.01}
+
+    monkeypatch.setattr(press_tasks, "load_model", Wrong)
+    with pytest.raises(ParityError):
+        build(task.payload)
+
+
+@pytest.mark.usefixtures("_native")
+def test_an_artifact_without_a_native_form_plays_under_onnx_runtime(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(model: bytes, runtime: str) -> None:
+        raise NoNativeFormError("There is no native form of this artifact.", got="Acosh")
+
+    task = PressWorker(subject, 0).build(
+        replace(_cell("baseline", "none"), protocol=EvaluationProtocol(2, runtime="native"))
+    )
+    assert task is not None
+    monkeypatch.setattr(press_tasks, "load_model", refused)
+    built = build(task.payload)
+    assert built.record.runtime == "onnxruntime"
+    assert "Acosh" in built.record.notices[-1]
 
 
 def _cell(kind: str, recipe: str) -> Cell:

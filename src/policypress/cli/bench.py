@@ -18,6 +18,7 @@ from policypress.cli.options import (
     stated,
 )
 from policypress.measurement.latency import FLOOR, Latency, benchmark
+from policypress.runtime.loading import runtime_named
 
 MICRO = 1e6
 
@@ -29,15 +30,27 @@ def bench(
     env: EnvOption = None,
     activation: ActivationOption = None,
     cnn_strides: StridesOption = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", metavar="NAME", help="native, onnxruntime or auto; repeatable to compare."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the latency of one action from Python: batch 1, one thread, warm and cold, the files taking turns.
 
     Examples:
       policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip
+      policypress bench small.onnx --runtime native --runtime onnxruntime
     """
     said = stated(files[0], env, None, None, activation, cnn_strides)
-    results = benchmark(files, samples=samples, seed=seed, overrides=said.overrides, env=said.environment)
+    results = benchmark(
+        files,
+        samples=samples,
+        seed=seed,
+        overrides=said.overrides,
+        env=said.environment,
+        runtimes=[runtime_named(name) for name in runtime or ["auto"]],
+    )
     if as_json:
         print_json({"schema": 1, "latencies": [_described(result) for result in results]})
         return

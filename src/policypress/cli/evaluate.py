@@ -13,6 +13,7 @@ from policypress.cli.options import (
     FilesArgument,
     JsonOption,
     MaxStepsOption,
+    RuntimeOption,
     SeedOption,
     StridesOption,
     WrapperOption,
@@ -21,6 +22,7 @@ from policypress.cli.options import (
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.evaluation import evaluate as run_evaluate
 from policypress.measurement.statistics import Undefined
+from policypress.runtime.loading import runtime_named
 
 
 def evaluate(
@@ -33,6 +35,7 @@ def evaluate(
     max_steps: MaxStepsOption = None,
     activation: ActivationOption = None,
     cnn_strides: StridesOption = None,
+    runtime: RuntimeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Play deterministic episodes with artifacts or agents, all on the same seeds.
@@ -53,6 +56,7 @@ def evaluate(
                     env=said.environment,
                     max_steps=max_steps,
                     overrides=said.overrides,
+                    runtime=runtime_named(runtime),
                     on_episode=lambda _, task=task: bar.advance(task),  # type: ignore[misc]
                 )
             )
@@ -61,8 +65,8 @@ def evaluate(
         return
     tell(notice for result in results for notice in result.notices)
     table = Table(box=None, pad_edge=False)
-    for heading in ("file", "environment", "episodes", "return", "95 % interval", "length"):
-        table.add_column(heading, justify="left" if heading in ("file", "environment") else "right")
+    for heading in ("file", "environment", "runtime", "episodes", "return", "95 % interval", "length"):
+        table.add_column(heading, justify="left" if heading in ("file", "environment", "runtime") else "right")
     for result in results:
         table.add_row(*_cells(result))
     out.print(table)
@@ -73,7 +77,8 @@ def _cells(result: Evaluation) -> list[str]:
     length = sum(row.length for row in result.episodes) / len(result.episodes)
     interval = "–" if isinstance(result.mean, Undefined) else f"[{result.mean.lower:.4g}, {result.mean.upper:.4g}]"
     mean = f"{sum(returns) / len(returns):.4g}"
-    return [result.name, result.environment.id, str(len(returns)), mean, interval, f"{length:.1f}"]
+    runtime = result.protocol.runtime
+    return [result.name, result.environment.id, runtime, str(len(returns)), mean, interval, f"{length:.1f}"]
 
 
 def _described(result: Evaluation) -> dict[str, object]:

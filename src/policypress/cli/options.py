@@ -40,6 +40,12 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything rand
 MaxStepsOption = Annotated[
     int | None, typer.Option("--max-steps", min=1, help="Longest episode, where the environment has no limit.")
 ]
+RuntimeOption = Annotated[
+    str,
+    typer.Option(
+        "--runtime", metavar="NAME", help="What acts: native (C built here), onnxruntime, or auto: native if it can be."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 
 

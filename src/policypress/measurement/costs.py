@@ -20,6 +20,7 @@ from policypress.measurement.machine import fingerprint
 from policypress.measurement.memory import PROCESSES, measure_peak_rss
 from policypress.records import Measurement
 from policypress.runtime.loading import load_artifact
+from policypress.runtime.protocol import RuntimeName
 
 Costs = dict[str, tuple[Measurement, ...]]
 
@@ -74,6 +75,7 @@ class _Metering:
 def measure_costs(
     artifacts: Mapping[str, Path],
     protocol: CostProtocol | None = None,
+    runtimes: Mapping[str, RuntimeName] | None = None,
     *,
     seed: int = 0,
     watts_per_core: float | None = None,
@@ -88,6 +90,7 @@ def measure_costs(
     Args:
         artifacts: name → ONNX artifact.
         protocol: how much of each; by default :class:`CostProtocol`'s own.
+        runtimes: name → what acts with it; the best there is for those it does not name.
         seed: of the observations acted on.
         watts_per_core: power of a busy core for the model.
         meters: name → what opens it, the preferred one first.
@@ -102,7 +105,9 @@ def measure_costs(
     if watts_per_core is not None:
         energy.checked_watts(watts_per_core)
     machine = fingerprint()
-    subjects = [acting_of(name, load_artifact(path), seed) for name, path in artifacts.items()]
+    wanted = runtimes or {}
+    loaded = {name: load_artifact(path, wanted.get(name, "auto")) for name, path in artifacts.items()}
+    subjects = [acting_of(name, runtime, seed) for name, runtime in loaded.items()]
     if not subjects:
         return {}
     steps = _Steps(2 * ROUNDS + how.windows + how.processes * len(subjects), on_step)
@@ -115,7 +120,8 @@ def measure_costs(
         on_round=steps.one,
     )[1:]
     work = _work(subjects, how, machine, watts_per_core, _Metering(*find_meter(meters)), seed, steps)
-    memory = measure_peak_rss(artifacts, machine, subjects[0].runtime, processes=how.processes, on_process=steps.one)
+    names = {subject.name: subject.runtime for subject in subjects}
+    memory = measure_peak_rss(artifacts, machine, names, processes=how.processes, on_process=steps.one)
     return {
         latency.name: (latency.warm, latency.cold, memory[latency.name], *work[latency.name]) for latency in latencies
     }

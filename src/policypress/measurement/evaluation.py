@@ -14,7 +14,9 @@ from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onn
 from policypress.contract import EnvironmentSpec, Quantity
 from policypress.environment.fit import described, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
+from policypress.environment.observations import visited
 from policypress.errors import ArtifactError, EnvironmentInputError
+from policypress.export.parity import check_runtime_parity
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.statistics import Undefined, mean_return
 from policypress.measurement.subject import (
@@ -27,11 +29,13 @@ from policypress.measurement.subject import (
 )
 from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord, EvaluationProtocol
-from policypress.runtime.loading import load_artifact
+from policypress.runtime.loading import load_artifact, load_model
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.runtime.protocol import Runtime
+from policypress.runtime.protocol import NATIVE, Runtime, RuntimeChoice
 
 FLOAT_RECIPE = "none"
+PROVEN_ON = 256
+"""Observations on which a native build is compared before it is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,17 @@ class Evaluation:
     notices: tuple[str, ...] = ()
 
 
-def runtime_of(policy: Policy) -> OnnxRuntime:
-    """The fp32 policy under ONNX Runtime, in memory: what acts in rollouts of an agent."""
+def model_of(policy: Policy) -> bytes:
+    """The fp32 policy as an artifact, in memory."""
     model = to_onnx(policy)
     embed_contract(model, contract_of(policy, FLOAT_RECIPE, "", "fp32", __version__))
-    return OnnxRuntime(model.SerializeToString())
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def runtime_of(policy: Policy) -> OnnxRuntime:
+    """The fp32 policy under ONNX Runtime, in memory: what acts in rollouts of an agent."""
+    return OnnxRuntime(model_of(policy))
 
 
 def evaluate(
@@ -63,6 +73,7 @@ def evaluate(
     max_steps: int | None = None,
     overrides: Overrides = NO_OVERRIDES,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
+    runtime: RuntimeChoice = "auto",
 ) -> Evaluation:
     """Play ``episodes`` deterministic episodes with an artifact or an agent.
 
@@ -75,32 +86,49 @@ def evaluate(
         max_steps: limit where the environment has none.
         overrides: facts that the user states of an agent's network.
         on_episode: is called with every finished episode.
+        runtime: what acts: ``native``, ``onnxruntime``, or ``auto`` for native where it can be had. A native build
+            has to pass the parity gate before its episodes count.
 
     Raises:
         InputError: the file or the environment cannot be used.
+        NativeBuildError: ``runtime`` is ``native``, and the artifact cannot be built.
+        ParityError: the native build does not do what the artifact does.
     """
-    artifact = _as_artifact(subject)
+    artifact = _as_artifact(subject, runtime)
     if artifact is not None:
         spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
-        act, name = artifact.act, str(subject)
+        acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
         agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
         if agent.factory is None or agent.environment is None:
             raise _no_environment(agent.source)
         spec, factory, limit, notices = agent.environment, agent.factory, agent.max_steps, agent.notices
-        act, name = runtime_of(agent.policy).act, agent.source
-    protocol = EvaluationProtocol(episodes=episodes, seed=seed, max_steps=max_steps or limit)
-    rows = measure_returns(act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
+        policy, model = agent.policy, model_of(agent.policy)
+        acting, name = load_model(model, runtime), agent.source
+    protocol = EvaluationProtocol(episodes=episodes, seed=seed, max_steps=max_steps or limit, runtime=acting.name)
+    if acting.name == NATIVE:
+        _prove_native(acting, policy, model, factory, protocol.max_steps)
+    rows = measure_returns(acting.act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
     mean = mean_return(np.array([row.episode_return for row in rows]).tolist())
-    return Evaluation(name, spec, protocol, rows, mean, notices)
+    return Evaluation(name, spec, protocol, rows, mean, (*notices, *acting.notices))
 
 
-def _as_artifact(subject: AgentLike) -> Runtime | None:
+def _prove_native(
+    acting: Runtime, policy: Policy | None, model: bytes, factory: Factory, max_steps: int | None
+) -> None:
+    """The parity gate, on observations that the native build meets itself."""
+    met = visited(
+        factory, acting.act, count=PROVEN_ON, seed=0, purpose="native_parity", episodes=1, max_steps=max_steps
+    )
+    check_runtime_parity(policy, model, acting, met)
+
+
+def _as_artifact(subject: AgentLike, runtime: RuntimeChoice) -> Runtime | None:
     """The artifact at a path, or None where it is an agent."""
     if not isinstance(subject, str | Path) or not str(subject).lower().endswith(".onnx"):
         return None
     try:
-        return load_artifact(subject)
+        return load_artifact(subject, runtime)
     except ArtifactError:
         if Path(subject).is_file():
             return None  # an ONNX file from elsewhere is an agent

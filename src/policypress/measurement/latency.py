@@ -19,13 +19,13 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.environment.batches import single
 from policypress.environment.extremes import extremes
-from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.evaluation import model_of
 from policypress.measurement.machine import fingerprint
 from policypress.measurement.subject import AgentLike, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import Measurement
-from policypress.runtime.loading import load_artifact
-from policypress.runtime.protocol import Runtime
+from policypress.runtime.loading import load_artifact, load_model
+from policypress.runtime.protocol import Runtime, RuntimeChoice
 from policypress.seeding import generator
 
 FLOOR = "floor"
@@ -57,6 +57,7 @@ def benchmark(
     seed: int = 0,
     overrides: Overrides = NO_OVERRIDES,
     env: EnvironmentSpec | str | None = None,
+    runtimes: Sequence[RuntimeChoice] = ("auto",),
 ) -> tuple[Latency, ...]:
     """Latency of each subject, interleaved; the first entry is the harness floor.
 
@@ -67,12 +68,17 @@ def benchmark(
         seed: of the observations that are acted on.
         overrides: facts that the user states of an agent's network.
         env: settles what an agent's files leave open of its spaces; it is not played.
+        runtimes: each subject is measured under each of them.
 
     Raises:
         InputError: a file cannot be used.
+        NativeBuildError: ``native`` is asked for, and a subject cannot be built.
     """
-    runtimes = [(str(s) if not isinstance(s, Policy) else "Policy", _runtime(s, overrides, env)) for s in subjects]
-    acting = [acting_of(name, runtime, seed) for name, runtime in runtimes]
+    acting = [
+        acting_of("Policy" if isinstance(subject, Policy) else str(subject), loaded, seed)
+        for subject in subjects
+        for loaded in _loaded(subject, runtimes, overrides, env)
+    ]
     return interleaved(acting, fingerprint(), samples=samples, cold_samples=cold_samples, seed=seed)
 
 
@@ -158,10 +164,16 @@ def _nothing(_: Any) -> None:
     return None
 
 
-def _runtime(subject: AgentLike, overrides: Overrides, env: EnvironmentSpec | str | None) -> Runtime:
+def _loaded(
+    subject: AgentLike,
+    runtimes: Sequence[RuntimeChoice],
+    overrides: Overrides,
+    env: EnvironmentSpec | str | None,
+) -> list[Runtime]:
     if not isinstance(subject, Policy) and str(subject).lower().endswith(".onnx"):
-        return load_artifact(str(subject))
-    return runtime_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)
+        return [load_artifact(str(subject), runtime) for runtime in runtimes]
+    model = model_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)
+    return [load_model(model, runtime) for runtime in runtimes]
 
 
 def _percentiles_s(samples: Sequence[float]) -> dict[str, float]:

@@ -34,24 +34,24 @@ else:
 """
 _LOAD_AND_ACT = """
 import sys
-sys.path[:] = sys.argv[2:]
+sys.path[:] = sys.argv[3:]
 import numpy
 from policypress.runtime.loading import load_artifact
-runtime = load_artifact(sys.argv[1])
+runtime = load_artifact(sys.argv[1], sys.argv[2])
 parts = {s.name.partition(".")[2]: numpy.zeros(s.shape, s.dtype) for s in runtime.contract.inputs}
 for _ in range(100):
     runtime.act(parts.get("", parts))
 """
 
 
-def peak_rss_bytes(artifact: Path) -> int:
+def peak_rss_bytes(artifact: Path, runtime: str = "auto") -> int:
     """Peak resident set, in bytes, of one fresh process that loads ``artifact`` and acts a hundred times.
 
     Raises:
         ExecutionError: the process failed.
     """
     path = [entry or os.getcwd() for entry in sys.path]
-    return _peak(_LOAD_AND_ACT + _REPORT, [str(artifact.resolve()), *path])
+    return _peak(_LOAD_AND_ACT + _REPORT, [str(artifact.resolve()), runtime, *path])
 
 
 def bare_python_bytes() -> int:
@@ -66,7 +66,7 @@ def bare_python_bytes() -> int:
 def measure_peak_rss(
     artifacts: Mapping[str, Path],
     machine: Mapping[str, Any],
-    runtime: str,
+    runtimes: Mapping[str, str],
     *,
     processes: int = PROCESSES,
     on_process: Callable[[], None] = lambda: None,
@@ -76,7 +76,7 @@ def measure_peak_rss(
     Args:
         artifacts: name → file.
         machine: the JSON of where.
-        runtime: name of the runtime that acts.
+        runtimes: name → runtime that acts.
         processes: number of samples.
         on_process: is called after each process.
 
@@ -87,16 +87,18 @@ def measure_peak_rss(
     samples: dict[str, list[float]] = {name: [] for name in artifacts}
     for _ in range(processes):
         for name, file in artifacts.items():
-            samples[name].append(float(peak_rss_bytes(file)))
+            samples[name].append(float(peak_rss_bytes(file, runtimes[name])))
             on_process()
     protocol = {
-        "runtime": runtime,
         "what": "fresh process that loads the artifact and acts",
         "actions": 100,
         "threads": 1,
         "bare_python_bytes": bare,
     }
-    return {name: Measurement(QUANTITY, "B", tuple(values), protocol, machine) for name, values in samples.items()}
+    return {
+        name: Measurement(QUANTITY, "B", tuple(values), {"runtime": runtimes[name], **protocol}, machine)
+        for name, values in samples.items()
+    }
 
 
 def _peak(program: str, arguments: list[str]) -> int:

@@ -69,16 +69,22 @@ def chosen(runtime: RuntimeChoice) -> RuntimeChoice:
     Raises:
         InputError: there is no such runtime.
     """
-    named = os.environ.get(VARIABLE, "") or "auto"
-    wanted = named if runtime == "auto" else runtime
-    for known in get_args(RuntimeChoice):
-        if wanted == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(
-        "There is no such runtime.",
-        got=wanted if runtime != "auto" else f"{VARIABLE}={wanted}",
-        expected=", ".join(get_args(RuntimeChoice)),
-    )
+    if runtime != "auto":
+        return runtime_named(runtime)
+    return runtime_named(os.environ.get(VARIABLE, "") or "auto", f"{VARIABLE}=")
+
+
+def runtime_named(name: str, where: str = "") -> RuntimeChoice:
+    """The runtime called ``name``; ``where`` says in an error where that was found.
+
+    Raises:
+        InputError: there is none.
+    """
+    choices: tuple[RuntimeChoice, ...] = get_args(RuntimeChoice)
+    for choice in choices:
+        if name == choice:
+            return choice
+    raise InputError("There is no such runtime.", got=f"{where}{name}", expected=", ".join(choices))
 
 
 def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:

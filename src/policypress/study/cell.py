@@ -12,6 +12,7 @@ from typing import Any, Literal
 from policypress.contract import EnvironmentSpec
 from policypress.errors import StudyInputError
 from policypress.records import EvaluationProtocol
+from policypress.runtime.protocol import ONNXRUNTIME
 
 KEY_VERSION = 1
 BASELINE_RECIPE = "none"
@@ -105,8 +106,12 @@ class Cell:
     def identity(self) -> Json:
         """What the key is the hash of. Package versions are provenance and do not stand here.
 
-        ``trained_id`` of the environment is history: it does not change what is played.
+        ``trained_id`` of the environment is history: it does not change what is played. ONNX Runtime is not named,
+        so that cells keep the keys that they had before there was another runtime.
         """
+        protocol = self.protocol.to_json()
+        if self.protocol.runtime in ("", ONNXRUNTIME):
+            del protocol["runtime"]
         environment = None
         if self.environment is not None:
             environment = {name: value for name, value in self.environment.to_json().items() if name != "trained_id"}
@@ -116,7 +121,7 @@ class Cell:
             "agent": self.agent_sha256,
             "environment": environment,
             "recipe": self.recipe_hash,
-            "protocol": self.protocol.to_json(),
+            "protocol": protocol,
             "methods": dict(self.method_versions),
             "inputs": dict(self.inputs),
         }

@@ -21,6 +21,8 @@ from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
+from policypress.runtime.loading import resolved
+from policypress.runtime.protocol import RuntimeChoice
 from policypress.study.cell import Cell
 from policypress.study.cost_stage import measure_cell_costs
 from policypress.study.debug_executor import DebugExecutor
@@ -78,6 +80,7 @@ def compress(
     retry_failed: bool = False,
     costs: bool = True,
     watts_per_core: float | None = None,
+    runtime: RuntimeChoice = "auto",
 ) -> Compressed:
     """Press ``agent`` by each recipe and measure what it keeps and what it costs, into the folder ``output``.
 
@@ -103,10 +106,14 @@ def compress(
         costs: after the returns, measure latency, memory and energy of all artifacts together, in this process;
             nothing else should run on the machine then.
         watts_per_core: power of a busy core, for energy that no meter can measure.
+        runtime: what acts with the artifacts; decided once, and part of every cell's key. ``auto`` is ``native``
+            where there is a C compiler, else ``onnxruntime``.
 
     Raises:
         InputError: the agent, the environment, a recipe or the folder cannot be used.
+        NativeBuildError: ``runtime`` is ``native`` and there is no compiler.
     """
+    acting, told = resolved(runtime)
     if watts_per_core is not None:
         checked_watts(watts_per_core)
     if episodes < 1 and observations is None:
@@ -122,14 +129,17 @@ def compress(
             hint="Name it with --env, or give --observations logged.npz (then returns are not measured).",
         )
     protocol = EvaluationProtocol(
-        episodes=0 if recorded is not None else episodes, seed=seed, max_steps=max_steps or subject.max_steps
+        episodes=0 if recorded is not None else episodes,
+        seed=seed,
+        max_steps=max_steps or subject.max_steps,
+        runtime=acting,
     )
     cells = _cells(subject, parsed, protocol, seed, recorded)
     folder = Path(output)
     with Store(folder / STORE_NAME) as store:
         store.add_agent(agent_row(subject))
         worker = PressWorker(subject, seed, recorded)
-        notices = subject.notices
+        notices = (*subject.notices, *told)
         if executor == "local" and env_fn is not None and not can_travel(env_fn):
             executor, notices = "debug", (*notices, STAYS_HERE)
         with executor_of(executor, jobs) as running:
@@ -205,7 +215,7 @@ def _cells(
         inputs["observations"] = _hash(recorded)
     cells: dict[str, Cell] = {}
     if recorded is None:
-        cells["random"] = Cell("random", protocol, subject.environment)
+        cells["random"] = Cell("random", replace(protocol, runtime=""), subject.environment)
     environment = subject.environment if recorded is None else None
     for recipe in [Recipe(), *recipes]:
         cells.setdefault(recipe.text, pressed_cell(identity, recipe, protocol, environment, inputs))

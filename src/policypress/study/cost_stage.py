@@ -14,7 +14,8 @@ from typing import Any
 
 from policypress.measurement.costs import CostProtocol, measure_costs
 from policypress.measurement.energy import PER_ACTION, modelled, per_episode
-from policypress.records import Measurement
+from policypress.records import ArtifactRecord, Measurement
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
 from policypress.study.cell import Cell
 from policypress.study.progress import Progress
 from policypress.study.store import Store
@@ -56,19 +57,26 @@ def measure_cell_costs(
     if not records:
         return
     digests = {key: record.sha256 for key, record in records.items()}
-    if _complete(store, digests):
+    runtimes = {key: _runtime(record) for key, record in records.items()}
+    if _complete(store, digests, runtimes):
         if watts_per_core is not None:
             _model_again(store, digests, watts_per_core)
         return
     files = {key: store.folder / record.path for key, record in records.items()}
     run = datetime.now(UTC).isoformat(timespec="milliseconds")
-    found = measure_costs(files, protocol, seed=seed, watts_per_core=watts_per_core, on_step=progress.measuring)
+    found = measure_costs(
+        files, protocol, runtimes, seed=seed, watts_per_core=watts_per_core, on_step=progress.measuring
+    )
     store.replace_measurements(
         {
             key: _with_episodes(store, key, [_marked(row, run, digests[key]) for row in rows])
             for key, rows in found.items()
         }
     )
+
+
+def _runtime(record: ArtifactRecord) -> RuntimeName:
+    return NATIVE if record.runtime == NATIVE else ONNXRUNTIME
 
 
 def _marked(row: Measurement, run: str, digest: str) -> Measurement:
@@ -82,11 +90,13 @@ def _with_episodes(store: Store, key: str, rows: list[Measurement]) -> list[Meas
     return [*rows, *derived]
 
 
-def _complete(store: Store, digests: Mapping[str, str]) -> bool:
-    """Whether every cell has every quantity of its present artifact, all from one run."""
+def _complete(store: Store, digests: Mapping[str, str], runtimes: Mapping[str, str]) -> bool:
+    """Whether every cell has every quantity of its present artifact under its runtime, all from one run."""
     runs: set[Any] = set()
     for key, digest in digests.items():
         rows = [row for row in store.measurements(key) if row.protocol.get(ARTIFACT) == digest]
+        if {row.protocol["runtime"] for row in rows if "runtime" in row.protocol} - {runtimes[key]}:
+            return False
         if not {(row.quantity, row.protocol.get("cache")) for row in rows} >= _REQUIRED:
             return False
         runs |= {row.protocol.get(RUN) for row in rows}

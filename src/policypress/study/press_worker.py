@@ -18,6 +18,7 @@ from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.subject import Subject
 from policypress.policy.observation_layers import is_any_image
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 from policypress.study import press_tasks
 from policypress.study.artifact_files import BuiltArtifact
 from policypress.study.cell import Cell
@@ -67,7 +68,7 @@ class PressWorker:
         if not any(step.learns for step in recipe.steps):
             # Recorded images may be gigabytes: they travel only to where they are learned from.
             materials = replace(materials, rollouts=None, recorded=None)
-        payload = press_tasks.BuildPayload(self.subject.policy, recipe, materials, self.seed)
+        payload = press_tasks.BuildPayload(self.subject.policy, recipe, materials, self.seed, cell.protocol.runtime)
         return Task(f"{cell.key}/build", press_tasks.build, payload)
 
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
@@ -75,7 +76,11 @@ class PressWorker:
         if self.subject.factory is None:
             raise ExecutionError("Episodes need an environment.", got=f"{len(seeds)} seeds and no environment")
         model = None if artifact is None else artifact.files[artifact.record.path]
-        payload = press_tasks.EpisodesPayload(model, self.subject.factory, seeds, cell.protocol.max_steps)
+        # Native only where the build task has proved it.
+        native = artifact is not None and NATIVE == cell.protocol.runtime == artifact.record.runtime
+        payload = press_tasks.EpisodesPayload(
+            model, self.subject.factory, seeds, cell.protocol.max_steps, NATIVE if native else ONNXRUNTIME
+        )
         return Task(f"{cell.key}/episodes/{seeds[0]}", press_tasks.play, payload)
 
     @cached_property
@@ -84,14 +89,14 @@ class PressWorker:
 
         Calibration and held-out observations come from different episodes.
         """
-        if self.prepared is not None:
-            return self.prepared
-        counts = counts_for(self.subject.policy.observation_space)
         rollouts, learned = None, None
+        if self.subject.factory is not None and self.recorded is None:
+            rollouts = RolloutSource(self.subject.factory, self.subject.max_steps)
+        if self.prepared is not None:
+            return replace(self.prepared, rollouts=rollouts)
+        counts = counts_for(self.subject.policy.observation_space)
         calibration = self._observations(counts.calibration, seeding.CALIBRATION)
         if self.recorded is None:
-            factory = self.subject.factory
-            rollouts = None if factory is None else RolloutSource(factory, self.subject.max_steps)
             held_out = self._observations(counts.held_out, "held_out")
         else:
             rng = seeding.generator(self.seed, "held_out")

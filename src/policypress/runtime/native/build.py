@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from policypress.contract import METADATA_KEY, Contract
-from policypress.errors import NativeBuildError
+from policypress.errors import NativeBuildError, NoNativeFormError
 from policypress.runtime.native.binding import NAME, SOURCE, binding_source
 from policypress.runtime.native.cache import Cache
 from policypress.runtime.native.compiler import LIMIT_S, Compiler, find_compiler, python_abi
@@ -24,6 +24,7 @@ from policypress.runtime.stated_contract import check_graph, contract_from
 
 MODULE = NAME
 _WORDS = 400
+_NO_FORM = "There is no native form of this artifact."
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What decides the text of the C, beside the artifact.
 _GENERATORS = ("artifact/c", "runtime/native")
@@ -39,7 +40,8 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
 
     Raises:
         ArtifactError: this is no artifact.
-        NativeBuildError: there is no compiler, or the artifact holds what C cannot be generated for; says which.
+        NativeBuildError: there is no compiler.
+        NoNativeFormError: the artifact holds what C cannot be generated for; says what.
     """
     contract = contract_of(model, label)
     kept = Cache() if cache is None else cache
@@ -50,18 +52,14 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
         return found, contract
     reason = kept.refusal(key)
     if reason is not None:
-        raise NativeBuildError("There is no native form of this artifact.", got=reason)
+        raise NoNativeFormError(_NO_FORM, got=reason)
     try:
         with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
             built = build_module(model, contract, MODULE, Path(folder), compiler)
             return kept.store(key, built), contract
-    except _Refused as error:
+    except NoNativeFormError as error:
         kept.refuse(key, str(error.got))
         raise
-
-
-class _Refused(NativeBuildError):
-    """The artifact itself is the reason, so that trying again is of no use."""
 
 
 def contract_of(model: bytes, label: str) -> Contract:
@@ -99,7 +97,8 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
     """Generate and compile in ``folder``; gives the path of the extension module called ``module``.
 
     Raises:
-        NativeBuildError: C cannot be generated for the artifact, or the compiler failed.
+        NativeBuildError: the generator or the compiler failed.
+        NoNativeFormError: C cannot be generated for the artifact.
     """
     artifact = folder / "artifact.onnx"
     artifact.write_bytes(model)
@@ -108,7 +107,7 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
     try:
         binding.write_text(binding_source(contract, module), encoding="utf-8")
     except KeyError as error:
-        raise _Refused("There is no native form of this artifact.", got=f"an array of dtype {error}") from error
+        raise NoNativeFormError(_NO_FORM, got=f"an array of dtype {error}") from error
     output = folder / f"{module}.so"
     compiler.build(binding, output)
     return output
@@ -132,7 +131,7 @@ def _generate(artifact: Path, source: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NativeBuildError("The C generator did not run.", got=str(error)) from error
     if done.returncode == 2:  # unusable input: an operator that C cannot be written for, by name
-        raise _Refused("There is no native form of this artifact.", got=_said(done.stderr))
+        raise NoNativeFormError(_NO_FORM, got=_said(done.stderr))
     if done.returncode != 0 or not source.is_file():
         raise NativeBuildError(
             "The C generator failed.", got=_said(done.stderr) or f"exit status {done.returncode}", expected="C source"

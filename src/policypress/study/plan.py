@@ -1,0 +1,101 @@
+"""From a study file to its cells, and which cell waits for which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.records import EvaluationProtocol
+from policypress.runtime.loading import resolved
+from policypress.runtime.loading import resolved
+from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
+from policypress.study.cell import Cell
+from policypress.study.spec import StudySpec
+
+_PREPARATION = "preparation"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The cells of a study.
+
+    Args:
+        agents: by identity.
+        cells: every cell once; an agent's own cell comes before its others.
+        needs: key of a cell → key of the agent's cell that has to be done first.
+    """
+
+    agents: Mapping[str, PlannedAgent]
+    cells: tuple[Cell, ...]
+    needs: Mapping[str, str]
+
+    def episodes(self) -> int:
+        """Episodes of all cells."""
+        return sum(cell.protocol.episodes for cell in self.cells)
+
+    def of_agent(self, identity: str) -> tuple[Cell, ...]:
+        """An agent's cells."""
+        return tuple(cell for cell in self.cells if cell.agent_sha256 == identity)
+
+
+def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
+    """Every cell of ``spec`` for ``agents``.
+
+    Each agent has its own cell (training, rollouts), and for each runtime its fp32 baseline and one cell per recipe;
+    each environment has one cell of random actions.
+    """
+    cells: dict[str, Cell] = {}
+    needs: dict[str, str] = {}
+    listed = {agent.identity: agent for agent in agents}
+    for agent in listed.values():
+        own = _own_cell(spec, agent)
+        cells[own.key] = own
+        for cell in _random_and_recipes(spec, agent):
+            cells.setdefault(cell.key, cell)
+            if cell.kind != "random":
+                needs[cell.key] = own.key
+    return StudyPlan(listed, tuple(cells.values()), needs)
+
+
+def _own_cell(spec: StudySpec, agent: PlannedAgent) -> Cell:
+    return Cell(
+        kind="agent",
+        protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed),
+        environment=agent.environment,
+        agent_sha256=agent.identity,
+        method_versions={_PREPARATION: PREPARATION_VERSION},
+        inputs={"seed": spec.evaluation.seed},
+    )
+
+
+def _random_and_recipes(spec: StudySpec, agent: PlannedAgent) -> Iterable[Cell]:
+    # What "auto" is here decides the keys: on a machine without a compiler it is another study's cells.
+    for runtime in dict.fromkeys(resolved(chosen)[0] for chosen in spec.evaluation.runtimes):
+        protocol = EvaluationProtocol(
+            episodes=spec.evaluation.episodes,
+            seed=spec.evaluation.seed,
+            max_steps=spec.evaluation.max_steps or agent.max_steps,
+            runtime=runtime,
+        )
+        # Random actions are drawn without a runtime, and so are the same under each.
+        yield Cell("random", replace(protocol, runtime=""), plain(agent.environment))
+        for text in dict.fromkeys(("none", *agent.recipes)):
+            recipe = Recipe.parse(text)
+            yield Cell(
+                kind="variant" if recipe.steps else "baseline",
+                protocol=protocol,
+                environment=agent.environment,
+                agent_sha256=agent.identity,
+                recipe=recipe.text,
+                recipe_hash=recipe.hash,
+                recipe_json=recipe.to_json(),
+                method_versions={**recipe.versions, _PREPARATION: PREPARATION_VERSION},
+                inputs={"seed": spec.evaluation.seed},
+            )
+
+
+def plain(environment: EnvironmentSpec) -> EnvironmentSpec:
+    """The environment without the name it was trained under, which changes nothing in it."""
+    return replace(environment, trained_id=None)
