@@ -9,7 +9,6 @@ from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
-from policypress.runtime.loading import resolved
 from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
 from policypress.study.cell import Cell
 from policypress.study.spec import StudySpec
