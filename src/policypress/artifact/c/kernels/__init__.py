@@ -35,8 +35,15 @@ PLAIN = KernelSet("plain", "plain.h", "PP_TARGET_PLAIN", "1", "1")
 AVX2 = KernelSet("avx2", "avx2.h", "PP_TARGET_AVX2", X86, "pp_has_avx2()")
 AVXVNNI = KernelSet("avxvnni", "avxvnni.h", "PP_TARGET_AVXVNNI", X86, "pp_has_avxvnni()")
 AVX512VNNI = KernelSet("avx512vnni", "avx512vnni.h", "PP_TARGET_AVX512VNNI", X86, "pp_has_avx512vnni()")
+ARM64 = "defined(__aarch64__) && defined(__GNUC__)"
+DOTPROD = KernelSet("dotprod", "neon.h", "PP_TARGET_DOTPROD", "defined(PP_HAVE_DOTPROD)", "pp_has_dotprod()")
+NEON = KernelSet("neon", "neon.h", "PP_TARGET_NEON", ARM64, "1")
+DSP = KernelSet("dsp", "dsp.h", "PP_TARGET_DSP", "defined(__ARM_FEATURE_DSP) && defined(__GNUC__)", "1")
 SETS = {
     "host": (AVX512VNNI, AVXVNNI, AVX2, PLAIN),
+    "aarch64": (DOTPROD, NEON, PLAIN),
+    "cortex-m4": (DSP, PLAIN),
+    "cortex-m7": (DSP, PLAIN),
     "freestanding": (PLAIN,),
 }
 """The kernels for each target of ``policypress export --target``, the fastest first."""
@@ -46,7 +53,7 @@ FIRST_FRAGMENTS = ("platform.h", "functions.h", "plain.h")
 
 def fragments(target: str) -> tuple[str, ...]:
     """The files for one target, in the order in which they must stand."""
-    own = [one.fragment for one in reversed(SETS[target]) if one is not PLAIN]
+    own = dict.fromkeys(one.fragment for one in reversed(SETS[target]) if one is not PLAIN)
     return (*FIRST_FRAGMENTS, *own)
 
 

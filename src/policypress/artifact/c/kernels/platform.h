@@ -9,8 +9,9 @@
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
-#elif defined(__ARM_FEATURE_DSP)
-#include <arm_acle.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #endif
 
 #if defined(__FAST_MATH__)
@@ -23,6 +24,8 @@
 /* A compiler may join a * b + c into one fused operation, which rounds once less: other bits than were proved equal. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+/* It would say so where it optimises too little to unroll, for example at -O0. */
+#pragma clang diagnostic ignored "-Wpass-failed"
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=off", "no-trapping-math")
 #endif
@@ -136,6 +139,20 @@ PP_INLINE int pp_has_avx512vnni(void)
 {
     return pp_has_avx2() && pp_saves(0xE6) && pp_cpuid(7, 0, 1, 16) && pp_cpuid(7, 0, 1, 17) && pp_cpuid(7, 0, 1, 30) &&
            pp_cpuid(7, 0, 1, 31) && pp_cpuid(7, 0, 2, 11);
+}
+#endif
+
+#if defined(__aarch64__)
+/* Whether the processor has sdot: asked of Linux (bit 20 of the hardware capabilities), known on Apple's. */
+PP_INLINE int pp_has_dotprod(void)
+{
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) >> 20 & 1u) != 0u;
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return 1;
+#else
+    return 0;
+#endif
 }
 #endif
 
