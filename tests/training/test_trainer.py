@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
+from policypress.agent.loading import load_agent
 from policypress.contract import EnvironmentSpec
+from policypress.environment.trust import user_environment
+from policypress.errors import TrainingInputError
+from policypress.policy.from_agent import policy_from_agent
 from policypress.training.algorithms import ALGORITHMS
+from policypress.training.environments import judging_environment, learning_environments
 from policypress.training.preparing import prepare
+from policypress.training.record import TrainingRecord
 from policypress.training.settings import library_arguments
-from policypress.training.spec import TrainingSpec
+from policypress.training.spec import TrainingSpec, Update
 from policypress.training.trainer import Manner, Silent, train
 
 SMALL = {"policy_kwargs.net_arch": [16, 16]}
@@ -39,10 +53,10 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 QUICK = Manner(evaluate_every=0, checkpoint_every=100)
 
 
-def spec_of(case: str, **more: Any) -> TrainingSpec:
+def spec_of(case: str, update: Update = "fast") -> TrainingSpec:
     algorithm, environment, steps, overrides = CASES[case]
-    stated = [*overrides.items(), *SMALL.items(), *more.items()]
-    return prepare(algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated).spec
+    stated = [*overrides.items(), *SMALL.items()]
+    return prepare(algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update).spec
 
 
 def parameters(zip_path: Path, spec: TrainingSpec) -> dict[str, torch.Tensor]:
@@ -98,9 +112,13 @@ def library_learns(spec: TrainingSpec) -> BaseAlgorithm:
     return model.learn(spec.steps)
 
 
-@pytest.mark.parametrize("case", CASES)
+EVERY = ("dqn", "td3", "sac sde", "ppo normalised", "trpo")
+MORE = [pytest.param(case, marks=() if case in EVERY else pytest.mark.slow) for case in CASES]
+
+
+@pytest.mark.parametrize("case", MORE)
 def test_it_is_the_library_s_own_training_to_the_bit(case: str, tmp_path: Path) -> None:
-    spec = spec_of(case)
+    spec = spec_of(case, "stock")
     with_evaluation = Manner(evaluate_every=150, evaluation_episodes=1, checkpoint_every=100)
     record = train(spec, tmp_path / "agent.zip", manner=with_evaluation)
     expected = library_learns(spec)
@@ -110,7 +128,7 @@ def test_it_is_the_library_s_own_training_to_the_bit(case: str, tmp_path: Path) 
     assert record.episodes.episode_return[-len(episodes) :] == pytest.approx(episodes)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", MORE)
 def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     spec = spec_of(case)
     whole = train(spec, tmp_path / "whole.zip", manner=QUICK)
@@ -123,3 +141,93 @@ def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     assert resumed.episodes.episode_return == whole.episodes.episode_return
     assert [exact for _, exact in resumed.resumed] == [True]
     assert not (tmp_path / "cut" / "checkpoint").exists()
+
+
+def test_killed_it_goes_on_exactly(tmp_path: Path) -> None:
+    """SIGKILL, in a process of its own, at no particular place."""
+    command = [sys.executable, "-m", "policypress", "train", "sac", "Pendulum-v1", "--steps", "400", "--seed", "3"]
+    command += ["--set", "net_arch=[16,16]", "--eval-every", "0", "--checkpoint-every", "50"]
+    process = subprocess.Popen(
+        [*command, "-o", str(tmp_path / "cut.zip")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    learning = tmp_path / "cut" / "checkpoint" / "transitions-150-200.npz"
+    while not learning.is_file() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    overrides = [("net_arch", [16, 16])]
+    spec = prepare("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides).spec
+    resumed = train(spec, tmp_path / "cut.zip", manner=QUICK)
+    train(spec, tmp_path / "whole.zip", manner=QUICK)
+    ((step, exact),) = resumed.resumed
+    assert exact
+    assert 0 < step < 400
+    assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
+
+
+def test_what_it_leaves_is_read_by_the_library_and_by_us(tmp_path: Path) -> None:
+    spec = spec_of("ppo normalised")
+    record = train(spec, tmp_path / "agent.zip", source="a test", manner=replace(QUICK, stripped=True))
+    model = PPO.load(tmp_path / "agent.zip", device="cpu")
+    layer = VecNormalize.load(str(tmp_path / "agent" / "vecnormalize.pkl"), learning_environments(spec))
+    for path in (tmp_path / "agent.zip", tmp_path / "agent" / "policy.zip", tmp_path / "agent"):
+        bundle = load_agent(path)
+        assert bundle.environment is not None
+        assert bundle.environment.id == "Hopper-v4"
+        policy = policy_from_agent(bundle)
+        env = judging_environment(spec)
+        observation, _ = env.reset(seed=1)
+        expected, _ = model.predict(layer.normalize_obs(observation), deterministic=True)
+        got = policy(torch.from_numpy(observation.astype(np.float32))[None]).detach().numpy()[0]
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert (tmp_path / "agent" / "policy.zip").stat().st_size < (tmp_path / "agent.zip").stat().st_size
+    assert TrainingRecord.from_json(json.loads((tmp_path / "agent" / "training.json").read_text())) == record
+    assert record.memory.peak_rss_bytes > record.memory.before_rss_bytes > record.memory.replay_bytes > 0
+
+
+def test_what_is_done_is_not_repeated_and_another_s_output_is_not_touched(tmp_path: Path) -> None:
+    record = train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK)
+    before = (tmp_path / "agent.zip").stat().st_mtime_ns
+    assert train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK) == record
+    with pytest.raises(TrainingInputError, match="another training"):
+        train(replace(spec_of("dqn"), seed=4), tmp_path / "agent.zip", manner=QUICK)
+    assert (tmp_path / "agent.zip").stat().st_mtime_ns == before
+    with pytest.raises(TrainingInputError, match=r"ends in \.zip"):
+        train(spec_of("dqn"), tmp_path / "agent", manner=QUICK)
+
+
+def test_evaluations_are_deterministic_and_on_the_same_seeds(tmp_path: Path) -> None:
+    manner = Manner(evaluate_every=200, evaluation_episodes=2)
+    first = train(spec_of("dqn"), tmp_path / "a.zip", manner=manner)
+    second = train(spec_of("dqn"), tmp_path / "b.zip", manner=manner)
+    assert first.evaluations == second.evaluations
+    assert [evaluation.step for evaluation in first.evaluations] == [200, 400]
+    assert len({evaluation.seeds for evaluation in first.evaluations}) == 1
+
+
+def test_tensorboard_gets_the_library_s_logs(tmp_path: Path) -> None:
+    train(spec_of("ppo"), tmp_path / "agent.zip", manner=replace(QUICK, tensorboard=tmp_path / "logs"))
+    written = b"".join(path.read_bytes() for path in (tmp_path / "logs").iterdir())
+    assert b"rollout/ep_rew_mean" in written
+    assert b"train/loss" in written
+
+
+LEARN = {
+    "dqn": ("CartPole-v1", 475),
+    "ppo": ("CartPole-v1", 475),
+    "trpo": ("CartPole-v1", 475),
+    "ddpg": ("Pendulum-v1", -200),
+    "td3": ("Pendulum-v1", -200),
+    "sac": ("Pendulum-v1", -200),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("algorithm", LEARN)
+def test_it_learns(algorithm: str, tmp_path: Path) -> None:
+    """The published hyperparameters reach what the field calls solved, by the end or at one of the last evaluations."""
+    environment, floor = LEARN[algorithm]
+    spec = prepare(algorithm, EnvironmentSpec(environment), seed=0).spec
+    record = train(spec, tmp_path / "agent.zip", manner=Manner(evaluation_episodes=20))
+    assert max(evaluation.mean_return for evaluation in record.evaluations[-5:]) >= floor

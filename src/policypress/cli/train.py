@@ -46,6 +46,7 @@ def train(
         Path | None, typer.Option("--tensorboard", metavar="FOLDER", help="Write TensorBoard logs there.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
+    update: Annotated[str, typer.Option("--update", help="fast, or stock: the library's own gradient step.")] = "fast",
     strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +57,7 @@ def train(
       policypress train sac HalfCheetah-v4 --steps 300000 --seed 1 --set learning_rate=1e-3 -o cheetah.zip
     """
     # Only here, so that other commands do without the libraries that train.
-    from policypress.training.preparing import prepare
+    from policypress.training.preparing import checked_update, prepare
     from policypress.training.settings import parse_assignment
     from policypress.training.trainer import Manner
     from policypress.training.trainer import train as run_training
@@ -67,6 +68,7 @@ def train(
         steps=steps,
         seed=seed,
         device=device,
+        update=checked_update(update),
         overrides=[parse_assignment(text) for text in settings or ()],
     )
     tell(prepared.notices)

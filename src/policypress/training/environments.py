@@ -16,6 +16,7 @@ from policypress.environment.making import make
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.trust import trusted_modules
 from policypress.errors import TrainingInputError
+from policypress.training.fast.environments import LeanVecEnv
 from policypress.training.replayable import Replayable, count_resets
 from policypress.training.spec import TrainingSpec
 
@@ -31,7 +32,7 @@ def learning_environments(spec: TrainingSpec) -> VecEnv:
     """
     hyperparameters = spec.hyperparameters
     count = int(hyperparameters.get("n_envs", 1))
-    environments: VecEnv = DummyVecEnv([_factory(spec.environment) for _ in range(count)])
+    environments: VecEnv = LeanVecEnv([_factory(spec.environment) for _ in range(count)])
     normalize = hyperparameters.get("normalize", False)
     frames = int(hyperparameters.get("frame_stack", 1))
     if normalize and frames > 1:

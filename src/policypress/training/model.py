@@ -13,8 +13,14 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from policypress.errors import PolicypressError, TrainingInputError
 from policypress.training.algorithms import ALGORITHMS, Algorithm
+from policypress.training.fast.dqn import FastDQN
+from policypress.training.fast.sac import FastSAC
+from policypress.training.fast.td3 import FastDDPG, FastTD3
 from policypress.training.settings import library_arguments
 from policypress.training.spec import TrainingSpec
+
+# PPO and TRPO learn seldom and from much: the libraries' own update has nothing to gain.
+FAST: dict[str, type[BaseAlgorithm]] = {"dqn": FastDQN, "ddpg": FastDDPG, "td3": FastTD3, "sac": FastSAC}
 
 
 def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:
@@ -52,7 +58,7 @@ def policy_name(space: gymnasium.Space[Any]) -> str:
 
 
 def _class_of(chosen: Algorithm, spec: TrainingSpec) -> type[BaseAlgorithm]:
-    return chosen.stock
+    return FAST.get(spec.algorithm, chosen.stock) if spec.update == "fast" else chosen.stock
 
 
 def _check_device(device: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.environment.identifiers import module_of, resolve
@@ -37,7 +37,7 @@ def prepare(
     device: str = "cpu",
     overrides: Iterable[tuple[str, Any]] = (),
     qat: QatConfig | None = None,
-    update: Update = "stock",
+    update: Update = "fast",
 ) -> Prepared:
     """The spec of a training.
 
@@ -80,6 +80,19 @@ def prepare(
     if not found.specific:
         notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
     return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def checked_update(text: str) -> Update:
+    """The update of this name.
+
+    Raises:
+        TrainingInputError: there is none.
+    """
+    names: tuple[Update, ...] = get_args(Update)
+    for name in names:
+        if text == name:
+            return name
+    raise TrainingInputError("There is no such update.", got=text, expected=", ".join(names))
 
 
 def _wrapped(environment: EnvironmentSpec, hyperparameters: dict[str, Any]) -> EnvironmentSpec:

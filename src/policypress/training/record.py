@@ -125,8 +125,8 @@ class TrainingRecord:
         """JSON form."""
         return {
             **{name: getattr(self, name) for name in ("version", "spec", "spec_hash", "source", "steps")},
-            "wall_s": round(self.wall_s, 3),
-            "cpu_s": round(self.cpu_s, 3),
+            "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
             "threads": self.threads,
             "memory": asdict(self.memory),
             "versions": dict(self.versions),

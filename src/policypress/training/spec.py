@@ -39,7 +39,7 @@ class TrainingSpec:
     seed: int = 0
     device: str = "cpu"
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    update: Update = "stock"
+    update: Update = "fast"
     qat: QatConfig | None = None
     version: int = field(default=SPEC_VERSION)
 

@@ -1,0 +1,38 @@
+"""Two models of one spec, one with the library's update and one with the fast one, trained side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from policypress.contract import EnvironmentSpec
+from policypress.training.outcome import places
+from policypress.training.preparing import prepare
+from policypress.training.spec import Update
+from policypress.training.trainer import Manner, Silent, _Run
+
+Pair = tuple[OffPolicyAlgorithm, OffPolicyAlgorithm]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Callable[..., Pair]:
+    """``both("sac", "Pendulum-v1", 120, learning_starts=100)``: the library's model and the fast one."""
+
+    def train(algorithm: str, environment: str, steps: int, **overrides: Any) -> Pair:
+        def one(update: Update) -> Any:
+            stated = [("net_arch", [32, 32]), *overrides.items()]
+            spec = prepare(
+                algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update
+            ).spec
+            run = _Run(spec, places(tmp_path / f"{update}.zip"), Manner(evaluate_every=0), Silent())
+            run.to_the_end()
+            run.close()
+            return run.model
+
+        return one("stock"), one("fast")
+
+    return train
