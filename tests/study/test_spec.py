@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from policypress.errors import StudyInputError
 from policypress.study.spec import read_spec, spec_of
@@ -91,3 +92,11 @@ def test_what_is_no_yaml_is_refused_and_nothing_runs(tmp_path: Path, content: by
 def test_no_file_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(StudyInputError, match="cannot be read"):
         read_spec(tmp_path / "none.yml")
+
+
+def test_the_example_in_the_documentation_is_a_study() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    spec = spec_of(yaml.safe_load(example))
+    assert len(spec.recipes) == 1 + 2 + 14 + 14
+    assert [agents.label for agents in spec.agents] == ["fp32", "qat", "given"]

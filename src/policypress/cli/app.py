@@ -16,6 +16,7 @@ from policypress.cli.doctor import doctor
 from policypress.cli.evaluate import evaluate
 from policypress.cli.export import export
 from policypress.cli.inspect import inspect
+from policypress.cli.study import app as study
 from policypress.cli.train import train
 from policypress.errors import PolicypressError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for command in (inspect, export, compress, evaluate, train, bench, doctor):
     app.command()(command)
+app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -157,7 +158,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
 def _sources(text: str, folder: Path) -> tuple[str, ...]:
     """Paths that match, or the Hub id itself."""
     if _WILDCARDS & set(text):
-        matches = sorted(str(path) for path in folder.glob(text))
+        matches = sorted(glob.glob(str(folder / text), recursive=True))
         if not matches:
             raise StudyInputError("No agent matches.", got=f"{folder / text}", expected="at least one file or folder")
         return tuple(matches)

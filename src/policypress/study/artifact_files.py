@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from policypress.errors import ExecutionError
-from policypress.whole_file import PARTIAL, write_whole
 from policypress.records import ArtifactRecord
+from policypress.whole_file import PARTIAL, write_whole
 
 FOLDER = "artifacts"
 

@@ -20,7 +20,6 @@ from policypress.study.provenance import provenance
 from policypress.study.store import Store
 from policypress.study.tasks import Failure, Outcome, Task
 
-
 NEEDED_FAILED = "NeededCellFailed"
 """Kind of the failure of a cell whose agent's cell failed."""
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.artifact.c.targets import target_of
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import EnvironmentInputError
+from policypress.export.c_source import ProvenSource, c_name, prove_c, publish_c
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
 from policypress.measurement.subject import AgentLike, Factory, subject_of
@@ -20,10 +22,11 @@ from policypress.study.press_worker import PressWorker
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how well it matches."""
+    """What was written, and how well it matches; ``c`` is set where it is C, and then ``parity`` is that of the C."""
 
     record: ArtifactRecord
     parity: ParityReport
+    c: ProvenSource | None = None
 
 
 def export_agent(
@@ -36,8 +39,11 @@ def export_agent(
     observations: str | Path | None = None,
     overrides: Overrides = NO_OVERRIDES,
     seed: int = 0,
+    target: str = "host",
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
+
+    Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
     on drawn observations, and nothing has to be calibrated.
@@ -64,5 +70,11 @@ def export_agent(
     else:
         materials = worker.materials
     pressed = press(subject.policy, parsed, materials, seed)
+    record = replace(pressed.record, path=str(output))
+    if output.suffix == ".c":
+        proven = prove_c(pressed.artifact, materials.parity, target_of(target), c_name(output))
+        publish_c(proven, output)
+        written = replace(record, file_bytes=len(proven.source.c.encode()), path=str(output))
+        return Exported(written, proven.parity or pressed.artifact.parity, proven)
     publish(pressed.artifact, output)
-    return Exported(replace(pressed.record, path=str(output)), pressed.artifact.parity)
+    return Exported(record, pressed.artifact.parity)

@@ -110,16 +110,17 @@ def unpack(path: Path) -> Materials:
         StudyInputError: it is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # From memory: of a damaged file numpy leaves the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-        parts = {part: _part(found, part) for part in _PARTS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        calibration, held_out, parity = (_part(found, part) for part in _PARTS)
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise StudyInputError(
             "An agent's observations cannot be read.",
             got=f"{path}: {type(error).__name__}: {error}",
             hint="Delete the file and run the study again.",
         ) from error
-    return Materials(**parts)
+    return Materials(calibration, held_out, parity)
 
 
 def _part(found: Mapping[str, Any], part: str) -> ObservationBatch:

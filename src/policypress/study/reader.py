@@ -70,6 +70,11 @@ class StoreReader:
         """The folder that the paths of artifacts are relative to."""
         return self.path.parent
 
+    def note(self, name: str) -> str | None:
+        """What the store was told about itself under ``name``."""
+        rows = self._rows("SELECT value FROM meta WHERE name = ?", (name,))
+        return str(rows[0]["value"]) if rows else None
+
     def agents(self) -> tuple[AgentRow, ...]:
         """Every parent agent, by identity."""
         return tuple(_agent(row) for row in self._rows("SELECT * FROM agents ORDER BY sha256"))
@@ -110,6 +115,19 @@ class StoreReader:
         rows = self._rows("SELECT agent_sha256, training_json FROM prepared ORDER BY agent_sha256")
         found = {str(row["agent_sha256"]): json.loads(row["training_json"]) for row in rows}
         return {identity: record for identity, record in found.items() if record}
+
+    def mean_episode_s(self) -> dict[str, float]:
+        """Environment's id → mean CPU time of an episode in it, in seconds."""
+        rows = self._rows(
+            "SELECT json_extract(environment_json, '$.id') AS id, avg(cpu_s) AS mean FROM cells "
+            "JOIN episodes ON cell_key = key GROUP BY id"
+        )
+        return {str(row["id"]): float(row["mean"]) for row in rows}
+
+    def mean_build_s(self) -> float | None:
+        """Mean time of building an artifact, in seconds; None before the first."""
+        mean = self._rows("SELECT avg(build_s) AS mean FROM artifacts")[0]["mean"]
+        return None if mean is None else float(mean)
 
     def episodes(self, key: str) -> tuple[EpisodeRecord, ...]:
         """The cell's episodes, by seed."""

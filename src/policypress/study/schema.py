@@ -101,6 +101,8 @@ _VERSION_2 = (
         training_json TEXT NOT NULL,
         notices_json TEXT NOT NULL
     ) WITHOUT ROWID""",
+    # Before there was a choice.
+    "ALTER TABLE artifacts ADD COLUMN runtime TEXT NOT NULL DEFAULT 'onnxruntime'",
 )
 MIGRATIONS = (_VERSION_1, _VERSION_2)
 """Statements that lead from each version of the schema to the next, the first one from nothing."""

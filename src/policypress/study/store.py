@@ -83,6 +83,11 @@ class Store(StoreReader):
         with explained(self.path), transaction(self._connection):
             yield self._connection
 
+    def set_note(self, name: str, value: str) -> None:
+        """Tell the store something about itself: the study it belongs to."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     def add_agent(self, agent: AgentRow) -> None:
         """Record a parent agent; the same one again replaces what was said of it."""
         environment = None if agent.environment is None else agent.environment.to_json()

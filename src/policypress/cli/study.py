@@ -1,0 +1,202 @@
+"""``policypress study``: run, watch and retry studies of many agents and recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from policypress.cli.console import INTERRUPTED_MESSAGE, StudyProgress, err, out, print_json, progress_bar, tell
+from policypress.cli.options import JsonOption
+from policypress.errors import StudyInputError
+
+if TYPE_CHECKING:
+    from policypress.study.estimate import Estimate
+    from policypress.study.status import StudyStatus
+    from policypress.study.whole_study import Study
+
+app = typer.Typer(name="study", no_args_is_help=True, help="Studies: many agents, many recipes, one database.")
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="DIR", help="Folder of the results; by default beside the file."),
+]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
+ExecutorOption = Annotated[str, typer.Option("--executor", help="local (processes), debug (this process) or ray.")]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster; else one starts here.")
+]
+EXECUTORS = ("local", "debug", "ray")
+
+
+@app.command()
+def run(
+    spec: SpecArgument,
+    output: FolderOption = None,
+    executor: ExecutorOption = "local",
+    jobs: JobsOption = None,
+    address: AddressOption = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will take, and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what is left of a study. Interrupted or killed, the same command continues.
+
+    Examples:
+      policypress study run studies/li2023.yml --estimate
+      policypress study run studies/li2023.yml --jobs 2
+    """
+    how = _How(executor, jobs, address)
+    _run(spec, output, how, retry=False, only_estimate=estimate, as_json=as_json)
+
+
+@app.command()
+def retry(
+    spec: SpecArgument,
+    output: FolderOption = None,
+    executor: ExecutorOption = "local",
+    jobs: JobsOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study with the cells that failed before tried again."""
+    _run(spec, output, _How(executor, jobs, address), retry=True, only_estimate=False, as_json=as_json)
+
+
+@app.command()
+def status(
+    spec: SpecArgument,
+    output: FolderOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Draw it again every few seconds, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where a study stands: every cell is done, running, failed or left. May be asked while it runs."""
+    from policypress.study.status import study_status
+    from policypress.study.whole_study import open_study
+
+    study = open_study(spec, output)
+    if as_json:
+        print_json(study_status(study).to_json())
+    elif watch:
+        _watch(study)
+    else:
+        _draw(study_status(study))
+
+
+def _watch(study: Study) -> None:
+    import time
+
+    from rich.live import Live
+
+    from policypress.study.status import study_status
+
+    with Live(_table(study_status(study)), console=out, refresh_per_second=1) as live:
+        while (now := study_status(study)).counts["pending"] + now.counts["running"]:
+            live.update(_table(now))
+            time.sleep(2)
+        live.update(_table(now))
+
+
+@dataclass(frozen=True)
+class _How:
+    """Where the tasks are done."""
+
+    executor: str
+    jobs: int | None
+    address: str | None
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise StudyInputError("There is no such executor.", got=self.executor, expected=", ".join(EXECUTORS))
+        if self.address is not None and self.executor != "ray":
+            raise StudyInputError("Only Ray has an address.", got=f"--address with --executor {self.executor}")
+
+    def make(self) -> Any:
+        """The executor."""
+        from policypress.study.debug_executor import DebugExecutor
+        from policypress.study.local_executor import LocalExecutor
+        from policypress.study.ray_executor import RayExecutor
+
+        match self.executor:
+            case "debug":
+                return DebugExecutor()
+            case "ray":
+                return RayExecutor(self.address, self.jobs)
+        return LocalExecutor(self.jobs)
+
+    def workers(self) -> int:
+        """How many tasks are done at the same time, as far as it is known before."""
+        from policypress.study.local_executor import core_count
+
+        return 1 if self.executor == "debug" else self.jobs or core_count()
+
+
+def _run(spec: Path, output: Path | None, how: _How, *, retry: bool, only_estimate: bool, as_json: bool) -> None:
+    from policypress.study.status import study_status
+    from policypress.study.whole_study import open_study, run_whole_study
+
+    study = open_study(spec, output)
+    tell(notice for agent in study.plan.agents.values() for notice in agent.notices)
+    err.print(_told(study.left(), how.workers()), markup=False)
+    if only_estimate:
+        return
+    with progress_bar(refreshing=False) as bar:
+        outcome, notices = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry)
+    tell(notices)
+    now = study_status(study)
+    if as_json:
+        print_json(now.to_json())
+    else:
+        _draw(now)
+        typer.echo(f"results: {study.store}")
+    if outcome.interrupted:
+        err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _told(left: Estimate, workers: int) -> str:
+    return (
+        f"{left.cells} cells left: about {duration(left.wall_s(workers))} with {workers} "
+        f"worker{'s' if workers > 1 else ''} ({duration(left.training_s)} of training, on one thread), "
+        f"{left.disk_bytes / 1e6:.0f} MB"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(5400)
+    '1.5 h'
+    """
+    for limit, unit, size in ((120.0, "s", 1.0), (7200.0, "min", 60.0), (172_800.0, "h", 3600.0)):
+        if seconds < limit and not (unit == "min" and seconds >= 5400):
+            return f"{seconds / size:.0f} {unit}" if unit != "h" else f"{seconds / size:.1f} h"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def _draw(now: StudyStatus) -> None:
+    out.print(_table(now))
+    for told in now.failures:
+        err.print("[red]failed:[/red] " + told.replace("[", r"\["))
+
+
+def _table(now: StudyStatus) -> Table:
+    table = Table(title=f"{now.name}: {now.summary()}", title_justify="left")
+    table.add_column("agents")
+    for name in ("cells", "done", "running", "failed", "left", "training"):
+        table.add_column(name, justify="right")
+    for row in now.rows:
+        table.add_row(
+            row.name,
+            str(row.cells),
+            str(row.done),
+            str(row.running),
+            str(row.failed),
+            str(row.left),
+            row.training,
+        )
+    return table

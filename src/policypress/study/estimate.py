@@ -1,0 +1,105 @@
+"""What a study will take: time and disk of the cells that are still to be done, from what the store knows already.
+
+Where the store has no measurement yet, the rates below stand in: they are of one thread of a server core, rounded, and
+are replaced by this machine's own as soon as its first cells are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from policypress.study.agents import PlannedAgent
+from policypress.study.cell import Cell
+from policypress.study.plan import StudyPlan
+from policypress.study.reader import StoreReader
+
+# Environment steps per second while learning, with the published hyperparameters.
+LEARNING_STEPS_PER_S = {"dqn": 800.0, "ddpg": 100.0, "td3": 100.0, "sac": 80.0, "ppo": 800.0, "trpo": 1500.0}
+ACTING_STEPS_PER_S = 8000.0
+EPISODE_STEPS = 1000
+BUILD_S = 2.0
+ROLLOUT_S = 3.0
+COST_S = 3.0
+AGENT_BYTES = 2_000_000
+ARTIFACT_BYTES = 400_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left of a study.
+
+    ``cpu_s`` is for one worker; ``costs_s`` is spent alone on the machine; ``disk_bytes`` is what will be added.
+    """
+
+    cells: int
+    training_s: float
+    cpu_s: float
+    costs_s: float
+    disk_bytes: int
+
+    def wall_s(self, jobs: int) -> float:
+        """Seconds with ``jobs`` workers that are never idle."""
+        return self.cpu_s / max(jobs, 1) + self.costs_s
+
+
+def estimate(plan: StudyPlan, left: Iterable[Cell], store: StoreReader | None, *, costs: bool) -> Estimate:
+    """What the cells ``left`` of ``plan`` will take.
+
+    Args:
+        plan: the study.
+        left: cells that are not done.
+        store: what is known so far, or None before the first run.
+        costs: whether costs are measured.
+    """
+    known = _Known(store)
+    cells = list(left)
+    training_s = sum(
+        (known.training_s(plan.agents[cell.agent_sha256 or ""]) for cell in cells if cell.kind == "agent"), 0.0
+    )
+    built = [cell for cell in cells if cell.kind in ("baseline", "variant")]
+    own = [cell for cell in cells if cell.kind == "agent"]
+    acting_s = sum(cell.protocol.episodes * known.episode_s(cell) for cell in cells)
+    return Estimate(
+        cells=len(cells),
+        training_s=training_s,
+        cpu_s=training_s + acting_s + len(built) * known.build_s + len(own) * ROLLOUT_S,
+        costs_s=len(built) * COST_S if costs else 0.0,
+        disk_bytes=len(own) * AGENT_BYTES + len(built) * ARTIFACT_BYTES,
+    )
+
+
+class _Known:
+    """Times that the store has measured, by what they are of."""
+
+    def __init__(self, store: StoreReader | None) -> None:
+        self._rates: dict[tuple[str, str], list[float]] = {}
+        self._episodes: dict[str, list[float]] = {}
+        self.build_s = BUILD_S
+        if store is not None:
+            self._read(store)
+
+    def _read(self, store: StoreReader) -> None:
+        for record in store.trainings().values():
+            spec, wall_s = record["spec"], float(record["wall_s"])
+            if wall_s > 0:
+                key = (spec["algorithm"], spec["environment"]["id"])
+                self._rates.setdefault(key, []).append(record["steps"] / wall_s)
+        self._episodes = {name: [mean_s] for name, mean_s in store.mean_episode_s().items()}
+        self.build_s = store.mean_build_s() or BUILD_S
+
+    def training_s(self, agent: PlannedAgent) -> float:
+        if agent.training is None:
+            return 0.0
+        algorithm = str(agent.training["algorithm"])
+        measured = self._rates.get((algorithm, agent.environment.id)) or [
+            rate for (name, _), rates in self._rates.items() if name == algorithm for rate in rates
+        ]
+        rate = fmean(measured) if measured else LEARNING_STEPS_PER_S.get(algorithm, 100.0)
+        return float(agent.training["steps"]) / rate
+
+    def episode_s(self, cell: Cell) -> float:
+        name = "" if cell.environment is None else cell.environment.id
+        measured = self._episodes.get(name)
+        return fmean(measured) if measured else (cell.protocol.max_steps or EPISODE_STEPS) / ACTING_STEPS_PER_S

@@ -1,0 +1,69 @@
+"""The agents of a study: each once, with an identity that only what decides the agent changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_study import ROOT
+
+from policypress.errors import StudyInputError, TrainingInputError
+from policypress.study.agents import planned_agents, training_identity
+from policypress.study.spec import spec_of
+
+
+def _spec(*agents: dict[str, Any], recipes: Any = "none") -> Any:
+    return spec_of({"name": "x", "agents": list(agents), "recipes": recipes})
+
+
+def _training(**changes: Any) -> dict[str, Any]:
+    return {"train": {"algorithms": "ppo", "environments": "CartPole-v1", "steps": 100, "seeds": [0], **changes}}
+
+
+def test_axes_of_a_training_are_a_grid(tmp_path: Path) -> None:
+    spec = _spec(_training(algorithms=["ppo", "dqn"], environments=["CartPole-v1", "Acrobot-v1"], seeds="0..2"))
+    agents = planned_agents(spec, tmp_path)
+    assert len({agent.identity for agent in agents}) == len(agents) == 12
+    assert {(a.algorithm, a.environment.id) for a in agents} == {
+        (algorithm, environment) for algorithm in ("ppo", "dqn") for environment in ("CartPole-v1", "Acrobot-v1")
+    }
+
+
+def test_one_asked_for_twice_is_one_with_both_recipes(tmp_path: Path) -> None:
+    spec = _spec({**_training(), "recipes": "ptdq"}, {**_training(), "recipes": "ptsq"})
+    (agent,) = planned_agents(spec, tmp_path)
+    assert agent.recipes == ("ptdq", "ptsq")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seeds": [1]}, {"steps": 101}, {"hyperparameters": {"gamma": 0.9}}, {"qat": True}, {"algorithms": "a2c"}],
+)
+def test_what_decides_the_agent_changes_its_identity(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (first,) = planned_agents(_spec(_training()), tmp_path)
+    if changes.get("algorithms") == "a2c":
+        with pytest.raises(TrainingInputError, match="a2c"):
+            planned_agents(_spec(_training(**changes)), tmp_path)
+        return
+    (second,) = planned_agents(_spec(_training(**changes)), tmp_path)
+    assert first.identity != second.identity
+
+
+def test_the_device_does_not() -> None:
+    assert training_identity({"a": 1, "device": "cpu"}) == training_identity({"a": 1, "device": "cuda"})
+
+
+def test_given_agents_are_found_beside_the_file(tmp_path: Path) -> None:
+    source = ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip"
+    shutil.copy(source, tmp_path / "one.zip")
+    agents = planned_agents(_spec({"files": ["*.zip", str(source)], "label": "given"}), tmp_path)
+    (agent,) = agents
+    assert (agent.algorithm, agent.environment.id, agent.label) == ("dqn", "CartPole-v1", "given")
+    assert agent.row().sha256 == agent.identity
+
+
+def test_a_pattern_without_agents_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyInputError, match="No agent matches"):
+        planned_agents(_spec({"files": "*.zip"}), tmp_path)
