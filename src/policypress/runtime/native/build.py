@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from policypress.contract import METADATA_KEY, Contract
@@ -19,6 +20,7 @@ from policypress.errors import NativeBuildError, NoNativeFormError
 from policypress.runtime.native.binding import NAME, SOURCE, binding_source
 from policypress.runtime.native.cache import Cache
 from policypress.runtime.native.compiler import LIMIT_S, Compiler, find_compiler, python_abi
+from policypress.runtime.native.processor import features_here, left_out
 from policypress.runtime.onnx_metadata import described
 from policypress.runtime.stated_contract import check_graph, contract_from
 
@@ -45,7 +47,7 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
     """
     contract = contract_of(model, label)
     kept = Cache() if cache is None else cache
-    compiler = find_compiler()
+    compiler = replace(find_compiler(), options=left_out(features_here()))
     key = module_key(model, compiler)
     found = kept.find(key)
     if found is not None:

@@ -34,8 +34,16 @@ X86 = "defined(__x86_64__) && defined(__GNUC__)"
 # A build for one known processor leaves the kernels out that it would never choose: -DPP_WITHOUT_AVX2 and so on.
 PLAIN = KernelSet("plain", "plain.h", "PP_TARGET_PLAIN", "1", "1")
 AVX2 = KernelSet("avx2", "avx2.h", "PP_TARGET_AVX2", f"{X86} && !defined(PP_WITHOUT_AVX2)", "pp_has_avx2()")
-AVXVNNI = KernelSet("avxvnni", "avxvnni.h", "PP_TARGET_AVXVNNI", f"{X86} && !defined(PP_WITHOUT_AVXVNNI)", "pp_has_avxvnni()")
-AVX512VNNI = KernelSet("avx512vnni", "avx512vnni.h", "PP_TARGET_AVX512VNNI", f"{X86} && !defined(PP_WITHOUT_AVX512VNNI)", "pp_has_avx512vnni()")
+AVXVNNI = KernelSet(
+    "avxvnni", "avxvnni.h", "PP_TARGET_AVXVNNI", f"{X86} && !defined(PP_WITHOUT_AVXVNNI)", "pp_has_avxvnni()"
+)
+AVX512VNNI = KernelSet(
+    "avx512vnni",
+    "avx512vnni.h",
+    "PP_TARGET_AVX512VNNI",
+    f"{X86} && !defined(PP_WITHOUT_AVX512VNNI)",
+    "pp_has_avx512vnni()",
+)
 ARM64 = "defined(__aarch64__) && defined(__GNUC__)"
 DOTPROD = KernelSet("dotprod", "neon.h", "PP_TARGET_DOTPROD", "defined(PP_HAVE_DOTPROD)", "pp_has_dotprod()")
 NEON = KernelSet("neon", "neon.h", "PP_TARGET_NEON", ARM64, "1")

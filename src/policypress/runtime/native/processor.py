@@ -1,0 +1,36 @@
+"""Which kernels this processor would choose, so that no others have to be compiled for it."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+# Kernel set → what it needs, the best first; names as Linux writes them.
+_NEEDS = {
+    "AVX512VNNI": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
+    "AVXVNNI": frozenset({"avx2", "fma", "avx_vnni"}),
+    "AVX2": frozenset({"avx2", "fma"}),
+}
+
+
+def left_out(features: frozenset[str]) -> tuple[str, ...]:
+    """Compiler flags that leave out the x86 kernels which a processor with ``features`` would not choose.
+
+    Nothing is left out where the features are not known. A module that was built so acts on any processor: one without
+    the chosen kernels takes the plain ones.
+    """
+    best = next((name for name, needs in _NEEDS.items() if needs <= features), None)
+    if best is None:
+        return ()
+    return tuple(f"-DPP_WITHOUT_{name}" for name in _NEEDS if name != best)
+
+
+@functools.cache
+def features_here() -> frozenset[str]:
+    """Instruction sets of this processor; empty where the system does not tell."""
+    try:
+        lines = _CPUINFO.read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
