@@ -12,7 +12,7 @@ def test_every_usable_family_gives_recipes_that_parse_and_differ() -> None:
     texts = [recipe.text for family in usable for recipe in family.recipes()]
     assert len(set(texts)) == len(texts)
     assert all(Recipe.parse(text).text == text for text in texts)
-    assert "equalize > int8" in texts
+    assert "prune(obs, 0.5) > equalize > gptq(8)" in texts
 
 
 def test_a_family_whose_steps_are_not_there_is_left_out() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import altair
 
-from policypress.report.axes import BYTES_EXPRESSION, Drawn, chart_of, layered, log_axis
+from policypress.report.axes import BYTES_EXPRESSION, Drawn, chart_of, layered, log_axis, log_domain, log_ticks
 from policypress.report.quantities import percent, size
 from policypress.report.results import Results
 from policypress.report.search_words import STAGES
@@ -41,11 +41,12 @@ def search_map(results: Results) -> Drawn | None:
     colour = altair.Color("stage:N", scale=altair.Scale(domain=list(_ORDER)), legend=legend)
     shape = altair.Shape("stage:N", scale=altair.Scale(domain=list(_ORDER), range=list(_SHAPES)), legend=legend)
     x = log_axis("x:Q", "packed size (log scale)", [float(point["x"]) for point in data], BYTES_EXPRESSION)
+    span = log_domain([float(point["y"]) for point in data])
     y = altair.Y(
         "y:Q",
         title="action error (log scale)",
-        scale=altair.Scale(type="log", nice=False, padding=12),
-        axis=altair.Axis(labelExpr="format(100 * datum.value, '~g') + ' %'", tickCount=5),
+        scale=altair.Scale(type="log", nice=False, domain=list(span)),
+        axis=altair.Axis(labelExpr="format(100 * datum.value, '~r') + ' %'", values=log_ticks(span)),
     )
     tooltip = [altair.Tooltip(f"{name}:N") for name in ("recipe", "stage", "packed", "error", "reason")]
     points = chart_of(data).encode(x=x, y=y)
@@ -53,10 +54,10 @@ def search_map(results: Results) -> Drawn | None:
     layers: list[Any] = [
         points.mark_point(filled=True, size=80, opacity=0.9).encode(color=colour, shape=shape, tooltip=tooltip),
         winner.mark_point(shape="circle", size=330, strokeWidth=1.5, style="mean"),
-        winner.mark_text(style="strong", dy=-16).encode(text="recipe:N"),
     ]
     meaning = (
         "Every recipe that was built. Down and to the left is better; what lies above and to the right of another was "
-        "not raced. Along the lower edge the race decided, with episodes, how small is still good."
+        "not raced. Along the lower edge the race decided, with episodes, how small is still good. "
+        "The ring marks the winner."
     )
     return Drawn("What was tried", meaning, layered(layers, HEIGHT, "action error and size of every recipe tried"))

@@ -17,13 +17,16 @@ Family = Literal["baseline", "quantized", "pruned", "pruned and quantized", "oth
 VerdictKind = Literal["keeps", "unclear", "loses", "failed", "unknown", "reference"]
 
 SMALLER = frozenset({"prune", "distill"})
-QUANTIZING = frozenset({"int8", "ptdq", "ptsq", "gptq", "qat"})
+QUANTIZING = frozenset({"int8", "ptdq", "ptsq", "gptq", "rtn", "qat"})
 CONDITIONING = frozenset({"equalize", "refit"})
 IN_WORDS = {
     "ptdq": "int8 weights; activations are quantized on the fly (ONNX Runtime's plain dynamic quantizer)",
     "ptsq": "int8 weights and activations, calibrated beforehand (ONNX Runtime's plain static quantizer)",
     "int8": "int8 weights per channel, int8 activations, float output",
     "refit": "recomputes what reads the channels that are left",
+    "gptq": "weights rounded so that errors make up for each other",
+    "rtn": "weights rounded to nearest",
+    "distill": "trained to act like the fp32 agent",
     "equalize": "balances channels so that one scale suits them all",
 }
 RANDOM_ACTIONS = "random actions"
@@ -33,7 +36,12 @@ _STAGE_VERDICTS: Mapping[str, VerdictKind] = {
     "not certified": "loses",
     "built": "unknown",
 }
-_NORMS = {"l1": "L1", "l2": "L2"}
+_LEAST = {
+    "l1": "with the smallest L1 norm",
+    "l2": "with the smallest L2 norm",
+    "activation": "that vary least, times the norm of what reads them",
+    "obs": "that what reads them can best do without",
+}
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,10 @@ def family(row: Row) -> Family:
     names = {step.get("step") for step in row.steps}
     if not names:
         return "baseline"
+    quantized = bool(names & QUANTIZING) or any(step.get("w", 32) < 32 for step in row.steps)
     if names & SMALLER:
-        return "pruned and quantized" if names & QUANTIZING else "pruned"
-    return "quantized" if names & QUANTIZING else "other"
+        return "pruned and quantized" if quantized else "pruned"
+    return "quantized" if quantized else "other"
 
 
 def recipe_in_words(row: Row) -> str:
@@ -66,9 +75,20 @@ def recipe_in_words(row: Row) -> str:
 def _step_in_words(step: Mapping[str, Any]) -> str:
     name = str(step.get("step"))
     if name == "prune" and isinstance(step.get("ratio"), float | int):
-        norm = _NORMS.get(str(step.get("criterion")), str(step.get("criterion")))
-        return f"removes the {percent(step['ratio'], 0)} of the channels with the smallest {norm} norm"
+        least = _LEAST.get(str(step.get("criterion")), f"that {step.get('criterion')} ranks last")
+        return f"removes the {percent(step['ratio'], 0)} of the channels {least}"
+    if name in ("gptq", "rtn") and step.get("bits") is not None:
+        return f"{step['bits']}-bit {IN_WORDS[name]}; {step.get('activations', 8)}-bit activations, float output"
+    if name == "distill":
+        return _distilled(step)
     return IN_WORDS.get(name, name)
+
+
+def _distilled(step: Mapping[str, Any]) -> str:
+    how = "on what it meets itself" if step.get("method") == "dagger" else "on the agent's own episodes"
+    w, a = step.get("w"), step.get("a")
+    bits = "" if w is None or a is None or (w == 32 and a == 32) else f", {w}-bit weights and {a}-bit activations in it"
+    return f"{IN_WORDS['distill']}, {how}{bits}"
 
 
 def display_name(row: Row) -> str:

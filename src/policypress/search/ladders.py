@@ -39,14 +39,15 @@ class Family:
 
 
 FAMILIES = (
-    Family("bits", "equalize > gptq({})", (8, 6, 5, 4)),
-    Family("int8", "equalize > int8", (8,), instead_of=None),
+    Family("int8", "equalize > int8", (8,)),
+    Family("GPTQ", "equalize > gptq({})", (8,), instead_of="int8"),
+    Family("4 bits", "equalize > gptq({}, storage=int4)", (4,)),
     Family("l2 norm", "prune(l2, {}) > equalize > int8", RATIOS),
     Family("l2 norm, refit", "prune(l2, {}) > refit > equalize > int8", RATIOS, instead_of="l2 norm"),
     Family("activation, refit", "prune(activation, {}) > refit > equalize > int8", RATIOS, instead_of="l2 norm, refit"),
     Family("elimination", "prune(obs, {}) > equalize > int8", RATIOS),
-    Family("elimination, 6 bits", "prune(obs, {}) > equalize > gptq(6)", RATIOS),
-    Family("elimination, 4 bits", "prune(obs, {}) > equalize > gptq(4)", RATIOS),
+    Family("elimination, GPTQ", "prune(obs, {}) > equalize > gptq(8)", RATIOS, instead_of="elimination"),
+    Family("elimination, 4 bits", "prune(obs, {}) > equalize > gptq(4, storage=int4)", RATIOS),
     Family("distilled", "prune(obs, {}) > distill(dagger, w=8, a=8)", HARD_RATIOS, trained=True),
 )
 
