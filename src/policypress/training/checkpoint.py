@@ -74,6 +74,7 @@ def capture(model: BaseAlgorithm, spec_hash: str, story: dict[str, Any]) -> Chec
         "format": FORMAT,
         "spec": spec_hash,
         "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
+        "modes": {name: module.training for name, module in model.policy.named_modules()},
         "statistics": {name: list(getattr(model, name) or ()) for name in _STATISTICS},
         "random": random_plain,
         "actions": space_state(model.action_space),
@@ -83,6 +84,7 @@ def capture(model: BaseAlgorithm, spec_hash: str, story: dict[str, Any]) -> Chec
     tensors = {
         "parameters": {name: recursive_getattr(model, name).state_dict() for name in names},
         "variables": {name: recursive_getattr(model, name).detach() for name in variables},
+        "unsaved": {name: buffer.detach() for name, buffer in _unsaved(model).items()},
         "random": random_tensors,
         "arrays": {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()},
     }
@@ -144,6 +146,10 @@ def restore(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint) -> bool:
         model.set_parameters(tensors["parameters"], exact_match=True, device=model.device)
         for name, value in tensors["variables"].items():
             recursive_getattr(model, name).data.copy_(value)
+        for name, buffer in _unsaved(model).items():
+            buffer.copy_(tensors["unsaved"][name])
+        for name, module in model.policy.named_modules():
+            vars(module)["training"] = plain["modes"][name]
         for name, value in plain["counters"].items():
             setattr(model, name, value)
         for name, items in plain["statistics"].items():
@@ -165,6 +171,12 @@ def restore(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint) -> bool:
     restore_space(model.action_space, plain["actions"])
     restore_global(plain["random"], tensors["random"])
     return exact
+
+
+def _unsaved(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
+    """Buffers of the policy that its state dict leaves out; a quantizer keeps what it has seen in such."""
+    saved = model.policy.state_dict()
+    return {name: buffer for name, buffer in model.policy.named_buffers() if name not in saved}
 
 
 def _packed(name: str, value: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 
 from policypress.environment.observation_wrappers import Env
 
@@ -101,6 +102,7 @@ class Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.env.unwrapped.np_random.bit_generator.state = episode.stream
         if episode.emulator is not None:
             self._restore_emulator(base64.b64decode(episode.emulator))
+        _ask_for_a_new_game(self.env)
         observation, _ = self.reset(seed=episode.seed)
         resets = set(episode.resets)
         for position, action in enumerate(episode.actions):
@@ -128,6 +130,14 @@ class Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
         state = ale_py.ALEState.__new__(ale_py.ALEState)
         state.__setstate__(content)  # type: ignore[arg-type]  # the stub says tuple, the class gives and takes bytes
         self._ale().restoreSystemState(state)
+
+
+def _ask_for_a_new_game(env: Any) -> None:
+    """Make the wrapper that swallows resets after a lost life let the next one through."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, EpisodicLifeEnv):
+            env.was_real_done = True
+        env = env.env
 
 
 def _find_counter(env: Any) -> _ResetCounter:

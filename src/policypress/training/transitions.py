@@ -57,7 +57,7 @@ def load(folder: Path, buffer: ReplayBuffer, names: Sequence[str], total: int) -
     for name in names:
         try:
             start, stop = _range(name)
-            with np.load(folder / name, allow_pickle=False) as stored:
+            with np.load(io.BytesIO((folder / name).read_bytes()), allow_pickle=False) as stored:
                 rows = np.arange(max(start, stop - buffer.buffer_size), stop) % buffer.buffer_size
                 for part, array in arrays.items():
                     array[rows] = stored[part]

@@ -39,11 +39,15 @@ def test_denormals_count_as_zero_inside_alone() -> None:
     assert inside in (0.0, float((tiny * 0.9).sum()))  # a processor without the mode keeps them
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_switching_reaches_every_module(both: Callable[..., Any], training: bool) -> None:
-    _, fast = both("sac", "Pendulum-v1", 101, learning_starts=100)
-    fast.switch_training(training)
-    assert {module.training for module in fast.policy.modules()} == {training}
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+def test_switching_is_the_library_s_and_leaves_targets_alone(both: Callable[..., Any], algorithm: str) -> None:
+    stock, fast = both(algorithm, "Pendulum-v1", 101, learning_starts=100)
+    for training in (True, False):
+        stock.policy.set_training_mode(training)
+        fast.switch_training(training)
+        expected = {name: module.training for name, module in stock.policy.named_modules()}
+        assert {name: module.training for name, module in fast.policy.named_modules()} == expected
+    assert not fast.critic_target.training
 
 
 def test_its_zip_is_the_library_s(both: Callable[..., Any], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wrapped
@@ -35,7 +36,7 @@ class LeanCollecting(OffPolicyAlgorithm):
             self.replay_buffer_class = LeanReplayBuffer
         super()._setup_model()
         self._losses = {}
-        self._switches = [vars(module) for module in self.policy.modules()]
+        self._switches = switched_modules(self.policy)
 
     def _excluded_save_params(self) -> list[str]:
         own = ["_losses", "_switches", "_steps", "replay_buffer_class"]
@@ -44,7 +45,7 @@ class LeanCollecting(OffPolicyAlgorithm):
     def switch_training(self, training: bool) -> None:
         """What ``policy.set_training_mode`` does, without walking the modules."""
         for module in self._switches:
-            module["training"] = training
+            vars(module)["training"] = training
 
     def dump_logs(self) -> None:
         """The library's logs; only now are losses read from their tensors."""
@@ -115,6 +116,14 @@ class LeanCollecting(OffPolicyAlgorithm):
             actions = self.policy._predict(seen, deterministic=False).cpu().numpy()
         actions = actions.reshape((-1, *(self.action_space.shape or ())))
         return (self.policy.unscale_action(actions) if isinstance(self.action_space, spaces.Box) else actions), state
+
+
+def switched_modules(policy: BasePolicy) -> list[torch.nn.Module]:
+    """The modules whose mode ``set_training_mode`` sets: target networks are not among them."""
+    policy.set_training_mode(True)
+    on = {module for module in policy.modules() if module.training}
+    policy.set_training_mode(False)
+    return [module for module in policy.modules() if module in on and not module.training]
 
 
 def follow(targets: list[torch.Tensor], sources: list[torch.Tensor], tau: float | int) -> None:

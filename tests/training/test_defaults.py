@@ -1,0 +1,51 @@
+"""The published files: complete, with a source, and every value can be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from policypress.contract import EnvironmentSpec
+from policypress.training.algorithms import ALGORITHMS, NAMES, AlgorithmName
+from policypress.training.defaults import entries, published
+from policypress.training.settings import check
+
+MUJOCO = ("HalfCheetah", "Hopper", "Ant", "Humanoid", "HumanoidStandup")
+NEEDED = {
+    "dqn": ("CartPole", "LunarLander", "atari"),
+    "ddpg": ("Pendulum", "LunarLanderContinuous", *MUJOCO),
+    "td3": ("Pendulum", "LunarLanderContinuous", *MUJOCO),
+    "sac": ("Pendulum", "LunarLanderContinuous", *MUJOCO),
+    "ppo": ("CartPole", "Pendulum", "LunarLander", "LunarLanderContinuous", "atari", *MUJOCO),
+    "trpo": ("CartPole", "Pendulum", "LunarLander", "LunarLanderContinuous", *MUJOCO),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_environment_of_the_study_has_its_values(name: AlgorithmName) -> None:
+    assert set(NEEDED[name]) <= set(entries(name))
+
+
+@pytest.mark.parametrize(("name", "entry"), [(name, entry) for name in NAMES for entry in entries(name)])
+def test_every_value_can_be_used(name: AlgorithmName, entry: str) -> None:
+    environment = {"atari": "PongNoFrameskip-v4", "default": "Nothing-v0"}.get(entry, f"{entry}-v1")
+    found = published(name, EnvironmentSpec(environment))
+    assert found.entry == entry
+    assert found.steps >= 10_000
+    assert "Zoo" in found.source
+    check(ALGORITHMS[name], found.hyperparameters)
+
+
+@pytest.mark.parametrize(
+    ("spec", "entry"),
+    [
+        (EnvironmentSpec("HalfCheetah-v5"), "HalfCheetah"),
+        (EnvironmentSpec("LunarLander-v3", (("continuous", True),)), "LunarLanderContinuous"),
+        (EnvironmentSpec("LunarLander-v3"), "LunarLander"),
+        (EnvironmentSpec("ALE/Pong-v5"), "atari"),
+        (EnvironmentSpec("mine:HalfCheetah-v4"), "default"),
+        (EnvironmentSpec("phys2d/CartPole-v1"), "default"),
+        (EnvironmentSpec("no id"), "default"),
+    ],
+)
+def test_the_entry_is_found_by_name(spec: EnvironmentSpec, entry: str) -> None:
+    assert published("ppo", spec).entry == entry
