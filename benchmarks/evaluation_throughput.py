@@ -1,10 +1,11 @@
 """How much of evaluating a policy is not physics: environment steps per CPU-second of one core, HalfCheetah-v4.
 
 Prints a Markdown table: MuJoCo alone (the actions of a played episode, no observations, no rewards), ``env.step``
-with the same actions, this package's evaluation with ONNX Runtime, and Stable-Baselines3's ``evaluate_policy`` with
-the same weights. They take turns, one episode each; what is shown is the median over the rounds, and the median of
-the ratios within a round. Fails where evaluation takes less than half of the physics' throughput, or less than four
-times that of ``evaluate_policy``.
+with the same actions, this package's evaluation with the native runtime (fp32, and int8 by ``equalize > int8``) and
+with ONNX Runtime, and Stable-Baselines3's ``evaluate_policy`` with the same weights. They take turns, one episode each;
+what is shown is the median over the rounds, and the median of the ratios within a round. Fails where native int8
+evaluation has less than three quarters of the physics' throughput, or less than four times that of
+``evaluate_policy``. To be run on a quiet machine: what is interpreted suffers more from neighbours than the physics.
 
     python benchmarks/evaluation_throughput.py examples/agents/sac-HalfCheetah-v4.zip
 """
@@ -14,9 +15,11 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -30,18 +33,21 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from policypress.contract import EnvironmentSpec
 from policypress.environment.making import SpecFactory
-from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.evaluation import model_of
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.subject import subject_of
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.loading import load_model
+from policypress.runtime.protocol import Runtime
+from policypress.study.export_agent import export_agent
 
 FACTORY = SpecFactory(EnvironmentSpec("HalfCheetah-v4"))
-PHYSICS, STEP, EVALUATION, PREDICT = "physics only", "env.step", "evaluate (ONNX Runtime)", "SB3 evaluate_policy"
-LEAST_OF_PHYSICS, LEAST_OF_PREDICT = 0.5, 4.0
+PHYSICS, STEP, PREDICT = "physics only", "env.step", "SB3 evaluate_policy"
+ORT, FLOAT, EVALUATION = "evaluate (ONNX Runtime, fp32)", "evaluate (native, fp32)", "evaluate (native, int8)"
+LEAST_OF_PHYSICS, LEAST_OF_PREDICT = 0.75, 4.0
 Actions = list[npt.NDArray[Any]]
 
 
-def played(runtime: OnnxRuntime, seed: int) -> Actions:
+def played(runtime: Runtime, seed: int) -> Actions:
     """The actions of one episode."""
     actions: Actions = []
 
@@ -73,7 +79,15 @@ def steps(env: Any, actions: Actions, seed: int) -> float:
     return len(actions) / (time.process_time() - start_s)
 
 
-def evaluation(runtime: OnnxRuntime, seed: int) -> float:
+def pressed(agent: str) -> bytes:
+    """The int8 artifact of ``agent``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.onnx"
+        export_agent(agent, path, "equalize > int8")
+        return path.read_bytes()
+
+
+def evaluation(runtime: Runtime, seed: int) -> float:
     """Steps per CPU-second of an episode as this package plays it."""
     (episode,) = measure_returns(runtime.act, FACTORY, [seed])
     return episode.length / episode.cpu_s
@@ -105,14 +119,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runtime = runtime_of(subject_of(arguments.agent).policy)
+    model = model_of(subject_of(arguments.agent).policy)
+    runtime = load_model(model, "onnxruntime")
+    native, small = load_model(model, "native"), load_model(pressed(arguments.agent), "native")
     env, vectorised = FACTORY(), DummyVecEnv([lambda: Monitor(FACTORY())])
     model = sb3_model(arguments.agent, vectorised)
     actions = played(runtime, 0)
     turns: dict[str, Callable[[], float]] = {
         PHYSICS: lambda: physics(env, actions, 0),
         STEP: lambda: steps(env, actions, 0),
-        EVALUATION: lambda: evaluation(runtime, 0),
+        ORT: lambda: evaluation(runtime, 0),
+        FLOAT: lambda: evaluation(native, 0),
+        EVALUATION: lambda: evaluation(small, 0),
         PREDICT: lambda: sb3_evaluation(model, vectorised, 0),
     }
     found: dict[str, list[float]] = {name: [] for name in turns}

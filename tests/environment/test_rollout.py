@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium
@@ -102,3 +103,35 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
 def test_actions_of_another_size_are_refused(space: spaces.Space[Any]) -> None:
     with pytest.raises(ObservationError, match="does not fit"):
         action_converter(space)(np.zeros(2))
+
+
+@pytest.mark.parametrize("limit", [None, 3, 7, 12])
+def test_gymnasium_s_own_limit_holds_without_its_wrapper(limit: int | None) -> None:
+    """The wrappers of ``gymnasium.make`` are stepped past; what they would have done is done."""
+    env = gymnasium.make("Pendulum-v1", max_episode_steps=7)
+    episode = run_episode(env, lambda _: np.zeros(1, np.float32), 0, limit)
+    assert episode.length == (7 if limit is None or limit > 7 else limit)
+    assert episode.ending == ("step_limit" if limit == 3 else "truncated")
+    plain = gymnasium.make("Pendulum-v1", max_episode_steps=7)
+    plain.reset(seed=0)
+    rewards = [float(plain.step(np.zeros(1, np.float32))[1]) for _ in range(episode.length)]
+    assert episode.episode_return == sum(rewards)
+    again = run_episode(env, lambda _: np.zeros(1, np.float32), 0, limit)
+    assert dataclasses.replace(again, cpu_s=episode.cpu_s) == episode
+
+
+def test_other_wrappers_are_not_stepped_past() -> None:
+    counted: list[int] = []
+
+    class Counting(gymnasium.Wrapper):  # type: ignore[type-arg]
+        def step(self, action: Any) -> Any:
+            counted.append(1)
+            return super().step(action)
+
+    run_episode(Counting(gymnasium.make("Pendulum-v1", max_episode_steps=5)), lambda _: np.zeros(1, np.float32), 0)
+    run_episode(
+        gymnasium.wrappers.TimeLimit(Counting(gymnasium.make("Pendulum-v1", max_episode_steps=5)), 4),
+        lambda _: np.zeros(1, np.float32),
+        0,
+    )
+    assert len(counted) == 9

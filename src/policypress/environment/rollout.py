@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from policypress.environment.observation_wrappers import Env
 from policypress.errors import ObservationError
@@ -47,12 +48,15 @@ def run_episode(
     observation, _ = env.reset(seed=seed)
     total, length = 0.0, 0
     terminated = truncated = False
+    step, time_limit = _plain_step(env)
     while not (terminated or truncated) and length != max_steps:
         if on_observation is not None:
             on_observation(observation)
-        observation, reward, terminated, truncated, _ = env.step(to_action(act(observation)))
+        observation, reward, terminated, truncated, _ = step(to_action(act(observation)))
         total += float(reward)
         length += 1
+        if length == time_limit:
+            truncated = True
     return EpisodeRecord(
         seed=seed,
         episode_return=total,
@@ -60,6 +64,17 @@ def run_episode(
         ending="terminated" if terminated else "truncated" if truncated else "step_limit",
         cpu_s=time.process_time() - start_s,
     )
+
+
+def _plain_step(env: Env) -> tuple[Callable[[Any], Any], int | None]:
+    """What to call for a step of an episode that has just begun, and the limit that this function would have kept.
+
+    The two wrappers that ``gymnasium.make`` puts around every environment cost a microsecond a step and do nothing
+    here but count to the limit.
+    """
+    if type(env) is TimeLimit and type(env.env) is OrderEnforcing:
+        return env.env.env.step, int(env._max_episode_steps)
+    return env.step, None
 
 
 def random_actor(env: Env, seed: int) -> Actor:
@@ -80,12 +95,18 @@ def action_converter(space: gymnasium.Space[Any]) -> Callable[[Any], Any]:
     shape = space.shape or ()
     if isinstance(space, gymnasium.spaces.Box):
         size = math.prod(shape)
+        few, isfinite = len(shape) == 1 and size < _FEW, math.isfinite
 
         def to_box(action: Any) -> Any:
             array = action if type(action) is np.ndarray else np.asarray(action, space.dtype)
             if array.shape != shape:
                 array = _reshaped(array, shape)
-            finite = math.isfinite(sum(array.ravel().tolist())) if size < _FEW else bool(np.isfinite(array).all())
+            if few:
+                finite = isfinite(sum(array.tolist()))
+            elif size < _FEW:
+                finite = isfinite(sum(array.ravel().tolist()))
+            else:
+                finite = bool(np.isfinite(array).all())
             if not finite:
                 raise ObservationError(
                     "The policy gave an action that is not finite.", got=str(array), expected="finite numbers"
