@@ -46,9 +46,15 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
         (["compress", "AGENT", "-o", "OUT", "--env", "Hopper-v4"], "does not fit Hopper-v4"),
         (["compress", "AGENT", "-o", "OUT", "--env", "CartPoul-v1"], "CartPole-v1"),
         (["compress", "AGENT", "-o", "OUT", "--env", "no.such.module:Env-v0"], "cannot be imported"),
-        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz"], "cannot be read"),
+        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz", "--classic"], "cannot be read"),
+        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz"], "A search plays episodes"),
+        (["compress", "AGENT", "-o", "OUT", "--keep", "1.5"], "share to keep"),
+        (["compress", "AGENT", "-o", "OUT", "--minimize", "beauty"], "size, latency, energy, macs"),
+        (["compress", "AGENT", "-o", "OUT", "--classic", "--recipe", "int8"], "Either --recipe or --classic"),
         (["compress", "AGENT", "-o", "OUT", "--cnn-strides", "four"], "strides do not parse"),
         (["export", "AGENT", "-o", "policy.tflite"], "ends in .onnx"),
+        (["export", "AGENT", "-o", "policy.c", "--target", "z80"], "cortex-m4"),
+        (["export", "AGENT", "-o", "policy.onnx", "--target", "host"], "-o NAME.c"),
         (["evaluate", "missing.onnx"], "no artifact here"),
         (["compress", "AGENT", "-o", "OUT", "--episodes", "0"], "--episodes"),
         (["compress", "AGENT", "-o", "OUT", "--watts-per-core", "0"], "power of a busy core"),
@@ -110,6 +116,10 @@ def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) ->
 
     exported = tmp_path / "policy.onnx"
     assert run("export", agent, "-o", exported, "--recipe", "equalize > int8").returncode == 0
+    written = run("export", agent, "-o", tmp_path / "policy.c", "--recipe", "equalize > int8", "--target", "cortex-m4")
+    assert written.returncode == 0, written.stderr
+    assert "flash on cortex-m4" in written.stdout
+    assert "int policy_act(const float *observation, int32_t *action);" in (tmp_path / "policy.h").read_text()
     assert json.loads((tmp_path / "policy.onnx.json").read_text())["recipe"] == "equalize > int8"
     latencies = json.loads(run("bench", exported, agent, "--samples", "50", "--json").stdout)["latencies"]
     assert [entry["file"] for entry in latencies] == ["floor", str(exported), str(agent)]

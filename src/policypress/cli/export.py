@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from policypress.artifact.c.targets import target_of
 from policypress.cli.console import err, out, print_json, tell
 from policypress.cli.options import (
     ActivationOption,
@@ -19,14 +21,15 @@ from policypress.cli.options import (
     WrapperOption,
     stated,
 )
-from policypress.errors import OutputError
+from policypress.errors import InputError, OutputError
+from policypress.export.c_source import ProvenSource
 from policypress.report.quantities import size
 from policypress.study.export_agent import export_agent
 
 
 def export(
     agent: AgentArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The artifact to write (.onnx).")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .onnx, or .c.")],
     recipe: Annotated[str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".')] = "none",
     env: EnvOption = None,
     env_kwargs: EnvKwargsOption = None,
@@ -34,21 +37,31 @@ def export(
     observations: Annotated[
         Path | None, typer.Option("--observations", metavar="NPZ", help="Recorded observations, without environment.")
     ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="For C: host, aarch64, cortex-m4, cortex-m7 or freestanding.")
+    ] = None,
     activation: ActivationOption = None,
     cnn_strides: StridesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an agent as one self-contained ONNX artifact, proven equal to the policy before it is written.
+    """Write an agent as one ONNX artifact, or as C without dependencies, proven equal to the policy before.
 
     Examples:
       policypress export examples/agents/sac-HalfCheetah-v4.zip -o cheetah.onnx
       policypress export agent.zip --recipe "equalize > int8" -o small.onnx --env Hopper-v4
+      policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
     """
-    if output.suffix.lower() != ".onnx":
+    if output.suffix not in (".onnx", ".c"):
         raise OutputError(
-            "The artifact's name says another format.", got=str(output), expected="a name that ends in .onnx"
+            "The artifact's name says another format.", got=str(output), expected="a name that ends in .onnx or .c"
         )
+    if target is not None:
+        target_of(target)
+        if output.suffix != ".c":
+            raise InputError(
+                "Only C is written for a target.", got=f"--target {target}, {output}", expected="-o NAME.c"
+            )
     said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
     exported = export_agent(
         agent,
@@ -58,13 +71,28 @@ def export(
         overrides=said.overrides,
         observations=observations,
         seed=seed,
+        target=target or "host",
     )
     record = exported.record
     if as_json:
-        print_json({"artifact": str(output), **record.to_json(), "path": str(output)})
+        sizes = {} if exported.c is None else {"footprint": asdict(exported.c.footprint)}
+        print_json({"artifact": str(output), **record.to_json(), "path": str(output), **sizes})
         return
     tell(record.notices)
+    if exported.c is not None:
+        tell(exported.c.notices)
+        _show_footprint(exported.c)
     err.print(
         f"parity: {exported.parity.observations} observations, largest difference {exported.parity.max_error:.2g}"
     )
     out.print(f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}")
+
+
+def _show_footprint(proven: ProvenSource) -> None:
+    """Flash and RAM on the target, and which kernels were run to prove the C."""
+    found = proven.footprint
+    code = "code unknown" if found.code_bytes is None else f"{size(found.code_bytes)} code ({found.compiler})"
+    out.print(f"flash on {found.target}: {size(found.constants_bytes)} constants, {code}")
+    out.print(f"RAM: {size(found.scratch_bytes)} of stack, {size(found.batch_scratch_bytes)} for batches")
+    if proven.kernels:
+        err.print(f"the C was run with the kernels {', '.join(proven.kernels)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import onnx
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from policypress.contract import Box, Discrete, MultiBinary, MultiDiscrete, Space
+from policypress.contract import Box, Contract, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.errors import ParityError
 from policypress.export.tolerance import rounding_slack, step_bound, tie_slack, tied_rows
 from policypress.policy.policy import ACTION, SCORES, Observation, Policy
@@ -47,6 +47,17 @@ class ParityReport:
     share_within: float
 
 
+@runtime_checkable
+class BatchRuntime(Protocol):
+    """Whatever computes a policy for a batch: every output of its contract by name."""
+
+    contract: Contract
+
+    def run_batch(self, observations: Observations) -> Mapping[str, Array]:
+        """``action``, and ``scores`` where actions are discrete."""
+        ...
+
+
 def check_parity(policy: Policy | None, model: bytes, observations: Observations) -> ParityReport:
     """Prove that ``model`` under ONNX Runtime equals its reference evaluation and, if given, the policy.
 
@@ -61,12 +72,12 @@ def check_parity(policy: Policy | None, model: bytes, observations: Observations
     """
     runtime = OnnxRuntime(model)
     graph = onnx.load_from_string(model)
-    decided_by = SCORES if any(spec.name == SCORES for spec in runtime.contract.outputs) else ACTION
+    decided_by = decided_by_of(runtime.contract)
     sample = _spread_rows(observations, REFERENCE_ROWS)
     sampled = runtime.run_batch(sample)[decided_by]
     reference = _reference(graph, runtime, sample, decided_by)
     if any(node.op_type in QUANTIZED_OPERATORS for node in graph.graph.node):
-        span = _value_range(runtime.contract.action_space, sampled, decided_by)
+        span = value_range(runtime.contract.action_space, sampled, decided_by)
         _check_reference(sampled, reference, span, policy, sample)
     else:
         slack = np.zeros_like(sampled) if policy is None else rounding_slack(policy, to_tensors(sample))
@@ -75,6 +86,48 @@ def check_parity(policy: Policy | None, model: bytes, observations: Observations
         return ParityReport(len(sampled), len(sampled), float(np.abs(sampled - reference).max(initial=0.0)), 1.0)
     outputs = runtime.run_batch(observations)
     return _check_policy(policy, outputs, decided_by, to_tensors(observations))
+
+
+def decided_by_of(contract: Contract) -> str:
+    """The output that is compared: scores where actions are chosen among them, else the action."""
+    return SCORES if any(spec.name == SCORES for spec in contract.outputs) else ACTION
+
+
+def check_runtime_parity(
+    policy: Policy | None, model: bytes, runtime: BatchRuntime, observations: Observations
+) -> ParityReport:
+    """Prove that another runtime (compiled C) does what the policy does, by the rules for the file itself.
+
+    Args:
+        policy: as for :func:`check_parity`; without it the runtime is compared with the file under ONNX Runtime.
+        model: the file that the runtime was made from.
+        runtime: what is to be proven.
+        observations: visited and extreme observations, batch first.
+
+    Raises:
+        ParityError: out of tolerance.
+    """
+    return check_outputs(policy, model, runtime.contract, runtime.run_batch(observations), observations)
+
+
+def check_outputs(
+    policy: Policy | None,
+    model: bytes,
+    contract: Contract,
+    outputs: Mapping[str, Array],
+    observations: Observations,
+) -> ParityReport:
+    """As :func:`check_runtime_parity`, for outputs that have been computed from ``observations``.
+
+    Raises:
+        ParityError: out of tolerance.
+    """
+    decided_by = decided_by_of(contract)
+    if policy is not None:
+        return _check_policy(policy, outputs, decided_by, to_tensors(observations))
+    got, want = outputs[decided_by], OnnxRuntime(model).run_batch(observations)[decided_by]
+    _check_reference(got, want, value_range(contract.action_space, want, decided_by), None, observations)
+    return ParityReport(len(got), len(got), float(np.abs(got - want).max(initial=0.0)), 1.0)
 
 
 QUANTIZED_OPERATORS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Round"})
@@ -96,8 +149,8 @@ def _check_policy(
     if policy.quantized:
         bound = rounding + step_bound(evaluated, values)
         untied = ~tied_rows(evaluated, values)
-        span = _value_range(policy.action_space, got, decided_by)
-        share = _check_share(got[untied], want[untied], np.maximum(_near(span), rounding[untied]))
+        span = value_range(policy.action_space, got, decided_by)
+        share = _check_share(got[untied], want[untied], np.maximum(near(span), rounding[untied]))
     else:
         share = 1.0
     error = np.abs(got - want)
@@ -120,7 +173,8 @@ def _check_float(got: Array, want: Array, slack: Array, against: str) -> None:
         raise _failed(against, error, FLOAT_RULE)
 
 
-def _near(span: Array) -> Array:
+def near(span: Array) -> Array:
+    """How far a quantized component may be off where nothing is tied."""
     return QUANTIZED_TOLERANCE_OF_RANGE * span
 
 
@@ -152,7 +206,7 @@ def _tensor_rows(observations: Observation, rows: Array) -> Observation:
 def _check_reference(got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations) -> None:
     error = np.abs(got - want)
     # Scores that hardly vary have no range to speak of; float32 sets the limit then.
-    share = float((error <= np.maximum(_near(span), FLOAT_TOLERANCE * (1 + np.abs(want)))).mean())
+    share = float((error <= np.maximum(near(span), FLOAT_TOLERANCE * (1 + np.abs(want)))).mean())
     bound = np.broadcast_to(REFERENCE_WORST_OF_RANGE * span, error.shape).copy()
     if policy is not None and policy.quantized:
         _widen(bound, error, policy.clone().double(), to_tensors(observations))
@@ -165,7 +219,7 @@ def _check_reference(got: Array, want: Array, span: Array, policy: Policy | None
 
 
 def _check_decisions(space: Space, scores: Array, bound: Array, got: Array, want: Array) -> None:
-    clear = _clear_decisions(space, scores, bound)
+    clear = clear_decisions(space, scores, bound)
     differ = (got != want) & clear
     if bool(differ.any()):
         raise ParityError(
@@ -175,7 +229,8 @@ def _check_decisions(space: Space, scores: Array, bound: Array, got: Array, want
         )
 
 
-def _clear_decisions(space: Space, scores: Array, bound: Array) -> npt.NDArray[np.bool_]:
+def clear_decisions(space: Space, scores: Array, bound: Array) -> npt.NDArray[np.bool_]:
+    """Which decisions the scores leave no doubt about, though each may be off by ``bound``; shaped as the action."""
     if isinstance(space, MultiBinary):
         return np.abs(scores) > 2 * bound
     counts = space.nvec if isinstance(space, MultiDiscrete) else (scores.shape[1],)
@@ -190,7 +245,7 @@ def _clear_decisions(space: Space, scores: Array, bound: Array) -> npt.NDArray[n
     return clear[0] if isinstance(space, Discrete) else np.stack(clear, axis=1)
 
 
-def _value_range(space: Space, values: Array, decided_by: str) -> Array:
+def value_range(space: Space, values: Array, decided_by: str) -> Array:
     """Range that tolerances refer to: the action bounds, or what was seen where they are infinite or scores."""
     seen = np.maximum(values.max(0) - values.min(0), 1e-6)
     if decided_by == SCORES or not isinstance(space, Box):

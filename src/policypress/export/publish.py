@@ -12,17 +12,21 @@ import onnx
 from policypress.artifact.onnx_writer import embed_contract
 from policypress.contract import Contract
 from policypress.export.parity import Observations, ParityReport, check_parity
-from policypress.whole_file import write_whole
 from policypress.policy.policy import Policy
+from policypress.whole_file import write_whole
 
 
 @dataclass(frozen=True)
 class ProvenArtifact:
-    """An artifact that passed the parity gate and has not been written yet. Made by :func:`prove` alone."""
+    """An artifact that passed the parity gate and has not been written yet. Made by :func:`prove` alone.
+
+    ``policy`` is what it was proven against; None where the file is its own statement (see :func:`prove`).
+    """
 
     model: bytes
     contract: Contract
     parity: ParityReport
+    policy: Policy | None = None
 
     @property
     def sha256(self) -> str:
@@ -41,7 +45,7 @@ def prove(
     embed_contract(model, contract)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
-    return ProvenArtifact(content, contract, check_parity(policy, content, observations))
+    return ProvenArtifact(content, contract, check_parity(policy, content, observations), policy)
 
 
 def sidecar_name(name: str) -> str:

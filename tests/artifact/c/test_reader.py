@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from compiled_policies import Compiled, agreement, model_of, observations_for
@@ -110,4 +111,6 @@ def test_a_file_from_elsewhere_needs_no_contract(tmp_path: Path) -> None:
     found = read_program(model)
     assert found.contract is None
     assert [part.spec.name for part in found.inputs] == ["x"]
-    assert found.action.size == 4
+    assert [part.storage.name for part in found.inputs] == ["observation_x"]
+    got, _, _ = Compiled.of(model.SerializeToString(), tmp_path).run(np.array([[1, -1, 0, 2]], np.float32))
+    np.testing.assert_array_equal(got, [[1, 0, 0, 2]])

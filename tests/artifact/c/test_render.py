@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled_policies import STRICT, Compiled, agreement, compiler, model_of, observations_for, source_of, written
+from compiled_policies import (
+    ONLY_PLAIN,
+    STRICT,
+    Compiled,
+    agreement,
+    compiler,
+    model_of,
+    observations_for,
+    source_of,
+    written,
+)
 from small_policies import ACTIONS, KINDS, cnn, mixed, mlp, quantized
 
 from policypress.artifact.c.render import Source
@@ -72,7 +82,9 @@ def test_no_warning_in_any_form(cc: str, target: str, kind: str, action: str, bi
 def test_the_self_test_passes_under_sanitizers(kind: str, action: str, bits: int | None, tmp_path: Path) -> None:
     policy, observations = policy_of(kind, action, bits)
     file = written(source_of(model_of(policy), goldens=goldens_of(policy, observations)), tmp_path)
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1", "-DPOLICY_SELFTEST")
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1", "-DPOLICY_SELFTEST"]
+    if kind != "mlp":
+        flags.append(ONLY_PLAIN)
     command = [compiler(), *STRICT, *flags, file, "-o", tmp_path / "selftest"]
     assert subprocess.run(command, capture_output=True, text=True).stderr == ""
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
@@ -91,7 +103,7 @@ def test_the_self_test_finds_a_wrong_weight(tmp_path: Path) -> None:
     first = text.index("{", at)
     end = text.index(",", first)
     file.write_text(text[: first + 1] + str(-int(text[first + 1 : end]) - 1) + text[end:])
-    subprocess.run([compiler(), "-O1", "-DPOLICY_SELFTEST", file, "-o", tmp_path / "selftest"], check=True)
+    subprocess.run([compiler(), "-O1", ONLY_PLAIN, "-DPOLICY_SELFTEST", file, "-o", tmp_path / "selftest"], check=True)
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
     assert run.returncode == 1
     assert "FAILED" in run.stdout
@@ -118,6 +130,20 @@ def test_constants_in_a_file_of_their_own(tmp_path: Path) -> None:
     beside = Compiled.of(model, tmp_path / "incbin", constants="incbin")
     np.testing.assert_array_equal(inside.run(observations)[1], beside.run(observations)[1])
     assert len((tmp_path / "incbin" / "policy.c").read_text()) < len((tmp_path / "text" / "policy.c").read_text())
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_every_kernel_set_of_this_machine_gives_the_same_bits(bits: int, tmp_path: Path) -> None:
+    policy, observations = policy_of("mlp", "discrete", bits)
+    compiled = Compiled.of(model_of(policy), tmp_path, "-O1")
+    assert compiled.use("plain")
+    want = [compiled.run(observations, batch=batch)[1] for batch in (True, False)]
+    np.testing.assert_array_equal(*want)
+    for kernel in source_of(model_of(policy)).kernels:
+        if compiled.use(kernel):
+            assert compiled.kernel == kernel
+            for batch in (True, False):
+                np.testing.assert_array_equal(compiled.run(observations, batch=batch)[1], want[0], err_msg=kernel)
 
 
 @pytest.mark.parametrize("batch", [True, False])

@@ -82,8 +82,16 @@ class Builder:
         self._names: set[str] = set()
 
     def storage(self, hint: str, kind: Kind, size: int, space: Space = "scratch") -> Storage:
-        """A new array; its name is a C identifier."""
+        """A new array.
+
+        Those that the caller gives are arguments of C functions: their names are identifiers that no local variable
+        has, ``action``, ``observation`` and ``observation_…``.
+        """
+        if space == "action":
+            return Storage(space, kind, size, space)
         stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in hint).strip("_") or "value"
+        if space == "input" and not stem.startswith("observation"):
+            stem = f"observation_{stem}"
         name, count = stem, 1
         while name in self._names:
             count += 1

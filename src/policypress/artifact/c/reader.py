@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from policypress.artifact.c import read_dense, read_elementwise, read_quantization, read_reductions, read_shapes
@@ -90,7 +90,7 @@ class _Reader:
     def program(self) -> Program:
         graph = self.model.graph
         for tensor in graph.initializer:
-            self.values[tensor.name] = np.asarray(numpy_helper.to_array(tensor))
+            self.values[tensor.name] = _array(tensor)
         inputs = [self._input(value) for value in graph.input if value.name not in self.values]
         outputs = {value.name: _spec(value) for value in graph.output}
         action = ACTION if ACTION in outputs else next(iter(outputs), "")
@@ -173,6 +173,14 @@ class _Reader:
                 "The action does not depend on the observation.", got=f"output {name!r}", expected="a policy"
             )
         return value
+
+
+def _array(tensor: onnx.TensorProto) -> Array:
+    """Values of an initializer; 4-bit integers in bytes."""
+    values = np.asarray(numpy_helper.to_array(tensor))
+    if tensor.data_type == TensorProto.INT4:
+        return values.astype(np.int8)
+    return values.astype(np.uint8) if tensor.data_type == TensorProto.UINT4 else values
 
 
 def _needed(graph: onnx.GraphProto, outputs: list[str]) -> list[onnx.NodeProto]:

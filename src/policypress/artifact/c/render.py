@@ -28,12 +28,16 @@ POOLS: tuple[tuple[str, Kind, str], ...] = (
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one policy: C, header, and the weights where they are not in the C."""
+    """The files of one policy: C, header, and the weights where they are not in the C.
+
+    ``kernels`` names the kernel sets that the C holds, the best first.
+    """
 
     c: str
     h: str
     weights: bytes | None
     sizes: Sizes
+    kernels: tuple[str, ...]
 
 
 def render(
@@ -71,7 +75,7 @@ class _Renderer:
         self.memory: Memory = allocate(self.program, self.target.alignment_bytes)
         scratch = max(self.memory.scratch_bytes(), 1)
         self.tile = max(1, min(self.target.tile, self.target.tile_bytes // scratch))
-        self.sets: tuple[KernelSet, ...] = getattr(kernels, "KERNELS", {}).get(self.target.name, (kernels.PLAIN,))
+        self.sets = kernels.SETS.get(self.target.name, (kernels.PLAIN,))
 
     def source(self, goldens: Goldens | None) -> Source:
         name = self.name
@@ -93,15 +97,20 @@ class _Renderer:
             "" if goldens is None else selftest(self.program, name, goldens),
         ]
         blob = bytes(self.constants.blob) if self.constants.form == "incbin" else None
-        return Source("".join(parts), header(self.program, name, sizes), blob, sizes)
+        names = tuple(kernel.name for kernel in self.sets)
+        return Source("".join(parts), header(self.program, name, sizes), blob, sizes, names)
 
     def _fragments(self) -> tuple[str, ...]:
-        more = [kernel.fragment for kernel in self.sets if kernel.fragment not in kernels.FIRST_FRAGMENTS]
-        return (*kernels.FIRST_FRAGMENTS, *dict.fromkeys(reversed(more)))
+        known = self.target.name in kernels.SETS
+        return kernels.fragments(self.target.name) if known else kernels.FIRST_FRAGMENTS
 
     def _guarded(self, kernel: KernelSet) -> str:
         text = self._body(kernel) + self._entries(kernel)
-        return text if kernel.guard == "1" else f"\n#if {kernel.guard}{text}#endif\n"
+        return text if kernel.guard == "1" else f"\n#if {self._guard(kernel)}{text}#endif\n"
+
+    def _guard(self, kernel: KernelSet) -> str:
+        """Where a kernel set exists, unless the one who compiles wants the plain one alone."""
+        return f"{kernel.guard} && !defined({self.name.upper()}_ONLY_PLAIN)"
 
     def _body(self, kernel: KernelSet) -> str:
         """Everything between observation and action, for ``rows`` of at most ``tile`` observations."""
@@ -196,13 +205,13 @@ static const struct {name}_kernel_set {name}_kernels[] = {{
 
     def _availability(self, kernel: KernelSet) -> str:
         text = f"static int {self.name}_has_{kernel.name}(void) {{ return ({kernel.available}) ? 1 : 0; }}\n"
-        return text if kernel.guard == "1" else f"#if {kernel.guard}\n{text}#endif\n"
+        return text if kernel.guard == "1" else f"#if {self._guard(kernel)}\n{text}#endif\n"
 
     def _row(self, kernel: KernelSet) -> str:
         fields = ["has", "one", *(["tile"] if self.tile > 1 else [])]
         text = ", ".join(f"{self.name}_{field}_{kernel.name}" for field in fields)
         row = f'    {{"{kernel.name}", {text}}},\n'
-        return row if kernel.guard == "1" else f"#if {kernel.guard}\n{row}#endif\n"
+        return row if kernel.guard == "1" else f"#if {self._guard(kernel)}\n{row}#endif\n"
 
     def _calls(self) -> str:
         """The public functions."""

@@ -13,7 +13,7 @@ from policypress.artifact.c.expression import ITEM_BYTES, Array, Load, Storage
 from policypress.artifact.c.memory import Memory
 from policypress.artifact.c.program import Span
 from policypress.artifact.c.render_constants import Constants, number
-from policypress.artifact.c.render_map import rendered_map
+from policypress.artifact.c.render_map import Places, rendered_map
 from policypress.artifact.c.targets import Target
 
 POOLS = {"float32": "f", "uint8": "u", "int8": "u", "int32": "n"}
@@ -66,7 +66,16 @@ class StepRenderer:
         def address(load: Load) -> str:
             return self.pointer(Span(load.storage, int(load.index.reshape(-1)[0])), "r")
 
-        return self._each_row(rendered_map(step, self.pointer(step.out, "r"), address, self.constants))
+        def room(load: Load) -> int:
+            return self._room(load.storage, int(load.index.reshape(-1)[0]))
+
+        target_room = self._room(step.out.storage, step.out.offset) if step.size == step.out.storage.size else 0
+        places = Places(address, room, self.pointer(step.out, "r"), target_room, self.target.lanes)
+        return self._each_row(rendered_map(step, places, self.constants))
+
+    def _room(self, storage: Storage, offset: int) -> int:
+        """Elements from ``offset`` on that belong to the array, padding included."""
+        return self.memory.strides[storage] - offset if storage.space == "scratch" else 0
 
     @_lines.register
     def _quantize(self, step: program.Quantize) -> list[str]:

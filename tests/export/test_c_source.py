@@ -1,0 +1,124 @@
+"""C artifacts: proven by running them, written whole, refused where they would do otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
+
+from policypress.artifact.c import packing
+from policypress.artifact.c.targets import TARGETS
+from policypress.artifact.onnx_writer import contract_of, to_onnx
+from policypress.environment.batches import joined
+from policypress.environment.extremes import extremes
+from policypress.errors import ExecutionError, ParityError
+from policypress.export import c_source
+from policypress.export.c_source import c_name, prove_c, publish_c
+from policypress.export.compiled_c import compiled, host_compiler, run_compiler
+from policypress.export.publish import ProvenArtifact, prove
+from policypress.policy.policy import Policy
+from policypress.seeding import generator
+
+needs_compiler = pytest.mark.skipif(host_compiler() is None, reason="there is no C compiler on this machine")
+
+
+def proven(policy: Policy) -> tuple[ProvenArtifact, Any]:
+    visited = observations_of(policy.observation_space, 100)
+    observations = joined(visited, extremes(policy.observation_space, visited, 20, generator(0, "parity")))
+    precision = "int8" if policy.quantized else "fp32"
+    return prove(to_onnx(policy), contract_of(policy, "none", "", precision, "0"), policy, observations), observations
+
+
+def policy_of(kind: str, action: str, bits: int | None) -> Policy:
+    plain = KINDS[kind](ACTIONS[action])
+    return plain if bits is None else quantized(plain, observations_of(plain.observation_space), bits)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("kind", "action", "bits", "target"),
+    [
+        ("mlp", "box", 8, "host"),
+        ("mlp", "multi_binary", None, "cortex-m4"),
+        ("cnn", "discrete", 8, "aarch64"),
+        ("mixed", "multi_discrete", 4, "freestanding"),
+    ],
+)
+def test_the_c_passes_the_gate_of_the_file(
+    kind: str, action: str, bits: int | None, target: str, tmp_path: Path
+) -> None:
+    artifact, observations = proven(policy_of(kind, action, bits))
+    result = prove_c(artifact, observations, TARGETS[target], "policy")
+    assert result.parity is not None
+    assert result.parity.share_within >= 0.999
+    assert "plain" in result.kernels
+    publish_c(result, tmp_path / "policy.c")
+    assert {path.name for path in tmp_path.iterdir()} == {"policy.c", "policy.h"}
+    compiler = host_compiler()
+    assert compiler is not None
+    run_compiler([compiler, "-DPOLICY_SELFTEST", "policy.c", "-o", "selftest"], tmp_path)
+    run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    assert "16 observations: passed" in run.stdout
+
+
+@needs_compiler
+@pytest.mark.parametrize("bits", [None, 8])
+def test_c_that_does_otherwise_is_caught(bits: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact, observations = proven(policy_of("mlp", "box", bits))
+
+    def wrong(vector: Any, layout: packing.Layout) -> Any:
+        return np.pad(vector, (0, layout.padded(len(vector)) - len(vector))) * np.asarray(1.02, vector.dtype)
+
+    monkeypatch.setattr(packing, "pack_vector", wrong)
+    with pytest.raises(ParityError):
+        prove_c(artifact, observations, TARGETS["host"], "policy")
+
+
+def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c_source, "host_compiler", lambda: None)
+    artifact, observations = proven(policy_of("mlp", "discrete", 8))
+    result = prove_c(artifact, observations, TARGETS["cortex-m4"], "policy")
+    assert result.parity is None
+    assert result.kernels == ()
+    assert "the C was not run" in result.notices[0]
+    assert "POLICY_SELFTEST" in result.source.c
+
+
+@needs_compiler
+def test_files_of_onnx_runtime_s_quantizers_are_proven_against_the_file() -> None:
+    artifact, observations = proven(policy_of("mlp", "box", 8))
+    result = prove_c(replace(artifact, policy=None), observations, TARGETS["host"], "policy")
+    assert result.parity is not None
+    assert result.parity.max_error < 1e-3
+
+
+def test_names_of_files_become_names_in_c() -> None:
+    for file, name in (
+        ("policy.c", "policy"),
+        ("My Ant-v4.c", "my_ant_v4"),
+        ("4bit.c", "policy_4bit"),
+        ("..c", "policy"),
+    ):
+        assert c_name(Path(file)) == name
+
+
+@needs_compiler
+def test_c_that_does_not_compile_is_an_error_of_ours() -> None:
+    artifact, observations = proven(mlp())
+    result = prove_c(artifact, observations, TARGETS["host"], "policy")
+    broken = replace(result.source, c="int broken(\n" + result.source.c)
+    compiler = host_compiler()
+    assert compiler is not None
+    from policypress.artifact.c.reader import read_program
+
+    with (
+        pytest.raises(ExecutionError, match="does not accept"),
+        compiled(broken, read_program(artifact.model), artifact.contract, compiler, "policy"),
+    ):
+        pass
