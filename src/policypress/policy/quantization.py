@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 BIAS_BITS = 32
+OBSERVATION_ALPHA = 0.7
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,23 +102,27 @@ def fake_quantize(x: Float[Tensor, "*shape"], spec: QuantSpec) -> Float[Tensor, 
     return y
 
 
-def affine_spec(low: float, high: float, bits: int = 8) -> QuantSpec:
-    """Unsigned affine spec for a tensor whose values lie between ``low`` and ``high``.
+def affine_grid(low: float, high: float, bits: int = 8) -> tuple[float, int]:
+    """Scale (a float32 number) and zero point of unsigned integers for values between ``low`` and ``high``.
 
     The range is widened to contain 0, which then is an integer exactly (needed for zero padding and ReLU).
+
+    >>> affine_grid(-10.0, 41.0)
+    (0.20000000298023224, 50)
     """
     low, high = min(low, 0.0), max(high, 0.0)
     steps = 2**bits - 1
     scale = (high - low) / steps
-    if scale < torch.finfo(torch.float32).tiny:
+    if scale < _TINY:
         scale = 1.0
-    zero_point = round(-low / scale)
-    return QuantSpec(
-        bits,
-        False,
-        torch.tensor(scale, dtype=torch.float32),
-        torch.tensor(min(max(zero_point, 0), steps), dtype=torch.int32),
-    )
+    zero_point = min(max(round(-low / scale), 0), steps)
+    return float(np.float32(scale)), zero_point
+
+
+def affine_spec(low: float, high: float, bits: int = 8) -> QuantSpec:
+    """Unsigned affine spec of :func:`affine_grid`, one scale per tensor."""
+    scale, zero_point = affine_grid(low, high, bits)
+    return QuantSpec(bits, False, torch.tensor(scale, dtype=torch.float32), torch.tensor(zero_point, dtype=torch.int32))
 
 
 def symmetric_spec(weight: Float[Tensor, "out *rest"], bits: int = 8, *, per_channel: bool = True) -> QuantSpec:
@@ -126,10 +133,20 @@ def symmetric_spec(weight: Float[Tensor, "out *rest"], bits: int = 8, *, per_cha
     magnitude = weight.detach().abs()
     peak = magnitude.flatten(1).amax(1) if per_channel else magnitude.amax()
     scale = peak.to(torch.float32) / (2 ** (bits - 1) - 1)
-    scale = torch.where(scale < torch.finfo(torch.float32).tiny, torch.ones_like(scale), scale)
+    scale = torch.where(scale < _TINY, torch.ones_like(scale), scale)
     return QuantSpec(
         bits, True, scale, torch.zeros_like(scale, dtype=torch.int32), 0 if per_channel else None, narrow=True
     )
+
+
+def observation_scale(peak: Float[Tensor, "features"]) -> Float[Tensor, "features"]:
+    """What an observation is divided by before its first quantizer, and that layer's columns multiplied by.
+
+    s = peak^α, with the largest magnitude seen of each feature and α = 0.7 as in ``equalize``: with α = 1 one
+    feature that is seldom large would take the range of the weights, with 0 that of the observations. 1 where a
+    feature was always 0.
+    """
+    return peak**OBSERVATION_ALPHA + (peak == 0)
 
 
 def bias_spec(input_spec: QuantSpec, weight_spec: QuantSpec) -> QuantSpec:

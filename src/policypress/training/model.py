@@ -16,7 +16,8 @@ from policypress.training.algorithms import ALGORITHMS, Algorithm
 from policypress.training.fast.dqn import FastDQN
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
-from policypress.training.settings import library_arguments
+from policypress.training.qat.policies import quantized_policy
+from policypress.training.settings import POLICY_KWARGS, library_arguments
 from policypress.training.spec import TrainingSpec
 
 # PPO and TRPO learn seldom and from much: the libraries' own update has nothing to gain.
@@ -35,6 +36,9 @@ def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:
     size = int(space.shape[0]) if isinstance(space, gymnasium.spaces.Box) and space.shape else 0
     arguments = library_arguments(chosen, spec.hyperparameters, size)
     policy: Any = spec.hyperparameters.get("policy") or policy_name(environments.observation_space)
+    if spec.qat is not None:
+        policy, more = quantized_policy(spec.algorithm, spec.qat, policy)
+        arguments[POLICY_KWARGS] = {**arguments.get(POLICY_KWARGS, {}), **more}
     try:
         with warnings.catch_warnings():
             # Said by the published choices themselves (a batch that does not divide the rollout; an MLP on a GPU).

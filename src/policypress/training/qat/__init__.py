@@ -1,1 +1,1 @@
-"""Quantization-aware training inside the six algorithms."""
+"""Quantization-aware training inside the six algorithms: ``QatConfig`` and ``quantized_policy``."""

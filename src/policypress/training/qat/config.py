@@ -15,24 +15,28 @@ Networks = Literal["actor", "all"]
 class QatConfig:
     """Quantization-aware training.
 
+    The papers' raw form is ``QatConfig(observation_scaling=False, per_channel=False)``.
+
     Attributes:
         weight_bits: of weights, 2 to 8.
-        activation_bits: of activations, 2 to 8.
+        activation_bits: of what the layers read, 2 to 8.
         networks: ``actor`` quantizes what acts, ``all`` the value networks too.
         observation_scaling: scale each observation dimension in float before the first quantizer; without, the
             papers' raw form.
+        per_channel: one weight scale per output channel, else one per weight matrix.
     """
 
     weight_bits: int = 8
     activation_bits: int = 8
     networks: Networks = "actor"
     observation_scaling: bool = True
+    per_channel: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            TrainingInputError: bits outside 2 to 8, or an unknown choice of networks.
+            TrainingInputError: bits outside 2 to 8, an unknown choice of networks, or a flag that is none.
         """
         for name in ("weight_bits", "activation_bits"):
             bits = getattr(self, name)
@@ -48,3 +52,10 @@ class QatConfig:
                 got=repr(self.networks),
                 expected="actor, all",
             )
+        for name in ("observation_scaling", "per_channel"):
+            if not isinstance(getattr(self, name), bool):
+                raise TrainingInputError(
+                    f"{name} of quantization-aware training is a flag.",
+                    got=repr(getattr(self, name)),
+                    expected="True or False",
+                )
