@@ -153,7 +153,7 @@ class _Run:
         self.story.start()
         self.progress.started(model.num_timesteps, total, exact)
         callback.on_training_start(locals(), globals())
-        step = _round_of(model, callback)
+        step = round_of(model, callback)
         while model.num_timesteps < total:
             self._between_rounds()
             step()
@@ -213,7 +213,7 @@ class _Run:
         self._last = checkpoints.Checkpoint(taken.plain, {}, taken.files)
 
 
-def _round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]:
+def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]:
     """One turn of the library's ``learn`` loop: between two of them a training can be saved and resumed."""
     environments = model.env
     if environments is None:
