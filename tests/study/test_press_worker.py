@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from policypress.compression.recipe import Recipe
 from policypress.contract import DictSpace, box
 from policypress.environment.observations import RecordedObservations
-from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ParityError
+from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ObservationError, ParityError
 from policypress.measurement.subject import Subject, subject_of
 from policypress.records import EvaluationProtocol
 from policypress.runtime.native.compiler import find_compiler
@@ -72,6 +73,37 @@ def test_tasks_build_and_play_what_the_cell_says(subject: Subject) -> None:
     random = play(worker.episodes(_cell("random", "none"), None, (5,)).payload)
     assert random[0].episode_return < 200
     assert worker.build(_cell("random", "none")) is None
+
+
+def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: Subject) -> None:
+    worker = PressWorker(subject, 0)
+    plain = worker.build(_cell("variant", "prune(l2, 0.5)"))
+    learning = worker.build(_cell("variant", "distill(dagger, w=8, a=8, hidden=[8], steps=24, states=60, rounds=1)"))
+    assert plain is not None
+    assert learning is not None
+    assert plain.payload.materials.rollouts is None
+    assert learning.payload.materials.rollouts is not None
+    # What another process builds from what was sent to it is the same, byte for byte.
+    sent = pickle.loads(pickle.dumps(learning.payload))
+    assert build(sent).files == build(learning.payload).files
+
+
+def test_recorded_observations_are_learned_from(subject: Subject) -> None:
+    batch = np.random.default_rng(0).normal(0, 0.1, (3000, 4)).astype(np.float32)
+    worker = PressWorker(subject, 0, RecordedObservations(batch, subject.policy.observation_space))
+    assert worker.materials.rollouts is None
+    assert len(worker.materials.recorded) + len(worker.materials.held_out) == 3000  # type: ignore[arg-type]
+    assert len(worker.materials.calibration) == VECTORS.calibration
+    cloning = worker.build(_cell("variant", "distill(cloning, w=8, a=8, hidden=[8], steps=24, rounds=1)"))
+    dagger = worker.build(_cell("variant", "distill(dagger, w=8, a=8, hidden=[8])"))
+    plain = worker.build(_cell("variant", "prune(l2, 0.5)"))
+    assert cloning is not None
+    assert dagger is not None
+    assert plain is not None
+    assert build(cloning.payload).record.parameters == 4 * 8 + 8 + 8 * 2 + 2
+    assert plain.payload.materials.recorded is None
+    with pytest.raises(ObservationError, match="no environment to act in"):
+        build(dagger.payload)
 
 
 def test_building_twice_gives_the_same_bytes(subject: Subject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from policypress.compression.distill import Distill
 from policypress.compression.equalize import Equalize
 from policypress.compression.gptq import Gptq
 from policypress.compression.int8 import Int8
@@ -17,6 +18,7 @@ STEPS: dict[str, type[Step]] = {
     for step in (
         Prune,
         Refit,
+        Distill,
         Equalize,
         Int8,
         Gptq,
