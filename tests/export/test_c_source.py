@@ -23,6 +23,7 @@ from policypress.export.compiled_c import compiled, host_compiler, run_compiler
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
 from policypress.seeding import generator
+from policypress.study.export_agent import export_agent
 
 needs_compiler = pytest.mark.skipif(host_compiler() is None, reason="there is no C compiler on this machine")
 
@@ -122,3 +123,17 @@ def test_c_that_does_not_compile_is_an_error_of_ours() -> None:
         compiled(broken, read_program(artifact.model), artifact.contract, compiler, "policy"),
     ):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@needs_compiler
+@pytest.mark.parametrize("recipe", ["none", "equalize > int8", "prune(l2, 0.5) > equalize > int8", "ptdq", "ptsq"])
+def test_real_agents(shared_agent: Path, recipe: str, tmp_path: Path) -> None:
+    """Every kernel set of this machine passes the gate on visited and extreme observations."""
+    exported = export_agent(shared_agent, tmp_path / "policy.c", recipe)
+    assert exported.c is not None
+    assert "plain" in exported.c.kernels
+    assert exported.parity.share_within >= 0.999
+    # Rounding ties of int8 leave golden vectors enough.
+    assert "#define GOLDEN_COUNT 16" in exported.c.source.c

@@ -123,6 +123,19 @@ def test_every_layout_does_the_same(target: str, bits: int | None, tmp_path: Pat
         np.testing.assert_array_equal(host.run(observations)[1], other.run(observations)[1])
 
 
+@pytest.mark.parametrize("cc", ["gcc", "clang"])
+@pytest.mark.parametrize(("kind", "bits"), [("cnn", 8), ("mixed", None)])
+def test_freestanding_c_calls_nothing(cc: str, kind: str, bits: int | None, tmp_path: Path) -> None:
+    compiler("nm")
+    policy, _ = policy_of(kind, "multi_discrete", bits, "gelu")
+    file = written(source_of(model_of(policy), "freestanding"), tmp_path)
+    for level in ("-O2", "-O3", "-Os"):
+        command = [compiler(cc), "-std=c99", "-ffreestanding", level, "-c", file, "-o", tmp_path / "p.o"]
+        subprocess.run(command, check=True)
+        wanted = subprocess.run(["nm", "-u", tmp_path / "p.o"], capture_output=True, text=True, check=True).stdout
+        assert wanted.split() == [], level
+
+
 def test_constants_in_a_file_of_their_own(tmp_path: Path) -> None:
     policy, observations = policy_of("mixed", "discrete", 8)
     model = model_of(policy)

@@ -84,6 +84,7 @@ class _Renderer:
         parts = [
             f"/* A policy written by policypress; {name}.h says how to call it. Generated: do not edit. */\n",
             f'#include "{name}.h"\n\n',
+            "" if self.target.hosted else _NO_LIBRARY,
             "".join(f"#define {key} {value}\n" for key, value in self.target.layout.defines.items()),
             *(f"\n{fragment(file)}" for file in self._fragments()),
             _INFINITY,
@@ -271,6 +272,12 @@ _INFINITY = """
 #else
 #include <math.h>
 #define PP_INFINITY INFINITY
+#endif
+"""
+
+# Compilers see memcpy in a loop that copies. Clang leaves it alone with -ffreestanding; gcc has to be told.
+_NO_LIBRARY = """#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
 """
 

@@ -55,7 +55,8 @@ def rendered_map(step: Map, places: Places, table: Constants) -> list[str]:
         "{",
         *_indented(_loop(step, places, "padded", size, table)),
         "}",
-        f"PP_COPY({places.target}, padded, {step.size}u * sizeof *padded);",
+        f"for (int i = 0; i < {step.size}; i++)",
+        f"    ({places.target})[i] = padded[i];",
     ]
 
 

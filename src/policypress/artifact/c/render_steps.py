@@ -177,7 +177,7 @@ class StepRenderer:
         loops = list(step.loops)
         depth = 0
         source, place = [], []
-        block = loops[-1][1:] == (1, 1) and loops[-1][0] * ITEM_BYTES[step.x.storage.kind] >= 16
+        block = self.target.hosted and loops[-1][1:] == (1, 1) and loops[-1][0] * ITEM_BYTES[step.x.storage.kind] >= 16
         for count, stride, step_out in loops[:-1] if block else loops:
             name = "ijkl"[depth]
             lines.append("    " * depth + f"for (int {name} = 0; {name} < {count}; {name}++)")

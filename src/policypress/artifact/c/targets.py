@@ -20,6 +20,7 @@ class Target:
         tile_bytes: most scratch memory that the batch form may take.
         alignment_bytes: of arrays in scratch memory.
         lanes: floats of the widest vector; loops of dear functions compute whole vectors.
+        hosted: whether there is a C library; without it not even memcpy is called.
         compiler: the cross-compiler whose code size the report shows, with its flags; the first that is found.
     """
 
@@ -30,20 +31,21 @@ class Target:
     tile_bytes: int
     alignment_bytes: int
     lanes: int
+    hosted: bool
     compiler: tuple[str, ...] = ()
 
 
 _CORTEX_M = ("arm-none-eabi-gcc", "-mthumb", "-mfloat-abi=hard")
 TARGETS = {
-    "host": Target("host", LAYOUTS["host"], True, 32, 1 << 17, 64, 16, ("cc",)),
-    "aarch64": Target("aarch64", LAYOUTS["aarch64"], True, 32, 1 << 17, 64, 16, ("aarch64-linux-gnu-gcc",)),
+    "host": Target("host", LAYOUTS["host"], True, 32, 1 << 17, 64, 16, True, ("cc",)),
+    "aarch64": Target("aarch64", LAYOUTS["aarch64"], True, 32, 1 << 17, 64, 16, True, ("aarch64-linux-gnu-gcc",)),
     "cortex-m4": Target(
-        "cortex-m4", LAYOUTS["cortex-m4"], False, 1, 0, 4, 1, (*_CORTEX_M, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16")
+        "cortex-m4", LAYOUTS["cortex-m4"], False, 1, 0, 4, 1, True, (*_CORTEX_M, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16")
     ),
     "cortex-m7": Target(
-        "cortex-m7", LAYOUTS["cortex-m7"], False, 1, 0, 4, 1, (*_CORTEX_M, "-mcpu=cortex-m7", "-mfpu=fpv5-d16")
+        "cortex-m7", LAYOUTS["cortex-m7"], False, 1, 0, 4, 1, True, (*_CORTEX_M, "-mcpu=cortex-m7", "-mfpu=fpv5-d16")
     ),
-    "freestanding": Target("freestanding", LAYOUTS["freestanding"], False, 1, 0, 4, 1, ("cc", "-ffreestanding")),
+    "freestanding": Target("freestanding", LAYOUTS["freestanding"], False, 1, 0, 4, 1, False, ("cc", "-ffreestanding")),
 }
 
 
