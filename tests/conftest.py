@@ -9,6 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "disable")
 # Hundreds of throw-away artifacts are not worth compiling; tests of the native runtime ask for it by name.
 os.environ.setdefault("POLICYPRESS_RUNTIME", "onnxruntime")
+# Those compile small networks, whose speed does not matter.
+os.environ.setdefault("CFLAGS", "-O1")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -23,13 +23,14 @@ from policypress.cli.options import (
 )
 from policypress.errors import InputError, OutputError
 from policypress.export.c_source import ProvenSource
+from policypress.export.extension_module import SUFFIX, module_name
 from policypress.report.quantities import size
 from policypress.study.export_agent import export_agent
 
 
 def export(
     agent: AgentArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .onnx, or .c.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .onnx, .c or .so.")],
     recipe: Annotated[str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".')] = "none",
     env: EnvOption = None,
     env_kwargs: EnvKwargsOption = None,
@@ -45,16 +46,19 @@ def export(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an agent as one ONNX artifact, or as C without dependencies, proven equal to the policy before.
+    """Write an agent as one ONNX artifact, as C without dependencies, or as a Python module; proven equal before.
 
     Examples:
       policypress export examples/agents/sac-HalfCheetah-v4.zip -o cheetah.onnx
       policypress export agent.zip --recipe "equalize > int8" -o small.onnx --env Hopper-v4
       policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
+      policypress export agent.zip --recipe "equalize > int8" -o policy.so
     """
-    if output.suffix not in (".onnx", ".c"):
+    if output.suffix == SUFFIX:
+        module_name(output)
+    elif output.suffix not in (".onnx", ".c"):
         raise OutputError(
-            "The artifact's name says another format.", got=str(output), expected="a name that ends in .onnx or .c"
+            "The artifact's name says another format.", got=str(output), expected="a name that ends in .onnx, .c or .so"
         )
     if target is not None:
         target_of(target)

@@ -13,10 +13,12 @@ from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import EnvironmentInputError
 from policypress.export.c_source import ProvenSource, c_name, prove_c, publish_c
+from policypress.export.extension_module import SUFFIX, publish_extension
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
 from policypress.measurement.subject import AgentLike, Factory, subject_of
 from policypress.records import ArtifactRecord
+from policypress.runtime.protocol import NATIVE
 from policypress.study.press_worker import PressWorker
 
 
@@ -43,7 +45,8 @@ def export_agent(
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
-    Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header.
+    Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header; where it ends in
+    ``.so``, a module that this machine's Python imports without anything else.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
     on drawn observations, and nothing has to be calibrated.
@@ -76,5 +79,8 @@ def export_agent(
         publish_c(proven, output)
         written = replace(record, file_bytes=len(proven.source.c.encode()), path=str(output))
         return Exported(written, proven.parity or pressed.artifact.parity, proven)
+    if output.suffix == SUFFIX:
+        parity = publish_extension(pressed.artifact, materials.parity, output)
+        return Exported(replace(record, file_bytes=output.stat().st_size, runtime=NATIVE), parity)
     publish(pressed.artifact, output)
     return Exported(record, pressed.artifact.parity)

@@ -21,7 +21,13 @@ def program(folder: Path, name: str, script: str) -> Path:
 def test_the_named_compiler_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = program(tmp_path, "mine", "exit 0")
     monkeypatch.setenv("CC", f"{mine} -fno-such")
-    assert find_compiler().command == (str(mine), "-fno-such")
+    monkeypatch.setenv("CFLAGS", "-g -DX='a b'")
+    found = find_compiler()
+    assert found.command == (str(mine), "-fno-such")
+    assert found.options == ("-g", "-DX=a b")
+    monkeypatch.delenv("CFLAGS")
+    assert find_compiler().options == ()
+    assert find_compiler().identity() != found.identity()
 
 
 @pytest.mark.parametrize("name", ["no-such-compiler", "/no/such/compiler", "   "])

@@ -47,7 +47,8 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
     """
     contract = contract_of(model, label)
     kept = Cache() if cache is None else cache
-    compiler = replace(find_compiler(), options=left_out(features_here()))
+    compiler = find_compiler()
+    compiler = replace(compiler, options=(*compiler.options, *left_out(features_here())))
     key = module_key(model, compiler)
     found = kept.find(key)
     if found is not None:

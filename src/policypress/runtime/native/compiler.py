@@ -15,7 +15,7 @@ from pathlib import Path
 from policypress.errors import NativeBuildError
 
 COMPILERS = ("cc", "gcc", "clang")
-VARIABLE = "CC"
+VARIABLE, FLAGS_VARIABLE = "CC", "CFLAGS"
 LIMIT_S = 300.0
 # -O3 because gcc vectorises no element-wise loops below it. Arithmetic as it is written, so that every compiler and
 # kernel set gives the same bits.
@@ -76,7 +76,7 @@ def flags() -> tuple[str, ...]:
 
 
 def find_compiler() -> Compiler:
-    """The compiler that ``CC`` names, or else the first of cc, gcc and clang.
+    """The compiler that ``CC`` names, or else the first of cc, gcc and clang, with the options in ``CFLAGS``.
 
     Raises:
         NativeBuildError: there is none, or Python's headers are not installed.
@@ -97,7 +97,7 @@ def find_compiler() -> Compiler:
             got=f"no {include / 'Python.h'}",
             hint=INSTALL,
         )
-    return Compiler(found, include)
+    return Compiler(found, include, tuple(shlex.split(os.environ.get(FLAGS_VARIABLE, ""))))
 
 
 def _located(command: tuple[str, ...]) -> tuple[str, ...] | None:

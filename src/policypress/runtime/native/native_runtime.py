@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from policypress.contract import Discrete
+from policypress.contract import Contract, Discrete
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
 from policypress.runtime.native.build import MODULE, built_module
 from policypress.runtime.native.cache import Cache
@@ -37,7 +37,21 @@ class NativeRuntime:
 
     def __init__(self, model: Path | bytes, cache: Cache | None = None) -> None:
         label = "bytes" if isinstance(model, bytes) else str(model)
-        path, self.contract = built_module(_content(model), label, cache)
+        self._open(*built_module(_content(model), label, cache))
+
+    @classmethod
+    def from_module(cls, path: Path, contract: Contract) -> NativeRuntime:
+        """The runtime of a module that was built elsewhere; the file's name is the module's.
+
+        Raises:
+            NativeBuildError: it cannot be loaded here.
+        """
+        runtime = cls.__new__(cls)
+        runtime._open(path, contract)
+        return runtime
+
+    def _open(self, path: Path, contract: Contract) -> None:
+        self.contract = contract
         self._module = _loaded(path)
         outputs = {spec.name: spec for spec in self.contract.outputs}
         action = outputs["action"]
@@ -160,7 +174,9 @@ def _content(model: Path | bytes) -> bytes:
 
 def _loaded(path: Path) -> ModuleType:
     """A module object of its own, with its own state, from the file ``path``."""
-    spec = spec_from_file_location(MODULE, path, loader=ExtensionFileLoader(MODULE, str(path)))
+    # In the cache a file's name begins with its key; the module in it always has the same name.
+    name = path.stem if path.stem.isidentifier() else MODULE
+    spec = spec_from_file_location(name, path, loader=ExtensionFileLoader(name, str(path)))
     try:
         if spec is None or spec.loader is None:
             raise ImportError(f"{path} is no extension module")
