@@ -28,6 +28,7 @@ from policypress.report.results import Results, read_results
 from policypress.report.search_words import closing
 from policypress.report.table import NOT_CERTIFIED, comparison, reasons
 from policypress.report.words import RANDOM_ACTIONS
+from policypress.runtime.loading import runtime_named
 from policypress.search.compress import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.compress import compress as run_compress
 from policypress.study.compress import CLASSIC
@@ -81,6 +82,12 @@ def compress(
         float | None,
         typer.Option("--watts-per-core", metavar="W", help="Power of a busy core, where no meter can be read."),
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime", metavar="NAME", help="What acts: native, onnxruntime or auto (searches: the second)."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the smallest policy that surely keeps the return of an agent, or press it by the recipes you name.
@@ -120,6 +127,7 @@ def compress(
             costs=not no_costs,
             watts_per_core=watts_per_core,
             robustness=robustness,
+            runtime=None if runtime is None else runtime_named(runtime),
         )
     with StoreReader(done.store) as store:
         results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)

@@ -15,6 +15,8 @@ from policypress.errors import ExecutionError, StudyInputError
 from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
 from policypress.records import EvaluationProtocol
+from policypress.runtime.loading import resolved
+from policypress.runtime.protocol import ONNXRUNTIME, RuntimeChoice, RuntimeName
 from policypress.search.certification import checked_share
 from policypress.search.disturbing import deviations_of, measure_robustness
 from policypress.search.gate import Gate
@@ -34,7 +36,7 @@ from policypress.study.press_worker import PressWorker, counts_for
 from policypress.study.reader import STORE_NAME
 from policypress.study.store import Store
 
-BUDGET_MINUTES = 10.0
+BUDGET_MINUTES = 20.0
 MAX_EPISODES = 6000
 # Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
 GATE_SHARE = 0.35
@@ -121,6 +123,7 @@ def compress(
     costs: bool = True,
     watts_per_core: float | None = None,
     robustness: bool = False,
+    runtime: RuntimeChoice | None = None,
 ) -> Searched:
     """Find the smallest policy that surely keeps the return of ``agent``, into the folder ``output``.
 
@@ -151,6 +154,8 @@ def compress(
         costs: afterwards, measure latency, memory and energy of the baseline and of those that got furthest.
         watts_per_core: power of a busy core, for energy that no meter can measure.
         robustness: also play the winner (or the ``recipes``) and the baseline under noise, delay and other physics.
+        runtime: what acts: ``native``, ``onnxruntime`` or ``auto``. By default ``auto`` for ``recipes``; a search plays
+            under ONNX Runtime, because to compile dozens of candidates takes longer than it saves.
 
     Raises:
         InputError: the agent, the environment, a recipe, the goal or the folder cannot be used.
@@ -173,6 +178,7 @@ def compress(
             retry_failed=retry_failed,
             costs=costs,
             watts_per_core=watts_per_core,
+            runtime=runtime or "auto",
         )
         found = Searched(**vars(done), history=None, groups={name: (key,) for name, key in done.cells.items()})
         if not robustness or observations is not None or done.outcome.interrupted:
@@ -187,8 +193,9 @@ def compress(
     if watts_per_core is not None:
         checked_watts(watts_per_core)
     subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides)
-    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness)
-    notices = subject.notices
+    acting, told = resolved(runtime or (ONNXRUNTIME if recipes is None else "auto"))
+    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness, acting)
+    notices = (*subject.notices, *told)
     if executor == "local" and env_fn is not None and not can_travel(env_fn):
         executor, notices = "debug", (*notices, STAYS_HERE)
     narrator = progress or SilentNarrator()
@@ -210,6 +217,7 @@ class _How:
     costs: bool
     watts_per_core: float | None
     robustness: bool
+    runtime: RuntimeName
 
 
 @contextmanager
@@ -224,7 +232,8 @@ def _opened(
             expected="an environment to search in",
             hint="Name it with --env, or give recipes and --observations logged.npz.",
         )
-    protocol = EvaluationProtocol(episodes=0, seed=how.seed, max_steps=how.max_steps or subject.max_steps)
+    limit = how.max_steps or subject.max_steps
+    protocol = EvaluationProtocol(episodes=0, seed=how.seed, max_steps=limit, runtime=how.runtime)
     calibration = counts_for(subject.policy.observation_space).calibration
     inputs: dict[str, object] = {"seed": how.seed, "calibration": calibration}
     worker = SearchWorker(PressWorker(subject, how.seed))

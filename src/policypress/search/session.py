@@ -160,5 +160,5 @@ class Session:
         environment = play.environment or self._subject.environment
         protocol = replace(self._protocol, purpose=play.purpose, episodes=play.episodes)
         if play.recipe is None:
-            return Cell("random", protocol, environment)
+            return Cell("random", replace(protocol, runtime=""), environment)
         return pressed_cell(self._worker.identity, play.recipe, protocol, environment, self._inputs)

@@ -176,7 +176,7 @@ class Search:
         return not values or min(values) < bound
 
     def _certify(self) -> Trial | None:
-        """Certify the smallest promising trial; if it fails, the next, with half of the error."""
+        """Certify the smallest promising trial; if it fails, race what lies between it and the next one, and so on."""
         for _ in range(MOST_ATTEMPTS):
             trial = self._best()
             if trial is None:
@@ -193,9 +193,9 @@ class Search:
                     return trial
                 trial.stage = "not certified"
             self._session.narrator.tell(f"{trial.text}: {trial.reason}")
-            if self._best() is None:
-                failed = _known(trial.value)
-                self._descend([t for t in self._pool() if _known(t.value) > failed])
+            failed, following = _known(trial.value), self._best()
+            bound = float("inf") if following is None else _known(following.value)
+            self._descend([t for t in self._pool() if failed < _known(t.value) < bound])
         return None
 
     def _best(self) -> Trial | None:
