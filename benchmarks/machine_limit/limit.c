@@ -104,7 +104,7 @@ static void read_neon(const uint8_t *at, size_t bytes)
 
 #define ZERO(i) s##i = a;
 #define FMA_NEON(i) __asm__("fmla %0.4s, %1.4s, %1.4s" : "+w"(s##i) : "w"(a));
-#define SDOT_NEON(i) __asm__(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %1.16b" : "+w"(s##i) : "w"(a));
+#define SDOT_NEON(i) __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %1.16b" : "+w"(s##i) : "w"(a));
 #define SMULL_NEON(i) __asm__("smull v31.8h, %1.8b, %1.8b\n\tsadalp %0.4s, v31.8h" : "+w"(s##i) : "w"(a) : "v31");
 #define USE_NEON(i) __asm__ volatile("" : : "w"(s##i));
 #define PEAK_NEON(name, operation)                                                                                  \

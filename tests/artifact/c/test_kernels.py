@@ -23,7 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kernels]:
     libraries = {}
     for layout, sets in ((QUADS, HERE), (SIGNED_QUADS, [kernels.PLAIN]), (NARROW, [kernels.PLAIN])):
         folder: Path = tmp_path_factory.mktemp("kernels")
-        libraries[layout.name] = Kernels(compile_c(folder, source(layout, sets), "-O1"), layout)
+        libraries[layout.name] = Kernels(compile_c(folder, source(layout, sets), "-O0"), layout)
     return libraries
 
 

@@ -62,58 +62,79 @@ PP_INLINE PP_TARGET_AVX2 void pp_finish_avx2(const pp_layer *layer, int r, int f
     }
 }
 
-/* Products of bytes without saturation: vpmaddubsw adds two products in 16 bits, which holds them for inputs below 128.
-   So the upper seven bits of an input and its lowest bit are multiplied apart; the latter's products are so small that
-   127 quads of them add up in 16 bits before they must be widened. */
+/* Products of bytes without saturation: vpmaddubsw adds two products in 16 bits, which do not hold them for all inputs.
+   So the upper five bits of an input and its lower three are multiplied apart: 16 bits hold the sums of four quads of
+   the former (4 * 2 * 31 * 128 < 2^15) and of sixteen of the latter (16 * 2 * 7 * 128 < 2^15), and are widened then. */
 typedef struct {
-    __m256i upper[4]; /* 32 bits: sum over (x >> 1) * w, twice */
-    __m256i lowest[4]; /* 16 bits: sum over (x & 1) * w */
+    __m256i total[4]; /* 32 bits: 8 times the sum over (x >> 3) * w, and that over (x & 7) * w as far as it is widened */
+    __m256i upper[4]; /* 16 bits: sum over (x >> 3) * w */
+    __m256i lower[4]; /* 16 bits: sum over (x & 7) * w */
 } pp_sums_avx2;
+
+/* Keeps the compiler from collecting several products and adding them later, for which there are no registers. */
+#define PP_PIN_256(sum) __asm__("" : "+x"(sum))
 
 PP_INLINE PP_TARGET_AVX2 void pp_quad_avx2(const uint8_t *x, const uint8_t *w, int bits, int odd, int V, pp_sums_avx2 *sums)
 {
-    const __m256i row = pp_spread_avx2(x), one = _mm256_set1_epi8(1), two = _mm256_set1_epi16(2);
-    const __m256i lowest = _mm256_and_si256(row, one);
-    const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(row, 1), _mm256_set1_epi8(127));
+    const __m256i row = pp_spread_avx2(x);
+    const __m256i lower = _mm256_and_si256(row, _mm256_set1_epi8(7));
+    const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(row, 3), _mm256_set1_epi8(31));
     PP_EACH(v, V)
     {
         const __m256i weights = pp_weights_avx2(w + 32 * v, bits, odd);
-        const __m256i pairs = _mm256_maddubs_epi16(upper, weights);
-        sums->upper[v] = _mm256_add_epi32(sums->upper[v], _mm256_madd_epi16(pairs, two));
-        sums->lowest[v] = _mm256_add_epi16(sums->lowest[v], _mm256_maddubs_epi16(lowest, weights));
+        sums->upper[v] = _mm256_add_epi16(sums->upper[v], _mm256_maddubs_epi16(upper, weights));
+        sums->lower[v] = _mm256_add_epi16(sums->lower[v], _mm256_maddubs_epi16(lower, weights));
+        PP_PIN_256(sums->upper[v]);
+        PP_PIN_256(sums->lower[v]);
     }
 }
 
-PP_INLINE PP_TARGET_AVX2 void pp_widen_avx2(int V, pp_sums_avx2 *sums)
+PP_INLINE PP_TARGET_AVX2 void pp_widen_avx2(int V, __m256i *narrow, int factor, __m256i *total)
 {
     PP_EACH(v, V)
     {
-        const __m256i wide = _mm256_madd_epi16(sums->lowest[v], _mm256_set1_epi16(1));
-        sums->upper[v] = _mm256_add_epi32(sums->upper[v], wide);
-        sums->lowest[v] = _mm256_setzero_si256();
+        total[v] = _mm256_add_epi32(total[v], _mm256_madd_epi16(narrow[v], _mm256_set1_epi16((short)factor)));
+        narrow[v] = _mm256_setzero_si256();
     }
+}
+
+/* Up to four quads; returns the weights after them. */
+PP_INLINE PP_TARGET_AVX2 const uint8_t *pp_quads_avx2(const uint8_t *x, int quads, const uint8_t *w, int stride, int bits, int V,
+                                                      pp_sums_avx2 *sums)
+{
+    PP_EACH(q, quads)
+    {
+        pp_quad_avx2(x + 4 * q, w, bits, bits == 4 && q % 2 == 1, V, sums);
+        if (bits == 8 || q % 2 == 1)
+            w += stride;
+    }
+    pp_widen_avx2(V, sums->upper, 8, sums->total);
+    return w;
 }
 
 /* One row by V vectors of 8 columns from column `first` on. */
 PP_INLINE PP_TARGET_AVX2 void pp_tile_avx2(const pp_layer *layer, int r, int first, int V)
 {
     const int bits = layer->bits, step = bits == 8 ? 4 : 8, panel = first / 64 * 64;
-    const int width = pp_smaller(PP_PADDED(layer->n) - panel, 64);
+    const int stride = 4 * pp_smaller(PP_PADDED(layer->n) - panel, 64);
     const uint8_t *w = layer->w + panel * pp_column_bytes(layer->segments, layer->run, bits) + 4 * (first - panel);
     pp_sums_avx2 sums;
-    PP_EACH(v, V) sums.upper[v] = sums.lowest[v] = _mm256_setzero_si256();
+    PP_EACH(v, V) sums.total[v] = sums.upper[v] = sums.lower[v] = _mm256_setzero_si256();
     for (int s = 0; s < layer->segments; s++) {
         const uint8_t *x = layer->x + r * layer->x_stride + s * layer->segment_stride;
-        for (int k = 0; k < layer->run;) {
-            for (const int end = pp_smaller(layer->run, k + 256); k < end; k += step, w += 4 * width) {
-                pp_quad_avx2(x + k, w, bits, 0, V, &sums);
-                if (bits == 4)
-                    pp_quad_avx2(x + k + 4, w, 4, 1, V, &sums);
-            }
-            pp_widen_avx2(V, &sums);
+        int k = 0;
+        while (k < layer->run) {
+            const int end = pp_smaller(layer->run, k + 64);
+            PP_ROLL
+            for (; k + 16 <= end; k += 16)
+                w = pp_quads_avx2(x + k, 4, w, stride, bits, V, &sums);
+            PP_ROLL
+            for (; k < end; k += step)
+                w = pp_quads_avx2(x + k, step / 4, w, stride, bits, V, &sums);
+            pp_widen_avx2(V, sums.lower, 1, sums.total);
         }
     }
-    pp_finish_avx2(layer, r, first, V, sums.upper);
+    pp_finish_avx2(layer, r, first, V, sums.total);
 }
 
 PP_INLINE PP_TARGET_AVX2 void pp_qdense_avx2(const pp_layer *layer)

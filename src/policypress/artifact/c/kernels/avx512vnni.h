@@ -110,31 +110,42 @@ PP_INLINE PP_TARGET_AVX512VNNI void pp_finish_avx512vnni(const pp_layer *layer, 
     }
 }
 
+/* C quads, or C pairs of quads where weights have 4 bits, one for each sum. */
+PP_INLINE PP_TARGET_AVX512VNNI const uint8_t *pp_turn_avx512vnni(const uint8_t *x, ptrdiff_t x_stride, const uint8_t *w,
+                                                                 int bits, int R, int V, int C, __m512i *sum)
+{
+    PP_EACH(c, C)
+    {
+        const uint8_t *quad = x + c * (bits == 8 ? 4 : 8);
+        pp_quad_avx512vnni(quad, x_stride, w + c * 64 * V, bits, 0, R, V, sum + c * R * V);
+        if (bits == 4)
+            pp_quad_avx512vnni(quad + 4, x_stride, w + c * 64 * V, 4, 1, R, V, sum + c * R * V);
+    }
+    return w + C * 64 * V;
+}
+
 /* R rows from r on, by the V vectors of the panel that begins with column `first`. */
 PP_INLINE PP_TARGET_AVX512VNNI void pp_tile_avx512vnni(const pp_layer *layer, int r, int first, int R, int V, int C)
 {
-    const int bits = layer->bits, step = bits == 8 ? 4 : 8;
+    const int bits = layer->bits, step = bits == 8 ? 4 : 8, run = layer->run;
     const ptrdiff_t x_stride = layer->x_stride;
-    const uint8_t *w = layer->w + first * pp_column_bytes(layer->segments, layer->run, bits);
+    const uint8_t *w = layer->w + first * pp_column_bytes(layer->segments, run, bits);
     __m512i sum[PP_SUMS_AVX512];
     PP_EACH(i, R * V * C)
     sum[i] = i < R * V && bits == 8 ? _mm512_loadu_si512(layer->bias + first + i % V * 16) : _mm512_setzero_si512();
     for (int s = 0; s < layer->segments; s++) {
         const uint8_t *x = layer->x + r * x_stride + s * layer->segment_stride;
         int k = 0;
-        for (; k + C * step <= layer->run; k += C * step)
-            PP_EACH(c, C)
-            {
-                pp_quad_avx512vnni(x + k + c * step, x_stride, w, bits, 0, R, V, sum + c * R * V);
-                if (bits == 4)
-                    pp_quad_avx512vnni(x + k + c * step + 4, x_stride, w, 4, 1, R, V, sum + c * R * V);
-                w += 64 * V;
-            }
-        for (; k < layer->run; k += step, w += 64 * V) {
-            pp_quad_avx512vnni(x + k, x_stride, w, bits, 0, R, V, sum);
-            if (bits == 4)
-                pp_quad_avx512vnni(x + k + 4, x_stride, w, 4, 1, R, V, sum);
+        if (R > 1) {
+            /* Unrolled, the inputs that neighbouring pixels share would be kept, and push sums out of registers. */
+            PP_ROLL
+            for (; k + C * step <= run; k += C * step)
+                w = pp_turn_avx512vnni(x + k, x_stride, w, bits, R, V, C, sum);
         }
+        for (; k + C * step <= run; k += C * step)
+            w = pp_turn_avx512vnni(x + k, x_stride, w, bits, R, V, C, sum);
+        for (; k < run; k += step)
+            w = pp_turn_avx512vnni(x + k, x_stride, w, bits, R, V, 1, sum);
     }
     for (int half = C / 2; half > 0; half /= 2)
         PP_EACH(i, half * R * V) sum[i] = _mm512_add_epi32(sum[i], sum[half * R * V + i]);
@@ -148,18 +159,19 @@ PP_INLINE PP_TARGET_AVX512VNNI void pp_panel_avx512vnni(const pp_layer *layer, i
     int r = 0;
     for (; r + 6 <= rows; r += 6)
         pp_tile_avx512vnni(layer, r, first, 6, V, C);
-    /* The rest as one tile where the compiler knows how many rows there are, or else row by row. */
+    /* The rest as one tile where the compiler knows how many rows there are, or else in pairs. */
     if (PP_KNOWN(rows) && rows % 6 == 5)
         pp_tile_avx512vnni(layer, r, first, 5, V, C);
     else if (PP_KNOWN(rows) && rows % 6 == 4)
         pp_tile_avx512vnni(layer, r, first, 4, V, C);
     else if (PP_KNOWN(rows) && rows % 6 == 3)
         pp_tile_avx512vnni(layer, r, first, 3, V, C);
-    else if (PP_KNOWN(rows) && rows % 6 == 2)
-        pp_tile_avx512vnni(layer, r, first, 2, V, 2 * C);
-    else
-        for (; r < rows; r++)
+    else {
+        for (; r + 2 <= rows; r += 2)
+            pp_tile_avx512vnni(layer, r, first, 2, V, 2 * C);
+        if (r < rows)
             pp_tile_avx512vnni(layer, r, first, 1, V, V == 1 ? 8 : V == 4 ? 2 : 4);
+    }
 }
 
 PP_INLINE PP_TARGET_AVX512VNNI void pp_qdense_avx512vnni(const pp_layer *layer)

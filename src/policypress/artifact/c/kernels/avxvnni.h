@@ -36,6 +36,7 @@ PP_INLINE PP_TARGET_AVXVNNI void pp_tile_avxvnni(const pp_layer *layer, int r, i
     for (int s = 0; s < layer->segments; s++) {
         const uint8_t *x = layer->x + r * x_stride + s * layer->segment_stride;
         int k = 0;
+        PP_ROLL
         for (; k + C * step <= layer->run; k += C * step)
             PP_EACH(c, C)
             {

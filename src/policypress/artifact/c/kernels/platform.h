@@ -41,13 +41,17 @@
 #define PP_COPY(to, from, bytes) memcpy((to), (from), (bytes))
 #endif
 
-/* PP_UNROLL: the loop that follows has a constant count, and its arrays are meant to live in registers. */
+/* PP_UNROLL: the loop that follows has a constant count, and its arrays are meant to live in registers. PP_ROLL: leave
+   it a loop. */
 #if defined(__clang__)
 #define PP_UNROLL _Pragma("clang loop unroll(full)")
+#define PP_ROLL _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
 #define PP_UNROLL _Pragma("GCC unroll 64")
+#define PP_ROLL _Pragma("GCC unroll 1")
 #else
 #define PP_UNROLL
+#define PP_ROLL
 #endif
 
 #define PP_EACH(i, count) PP_UNROLL for (int i = 0; i < (count); i++)
