@@ -143,3 +143,20 @@ assert not heavy, heavy
 def test_nothing_heavy_is_imported() -> None:
     result = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_native_runtime_names_its_compiler_kernels_and_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("policypress.measurement.diagnosis.kernels_here", lambda compiler: "avx9")
+    (found,) = [f for f in diagnose({}).runtimes if f.name == "native"]
+    if found.available:
+        assert "avx9 kernels" in found.detail
+        assert str(tmp_path) in found.detail
+    monkeypatch.setenv("CC", "no-such-compiler")
+    (found,) = [f for f in diagnose({}).runtimes if f.name == "native"]
+    assert not found.available
+    assert "no C compiler" in found.detail
+    assert found.advice is not None
+    assert "ONNX Runtime" in found.advice

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from policypress.errors import MeterError
+from policypress.errors import MeterError, NativeBuildError
 from policypress.measurement.energy import WATTS_PER_CORE
 from policypress.measurement.energy_meters import ALL_METERS, Meter, Opener, reason_of
 from policypress.measurement.machine import fingerprint
+from policypress.runtime.native.cache import Cache
+from policypress.runtime.native.compiler import find_compiler
+from policypress.runtime.native.probe import kernels_here
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _TOOL_LIMIT_S = 5.0
@@ -38,7 +41,6 @@ RUNTIMES = {
 EXTRAS = {
     "huggingface-hub": ("hub", "reading agents from the Hugging Face Hub, hub:org/repo", True),
     "nvidia-ml-py": ("nvml", "energy of NVIDIA graphics processors", False),
-    "stable-baselines3": ("dev", "training the example agents, and the tests", False),
 }
 _METER_WORDS = {
     "rapl": "energy of the processor",
@@ -97,7 +99,7 @@ def diagnose(meters: Mapping[str, Opener] = ALL_METERS) -> Diagnosis:
         quantities=_quantities(machine, metering),
         meters=metering,
         compilers=_compilers(),
-        runtimes=tuple(_runtime(name, purpose) for name, purpose in RUNTIMES.items()),
+        runtimes=(_native(), *(_runtime(name, purpose) for name, purpose in RUNTIMES.items())),
         graphics=graphics,
         extras=tuple(_extra(name, *told) for name, told in EXTRAS.items()),
     )
@@ -166,6 +168,20 @@ def _tool(name: str, purpose: str) -> Finding:
     if text is None:
         return Finding(name, False, purpose, f"{path} does not run")
     return Finding(name, True, purpose, text.splitlines()[0] if text else path)
+
+
+def _native() -> Finding:
+    """The native runtime: its compiler, the kernels that it gets here, and its cache."""
+    purpose = "acting with artifacts as machine code"
+    try:
+        compiler = find_compiler()
+        kernels = kernels_here(compiler)
+    except NativeBuildError as error:
+        return Finding("native", False, purpose, error.message, error.hint)
+    cache = Cache()
+    megabytes = f"{cache.size_bytes() / 1e6:.1f} of at most {cache.limit_bytes / 1e6:.0f} MB"
+    detail = f"{' '.join(compiler.command)}, {kernels} kernels; built modules: {cache.folder}, {megabytes}"
+    return Finding("native", True, purpose, detail)
 
 
 def _runtime(name: str, purpose: str) -> Finding:
