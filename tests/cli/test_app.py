@@ -155,6 +155,19 @@ def test_ctrl_c_keeps_what_is_complete_and_the_same_command_continues(own_agents
     assert kept.items() <= finished.items()
 
 
+def test_a_search_without_time_says_that_the_fp32_artifact_is_what_qualifies(own_agents: Path, tmp_path: Path) -> None:
+    arguments = ["compress", own_agents / CARTPOLE, "-o", tmp_path, "--budget-minutes", "0.001", "--no-costs"]
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "Nothing smaller was certified" in result.stdout
+    assert "budget was spent" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert data["winner"] is None
+    assert data["search"]["ending"] == "nothing certified"
+    assert (tmp_path / data["baseline"]["artifact"]).is_file()
+
+
 def _wait_for_episodes(store: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
