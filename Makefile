@@ -1,4 +1,4 @@
-# make quickstart   install, then press the shipped HalfCheetah agent into out/quickstart
+# make quickstart   install, then search the smallest policy that keeps the shipped HalfCheetah agent's return
 # make test         everything but the slow tests, on two cores
 # make test-slow    the slow tests: real agents, training, long evaluations
 # make lint         style, types, floors
@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 quickstart: $(INSTALLED)
-	$(BIN)/policypress compress examples/agents/sac-HalfCheetah-v4.zip -o out/quickstart
+	$(BIN)/policypress compress examples/agents/sac-HalfCheetah-v4.zip --budget-minutes 4 -o out/quickstart
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

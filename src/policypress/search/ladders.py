@@ -46,7 +46,7 @@ FAMILIES = (
     Family("l2 norm, refit", "prune(l2, {}) > refit > equalize > int8", RATIOS, instead_of="l2 norm"),
     Family("activation, refit", "prune(activation, {}) > refit > equalize > int8", RATIOS, instead_of="l2 norm, refit"),
     Family("elimination", "prune(obs, {}) > equalize > int8", RATIOS),
-    Family("elimination, GPTQ", "prune(obs, {}) > equalize > gptq(8)", RATIOS, instead_of="elimination"),
+    Family("elimination, GPTQ", "prune(obs, {}) > equalize > gptq(8)", RATIOS),
     Family("elimination, 4 bits", "prune(obs, {}) > equalize > gptq(4, storage=int4)", RATIOS),
     Family("distilled", "prune(obs, {}) > distill(dagger, w=8, a=8)", HARD_RATIOS, trained=True),
 )
