@@ -29,6 +29,7 @@ from policypress.policy.from_agent import policy_from_agent
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import judging_environment, learning_environments
 from policypress.training.preparing import prepare
+from policypress.training.qat.config import QatConfig
 from policypress.training.record import TrainingRecord
 from policypress.training.settings import library_arguments
 from policypress.training.spec import TrainingSpec, Update
@@ -141,6 +142,17 @@ def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     assert resumed.episodes.episode_return == whole.episodes.episode_return
     assert [exact for _, exact in resumed.resumed] == [True]
     assert not (tmp_path / "cut" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("case", ["td3", "ppo", "dqn"])
+def test_quantization_aware_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
+    """Observers keep what they have seen in buffers that no zip holds."""
+    spec = replace(spec_of(case), qat=QatConfig(networks="all"))
+    train(spec, tmp_path / "whole.zip", manner=QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, tmp_path / "cut.zip", manner=QUICK, progress=StopsAt(2 * spec.steps // 3))
+    assert train(spec, tmp_path / "cut.zip", manner=QUICK).resumed[0][1]
+    assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
 
 
 def test_killed_it_goes_on_exactly(tmp_path: Path) -> None:

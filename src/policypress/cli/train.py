@@ -33,6 +33,11 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Hyperparameter, e.g. learning_rate=1e-3; repeatable."),
     ] = None,
+    qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware training.")] = False,
+    qat_settings: Annotated[
+        list[str] | None,
+        typer.Option("--qat-set", metavar="NAME=VALUE", help="Of it, e.g. weight_bits=4; implies --qat; repeatable."),
+    ] = None,
     env_kwargs: EnvKwargsOption = None,
     wrapper: WrapperOption = None,
     eval_every: Annotated[
@@ -54,10 +59,11 @@ def train(
 
     Examples:
       policypress train dqn CartPole-v1 -o cartpole.zip
+      policypress train dqn CartPole-v1 --qat --qat-set weight_bits=4 -o cartpole-4.zip
       policypress train sac HalfCheetah-v4 --steps 300000 --seed 1 --set learning_rate=1e-3 -o cheetah.zip
     """
     # Only here, so that other commands do without the libraries that train.
-    from policypress.training.preparing import checked_update, prepare
+    from policypress.training.preparing import checked_update, prepare, qat_config
     from policypress.training.settings import parse_assignment
     from policypress.training.trainer import Manner
     from policypress.training.trainer import train as run_training
@@ -68,6 +74,7 @@ def train(
         steps=steps,
         seed=seed,
         device=device,
+        qat=qat_config(parse_assignment(text) for text in qat_settings or ()) if qat or qat_settings else None,
         update=checked_update(update),
         overrides=[parse_assignment(text) for text in settings or ()],
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 from policypress.contract import EnvironmentSpec, WrapperSpec
@@ -80,6 +81,26 @@ def prepare(
     if not found.specific:
         notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
     return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def qat_config(stated: Iterable[tuple[str, Any]]) -> QatConfig:
+    """Quantization-aware training with the fields that are stated, the others by default.
+
+    Raises:
+        TrainingInputError: no such field, or a value it cannot have.
+    """
+    names = [field.name for field in fields(QatConfig)]
+    values = dict(stated)
+    for name, value in values.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+            raise TrainingInputError(
+                f"Quantization-aware training has no setting {name!r}.",
+                got=f"{name}={value!r}",
+                expected=", ".join(names),
+                hint=f"Did you mean {near[0]}?" if near else None,
+            )
+    return QatConfig(**values)
 
 
 def checked_update(text: str) -> Update:

@@ -1,0 +1,74 @@
+"""``policypress train``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from stable_baselines3 import DQN
+from typer.testing import CliRunner
+
+from policypress.cli.app import app
+from policypress.errors import PolicypressError
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "policypress", "train", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_an_agent_in_words_and_in_json(tmp_path: Path) -> None:
+    agent = tmp_path / "agent.zip"
+    command = ["dqn", "CartPole-v1", "--steps", "600", "--set", "net_arch=[8]", "--set", "learning_starts=100"]
+    command += ["--eval-every", "300", "--qat-set", "weight_bits=6", "--strip", "-o", str(agent)]
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "768 steps" in done.stdout
+    assert done.stderr.count("return") == 2
+    assert "Qat" in str(DQN.load(agent).policy)
+    assert (tmp_path / "agent" / "policy.zip").is_file()
+    again = run(*command, "--json")
+    told = json.loads(again.stdout)
+    assert told["spec"]["qat"]["weight_bits"] == 6
+    assert told["spec"]["update"] == "fast"
+    assert told["steps"] == 768
+    assert "step" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ppo2", "CartPole-v1"], "Did you mean ppo"),
+        (["dqn", "CartPoul-v1"], "CartPole-v1"),
+        (["dqn", "Pendulum-v1"], "cannot be set up"),
+        (["sac", "CartPole-v1"], "Discrete(2)"),
+        (["dqn", "CartPole-v1", "--set", "learnin_rate=1"], "Did you mean learning_rate"),
+        (["dqn", "CartPole-v1", "--set", "learning_rate"], "name=value"),
+        (["dqn", "CartPole-v1", "--qat-set", "weight_bits=1"], "2 to 8"),
+        (["dqn", "CartPole-v1", "--qat-set", "weight_bit=4"], "Did you mean weight_bits"),
+        (["dqn", "CartPole-v1", "--update", "faster"], "fast, stock"),
+        (["dqn", "CartPole-v1", "--device", "gpu7"], "cpu, or cuda"),
+        (["dqn", "CartPole-v1", "--steps", "0"], "--steps"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", *arguments, "-o", str(tmp_path / "agent.zip")])
+    error = done.exception
+    if isinstance(error, PolicypressError):
+        assert error.exit_code == 2
+        assert words in str(error)
+    else:
+        assert done.exit_code == 2
+        assert words in click.unstyle(done.output)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_output_is_a_zip(tmp_path: Path) -> None:
+    done = run("dqn", "CartPole-v1", "-o", tmp_path / "agent")
+    assert done.returncode == 2
+    assert "ends in .zip" in done.stderr
+    assert "Traceback" not in done.stderr
