@@ -20,7 +20,8 @@ from policypress.policy.quantization import LayerQuant, QuantSpec, affine_spec, 
 
 # Shares of the range seen that are tried for the first scale: few bits say more of the bulk when outliers saturate.
 SHARES = tuple(share / 20 for share in range(20, 4, -1))
-_ROWS = 4096
+# Elements that the errors are told by.
+_SAMPLE = 2**18
 
 
 Limits = tuple[int, int]
@@ -182,8 +183,9 @@ def layer_quant(layer: Weighted, activation: QuantSpec, weight: QuantSpec) -> La
 
 def best_affine_spec(values: Float[Tensor, "batch *shape"], bits: int) -> QuantSpec:
     """Of the min-max range and shares of it, the one that rounds ``values`` with the least squared error."""
-    sample = values.detach()[:: max(1, len(values) // _ROWS)]
-    low, high = float(sample.min()), float(sample.max())
+    flat = values.detach().flatten()
+    sample = flat[:: max(1, len(flat) // _SAMPLE)]
+    low, high = float(flat.min()), float(flat.max())
     specs = [affine_spec(low * share, high * share, bits) for share in SHARES]
     errors = [float((fake_quantize(sample, spec) - sample).square().mean()) for spec in specs]
     return specs[errors.index(min(errors))]

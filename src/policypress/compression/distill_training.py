@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from policypress.compression.calibration import chunks
+from policypress.compression.calibration import CHUNK_ROWS, chunks
 from policypress.compression.distill_objective import Objective
 from policypress.compression.distill_quantizers import LearnedQuantizers
 from policypress.compression.distill_student import with_units_folded, without_standardisation
@@ -17,6 +17,7 @@ from policypress.policy.layers import Conv2d, Linear
 from policypress.policy.policy import SINGLE_KEY, Node, Policy
 
 LEARNING_RATE = 1e-3
+# Observations that show the ranges; of images as many as one batch holds.
 _ROWS = 4096
 # Rows are drawn and gathered for so many steps at once.
 _STEPS_AHEAD = 16
@@ -59,7 +60,7 @@ class Trainer:
         answers: list[Tensor] = []
         inputs: dict[str, list[Tensor]] = {name: [] for name in self._plan.kept}
         with torch.no_grad():
-            for part in chunks(observations, _ROWS):
+            for part in chunks(observations):
                 answers.append(self._objective.rows(self._teacher, self._teacher.run(part)))
                 for name, value in self._plan.prepare(part).items():
                     inputs[name].append(value)
@@ -72,7 +73,8 @@ class Trainer:
 
     def quantize(self, weight_bits: int, activation_bits: int) -> None:
         """From here on the student computes with integers; scales start from what it has learned from so far."""
-        rows = torch.randperm(len(self._targets), generator=self._generator)[:_ROWS]
+        images = any(value.dim() > 2 for value in self._inputs.values())
+        rows = torch.randperm(len(self._targets), generator=self._generator)[: CHUNK_ROWS if images else _ROWS]
         with torch.no_grad():
             values = self._plan.run({name: value[rows] for name, value in self._inputs.items()}, None)
         self.quantizers = LearnedQuantizers(self.student, values, weight_bits, activation_bits)
