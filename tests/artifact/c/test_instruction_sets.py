@@ -94,3 +94,34 @@ def test_every_target_has_a_layout_and_kernels() -> None:
     for target, sets in kernels.SETS.items():
         assert sets[-1] == kernels.PLAIN
         assert all(kernels.fragment(name).startswith("/*") for name in kernels.fragments(target))
+
+
+FREESTANDING = """
+extern const int8_t w[];
+extern const int32_t bias[];
+extern const float multiplier[], scale[];
+int act(const float *x, float *out);
+int act(const float *x, float *out)
+{
+    uint8_t input[84], hidden[192];
+    if (!pp_all_finite(x, 17))
+        return 2;
+    const int clipped = pp_quantize_plain(x, 17, 0.1f, -128.0f, 127.0f, 128, input);
+    pp_qdense_u8_plain(input, 1, 0, 1, 0, 20, w, bias, multiplier, 128, 0.0f, 255.0f, 0, hidden, 0);
+    pp_qdense_f32_plain(hidden, 1, 0, 1, 0, 128, w, bias, multiplier, 6, out, 0);
+    pp_tanh_n(out, 6, out);
+    pp_sqrt_n(out, 6, out);
+    pp_log_n(out, 6, out);
+    return clipped;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "aarch64-linux-gnu-gcc"])
+def test_freestanding_code_calls_nothing(tmp_path: Path, compiler: str) -> None:
+    """Neither libm nor libc: what the object wants of others are the weights."""
+    source = "".join(f"#define {macro} {value}\n" for macro, value in LAYOUTS["freestanding"].defines.items())
+    source += "".join(kernels.fragment(name) for name in kernels.fragments("freestanding")) + FREESTANDING
+    thing = built(tmp_path, source, compiler, "-O2", "-ffreestanding", "-c")
+    names = subprocess.run(["nm", "--undefined-only", "-j", str(thing)], capture_output=True, text=True, check=True)
+    assert set(names.stdout.split()) <= {"w", "bias", "multiplier"}

@@ -238,8 +238,10 @@ PP_INLINE float pp_sqrt_by_bits(float x)
 /* The square root, correctly rounded; of a negative number NaN. */
 PP_INLINE float pp_sqrt(float x)
 {
-#if defined(__SSE2__)
-    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+#if defined(__SSE2__) && defined(__GNUC__)
+    float root;
+    __asm__("sqrtss %1, %0" : "=x"(root) : "x"(x));
+    return root;
 #elif defined(__aarch64__) && defined(__GNUC__)
     float root;
     __asm__("fsqrt %s0, %s1" : "=w"(root) : "w"(x));

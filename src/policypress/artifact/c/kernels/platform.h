@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#if defined(__x86_64__)
+#if defined(__x86_64__) && __STDC_HOSTED__
 #include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -118,7 +118,7 @@ PP_INLINE float pp_clamp(float value, float lo, float hi)
     return value < hi ? value : hi;
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && __STDC_HOSTED__
 /* What the processor has, and the operating system saves: bit `bit` of a register of CPUID, of 0 to 3 for a to d. */
 PP_INLINE int pp_cpuid(unsigned leaf, unsigned subleaf, int which, int bit)
 {
