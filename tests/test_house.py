@@ -63,7 +63,6 @@ COVERED_BY = {
     "search/disturbing.py": "search/test_compress.py",
     "search/gate.py": "search/test_compress.py",
     "search/history.py": "search/test_compress.py",
-    "search/narrator.py": "search/test_compress.py",
     "search/robustness.py": "search/test_compress.py",
     "search/session.py": "search/test_compress.py",
     "search/worker.py": "search/test_compress.py",

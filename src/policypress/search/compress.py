@@ -21,7 +21,7 @@ from policypress.search.certification import checked_share
 from policypress.search.disturbing import deviations_of, measure_robustness
 from policypress.search.gate import Gate
 from policypress.search.history import OBJECTIVES, Minimize, SearchHistory
-from policypress.search.narrator import Narrator, SilentNarrator
+from policypress.search.narrator import Narrator, narrator_of
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.racing import Bar
 from policypress.search.robustness import Robustness
@@ -33,6 +33,7 @@ from policypress.study.compress import compress as press_recipes
 from policypress.study.cost_stage import measure_cell_costs
 from policypress.study.driver import StudyOutcome
 from policypress.study.press_worker import PressWorker, counts_for
+from policypress.study.progress import Progress
 from policypress.study.reader import STORE_NAME
 from policypress.study.store import Store
 
@@ -118,7 +119,7 @@ def compress(
     overrides: Overrides = NO_OVERRIDES,
     executor: ExecutorName = "local",
     jobs: int | None = None,
-    progress: Narrator | None = None,
+    progress: Progress | None = None,
     retry_failed: bool = False,
     costs: bool = True,
     watts_per_core: float | None = None,
@@ -149,7 +150,7 @@ def compress(
         overrides: facts that the user states of the network.
         executor: ``local`` (one process per core) or ``debug`` (in this process).
         jobs: number of processes of ``local``.
-        progress: is told what happens.
+        progress: is told what happens; a :class:`~policypress.search.narrator.Narrator` also of the search.
         retry_failed: also do the cells that failed before.
         costs: afterwards, measure latency, memory and energy of the baseline and of those that got furthest.
         watts_per_core: power of a busy core, for energy that no meter can measure.
@@ -198,7 +199,7 @@ def compress(
     notices = (*subject.notices, *told)
     if executor == "local" and env_fn is not None and not can_travel(env_fn):
         executor, notices = "debug", (*notices, STAYS_HERE)
-    narrator = progress or SilentNarrator()
+    narrator = narrator_of(progress)
     with _opened(subject, how, executor, jobs, narrator) as session:
         if recipes is not None:
             return _made_robust(found, session, subject)

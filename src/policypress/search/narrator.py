@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from policypress.study.progress import Progress, Silent
+from policypress.study.cell import Cell
+from policypress.study.progress import Plan, Progress, Silent
+from policypress.study.tasks import Failure
 
 
 @runtime_checkable
@@ -28,3 +30,41 @@ class SilentNarrator(Silent):
 
     def tell(self, text: str) -> None:
         """Say nothing."""
+
+
+class Relay(SilentNarrator):
+    """Passes on to a listener that knows studies only what they tell; of the search it hears nothing."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def planned(self, plan: Plan) -> None:
+        """Pass it on."""
+        self._progress.planned(plan)
+
+    def started(self, cell: Cell) -> None:
+        """Pass it on."""
+        self._progress.started(cell)
+
+    def advanced(self, cell: Cell, episodes: int) -> None:
+        """Pass it on."""
+        self._progress.advanced(cell, episodes)
+
+    def finished(self, cell: Cell) -> None:
+        """Pass it on."""
+        self._progress.finished(cell)
+
+    def failed(self, cell: Cell, failure: Failure) -> None:
+        """Pass it on."""
+        self._progress.failed(cell, failure)
+
+    def measuring(self, done: int, total: int) -> None:
+        """Pass it on."""
+        self._progress.measuring(done, total)
+
+
+def narrator_of(progress: Progress | None) -> Narrator:
+    """Whatever listens, as a listener to searches."""
+    if progress is None:
+        return SilentNarrator()
+    return progress if isinstance(progress, Narrator) else Relay(progress)
