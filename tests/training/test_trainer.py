@@ -201,6 +201,9 @@ def test_what_is_done_is_not_repeated_and_another_s_output_is_not_touched(tmp_pa
     record = train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK)
     before = (tmp_path / "agent.zip").stat().st_mtime_ns
     assert train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK) == record
+    assert not (tmp_path / "agent" / "policy.zip").exists()
+    train(spec_of("dqn"), tmp_path / "agent.zip", manner=replace(QUICK, stripped=True))
+    assert (tmp_path / "agent" / "policy.zip").is_file()
     with pytest.raises(TrainingInputError, match="another training"):
         train(replace(spec_of("dqn"), seed=4), tmp_path / "agent.zip", manner=QUICK)
     assert (tmp_path / "agent.zip").stat().st_mtime_ns == before

@@ -101,8 +101,17 @@ def write_outcome(
     if layer is not None:
         write_whole(where.folder / "vecnormalize.pkl", pickle.dumps(layer))
     if stripped:
-        write_whole(where.policy, strip(full, ALGORITHMS[spec.algorithm]))
+        write_stripped(where, spec)
     write_whole(where.record, json.dumps(record.to_json(), separators=(",", ":")).encode())
+
+
+def write_stripped(where: Places, spec: TrainingSpec) -> None:
+    """Write the policy-only zip of a training whose zip is there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_whole(where.policy, strip(where.zip.read_bytes(), ALGORITHMS[spec.algorithm]))
 
 
 def saved(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:

@@ -24,7 +24,7 @@ from policypress.training.judging import Judge
 from policypress.training.logs import logger_for
 from policypress.training.memory import memory_of, peak_resident_bytes, resident_bytes
 from policypress.training.model import build_model
-from policypress.training.outcome import Places, places, read_record, write_outcome
+from policypress.training.outcome import Places, places, read_record, write_outcome, write_stripped
 from policypress.training.record import TrainingEvaluation, TrainingRecord
 from policypress.training.spec import TrainingSpec
 from policypress.training.story import Story
@@ -110,6 +110,8 @@ def train(
     done = read_record(where)
     if done is not None and where.zip.is_file():
         _check_same(done.spec_hash, spec, where)
+        if manner.stripped and not where.policy.is_file():
+            write_stripped(where, spec)
         return done
     with _threads(manner.threads):
         run = _Run(spec, where, manner, progress)
