@@ -15,13 +15,22 @@ from small_policies import ACTIONS, KINDS, mixed, mlp, observations_of, tensors_
 from written_artifacts import written
 
 from policypress.contract import Discrete
-from policypress.errors import NativeBuildError, ObservationError
+from policypress.errors import NativeBuildError, NoNativeFormError, ObservationError
+from policypress.runtime.litert_runtime import LiteRtRuntime
 from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.openvino_runtime import OpenVinoRuntime
 from policypress.runtime.protocol import Runtime
 
-RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"onnxruntime": OnnxRuntime, "native": NativeRuntime}
+RUNTIMES: dict[str, Callable[[Path], Runtime]] = {
+    "onnxruntime": OnnxRuntime,
+    "native": NativeRuntime,
+    "openvino": OpenVinoRuntime,
+    "litert": LiteRtRuntime,
+}
+# What runtimes to compare with need.
+PACKAGES = {"openvino": "openvino", "litert": "ai_edge_litert"}
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -32,7 +41,18 @@ def opened(request: pytest.FixtureRequest) -> Callable[[Path], Runtime]:
             find_compiler()
         except NativeBuildError as error:
             pytest.skip(str(error))
-    return RUNTIMES[request.param]
+    if request.param in PACKAGES:
+        pytest.importorskip(PACKAGES[request.param])
+
+    def opening(path: Path) -> Runtime:
+        try:
+            return RUNTIMES[request.param](path)
+        except NoNativeFormError as error:
+            if request.param not in PACKAGES:
+                raise
+            pytest.skip(str(error))
+
+    return opening
 
 
 def rows_of(observations: Any, index: Any) -> Any:

@@ -40,6 +40,8 @@ RUNTIMES = {
 # Distribution → the extra that installs it, what it is for, and whether everybody is advised to have it.
 EXTRAS = {
     "huggingface-hub": ("hub", "reading agents from the Hugging Face Hub, hub:org/repo", True),
+    "ai-edge-litert": ("litert", "comparing with LiteRT", False),
+    "openvino": ("openvino", "comparing with OpenVINO", False),
     "nvidia-ml-py": ("nvml", "energy of NVIDIA graphics processors", False),
 }
 _METER_WORDS = {

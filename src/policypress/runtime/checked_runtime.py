@@ -1,0 +1,77 @@
+"""A runtime in terms of one function: checked arrays in, outputs out. For engines whose own overhead hides the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from policypress.contract import Contract, Discrete
+from policypress.runtime.observation import Array, Observation, batches_of, fill, is_single, part_of
+
+
+class CheckedRuntime(ABC):
+    """What :class:`~policypress.runtime.protocol.Runtime` asks for, by :meth:`_run`.
+
+    Args:
+        contract: of the artifact.
+    """
+
+    name: str
+    notices: tuple[str, ...] = ()
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self._buffers = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in contract.inputs}
+        self._integer_action = isinstance(contract.action_space, Discrete)
+
+    @abstractmethod
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name, in the dtypes of the contract and the caller's own, for inputs by name, batch first."""
+
+    def act(self, observation: Observation) -> Any:
+        """Action for one observation (no batch axis); an ``int`` for Discrete, else an array.
+
+        Raises:
+            ObservationError: wrong keys, wrong shape, or a value that is not finite.
+        """
+        for spec in self.contract.inputs:
+            fill(self._buffers[spec.name], spec, part_of(observation, spec, self.contract.inputs))
+        action = self._run(self._buffers)["action"][0]
+        return int(action) if self._integer_action else action
+
+    def act_batch(self, observations: Observation) -> Array:
+        """Actions for a batch of observations, batch axis first."""
+        return self.run_batch(observations)["action"]
+
+    def run_batch(self, observations: Observation) -> dict[str, Array]:
+        """Every output by name (``action``, and ``scores`` where actions are discrete) for a batch.
+
+        Raises:
+            ObservationError: wrong keys, wrong shape, or a value that is not finite.
+        """
+        feeds = batches_of(observations, self.contract.inputs)
+        rows = len(next(iter(feeds.values())))
+        if rows == 0:
+            return {spec.name: np.zeros((0, *spec.shape), spec.dtype) for spec in self.contract.outputs}
+        if self.contract.batch_independent:
+            return self._run(feeds)
+        single = [self._run({name: array[i : i + 1] for name, array in feeds.items()}) for i in range(rows)]
+        return {name: np.concatenate([result[name] for result in single]) for name in single[0]}
+
+    def predict(
+        self,
+        observation: Observation,
+        state: None = None,
+        episode_start: Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Array, None]:
+        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
+
+        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
+        """
+        if is_single(observation, self.contract.inputs):
+            return np.asarray(self.act(observation)), None
+        return self.act_batch(observation), None
