@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from policypress.agent.archive import listing
 from policypress.agent.bundle import Algorithm, Array
 from policypress.agent.defaults import FAMILY_OF, Family
+from policypress.agent.learned_ranges import MODULE
 from policypress.agent.sb3_data import Sb3Data
 from policypress.errors import UndeterminedAgentError, UnsupportedAgentError
 
@@ -47,7 +48,8 @@ _FAMILY_OF_TENSORS: tuple[tuple[str, Family], ...] = (
 def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool]:
     """The family of the policy, and whether its class is the library's own.
 
-    A class of the user's own is placed by the names of its tensors.
+    A class of the user's own is placed by the names of its tensors, and so are those of quantization-aware training,
+    which have the library's defaults.
 
     Raises:
         UnsupportedAgentError: recurrent, or nothing that is known.
@@ -63,6 +65,8 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
     if known is not None:
         return known, True
     by_names = _family_by_tensors(tensors)
+    if by_names is not None and data.policy_module == MODULE:
+        return by_names, True
     if by_names is None:
         raise UnsupportedAgentError(
             "The agent's policy is none of Stable-Baselines3 or sb3-contrib that is known.",

@@ -63,6 +63,27 @@ class Normaliser:
 
 
 @dataclass(frozen=True)
+class LearnedQuantizer:
+    """What quantization-aware training learned for one layer.
+
+    Args:
+        low: least value that the layer read in training, or 0.
+        high: largest value that it read, or 0; both 0 where it read nothing else.
+        peak: largest magnitude of each observation feature that it reads, where those are scaled first.
+        weight_bits: of its weight.
+        activation_bits: of what it reads.
+        per_channel: one weight scale per output channel.
+    """
+
+    low: float
+    high: float
+    peak: tuple[float, ...] | None
+    weight_bits: int
+    activation_bits: int
+    per_channel: bool
+
+
+@dataclass(frozen=True)
 class Sb3Network:
     """A Stable-Baselines3 or sb3-contrib policy.
 
@@ -75,6 +96,7 @@ class Sb3Network:
         normalize_images: image observations are divided by 255.
         n_quantiles: QR-DQN; the score of an action is the mean over its quantiles.
         norm_epsilon: of the batch (re)normalisation layers of CrossQ.
+        quantizers: what quantization-aware training learned, by the name of the layer; empty without it.
     """
 
     algorithm: Algorithm
@@ -86,6 +108,7 @@ class Sb3Network:
     normalize_images: bool = True
     n_quantiles: int | None = None
     norm_epsilon: float = 1e-3
+    quantizers: Mapping[str, LearnedQuantizer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

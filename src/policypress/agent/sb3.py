@@ -18,6 +18,7 @@ from policypress.agent.bundle import Activation, AgentBundle, Algorithm, Array, 
 from policypress.agent.defaults import ACTIVATIONS, BATCH_NORM_EPSILON, CLIP_MEAN, FACTS, Family
 from policypress.agent.extractor import ReadExtractor, read_extractor
 from policypress.agent.layout import Layout, check_normalisation, read_layout
+from policypress.agent.learned_ranges import read_quantizers, split_ranges
 from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
 from policypress.agent.spaces import action_space, observation_space
@@ -103,6 +104,7 @@ def _space(data: Sb3Data, name: str) -> dict[str, Any]:
 def _network(
     data: Sb3Data, tensors: dict[str, Array], overrides: Overrides, hints: Hints
 ) -> tuple[Sb3Network, tuple[Space, Space], tuple[str, ...]]:
+    tensors, observers = split_ranges(tensors)
     family, own_class = family_of(data, tensors)
     algorithm = algorithm_of(data, family, tensors, hints.algorithm)
     facts = FACTS[family]
@@ -131,6 +133,7 @@ def _network(
         normalize_images=bool(data.argument("normalize_images", True)),
         n_quantiles=_quantiles(layout, actions) if family == "quantile" else None,
         norm_epsilon=_number(data, "batch_norm_eps", BATCH_NORM_EPSILON),
+        quantizers=read_quantizers(data, observers, layout.state),
     )
     return network, (_with_images(observations, network), actions), read.notices
 

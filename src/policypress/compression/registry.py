@@ -9,6 +9,7 @@ from policypress.compression.int8 import Int8
 from policypress.compression.prune import Prune
 from policypress.compression.ptdq import Ptdq
 from policypress.compression.ptsq import Ptsq
+from policypress.compression.qat import Qat
 from policypress.compression.refit import Refit
 from policypress.compression.rtn import Rtn
 from policypress.compression.step import Step
@@ -21,6 +22,7 @@ STEPS: dict[str, type[Step]] = {
         Distill,
         Equalize,
         Int8,
+        Qat,
         Gptq,
         Rtn,
         Ptdq,

@@ -108,7 +108,8 @@ def _cnn(graph: GraphBuilder, network: Sb3Network, prefix: str, value: str, cnn:
     indices = _indices(network, f"{prefix}cnn")
     for index, stride, padding in zip(indices, cnn.strides, cnn.paddings, strict=True):
         tensors = _tensors(network, f"{prefix}cnn.{index}")
-        value = graph.add("conv", _conv(tensors, stride, padding), value)
+        conv = _with_learned(_conv(tensors, stride, padding), network, f"{prefix}cnn.{index}")
+        value = graph.add("conv", conv, value)
         value = graph.add("activation", _activation(cnn.activation), value)
     value = graph.add("flatten", layers.Flatten(), value)
     return _sequential(graph, network, f"{prefix}linear", value, cnn.activation, closing=True)
@@ -138,7 +139,7 @@ def _sequential(
     """
     bare = _tensors(network, prefix)
     if bare:
-        return graph.add("linear", _linear(bare), value)
+        return graph.add("linear", _with_learned(_linear(bare), network, prefix), value)
     indices = _indices(network, prefix)
     pending = False
     for index in indices:
@@ -146,7 +147,7 @@ def _sequential(
         if pending and index - 1 not in indices:
             value = graph.add("activation", _activation(activation), value)
             pending = False
-        layer = _layer(tensors, network.norm_epsilon)
+        layer = _with_learned(_layer(tensors, network.norm_epsilon), network, f"{prefix}.{index}")
         name = "linear" if isinstance(layer, layers.Linear) else "norm"
         value = graph.add(name, layer, value)
         pending = pending or isinstance(layer, layers.Linear)
@@ -155,6 +156,12 @@ def _sequential(
     if pending and closing:
         value = graph.add("activation", _activation(activation), value)
     return value
+
+
+def _with_learned(layer: nn.Module, network: Sb3Network, name: str) -> nn.Module:
+    if isinstance(layer, layers.Linear | layers.Conv2d) and name in network.quantizers:
+        layer.learned = network.quantizers[name]
+    return layer
 
 
 def _activation(activation: Activation) -> layers.Activation:

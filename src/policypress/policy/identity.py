@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -39,14 +40,16 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
         name: value
         for name, value in vars(layer).items()
         if not name.startswith("_")
-        and name != "training"
+        and name not in ("training", "learned")
         and isinstance(value, bool | int | float | str | tuple | dict | None)
     }
     quant = getattr(layer, "quant", None)
     specs = vars(quant).items() if isinstance(quant, LayerQuant) else ()
+    learned = getattr(layer, "learned", None)
     return {
         "class": type(layer).__name__,
         **plain,
+        **({} if learned is None else {"learned": asdict(learned)}),
         "quant": {name: _spec(spec) for name, spec in specs if spec is not None},
     }
 

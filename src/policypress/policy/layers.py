@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from policypress.agent.bundle import LearnedQuantizer
 from policypress.contract import Bound
 from policypress.errors import NetworkError
 from policypress.policy.quantization import FLOAT, LayerQuant, apply, apply_to_parameter
@@ -29,10 +30,14 @@ class Layer(nn.Module):
 
 
 class Linear(nn.Linear):
-    """y = x Wᵀ + b, quantized by ``quant``; weight ``(out, in)``, per-channel axis 0."""
+    """y = x Wᵀ + b, quantized by ``quant``; weight ``(out, in)``, per-channel axis 0.
+
+    ``learned`` is what quantization-aware training learned for it: data for the recipe step ``qat``, without effect.
+    """
 
     role = ""
     quant: LayerQuant = FLOAT
+    learned: LearnedQuantizer | None = None
 
     def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """``(batch, in)`` → ``(batch, out)``."""
@@ -45,10 +50,14 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """2-D convolution, zero padding, quantized by ``quant``; weight ``(out, in / groups, height, width)``."""
+    """2-D convolution, zero padding, quantized by ``quant``; weight ``(out, in / groups, height, width)``.
+
+    ``learned`` as in :class:`Linear`.
+    """
 
     role = ""
     quant: LayerQuant = FLOAT
+    learned: LearnedQuantizer | None = None
 
     def forward(self, input: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
         """``(batch, in, height, width)`` → ``(batch, out, height', width')``."""

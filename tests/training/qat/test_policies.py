@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_agents import CASES, NAMES, Pictures, trained, untrained
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from policypress.training.algorithms import ALGORITHMS
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.networks import quantized_layers
 from policypress.training.qat.policies import CLASSES, quantized_policy
+from quantized_agents import CASES, NAMES, Pictures, trained, untrained
 
 ON_POLICY = ("ppo", "trpo")
 Maker = Callable[[str, str], BaseAlgorithm]
