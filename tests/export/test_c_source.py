@@ -78,7 +78,7 @@ def test_c_that_does_otherwise_is_caught(bits: int | None, monkeypatch: pytest.M
 
     monkeypatch.setattr(packing, "pack_vector", wrong)
     with pytest.raises(ParityError):
-        prove_c(artifact, observations, TARGETS["host"], "policy")
+        prove_c(artifact, observations, TARGETS["freestanding"], "policy")
 
 
 def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.Mon
 @needs_compiler
 def test_files_of_onnx_runtime_s_quantizers_are_proven_against_the_file() -> None:
     artifact, observations = proven(policy_of("mlp", "box", 8))
-    result = prove_c(replace(artifact, policy=None), observations, TARGETS["host"], "policy")
+    result = prove_c(replace(artifact, policy=None), observations, TARGETS["freestanding"], "policy")
     assert result.parity is not None
     assert result.parity.max_error < 1e-3
 
@@ -112,7 +112,7 @@ def test_names_of_files_become_names_in_c() -> None:
 @needs_compiler
 def test_c_that_does_not_compile_is_an_error_of_ours() -> None:
     artifact, observations = proven(mlp())
-    result = prove_c(artifact, observations, TARGETS["host"], "policy")
+    result = prove_c(artifact, observations, TARGETS["freestanding"], "policy")
     broken = replace(result.source, c="int broken(\n" + result.source.c)
     compiler = host_compiler()
     assert compiler is not None

@@ -30,7 +30,7 @@ def test_outputs_are_those_of_the_contract(kind: str, action: str) -> None:
     program = read_program(model)
     observations = observations_of(policy.observation_space, 40)
     want = OnnxRuntime(model.SerializeToString()).run_batch(observations)
-    with compiled(render(program, TARGETS["host"]), program, contract, compiler, "policy") as runtime:
+    with compiled(render(program, TARGETS["freestanding"]), program, contract, compiler, "policy") as runtime:
         assert isinstance(runtime, BatchRuntime)
         assert runtime.use("plain")
         assert runtime.kernel == "plain"
