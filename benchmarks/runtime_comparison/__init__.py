@@ -1,0 +1,1 @@
+"""What ``benchmarks/runtimes.py`` is made of."""
