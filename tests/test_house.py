@@ -41,6 +41,7 @@ COVERED_BY = {
     "artifact/c/render_steps.py": "artifact/c/test_render.py",
     "agent/defaults.py": "agent/test_sb3.py",
     "agent/overrides.py": "agent/test_sb3.py",
+    "policy/activations.py": "policy/test_layers.py",
     "policy/assembly.py": "policy/test_from_module.py",
     "policy/aten_elementwise.py": "policy/test_from_module.py",
     "policy/aten_registry.py": "policy/test_from_module.py",

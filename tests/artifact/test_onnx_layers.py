@@ -19,7 +19,7 @@ from policypress.artifact.onnx_layers import WRITERS, write_layer
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
 from policypress.errors import NetworkError
-from policypress.policy import layers
+from policypress.policy import activations, layers
 from policypress.policy.policy import GraphBuilder, Policy
 from policypress.policy.quantization import LayerQuant, affine_spec, bias_spec, symmetric_spec
 from policypress.runtime.onnx_runtime import session_options
@@ -98,7 +98,7 @@ def test_every_layer(name: str) -> None:
     assert_agree(policy, observations_of(policy.observation_space, 1))
 
 
-@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+@pytest.mark.parametrize("name", activations.ACTIVATIONS)
 def test_every_activation(name: str) -> None:
     policy = policy_of(layers.Activation(name), (5,))
     x = 3 * observations_of(policy.observation_space, 30)
@@ -194,7 +194,7 @@ def test_a_layer_without_a_writer_is_named() -> None:
         write_layer(OnnxGraph(), nn.Bilinear(2, 2, 2), ["a"], "b")
 
 
-QUANTIZED_ACTIVATIONS = sorted(set(layers.ACTIVATIONS) - {"log", "sqrt", "reciprocal", "exp"})
+QUANTIZED_ACTIVATIONS = sorted(set(activations.ACTIVATIONS) - {"log", "sqrt", "reciprocal", "exp"})
 FORMS = ("qdq", "qdq with outputs", "float weights", "weights only", "float weights with outputs")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from policypress.errors import NetworkError
-from policypress.policy import layers
+from policypress.policy import activations, layers
 from policypress.policy.quantization import LayerQuant, affine_spec, bias_spec, fake_quantize, symmetric_spec
 
 MODULES: dict[str, nn.Module] = {
@@ -49,7 +49,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_every_activation_is_compared_with_something() -> None:
-    assert set(layers.ACTIVATIONS) == {*MODULES, *FUNCTIONS, "erf"}
+    assert set(activations.ACTIVATIONS) == {*MODULES, *FUNCTIONS, "erf"}
 
 
 @pytest.mark.parametrize("name", MODULES)

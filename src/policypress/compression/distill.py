@@ -26,7 +26,7 @@ from policypress.contract import DictSpace, Space
 from policypress.environment.rollout_source import RolloutSource
 from policypress.errors import ObservationError, RecipeError
 from policypress.measurement.evaluation import runtime_of
-from policypress.policy.layers import ACTIVATIONS
+from policypress.policy.activations import ACTIVATIONS
 from policypress.policy.observation_layers import is_any_image
 from policypress.policy.policy import Policy
 

@@ -20,7 +20,11 @@ from torch import Tensor, nn
 from policypress.agent.bundle import LearnedQuantizer
 from policypress.contract import Bound
 from policypress.errors import NetworkError
+from policypress.policy.activations import ACTIVATIONS, PARAMETERS
 from policypress.policy.quantization import FLOAT, LayerQuant, apply, apply_to_parameter
+
+Doubles = npt.NDArray[np.float64]
+Pair = tuple[int, int]
 
 
 class Layer(nn.Module):
@@ -30,14 +34,11 @@ class Layer(nn.Module):
 
 
 class Linear(nn.Linear):
-    """y = x Wᵀ + b, quantized by ``quant``; weight ``(out, in)``, per-channel axis 0.
-
-    ``learned`` is what quantization-aware training learned for it: data for the recipe step ``qat``, without effect.
-    """
+    """y = x Wᵀ + b, quantized by ``quant``; weight ``(out, in)``, per-channel axis 0."""
 
     role = ""
     quant: LayerQuant = FLOAT
-    learned: LearnedQuantizer | None = None
+    learned: LearnedQuantizer | None = None  # data for the recipe step ``qat``, without effect
 
     def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """``(batch, in)`` → ``(batch, out)``."""
@@ -50,10 +51,7 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """2-D convolution, zero padding, quantized by ``quant``; weight ``(out, in / groups, height, width)``.
-
-    ``learned`` as in :class:`Linear`.
-    """
+    """2-D convolution, zero padding, quantized by ``quant``; weight ``(out, in / groups, height, width)``."""
 
     role = ""
     quant: LayerQuant = FLOAT
@@ -68,34 +66,6 @@ class Conv2d(nn.Conv2d):
 
 
 Weighted = Linear | Conv2d
-
-ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
-    "identity": lambda x: x,
-    "relu": F.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "elu": F.elu,
-    "celu": F.celu,
-    "selu": F.selu,
-    "leaky_relu": F.leaky_relu,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "mish": F.mish,
-    "softplus": F.softplus,
-    "softsign": F.softsign,
-    "hardswish": F.hardswish,
-    "hardsigmoid": F.hardsigmoid,
-    "hardtanh": F.hardtanh,
-    "relu6": F.relu6,
-    **{name: getattr(torch, name) for name in ("exp", "log", "sin", "cos", "abs", "sqrt", "reciprocal", "erf")},
-}
-PARAMETERS: dict[str, dict[str, float]] = {
-    "elu": {"alpha": 1.0},
-    "celu": {"alpha": 1.0},
-    "leaky_relu": {"negative_slope": 0.01},
-    "hardtanh": {"min_val": -1.0, "max_val": 1.0},
-}
 
 
 class Activation(Layer):
@@ -153,9 +123,7 @@ class Normalise(Layer):
 
     role = "normalise"
 
-    def __init__(
-        self, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64], epsilon: float, clip: float
-    ) -> None:
+    def __init__(self, mean: Doubles, variance: Doubles, epsilon: float, clip: float) -> None:
         super().__init__()
         high = mean.astype(np.float32)
         self.register_buffer("mean_high", _constant(high))
@@ -334,9 +302,7 @@ class LayerNorm(nn.LayerNorm):
 class Pool2d(Layer):
     """``max`` or ``average`` pooling, zero padding not counted into averages."""
 
-    def __init__(
-        self, kind: str, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, kind: str, kernel: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
         super().__init__()
         self.kind, self.kernel, self.stride, self.padding = kind, kernel, stride, padding
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from policypress.policy import layers
+from policypress.policy import activations, layers
 
 if TYPE_CHECKING:
     from policypress.policy.assembly import Assembly, Value
@@ -29,7 +29,7 @@ def recognised(a: Assembly, value: Value) -> Value:
         if a.values[source].shape != value.shape or (computed := _run(a, chain, value.name, source, grid)) is None:
             continue
         for name in CANDIDATES:
-            expected = layers.ACTIVATIONS[name](grid)
+            expected = activations.ACTIVATIONS[name](grid)
             if bool(torch.all((computed - expected).abs() <= TOLERANCE * (1 + expected.abs()))):
                 return a.add("activation", layers.Activation(name), a.values[source])
     return value

@@ -17,7 +17,7 @@ from small_policies import ACTIONS, KINDS, observations_of, quantized, randomise
 from torch import nn
 
 from policypress.contract import Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.policy import layers
+from policypress.policy import activations, layers
 from policypress.policy.policy import GraphBuilder, Policy
 
 ANY = (-np.inf, np.inf)
@@ -59,7 +59,7 @@ def all_layers_in_one() -> Policy:
         position += size
         value = graph.add("shaped", layers.Reshape(shape), value)
         parts.append(graph.add("flat", layers.Flatten(), graph.add("layer", layer, value)))
-    for name in sorted(set(layers.ACTIVATIONS)):
+    for name in sorted(set(activations.ACTIVATIONS)):
         value = graph.add("some", layers.Slice(1, 0, 30), "observation")
         if name in ("log", "sqrt", "reciprocal"):
             shifted = graph.add("positive", layers.Activation("abs"), value)
