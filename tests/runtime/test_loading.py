@@ -73,6 +73,17 @@ def test_onnx_runtime_takes_over_and_says_so(tmp_path: Path) -> None:
             call()
 
 
+@pytest.mark.usefixtures("automatic")
+def test_without_a_folder_to_keep_modules_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    name, (notice,) = resolved("auto")
+    assert name == "onnxruntime"
+    assert load_artifact(written(mlp(), tmp_path / "policy.onnx")).name == "onnxruntime"
+    if "no C compiler" not in notice:
+        assert "cannot be kept" in notice
+
+
 def test_the_variable_says_what_auto_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(mlp(), tmp_path / "policy.onnx")
     monkeypatch.setenv("CC", "no-such-compiler")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from policypress.errors import ArtifactError, InputError, NativeBuildError
+from policypress.runtime.native.cache import Cache
 from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, Runtime, RuntimeChoice, RuntimeName
 
@@ -88,17 +89,20 @@ def runtime_named(name: str, where: str = "") -> RuntimeChoice:
 
 
 def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
-    """The runtime that a whole study uses, decided once: native where there is a compiler; and what to tell the user.
+    """The runtime that a whole study uses, decided once, and what to tell the user.
+
+    Native needs a compiler, and a folder to keep what it builds.
 
     Raises:
         InputError: there is no such runtime.
-        NativeBuildError: native was asked for, and there is no compiler.
+        NativeBuildError: native was asked for, and cannot be had.
     """
     wanted = chosen(runtime)
     if wanted == ONNXRUNTIME:
         return ONNXRUNTIME, ()
     try:
         find_compiler()
+        Cache().prepare()
     except NativeBuildError as error:
         if wanted == NATIVE:
             raise

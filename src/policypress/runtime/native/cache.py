@@ -90,28 +90,37 @@ class Cache:
         """Bytes of all files in it."""
         return sum(size for _, size, _ in self._entries())
 
-    def _write(self, target: Path, content: bytes) -> None:
-        temporary: Path | None = None
+    def prepare(self) -> None:
+        """Make the folder if it is not there.
+
+        Raises:
+            NativeBuildError: it cannot be written, or is not the user's own.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not self._trusted():
-                raise NativeBuildError(
-                    "The folder of built modules is not safe to use: others can write to it.",
-                    got=str(self.folder),
-                    expected="a folder of your own, with mode 0700",
-                    hint="Remove it, or set XDG_CACHE_HOME to a folder of your own.",
-                )
+        except OSError as error:
+            raise _unwritable(self.folder, error.strerror or str(error)) from error
+        if not self._trusted():
+            raise NativeBuildError(
+                "The folder of built modules is not safe to use: others can write to it.",
+                got=str(self.folder),
+                expected="a folder of your own, with mode 0700",
+                hint="Remove it, or set XDG_CACHE_HOME to a folder of your own.",
+            )
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise _unwritable(self.folder, "not writable")
+
+    def _write(self, target: Path, content: bytes) -> None:
+        temporary: Path | None = None
+        self.prepare()
+        try:
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".partial", delete=False) as handle:
                 temporary = Path(handle.name)
                 handle.write(content)
             temporary.chmod(0o700)
             temporary.replace(target)
         except OSError as error:
-            raise NativeBuildError(
-                "The built module cannot be kept.",
-                got=f"{target}: {error.strerror or error}",
-                hint="Make room, or set XDG_CACHE_HOME to a folder that can be written.",
-            ) from error
+            raise _unwritable(target, error.strerror or str(error)) from error
         finally:
             if temporary is not None:
                 with contextlib.suppress(OSError):
@@ -147,6 +156,14 @@ class Cache:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     total -= size
+
+
+def _unwritable(path: Path, why: str) -> NativeBuildError:
+    return NativeBuildError(
+        "A built module cannot be kept.",
+        got=f"{path}: {why}",
+        hint="Make room, or set XDG_CACHE_HOME to a folder that can be written.",
+    )
 
 
 def _digest(path: Path) -> str:
