@@ -36,6 +36,9 @@ class LeanCollecting(OffPolicyAlgorithm):
             self.replay_buffer_class = LeanReplayBuffer
         super()._setup_model()
         self._losses = {}
+        for module in self.policy.modules():
+            if type(module) is torch.nn.ReLU:
+                module.inplace = True  # saves a pass through memory; what it overwrites, no gradient needs
         self._switches = switched_modules(self.policy)
 
     def _excluded_save_params(self) -> list[str]:
