@@ -38,6 +38,16 @@ def train(
         list[str] | None,
         typer.Option("--qat-set", metavar="NAME=VALUE", help="Of it, e.g. weight_bits=4; implies --qat; repeatable."),
     ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", metavar="ZIP", help="Fine-tune this agent's networks.")
+    ] = None,
+    sparse: Annotated[
+        list[str] | None,
+        typer.Option("--sparse", metavar="NAME=VALUE", help="Group-sparse training, e.g. alpha=4; repeatable."),
+    ] = None,
+    prune: Annotated[
+        float | None, typer.Option("--prune", help="Share of weights to prune gradually, by magnitude.")
+    ] = None,
     env_kwargs: EnvKwargsOption = None,
     wrapper: WrapperOption = None,
     eval_every: Annotated[
@@ -76,6 +86,9 @@ def train(
         device=device,
         qat=qat_config(parse_assignment(text) for text in qat_settings or ()) if qat or qat_settings else None,
         update=checked_update(update),
+        start_from=start_from,
+        sparse=None if sparse is None else [parse_assignment(text) for text in sparse],
+        prune=prune,
         overrides=[parse_assignment(text) for text in settings or ()],
     )
     tell(prepared.notices)

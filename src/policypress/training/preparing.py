@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, get_args
 
+from policypress.agent.archive import read_bytes, sha256_of
 from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.environment.identifiers import module_of, resolve
 from policypress.errors import TrainingInputError
@@ -14,6 +17,7 @@ from policypress.training.algorithms import algorithm
 from policypress.training.defaults import published
 from policypress.training.qat.config import QatConfig
 from policypress.training.settings import check, merge
+from policypress.training.sparsity import ALPHA, STRENGTH
 from policypress.training.spec import TrainingSpec, Update
 
 _WRAPPER = "env_wrapper"
@@ -39,6 +43,9 @@ def prepare(
     overrides: Iterable[tuple[str, Any]] = (),
     qat: QatConfig | None = None,
     update: Update = "fast",
+    start_from: Path | None = None,
+    sparse: Iterable[tuple[str, Any]] | None = None,
+    prune: float | None = None,
 ) -> Prepared:
     """The spec of a training.
 
@@ -51,8 +58,12 @@ def prepare(
         overrides: hyperparameters in the place of the published ones.
         qat: quantization-aware training, or None.
         update: the library's gradient step or the fast one.
+        start_from: the zip of a trained agent to fine-tune.
+        sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
+        prune: share of the acting weights to prune gradually.
 
     Raises:
+        AgentError: the agent to start from cannot be read.
         TrainingInputError: no such algorithm, a hyperparameter it cannot use, or no steps.
         UnknownEnvironmentError: no such environment.
     """
@@ -76,11 +87,32 @@ def prepare(
         hyperparameters=_plain(hyperparameters),
         update=update,
         qat=qat,
+        start_from=None if start_from is None else str(start_from),
+        start_sha256=None if start_from is None else sha256_of(read_bytes(start_from)),
+        sparse=None if sparse is None else _sparse(sparse),
+        prune=prune,
     )
     notices = [] if resolved.notice is None else [resolved.notice]
     if not found.specific:
         notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
     return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def _sparse(stated: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    values = {"alpha": ALPHA, "strength": STRENGTH, **dict(stated)}
+    wrong = [f"{name}={value!r}" for name, value in values.items() if not _is_factor(name, value)]
+    if wrong:
+        raise TrainingInputError(
+            "Group-sparse training cannot have this setting.",
+            got=", ".join(wrong),
+            expected="alpha or strength, 0 or more",
+        )
+    return {name: float(value) for name, value in values.items()}
+
+
+def _is_factor(name: str, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return name in ("alpha", "strength") and number and 0 <= value < math.inf
 
 
 def qat_config(stated: Iterable[tuple[str, Any]]) -> QatConfig:

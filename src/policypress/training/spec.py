@@ -14,7 +14,7 @@ from policypress.training.qat.config import QatConfig
 
 SPEC_VERSION = 1
 Update = Literal["fast", "stock"]
-_HOW = ("device", "update")
+_HOW = ("device", "update", "start_from")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class TrainingSpec:
         update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one. This and the device say how
             to compute, not what: they differ in rounding, are not in the hash, and a training may go on with another.
         qat: quantization-aware training, or None for fp32.
+        start_from: the zip of a trained agent whose networks are fine-tuned, or None; where it is, not what, so it is
+            not in the hash.
+        start_sha256: of that file.
+        sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or None.
+        prune: share of the acting weights that are pruned gradually by magnitude, or None.
     """
 
     algorithm: AlgorithmName
@@ -41,6 +46,10 @@ class TrainingSpec:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     update: Update = "fast"
     qat: QatConfig | None = None
+    start_from: str | None = None
+    start_sha256: str | None = None
+    sparse: Mapping[str, float] | None = None
+    prune: float | None = None
     version: int = field(default=SPEC_VERSION)
 
     def to_json(self) -> dict[str, Any]:
@@ -54,6 +63,10 @@ class TrainingSpec:
             "hyperparameters": dict(self.hyperparameters),
             "update": self.update,
             "qat": None if self.qat is None else asdict(self.qat),
+            "start_from": self.start_from,
+            "start_sha256": self.start_sha256,
+            "sparse": None if self.sparse is None else dict(self.sparse),
+            "prune": self.prune,
             "version": self.version,
         }
         return {name: value for name, value in stored.items() if value is not None}

@@ -20,12 +20,15 @@ from policypress.errors import TrainingInputError
 from policypress.training import checkpoint as checkpoints
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import judging_environment, learning_environments, normaliser
+from policypress.training.fine_tuning import take_over
 from policypress.training.judging import Judge
 from policypress.training.logs import logger_for
+from policypress.training.magnitude import GradualPruning
 from policypress.training.memory import memory_of, peak_resident_bytes, resident_bytes
 from policypress.training.model import build_model
 from policypress.training.outcome import Places, places, read_record, write_outcome, write_stripped
 from policypress.training.record import TrainingEvaluation, TrainingRecord
+from policypress.training.sparsity import GroupSparsity
 from policypress.training.spec import TrainingSpec
 from policypress.training.story import Story
 from policypress.training.versions import versions
@@ -141,13 +144,20 @@ class _Run:
         environments = learning_environments(spec)
         self._before_rss = resident_bytes()
         self.model = build_model(spec, environments)
+        if spec.start_from is not None and self._last is None:
+            take_over(self.model, Path(spec.start_from))
+        if spec.sparse is not None:
+            GroupSparsity(self.model.policy, **spec.sparse).attach()
         self.model.set_logger(logger_for(manner.tensorboard))
         self._judge = Judge(judging_environment(spec), spec.seed, manner.evaluation_episodes)
 
     def to_the_end(self) -> None:
         """Collect and learn until the spec's steps are done."""
         model = self.model
-        total, callback = model._setup_learn(self.spec.steps, _Watch(self.story), True)
+        watching: list[BaseCallback] = [_Watch(self.story)]
+        if self.spec.prune is not None:
+            watching.append(GradualPruning(self.spec.prune))
+        total, callback = model._setup_learn(self.spec.steps, watching, True)
         exact = None
         if self._last is not None:
             exact = checkpoints.restore(self.where.checkpoint, model, self._last)

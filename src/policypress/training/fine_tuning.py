@@ -1,0 +1,65 @@
+"""Starting a training from the networks of a trained agent: fine-tuning, with quantization or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize, is_vecenv_wrapped
+
+from policypress.agent.archive import Archive, read_bytes
+from policypress.agent.tensors import read_tensors
+from policypress.errors import TrainingInputError
+
+_OBSERVER = ".running_"
+
+
+def take_over(model: BaseAlgorithm, source: Path) -> None:
+    """Give a fresh algorithm the parameters of a trained agent's networks; its optimizers start anew.
+
+    Ranges are taken over where the agent has learned some, and learned from the first update on where it has not.
+
+    Args:
+        model: the algorithm, with networks of the same names and shapes.
+        source: the zip as ``model.save()`` writes it; nothing in it is executed.
+
+    Raises:
+        AgentError: the file cannot be read.
+        TrainingInputError: its networks are others, it holds the policy alone, or observations are normalised by
+            statistics that stand beside it.
+    """
+    if model.env is not None and is_vecenv_wrapped(model.env, VecNormalize):
+        raise TrainingInputError(
+            "A training cannot start from an agent whose observations are normalised outside of its network.",
+            got=str(source),
+            expected="a training without normalize",
+        )
+    archive = Archive(read_bytes(source), source.name)
+    found = read_tensors(archive.read("policy.pth"), f"{source.name}: policy.pth")
+    own = model.policy.state_dict()
+    wrong = [
+        f"{name} of shape {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if (name in found or _OBSERVER not in name) and (name not in found or found[name].shape != tuple(tensor.shape))
+    ]
+    if wrong:
+        raise TrainingInputError(
+            "A training can only start from an agent with the same networks.",
+            got=f"{source}, which lacks {', '.join(wrong[:4])}" + (", …" if len(wrong) > 4 else ""),
+            expected="a whole zip of the same algorithm and net_arch, as model.save() writes it",
+            hint="Give the training the agent's net_arch: --set net_arch=[…].",
+        )
+    tensors = {name: torch.from_numpy(found[name].copy()) for name in own if name in found}
+    model.policy.load_state_dict({**own, **tensors})
+    _take_over_entropy(model, archive, source.name)
+
+
+def _take_over_entropy(model: BaseAlgorithm, archive: Archive, label: str) -> None:
+    """SAC's learned weight of the entropy, without which its policy would be washed out first."""
+    learned = getattr(model, "log_ent_coef", None)
+    member = "pytorch_variables.pth"
+    if isinstance(learned, torch.Tensor) and member in archive.names:
+        stored = read_tensors(archive.read(member), f"{label}: {member}").get("log_ent_coef")
+        if stored is not None and stored.shape == tuple(learned.shape):
+            learned.data.copy_(torch.from_numpy(stored.copy()))

@@ -1,0 +1,72 @@
+"""A training starts from the networks of a trained agent, read as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
+
+from policypress.errors import DamagedAgentError, TrainingInputError
+from policypress.training.algorithms import ALGORITHMS
+from policypress.training.fine_tuning import take_over
+from policypress.training.qat.config import QatConfig
+from policypress.training.strip import strip
+from quantized_agents import NAMES, trained, untrained
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quantization_aware_fine_tuning_starts_where_fp32_ended(name: str, tmp_path: Path) -> None:
+    teacher = untrained(name).learn(80)
+    teacher.save(tmp_path / "agent.zip")
+    model = untrained(name, QatConfig())
+    take_over(model, tmp_path / "agent.zip")
+    expected = teacher.policy.state_dict()
+    got = model.policy.state_dict()
+    assert all(torch.equal(got[key], expected[key]) for key in expected)
+    assert all(float(got[key].sum()) == 0.0 for key in got if ".running_" in key)
+    if name == "sac":
+        assert torch.equal(model.log_ent_coef, teacher.log_ent_coef)  # type: ignore[attr-defined]
+    model.learn(80)
+    assert any(float(tensor.sum()) != 0.0 for key, tensor in model.policy.state_dict().items() if ".running_" in key)
+
+
+def test_ranges_that_were_learned_are_taken_over(tmp_path: Path) -> None:
+    teacher = trained("td3")
+    teacher.save(tmp_path / "agent.zip")
+    model = untrained("td3", QatConfig())
+    take_over(model, tmp_path / "agent.zip")
+    expected = teacher.policy.state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in model.policy.state_dict().items())
+
+
+def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    untrained("dqn", net_arch=(8,)).save(tmp_path / "agent.zip")
+    model = untrained("dqn")
+    before = {key: tensor.clone() for key, tensor in model.policy.state_dict().items()}
+    with pytest.raises(TrainingInputError, match="net_arch"):
+        take_over(model, tmp_path / "agent.zip")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.policy.state_dict().items())
+
+
+def test_a_stripped_agent_lacks_what_learns(tmp_path: Path) -> None:
+    path = tmp_path / "agent.zip"
+    untrained("sac").save(path)
+    path.write_bytes(strip(path.read_bytes(), ALGORITHMS["sac"]))
+    with pytest.raises(TrainingInputError, match="critic"):
+        take_over(untrained("sac"), path)
+
+
+def test_a_damaged_file_is_an_error_of_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "agent.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DamagedAgentError):
+        take_over(untrained("dqn"), tmp_path / "agent.zip")
+
+
+def test_statistics_outside_of_the_network_are_not_guessed(tmp_path: Path) -> None:
+    untrained("ppo").save(tmp_path / "agent.zip")
+    model = untrained("ppo", None, VecNormalize(make_vec_env("CartPole-v1")))
+    with pytest.raises(TrainingInputError, match="normalised"):
+        take_over(model, tmp_path / "agent.zip")
