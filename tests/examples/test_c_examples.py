@@ -5,6 +5,7 @@ ROS and the board are stand-ins, in stand_ins/.
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
+from policypress.runtime.onnx_runtime import OnnxRuntime
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, STAND_INS = ROOT / "examples" / "c", Path(__file__).parent / "stand_ins"
@@ -143,3 +145,26 @@ def test_bare_metal(benchmark: dict[str, Any], policy: Any, processor: str, tmp_
     got = np.array([int(word, 16) for word in words], np.uint32).view(np.float32).reshape(-1, actions.shape[1])
     held = np.repeat(actions[-1:], 3, axis=0)
     assert np.array_equal(got, np.concatenate([actions, held]))
+
+
+def blocks(language: str) -> list[str]:
+    text = (ROOT / "docs" / "runtimes.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_documentation_quotes_the_examples() -> None:
+    quotes = blocks("c") + blocks("cpp")
+    assert len(quotes) == 3
+    for quote in quotes:
+        first, _, rest = quote.partition("\n")
+        assert rest in (ROOT / first.strip("/* ")).read_text()
+
+
+def test_the_documentation_acts(policy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python that loads an artifact, as it stands there."""
+    _, model, *_ = policy
+    (tmp_path / "policy.onnx").write_bytes(model)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)
+    assert names["action"].tolist() == OnnxRuntime(model).act(np.zeros(17, np.float32)).tolist()
