@@ -49,6 +49,7 @@ def from_python(network: networks.Network, batch: int, effort: timing.Effort) ->
     best_int8, reference = found[c.C_INT8], found[c.ORT_RUN]
     rows = {
         name: {
+            "samples": len(result.warm_s),
             "warm_s": timing.percentiles(result.warm_s),
             "cold_s": timing.percentiles(result.cold_s),
             "call_s": float(np.median(result.block_s)),
@@ -76,7 +77,9 @@ def from_c(network: networks.Network, meter: Meter, effort: timing.Effort) -> Js
             kind = "fp32" if name == c.C_FP32 else "int8"
             bounds = meter.measure(record.packed_bytes, seconds=min(effort.window_s, 0.02))
             for batch in BATCHES:
-                samples[name, batch].append(policy.seconds(network.observations, batch, max(calls // batch, 2)))
+                one_s = samples[name, 1][0] if samples[name, 1] else effort.turn_s / 100
+                fitting = max(2, min(calls, int(effort.turn_s / 5 / (one_s * batch))))
+                samples[name, batch].append(policy.seconds(network.observations, batch, fitting))
                 limits[name, batch].append(bounds.limit_s(record.macs * batch, kind))
     for name, policy in built.items():
         program = policy.static_program()
