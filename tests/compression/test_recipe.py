@@ -116,7 +116,7 @@ def test_versions_name_every_method_used() -> None:
     [
         ("prunee(l2, 0.3)", "Did you mean 'prune'?"),
         ("equalise > int8", "Did you mean 'equalize'?"),
-        ("magic", "equalize, int8, prune, ptdq, ptsq"),
+        ("magic", "distill, equalize, .*int8, prune, ptdq, ptsq"),
         ("none > int8", "does not exist"),
         ("int8 > prune(l2, 0.3)", r"try prune\(l2, 0.3\) > int8"),
         ("int8 > equalize", "try equalize > int8"),
