@@ -39,7 +39,16 @@ def test_one_asked_for_twice_is_one_with_both_recipes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seeds": [1]}, {"steps": 101}, {"hyperparameters": {"gamma": 0.9}}, {"qat": True}, {"algorithms": "a2c"}],
+    [
+        {"seeds": [1]},
+        {"steps": 101},
+        {"hyperparameters": {"gamma": 0.9}},
+        {"qat": True},
+        {"qat": {"per_channel": False}},
+        {"sparse": {"alpha": 4.0}},
+        {"prune": 0.5},
+        {"algorithms": "a2c"},
+    ],
 )
 def test_what_decides_the_agent_changes_its_identity(tmp_path: Path, changes: dict[str, Any]) -> None:
     (first,) = planned_agents(_spec(_training()), tmp_path)

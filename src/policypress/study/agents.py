@@ -108,6 +108,8 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     seed=seed,
                     overrides=tuple(training.hyperparameters.items()),
                     qat=qat,
+                    sparse=None if training.sparse is None else tuple(training.sparse.items()),
+                    prune=training.prune,
                 )
                 stored = json.loads(json.dumps(prepared.spec.to_json()))
                 yield PlannedAgent(

@@ -77,6 +77,7 @@ class QatOptions(_Part):
     activation_bits: int = 8
     networks: Literal["actor", "all"] = "actor"
     observation_scaling: bool = True
+    per_channel: bool = True
 
 
 class Training(_Part):
@@ -89,6 +90,8 @@ class Training(_Part):
         seeds: training seeds, a list or a range.
         hyperparameters: in the place of the published ones.
         qat: quantization-aware training, or none.
+        sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or none.
+        prune: share of the acting weights to prune gradually by magnitude, or none.
     """
 
     algorithms: Names
@@ -97,6 +100,8 @@ class Training(_Part):
     seeds: Numbers = [0]
     hyperparameters: dict[str, Any] = {}
     qat: QatOptions | None = None
+    sparse: dict[str, float] | None = None
+    prune: float | None = Field(default=None, gt=0, lt=1)
 
     @field_validator("qat", mode="before")
     @classmethod
