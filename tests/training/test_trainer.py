@@ -194,7 +194,7 @@ def test_what_it_leaves_is_read_by_the_library_and_by_us(tmp_path: Path) -> None
         np.testing.assert_allclose(got, expected, atol=1e-5)
     assert (tmp_path / "agent" / "policy.zip").stat().st_size < (tmp_path / "agent.zip").stat().st_size
     assert TrainingRecord.from_json(json.loads((tmp_path / "agent" / "training.json").read_text())) == record
-    assert record.memory.peak_rss_bytes > record.memory.before_rss_bytes > record.memory.replay_bytes > 0
+    assert record.memory.peak_rss_bytes >= record.memory.before_rss_bytes > record.memory.replay_bytes > 0
 
 
 def test_what_is_done_is_not_repeated_and_another_s_output_is_not_touched(tmp_path: Path) -> None:

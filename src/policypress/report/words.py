@@ -26,6 +26,7 @@ IN_WORDS = {
     "refit": "recomputes what reads the channels that are left",
     "gptq": "weights rounded so that errors make up for each other",
     "rtn": "weights rounded to nearest",
+    "qat": "the ranges that quantization-aware training learned",
     "distill": "trained to act like the fp32 agent",
     "equalize": "balances channels so that one scale suits them all",
 }
