@@ -75,6 +75,7 @@ COVERED_BY = {
     "study/estimate.py": "study/test_whole_study.py",
     "study/status.py": "study/test_whole_study.py",
     "study/study_worker.py": "study/test_whole_study.py",
+    "study/training_identity.py": "study/test_agents.py",
     "study/debug_executor.py": "study/test_executor.py",
     "study/export_agent.py": "cli/test_app.py",
     "study/press_tasks.py": "study/test_press_worker.py",

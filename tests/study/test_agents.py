@@ -10,8 +10,9 @@ import pytest
 from small_study import ROOT
 
 from policypress.errors import StudyInputError, TrainingInputError
-from policypress.study.agents import planned_agents, training_identity
+from policypress.study.agents import planned_agents
 from policypress.study.spec import spec_of
+from policypress.study.training_identity import training_identity
 
 
 def _spec(*agents: dict[str, Any], recipes: Any = "none") -> Any:

@@ -85,6 +85,22 @@ def status(
         _draw(study_status(study))
 
 
+@app.command()
+def keep(
+    spec: SpecArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of trained agents.")],
+    output: FolderOption = None,
+) -> None:
+    """Copy the agents that a study has trained, as policies alone, to where `trained:` in study files finds them."""
+    from policypress.study.kept_agents import keep as keep_agents
+    from policypress.study.whole_study import open_study
+
+    study = open_study(spec, output)
+    trained = [(agent.identity, agent.name) for agent in study.plan.agents.values() if agent.training is not None]
+    places = keep_agents(study.folder, trained, to)
+    typer.echo(f"{len(places)} of {len(trained)} agents are in {to}")
+
+
 def _watch(study: Study) -> None:
     import time
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from policypress.study.press_worker import PressWorker
 from policypress.whole_file import write_whole
 
 PROGRESS_FILE = "progress.json"
+RECORD_PATH = f"{Path(AGENT_FILE).stem}/training.json"
 _PROGRESS_EVERY_S = 10.0
 
 
@@ -34,6 +36,7 @@ class AgentPayload:
         workplace: folder in which the training keeps its checkpoint, and is found again after an interruption.
         source: path or Hub id of a given agent.
         environment: where a given agent acts, if not where it says.
+        files: of an agent that was trained before, by path; empty where it is to be trained.
     """
 
     seed: int
@@ -42,6 +45,7 @@ class AgentPayload:
     workplace: str = ""
     source: str = ""
     environment: EnvironmentSpec | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def prepare(payload: AgentPayload) -> PreparedAgent:
@@ -51,7 +55,7 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
     record: dict[str, Any] = {}
     source, environment = payload.source, payload.environment
     if payload.training is not None:
-        files, record = _train(payload)
+        files, record = _kept(payload) if payload.files else _train(payload)
         source, environment = str(Path(payload.workplace) / "policy" / AGENT_FILE), None
     subject = subject_of(source, env=environment)
     files[MATERIALS_FILE] = pack(PressWorker(subject, payload.seed).materials)
@@ -79,6 +83,13 @@ def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     for name, content in files.items():
         write_whole(work / "policy" / name, content)
     return files, record.to_json()
+
+
+def _kept(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The agent that was trained before, put where a training would have left it."""
+    for name, content in payload.files.items():
+        write_whole(Path(payload.workplace) / "policy" / name, content)
+    return dict(payload.files), json.loads(payload.files[RECORD_PATH])
 
 
 class ProgressFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,10 @@ from policypress.environment.making import user_environment
 from policypress.errors import StudyInputError
 from policypress.measurement.subject import subject_of
 from policypress.policy.identity import fingerprint
+from policypress.study.kept_agents import kept_agents
 from policypress.study.reader import AgentRow
 from policypress.study.spec import Agents, StudySpec, Training
+from policypress.study.training_identity import training_identity
 
 PREPARATION_VERSION = 1
 """Part of the key of every agent's cell: raise it when rollouts or training give other results."""
@@ -40,6 +41,8 @@ class PlannedAgent:
         notices: what the user should be told.
         stated: environment in which the study file puts a given agent.
         library_version: of the library that saved a given agent.
+        details: what a given agent's file says of its training.
+        kept: folder of the agent where it was trained before; empty where it was not.
     """
 
     identity: str
@@ -55,6 +58,22 @@ class PlannedAgent:
     stated: EnvironmentSpec | None = None
     library_version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    kept: str = ""
+
+    @property
+    def name(self) -> str:
+        """For files and people: algorithm, environment, what is special, steps and seed of a training."""
+        if self.training is None:
+            return f"{self.algorithm}-{self.environment.id}-{self.identity[:8]}".replace("/", "-")
+        special = [name for name in ("qat", "sparse", "prune") if self.training.get(name) is not None]
+        parts = [
+            self.algorithm,
+            self.environment.id,
+            *special,
+            str(self.training["steps"]),
+            f"s{self.training['seed']}",
+        ]
+        return "-".join(parts).replace("/", "-")
 
     def row(self) -> AgentRow:
         """What the store keeps of it."""
@@ -82,10 +101,12 @@ def planned_agents(spec: StudySpec, folder: Path) -> tuple[PlannedAgent, ...]:
         InputError: an algorithm, a hyperparameter, an environment or a file cannot be used.
     """
     found: dict[str, PlannedAgent] = {}
+    kept = {} if spec.trained is None else kept_agents(folder / spec.trained)
     for axis in spec.agents:
         recipes = tuple(dict.fromkeys(axis.recipes or spec.recipes))
         agents = _trained(axis, axis.train, recipes) if axis.train is not None else _given(axis, recipes, folder)
         for agent in agents:
+            agent = replace(agent, kept=kept.get(agent.identity, ""))
             known = found.get(agent.identity)
             if known is not None:
                 agent = replace(known, recipes=tuple(dict.fromkeys((*known.recipes, *agent.recipes))))
@@ -122,13 +143,6 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     origin=prepared.source,
                     notices=prepared.notices,
                 )
-
-
-def training_identity(stored: Mapping[str, Any]) -> str:
-    """Identity of the agent that a training gives: SHA-256 of its spec without the device, in hex."""
-    kept = {name: value for name, value in stored.items() if name != "device"}
-    text = json.dumps({"training": kept}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[PlannedAgent]:

@@ -90,7 +90,7 @@ class _Known:
         self.build_s = store.mean_build_s() or BUILD_S
 
     def training_s(self, agent: PlannedAgent) -> float:
-        if agent.training is None:
+        if agent.training is None or agent.kept:
             return 0.0
         algorithm = str(agent.training["algorithm"])
         measured = self._rates.get((algorithm, agent.environment.id)) or [

@@ -150,6 +150,7 @@ class StudySpec(_Part):
         agents: axes of agents.
         recipes: what is done to each agent; ranges such as ``prune(l1, 0.05..0.70/0.05)`` stand for their values.
         evaluation: how returns are measured.
+        trained: folder of agents that were trained before; one whose training is asked for is taken from there.
         costs: measure latency, memory and energy of every artifact, alone on the machine, after the returns.
     """
 
@@ -159,6 +160,7 @@ class StudySpec(_Part):
     agents: Annotated[list[Agents], Field(min_length=1)]
     recipes: Recipes = ["none"]
     evaluation: Evaluation = Evaluation()
+    trained: str | None = None
     costs: bool = False
 
 

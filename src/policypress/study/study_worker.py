@@ -13,6 +13,7 @@ from policypress.study import agent_tasks, press_tasks
 from policypress.study.agents import PlannedAgent
 from policypress.study.artifact_files import BuiltArtifact
 from policypress.study.cell import Cell
+from policypress.study.kept_agents import files_of
 from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of, unpack
 from policypress.study.press_worker import PressWorker
 from policypress.study.tasks import Task
@@ -50,6 +51,7 @@ class StudyWorker:
             workplace=str(self._folder / WORKPLACE / agent.identity[:16]),
             source=agent.source,
             environment=agent.stated,
+            files=files_of(Path(agent.kept)) if agent.kept else {},
         )
         return Task(f"{cell.key}/prepare", agent_tasks.prepare, payload)
 
