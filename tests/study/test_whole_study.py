@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -78,6 +79,12 @@ def test_what_is_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path, monk
     assert prepared == []
     identity = next(iter(study.plan.agents))
     (place_of(study.folder, identity) / "agent.zip").write_bytes(b"damaged")
+    shutil.rmtree(study.folder / "artifacts")
+    run_whole_study(study, DebugExecutor())
+    assert prepared == [], "results do not need the files any more"
+    variant = next(cell for cell in study.plan.of_agent(identity) if cell.kind == "variant")
+    with Store(study.store) as store:
+        store.reopen(variant.key)
     outcome, _ = run_whole_study(study, DebugExecutor())
     assert len(prepared) == 1
     assert len(outcome.done) == len(study.plan.cells)

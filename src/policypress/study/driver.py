@@ -46,6 +46,7 @@ def run_study(
     *,
     retry_failed: bool = False,
     needs: Mapping[str, str] | None = None,
+    results_only: bool = False,
 ) -> StudyOutcome:
     """Do what the store does not have yet of ``cells``; equal cells are one.
 
@@ -63,13 +64,15 @@ def run_study(
         retry_failed: also do the cells that failed before.
         needs: key of a cell → key of another of ``cells`` that has to be done before it starts. Where that one
             fails, so does the cell, with that reason.
+        results_only: a cell that is done stays done when its files are gone; they are made again only where a cell
+            that is left needs them. (A store may then travel without them.)
 
     Raises:
         OutputError: the disk is full, or a file cannot be written. Run again after making room.
         StoreError: the store cannot be used any more.
     """
     wanted = list({cell.key: cell for cell in cells}.values())
-    run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {})
+    run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {}, results_only)
     interrupted = False
     try:
         run.prepare(retry_failed)
@@ -119,6 +122,7 @@ class _Run:
         executor: Executor,
         progress: Progress,
         needs: Mapping[str, str],
+        results_only: bool,
     ) -> None:
         self._cells = cells
         self._worker = worker
@@ -132,6 +136,7 @@ class _Run:
         self._started: dict[str, _Started] = {}
         self._failed: dict[str, Failure] = {}
         self._needs = needs
+        self._results_only = results_only
         self._held: dict[str, list[Cell]] = {}
 
     def prepare(self, retry_failed: bool) -> None:
@@ -172,11 +177,19 @@ class _Run:
         else:
             self._held.setdefault(needed, []).append(cell)
 
+    def _is_needed(self, cell: Cell) -> bool:
+        """Whether a cell that is left waits for what ``cell`` made."""
+        if cell.kind != "agent":
+            return False
+        return any(not self._is_done(key) for key, needed in self._needs.items() if needed == cell.key)
+
     def _is_done(self, key: str) -> bool:
         row = self._store.cell(key)
         return row is not None and row.status == "done"
 
     def _intact(self, cell: Cell) -> bool:
+        if self._results_only and not self._is_needed(cell):
+            return True
         if cell.kind == "agent":
             digests = self._store.prepared_files(cell.key)
             return digests is not None and prepared_agent.intact(self._store.folder, digests)

@@ -102,6 +102,8 @@ def run_whole_study(
                 progress,
                 retry_failed=retry_failed,
                 needs=study.plan.needs,
+                # What costs are measured on has to be there.
+                results_only=not study.spec.costs,
             )
         notices: tuple[str, ...] = ()
         if study.spec.costs and not outcome.interrupted:
