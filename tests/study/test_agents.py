@@ -61,6 +61,16 @@ def test_what_decides_the_agent_changes_its_identity(tmp_path: Path, changes: di
     assert first.identity != second.identity
 
 
+def test_what_is_ready_comes_first_then_the_first_seed_of_everything(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip", tmp_path / "one.zip")
+    spec = _spec(_training(algorithms=["ppo", "dqn"], seeds="0..1"), {"files": "one.zip"})
+    turns = [
+        (agent.algorithm, None if agent.training is None else agent.training["seed"])
+        for agent in planned_agents(spec, tmp_path)
+    ]
+    assert turns == [("dqn", None), ("ppo", 0), ("dqn", 0), ("ppo", 1), ("dqn", 1)]
+
+
 def test_the_device_does_not() -> None:
     assert training_identity({"a": 1, "device": "cpu"}) == training_identity({"a": 1, "device": "cuda"})
 

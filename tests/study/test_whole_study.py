@@ -77,7 +77,7 @@ def test_what_is_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path, monk
     counted.__module__, counted.__qualname__ = "policypress.study.agent_tasks", "prepare"
     run_whole_study(study, DebugExecutor())
     assert prepared == []
-    identity = next(iter(study.plan.agents))
+    identity = next(agent.identity for agent in study.plan.agents.values() if agent.training is not None)
     (place_of(study.folder, identity) / "agent.zip").write_bytes(b"damaged")
     shutil.rmtree(study.folder / "artifacts")
     run_whole_study(study, DebugExecutor())

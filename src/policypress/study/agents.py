@@ -90,7 +90,7 @@ class PlannedAgent:
 
 
 def planned_agents(spec: StudySpec, folder: Path) -> tuple[PlannedAgent, ...]:
-    """Every agent that ``spec`` asks for; one asked for twice is one, with the recipes of both.
+    """Every agent that ``spec`` asks for, in the order of their turn; one asked for twice is one, with both recipes.
 
     Args:
         spec: the study.
@@ -111,7 +111,14 @@ def planned_agents(spec: StudySpec, folder: Path) -> tuple[PlannedAgent, ...]:
             if known is not None:
                 agent = replace(known, recipes=tuple(dict.fromkeys((*known.recipes, *agent.recipes))))
             found[agent.identity] = agent
-    return tuple(found.values())
+    return tuple(sorted(found.values(), key=_turn))
+
+
+def _turn(agent: PlannedAgent) -> tuple[bool, int]:
+    """What is ready comes first, then the first seed of everything: an unfinished study shows as much as it can."""
+    if agent.training is None or agent.kept:
+        return (False, 0)
+    return (True, int(agent.training["seed"]))
 
 
 def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iterator[PlannedAgent]:
