@@ -131,11 +131,13 @@ class Kernels:
     """The kernels of one compiled library."""
 
     def __init__(self, library: Path, layout: Layout) -> None:
-        self.library = ctypes.CDLL(str(library))
+        self.shared_object = ctypes.CDLL(str(library))
         self.layout = layout
 
     def has(self, name: str) -> bool:
-        return bool(getattr(self.library, f"has_{name}")()) if hasattr(self.library, f"has_{name}") else False
+        return (
+            bool(getattr(self.shared_object, f"has_{name}")()) if hasattr(self.shared_object, f"has_{name}") else False
+        )
 
     def _call(self, function: str, case: Case, bits: int, limits: tuple[object, ...], out: np.ndarray) -> None:
         n, segments, _ = case.weight.shape
@@ -147,7 +149,7 @@ class Kernels:
         )
         x = aligned(np.concatenate([case.x, np.full(SPARE_BYTES, 255, np.uint8)]))
         stride = ctypes.c_ssize_t
-        getattr(self.library, function)(
+        getattr(self.shared_object, function)(
             pointer(x), case.rows, stride(case.x_stride), segments, stride(case.segment_stride), case.padded_run,
             pointer(held[0]), pointer(held[1]), pointer(held[2]), n, *limits, pointer(out), stride(out.shape[1]),
         )  # fmt: skip
@@ -174,7 +176,7 @@ class Kernels:
         out = np.full((rows, n + 2), np.float32(77))
         held = aligned(pack_float(weight, self.layout)), pack_vector(bias, self.layout)
         stride = ctypes.c_ssize_t
-        getattr(self.library, f"fdense_{name}")(
+        getattr(self.shared_object, f"fdense_{name}")(
             pointer(x), rows, stride(strides[0]), segments, stride(strides[1]), run,
             pointer(held[0]), pointer(held[1]), n, pointer(out), stride(n + 2),
         )  # fmt: skip
@@ -184,7 +186,7 @@ class Kernels:
     def map(self, function: str, x: np.ndarray) -> np.ndarray:
         """An exported (x, n, out) function of floats."""
         out = np.empty_like(x)
-        getattr(self.library, function)(pointer(x), x.size, pointer(out))
+        getattr(self.shared_object, function)(pointer(x), x.size, pointer(out))
         return out
 
 

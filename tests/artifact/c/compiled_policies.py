@@ -91,7 +91,7 @@ class Compiled:
     """A compiled policy."""
 
     program: Program
-    library: ctypes.CDLL
+    shared_object: ctypes.CDLL
 
     @staticmethod
     def of(model: bytes, folder: Path, *flags: str, cc: str = "cc", **how: Any) -> Compiled:
@@ -99,12 +99,12 @@ class Compiled:
 
     def use(self, kernel: str) -> bool:
         """Choose a kernel set; False where this machine lacks it."""
-        return bool(self.library.policy_use_kernel(kernel.encode()) == 0)
+        return bool(self.shared_object.policy_use_kernel(kernel.encode()) == 0)
 
     @property
     def kernel(self) -> str:
-        self.library.policy_kernel.restype = ctypes.c_char_p
-        return str(self.library.policy_kernel().decode())
+        self.shared_object.policy_kernel.restype = ctypes.c_char_p
+        return str(self.shared_object.policy_kernel().decode())
 
     def inputs(self, observations: Any) -> list[Any]:
         """Observations in the C's dtypes."""
@@ -124,7 +124,7 @@ class Compiled:
         if self.program.scores is not None:
             outputs.insert(0, np.zeros((count, self.program.scores.size), np.float32))
         call = ("run" if self.program.scores is not None else "act") + ("_batch" if batch else "")
-        function = getattr(self.library, f"policy_{call}")
+        function = getattr(self.shared_object, f"policy_{call}")
         if batch:
             status = function(*map(_pointer, [*inputs, *outputs]), ctypes.c_size_t(count))
         else:

@@ -61,11 +61,11 @@ class Functions:
     def __init__(self, folder: Path, head: str, compiler: str, *flags: str) -> None:
         text = kernels.fragment("platform.h") + kernels.fragment("functions.h")
         text += "".join(EXPORT.format(head=head, name=name, body=body) for name, body in BODIES.items())
-        self.library = ctypes.CDLL(str(compile_c(folder, text, *flags, compiler=compiler)))
+        self.shared_object = ctypes.CDLL(str(compile_c(folder, text, *flags, compiler=compiler)))
 
     def __call__(self, name: str, x: np.ndarray) -> np.ndarray:
         out = np.empty_like(x)
-        getattr(self.library, f"map_{name}")(pointer(x), x.size, pointer(out))
+        getattr(self.shared_object, f"map_{name}")(pointer(x), x.size, pointer(out))
         return out
 
 

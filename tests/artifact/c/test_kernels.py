@@ -115,7 +115,7 @@ def test_quantize(
     x = (steps * scale).astype(np.float32)
     out = np.zeros(n, np.uint8)
     lo, hi = np.float32(-zero), np.float32(255 - zero)
-    status = getattr(library.library, f"quantize_{kernel.name}")(
+    status = getattr(library.shared_object, f"quantize_{kernel.name}")(
         pointer(x), n, ctypes.c_float(scale), ctypes.c_float(lo), ctypes.c_float(hi), zero, pointer(out)
     )
     value = x / np.float32(scale)
