@@ -55,7 +55,6 @@ COVERED_BY = {
     "policy/onnx_registry.py": "policy/test_onnx_operators.py",
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
     "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
-    "export/whole_file.py": "test_whole_file.py",
     "report/table.py": "cli/test_app.py",
     "artifact/tflite_file.py": "artifact/test_tflite.py",
     "runtime/checked_runtime.py": "runtime/test_conformance.py",
