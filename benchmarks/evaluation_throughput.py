@@ -1,10 +1,11 @@
 """How much of evaluating a policy is not physics: environment steps per CPU-second of one core, HalfCheetah-v4.
 
-Prints a Markdown table: MuJoCo alone (the actions of a played episode, no observations, no rewards), ``env.step``
-with the same actions, this package's evaluation with the native runtime (fp32, and int8 by ``equalize > int8``) and
-with ONNX Runtime, and Stable-Baselines3's ``evaluate_policy`` with the same weights. They take turns, one episode each;
-what is shown is the median over the rounds, and the median of the ratios within a round. Fails where native int8
-evaluation has less than three quarters of the physics' throughput, or less than four times that of
+Prints a Markdown table: MuJoCo alone (the calls into it that a step of the environment makes, with the actions of a
+played episode; no observations, no rewards), ``env.step`` with the same actions, this package's evaluation with the
+native runtime (fp32, and int8 by ``equalize > int8``) and with ONNX Runtime, and Stable-Baselines3's
+``evaluate_policy`` with the same weights. They take turns, one episode each; what is shown is the median over the
+rounds, and the median of the ratios within a round. Fails where what is ours costs more than a tenth of the steps:
+native int8 evaluation has less than 90 % of the throughput of ``env.step``, or less than four times that of
 ``evaluate_policy``. To be run on a quiet machine: what is interpreted suffers more from neighbours than the physics.
 
     python benchmarks/evaluation_throughput.py examples/agents/sac-HalfCheetah-v4.zip
@@ -43,7 +44,7 @@ from policypress.study.export_agent import export_agent
 FACTORY = SpecFactory(EnvironmentSpec("HalfCheetah-v4"))
 PHYSICS, STEP, PREDICT = "physics only", "env.step", "SB3 evaluate_policy"
 ORT, FLOAT, EVALUATION = "evaluate (ONNX Runtime, fp32)", "evaluate (native, fp32)", "evaluate (native, int8)"
-LEAST_OF_PHYSICS, LEAST_OF_PREDICT = 0.75, 4.0
+LEAST_OF_STEP, LEAST_OF_PREDICT = 0.9, 4.0
 Actions = list[npt.NDArray[Any]]
 
 
@@ -67,6 +68,7 @@ def physics(env: Any, actions: Actions, seed: int) -> float:
     for action in actions:
         inner.data.ctrl[:] = action
         mujoco.mj_step(inner.model, inner.data, inner.frame_skip)
+        mujoco.mj_rnePostConstraint(inner.model, inner.data)  # contact forces: part of every step of the environment
     return len(actions) / (time.process_time() - start_s)
 
 
@@ -142,10 +144,10 @@ def main() -> None:
     for name, values in rates.items():
         of_physics, of_predict = np.median(values / rates[PHYSICS]), np.median(values / rates[PREDICT])
         print(f"| {name} | {np.median(values):.0f} | {100 * of_physics:.0f} % | {of_predict:.1f}× |")
-    of_physics = float(np.median(rates[EVALUATION] / rates[PHYSICS]))
+    of_step = float(np.median(rates[EVALUATION] / rates[STEP]))
     of_predict = float(np.median(rates[EVALUATION] / rates[PREDICT]))
-    if of_physics < LEAST_OF_PHYSICS or of_predict < LEAST_OF_PREDICT:
-        sys.exit(f"required: {100 * LEAST_OF_PHYSICS:.0f} % of physics only, {LEAST_OF_PREDICT}× evaluate_policy")
+    if of_step < LEAST_OF_STEP or of_predict < LEAST_OF_PREDICT:
+        sys.exit(f"required: {100 * LEAST_OF_STEP:.0f} % of env.step, {LEAST_OF_PREDICT}× evaluate_policy")
 
 
 if __name__ == "__main__":
