@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "policypress needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,hub,ray]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,hub,litert,openvino,ray]"
 	touch $@
 
 quickstart: $(INSTALLED)
