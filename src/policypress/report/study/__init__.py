@@ -1,0 +1,1 @@
+"""From a study's database to its tables, figures' series, aggregates and findings. No torch."""

@@ -1,0 +1,137 @@
+"""One algorithm in one environment under one runtime: its baseline, its variants and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from policypress.report.study.estimates import Known
+
+Learning = Literal["learned", "not learned", "not known"]
+Source = Literal["measured", "modelled"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How many cells of something are done, failed, and left (planned or running, not afforded yet)."""
+
+    done: int
+    failed: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Whether a baseline has learned anything that could be lost (docs/design.md).
+
+    Attributes:
+        verdict: ``not learned`` is kept out of aggregates, and so is ``not known``.
+        threshold: mean return that the lower bound of the baseline has to reach; None where it is not known.
+        reference: published mean return of the algorithm in the environment, if there is one.
+        reference_source: where it was published.
+        reason: the verdict in words, with its numbers.
+    """
+
+    verdict: Learning
+    threshold: float | None
+    reference: float | None
+    reference_source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One cost of a variant.
+
+    Attributes:
+        absolute: in SI units; mean over training seeds.
+        relative: ratio to the same agents' fp32 baseline under the same runtime, measured in the same run.
+        source: whether it was measured or modelled; must be shown beside. None where there is no number.
+    """
+
+    absolute: Known
+    relative: Known
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One recipe on the agents of one combination.
+
+    Attributes:
+        recipe: as it is written (``prune(l1, 0.05)``).
+        method: ``ptdq``, ``ptsq``, ``qat``, ``l1``, ``l2``, ``sparse-l1``, ``sparse-l2``, or the recipe where it is
+            none of the paper's.
+        ratio: share of hidden channels that pruning removes; None otherwise.
+        cells: how many of its runs are done.
+        returns: mean return.
+        ratio_to_baseline: mean return over the baseline's mean return (the paper's measure).
+        retention: share kept of the baseline's score above random actions.
+        keeps_90_percent: the paper's rule on point estimates; None where it cannot be asked.
+        published: return in the paper's Table 1; None where the paper gives none.
+        costs: by quantity: ``latency`` (median, warm), ``peak_rss``, ``cpu_per_action``, ``energy_per_action``,
+            ``energy_per_episode``, ``packed_bytes``, ``file_bytes``, ``parameters``, ``episode_length``.
+        returns_by_seed: training seed → mean return of that agent.
+    """
+
+    recipe: str
+    method: str
+    ratio: float | None
+    cells: Cells
+    returns: Known
+    ratio_to_baseline: Known
+    retention: Known
+    keeps_90_percent: bool | None
+    published: float | None
+    costs: Mapping[str, Cost]
+    returns_by_seed: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """An algorithm in an environment under a runtime.
+
+    Attributes:
+        name: unique in the report, fit for an anchor: ``ppo-HalfCheetah-v4-onnxruntime``.
+        algorithm: lower case (``ppo``).
+        environment: without its version, as in the paper (``HalfCheetah``).
+        environment_id: with it (``HalfCheetah-v4``).
+        runtime: ``onnxruntime`` or ``native``.
+        steps: environment steps of the training; None for agents that were given.
+        seeds: training seeds whose baseline is done.
+        cells: how many of all its cells are done, the agents' own included.
+        baseline: mean return of the fp32 agents.
+        random: mean return of random actions.
+        learned: whether the baseline has learned.
+        published_baseline: in the paper's Table 1; None where the paper has no such row.
+        published_pruning_baseline: in the paper's Table 2, which differs.
+        variants: in the order of the paper: quantization, then pruning by norm and ratio, then anything else.
+        baseline_costs: as in :class:`Variant`; the relative ones are 1.
+        baseline_by_seed: training seed → mean return.
+    """
+
+    name: str
+    algorithm: str
+    environment: str
+    environment_id: str
+    runtime: str
+    steps: int | None
+    seeds: tuple[int, ...]
+    cells: Cells
+    baseline: Known
+    random: Known
+    learned: Learned
+    published_baseline: float | None
+    published_pruning_baseline: float | None
+    variants: tuple[Variant, ...]
+    baseline_costs: Mapping[str, Cost]
+    baseline_by_seed: Mapping[int, float] = field(default_factory=dict)
+
+    def variant(self, method: str, ratio: float | None = None) -> Variant | None:
+        """The variant of a method (and ratio), if it is planned."""
+        return next((v for v in self.variants if v.method == method and v.ratio == ratio), None)
+
+    def of_method(self, method: str) -> tuple[Variant, ...]:
+        """The variants of a method, by ratio."""
+        return tuple(v for v in self.variants if v.method == method)

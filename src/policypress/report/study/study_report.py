@@ -1,0 +1,106 @@
+"""The report of a study as plain data: what ``report.json`` holds and what the page is made from.
+
+Every number is an :class:`~.estimates.Estimate` or the reason why there is none
+(:class:`~policypress.measurement.statistics.Undefined`). Returns are raw sums of rewards; times are in seconds, sizes
+in bytes, energies in joules; ratios and shares are numbers, 1 for all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from policypress.report.study.combination import Cells, Combination
+from policypress.report.study.conclusions import Aggregate, Finding, Improvement
+from policypress.report.study.estimates import plain
+from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, Series
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes:
+        commands: that make the database and this report, in their order.
+        policypress: version that made the report.
+        store_schema: version of the database's tables.
+        started_at: when the first cell was planned, ISO 8601, UTC; empty without cells.
+        finished_at: when the last cell changed.
+        packages: name → versions that worked on the cells, without those on which nothing was run.
+        platforms: operating systems and processors that worked on the cells.
+        machines: descriptions of the machines on which costs were measured.
+        episodes: number of episodes played, by number of episodes of a cell's protocol ("30": 2340).
+        failures: the error of every cell that failed, each once, with how many cells it befell.
+    """
+
+    commands: tuple[str, ...]
+    policypress: str
+    store_schema: str
+    started_at: str
+    finished_at: str
+    packages: Mapping[str, tuple[str, ...]]
+    platforms: tuple[str, ...]
+    machines: tuple[Mapping[str, Any], ...]
+    episodes: Mapping[str, int]
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """Everything that a study found, from its database alone.
+
+    Attributes:
+        study: its name.
+        description: from its file.
+        paper: citation of the paper that it is held against.
+        provenance: where the numbers come from.
+        cells: how many cells of the whole study are done.
+        algorithms: in the paper's order, then others.
+        environments: likewise, without versions.
+        runtimes: ``onnxruntime`` before ``native``.
+        reduced: how the study is smaller than the paper's, in sentences; and what else a reader must know.
+        combinations: by runtime, algorithm, environment.
+        table1: quantization.
+        table2: pruning.
+        table3: the best pruning.
+        series: of the figures.
+        aggregates: over combinations.
+        improvements: of methods against each other.
+        findings: in the order of the paper.
+        contradictions: in the paper's tables, whatever they concern.
+    """
+
+    study: str
+    description: str
+    paper: str
+    provenance: Provenance
+    cells: Cells
+    algorithms: tuple[str, ...]
+    environments: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    reduced: tuple[str, ...]
+    combinations: tuple[Combination, ...]
+    table1: tuple[QuantizationRow, ...]
+    table2: tuple[PruningRow, ...]
+    table3: tuple[OptimalRow, ...]
+    series: tuple[Series, ...]
+    aggregates: tuple[Aggregate, ...]
+    improvements: tuple[Improvement, ...]
+    findings: tuple[Finding, ...]
+    contradictions: tuple[str, ...]
+
+    def combination(self, name: str) -> Combination:
+        """The combination called ``name`` (rows and points name theirs)."""
+        return next(combination for combination in self.combinations if combination.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``report.json``."""
+        return {"schema": SCHEMA, **plain(self)}
+
+    def to_text(self) -> str:
+        """The content of ``report.json``."""
+        return json.dumps(self.to_json(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
