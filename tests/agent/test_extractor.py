@@ -11,11 +11,13 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from policypress.agent.bundle import Cnn, Sb3Network
+from policypress.agent.defaults import MNIH_CLASS
 from policypress.agent.extractor import flat_size, read_extractor
 from policypress.agent.overrides import Overrides
 from policypress.agent.sb3 import read_sb3_zip
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
+from policypress.training.extractors import MnihCnn
 
 IMAGE = Box((4, 84, 84), "uint8", (0.0,), (255.0,))
 VECTOR = Box((5,), "float32", (-1.0,), (1.0,))
@@ -140,6 +142,21 @@ def test_live_model_with_the_small_cnn(build: Any) -> None:
     assert len(bundle.notices) == 1
     stated = read_sb3_zip(saved.path, overrides=Overrides(cnn_strides=(4, 2)))
     assert stated.notices == ()
+
+
+def test_the_cnn_that_policypress_trains_is_known(build: Any) -> None:
+    saved = build("DQN", "CnnPolicy", "image", "discrete", features_extractor_class=MnihCnn, net_arch=[])
+    bundle = read_sb3_zip(saved.path)
+    assert isinstance(bundle.network, Sb3Network)
+    assert bundle.network.extractor.cnn == Cnn((4, 2), (0, 0))
+    assert bundle.notices == ()
+    assert f"{MnihCnn.__module__}.{MnihCnn.__qualname__}" == MNIH_CLASS
+
+
+def test_what_only_claims_to_be_that_cnn_is_refused() -> None:
+    wrong = cnn_tensors("f.", (4, 16, 8), (16, 32, 4), flat=100)
+    with pytest.raises(DamagedAgentError, match="one network"):
+        read_extractor(wrong, ("f.",), IMAGE, MNIH_CLASS, None)
 
 
 def test_pickled_code_that_names_another_activation(build: Any) -> None:

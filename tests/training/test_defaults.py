@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from policypress.contract import EnvironmentSpec
+from policypress.errors import TrainingInputError
 from policypress.training.algorithms import ALGORITHMS, NAMES, AlgorithmName
-from policypress.training.defaults import entries, published
+from policypress.training.defaults import STUDIES, entries, published
 from policypress.training.settings import check
 
 MUJOCO = ("HalfCheetah", "Hopper", "Ant", "Humanoid", "HumanoidStandup")
@@ -49,3 +50,27 @@ def test_every_value_can_be_used(name: AlgorithmName, entry: str) -> None:
 )
 def test_the_entry_is_found_by_name(spec: EnvironmentSpec, entry: str) -> None:
     assert published("ppo", spec).entry == entry
+
+
+LI = [("dqn", "CartPole", 200), ("dqn", "LunarLander", 700), ("ddpg", "Pendulum", 100)]
+
+
+@pytest.mark.parametrize(("name", "environment", "episodes"), [*LI, ("ddpg", "LunarLanderContinuous", 300)])
+def test_li_s_budgets_are_in_episodes(name: AlgorithmName, environment: str, episodes: int) -> None:
+    found = published(name, EnvironmentSpec(f"{environment}-v0"), "li2023")
+    assert (found.episodes, found.entry) == (episodes, environment)
+    assert "Li 2023" in found.source
+    check(ALGORITHMS[name], found.hyperparameters)
+
+
+def test_a_publication_has_no_defaults() -> None:
+    assert STUDIES == ("li2023",)
+    atari = published("dqn", EnvironmentSpec("ALE/Freeway-v5"), "li2023")
+    assert (atari.episodes, atari.hyperparameters["extractor"]) == (None, "mnih2013")
+    check(ALGORITHMS["dqn"], atari.hyperparameters)
+    with pytest.raises(TrainingInputError, match="CartPole, LunarLander, atari"):
+        published("dqn", EnvironmentSpec("Acrobot-v1"), "li2023")
+    with pytest.raises(TrainingInputError, match="no hyperparameters of sac"):
+        published("sac", EnvironmentSpec("Pendulum-v1"), "li2023")
+    with pytest.raises(TrainingInputError, match="zoo, li2023"):
+        published("dqn", EnvironmentSpec("CartPole-v1"), "mnih")

@@ -43,11 +43,28 @@ def test_atari_gets_its_wrapper(env_id: str, kwargs: tuple[tuple[str, object], .
     assert "env_wrapper" not in spec.hyperparameters
 
 
+@pytest.mark.parametrize(
+    ("stated", "budget"),
+    [
+        ({}, (200, 25_000)),
+        ({"episodes": 5}, (5, 25_000)),
+        ({"steps": 900}, (None, 900)),
+        ({"steps": 900, "episodes": 5}, (5, 900)),
+    ],
+)
+def test_a_budget_in_episodes(stated: dict[str, int], budget: tuple[int | None, int]) -> None:
+    spec = prepare("dqn", EnvironmentSpec("CartPole-v0"), by="li2023", **stated).spec
+    assert (spec.episodes, spec.steps) == budget
+    assert spec.environment.id == "CartPole-v0"
+
+
 def test_what_cannot_be_prepared() -> None:
     with pytest.raises(UnknownEnvironmentError):
         prepare("dqn", EnvironmentSpec("CartPoll-v1"))
     with pytest.raises(TrainingInputError, match="needs steps"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), steps=0)
+    with pytest.raises(TrainingInputError, match="needs episodes"):
+        prepare("dqn", EnvironmentSpec("CartPole-v1"), episodes=0)
     with pytest.raises(TrainingInputError, match="no hyperparameter"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("tua", 1)])
     with pytest.raises(TrainingInputError, match="no such update"):

@@ -21,7 +21,9 @@ SPEC = TrainingSpec(
 )
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, qat=QatConfig(weight_bits=4), update="stock")])
+@pytest.mark.parametrize(
+    "spec", [SPEC, replace(SPEC, qat=QatConfig(weight_bits=4), update="stock"), replace(SPEC, episodes=7)]
+)
 def test_json_and_back(spec: TrainingSpec) -> None:
     assert TrainingSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
@@ -35,6 +37,7 @@ def test_json_and_back(spec: TrainingSpec) -> None:
         replace(SPEC, seed=4),
         replace(SPEC, hyperparameters={"gamma": 0.8}),
         replace(SPEC, qat=QatConfig()),
+        replace(SPEC, episodes=7),
     ],
 )
 def test_what_changes_the_agent_changes_the_hash(other: TrainingSpec) -> None:

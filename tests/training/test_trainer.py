@@ -155,6 +155,23 @@ def test_quantization_aware_it_goes_on_exactly(case: str, tmp_path: Path) -> Non
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
 
 
+@pytest.mark.parametrize("case", ["dqn", "ppo"])
+def test_a_budget_in_episodes_ends_with_the_last_one(case: str, tmp_path: Path) -> None:
+    """It learns what a longer training in steps had learned by then, and goes on exactly where it was stopped."""
+    by_steps = spec_of(case)
+    longer = train(by_steps, tmp_path / "longer.zip", manner=QUICK)
+    count = len(longer.episodes.step) - 1
+    spec = replace(by_steps, episodes=count)
+    record = train(spec, tmp_path / "whole.zip", manner=QUICK)
+    assert record.steps == record.episodes.step[-1] == longer.episodes.step[count - 1]
+    assert record.episodes.episode_return == longer.episodes.episode_return[:count]
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, tmp_path / "cut.zip", manner=QUICK, progress=StopsAt(max(count // 2, 1)))
+    assert train(spec, tmp_path / "cut.zip", manner=QUICK).resumed[0][1]
+    assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
+    assert load_agent(tmp_path / "whole.zip").environment is not None
+
+
 def test_killed_it_goes_on_exactly(tmp_path: Path) -> None:
     """SIGKILL, in a process of its own, at no particular place."""
     command = [sys.executable, "-m", "policypress", "train", "sac", "Pendulum-v1", "--steps", "400", "--seed", "3"]

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policypress.agent.bundle import Array, Cnn, Extractor
-from policypress.agent.defaults import NATURE_KERNELS, NATURE_STRIDES, RELU, STRIDE_OF_KERNEL
+from policypress.agent.defaults import (
+    MNIH_CLASS,
+    MNIH_KERNELS,
+    NATURE_KERNELS,
+    NATURE_STRIDES,
+    RELU,
+    STRIDE_OF_KERNEL,
+)
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
 
@@ -129,6 +136,7 @@ def _cnn(
         raise _unsupported(f"{declared or 'a CNN'} with tensors {sorted(tensors)[:6]} for shape {space.shape}")
     kernels = tuple(int(weight.shape[2]) for weight in weights)
     nature = not custom and kernels == NATURE_KERNELS
+    known = nature or (declared == MNIH_CLASS and kernels == MNIH_KERNELS)
     chosen = strides or (NATURE_STRIDES if nature else tuple(STRIDE_OF_KERNEL.get(kernel, 0) for kernel in kernels))
     if strides is None and (0 in chosen or any(w.shape[2] != w.shape[3] for w in weights)):
         raise _undetermined(declared, f"kernels {kernels}")
@@ -138,13 +146,13 @@ def _cnn(
     if flat != linear.shape[1]:
         sizes = f"{flat} features, but the layer after reads {linear.shape[1]}"
         got = f"image {space.shape}, kernels {kernels}, strides {chosen}: {sizes}"
-        if nature:
+        if known:
             raise DamagedAgentError(
                 "The CNN's tensors do not fit the observation space.", got=got, expected="tensors of one network"
             )
         raise _undetermined(declared, got)
     notices: tuple[str, ...] = ()
-    if not nature and strides is None:
+    if not known and strides is None:
         notices = (
             f"the CNN's strides {','.join(map(str, chosen))} (no padding, ReLU) were told from its tensors' shapes; "
             "--cnn-strides overrides",

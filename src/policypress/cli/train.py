@@ -15,8 +15,8 @@ from policypress.environment.trust import user_environment
 
 if TYPE_CHECKING:
     from policypress.training.record import TrainingEvaluation, TrainingRecord
+    from policypress.training.spec import TrainingSpec
 
-_STEPS = "steps"
 _REDRAW_S = 0.2
 
 
@@ -27,12 +27,19 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Environment steps; the published number by default.")
     ] = None,
+    episodes: Annotated[
+        int | None,
+        typer.Option("--episodes", min=1, help="Episodes to learn from; --steps then is what schedules run over."),
+    ] = None,
     seed: SeedOption = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Hyperparameter, e.g. learning_rate=1e-3; repeatable."),
     ] = None,
+    published: Annotated[
+        str, typer.Option("--published", metavar="NAME", help="Whose hyperparameters: zoo (RL Zoo), or li2023.")
+    ] = "zoo",
     qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware training.")] = False,
     qat_settings: Annotated[
         list[str] | None,
@@ -70,6 +77,7 @@ def train(
     Examples:
       policypress train dqn CartPole-v1 -o cartpole.zip
       policypress train dqn CartPole-v1 --qat --qat-set weight_bits=4 -o cartpole-4.zip
+      policypress train dqn CartPole-v0 --published li2023 --episodes 200 -o cartpole.zip
       policypress train sac HalfCheetah-v4 --steps 300000 --seed 1 --set learning_rate=1e-3 -o cheetah.zip
     """
     # Only here, so that other commands do without the libraries that train.
@@ -89,13 +97,19 @@ def train(
         start_from=start_from,
         sparse=None if sparse is None else [parse_assignment(text) for text in sparse],
         prune=prune,
+        episodes=episodes,
+        by=published,
         overrides=[parse_assignment(text) for text in settings or ()],
     )
     tell(prepared.notices)
     manner = Manner(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
     with progress_bar() as bar:
         record = run_training(
-            prepared.spec, output, source=prepared.source, manner=manner, progress=_Drawn(bar, f"{algorithm} {env}")
+            prepared.spec,
+            output,
+            source=prepared.source,
+            manner=manner,
+            progress=_Drawn(bar, f"{algorithm} {env}", prepared.spec),
         )
     if as_json:
         print_json({"schema": 1, "agent": str(output), **record.to_json()})
@@ -104,19 +118,20 @@ def train(
 
 
 class _Drawn:
-    """A bar over the steps, and a line for every evaluation."""
+    """A bar over the steps or the episodes, and a line for every evaluation."""
 
-    def __init__(self, bar: Progress, name: str) -> None:
+    def __init__(self, bar: Progress, name: str, spec: TrainingSpec) -> None:
         self._bar, self._name = bar, name.replace("[", r"\[")
+        self._unit = "steps" if spec.episodes is None else "episodes"
         self._task: Any = None
         self._drawn_s = 0.0
 
     def started(self, steps: int, total: int, exact: bool | None) -> None:
         """Draw the bar."""
-        self._task = self._bar.add_task(self._name, total=total, completed=steps, unit=_STEPS)
+        self._task = self._bar.add_task(self._name, total=total, completed=steps, unit=self._unit)
         if exact is not None:
             how = "exactly where it was" if exact else "with a new episode: this environment is not deterministic"
-            err.print(f"resumed at step {steps}, {how}")
+            err.print(f"resumed after {steps} {self._unit}, {how}")
 
     def advanced(self, steps: int) -> None:
         """Move the bar, a few times a second."""
@@ -134,7 +149,8 @@ class _Drawn:
 
 def _show(output: Path, record: TrainingRecord) -> None:
     speed = record.steps / record.wall_s if record.wall_s else 0.0
-    out.print(f"{output}: {record.steps} steps in {record.wall_s:.0f} s ({speed:.0f} steps/s)")
+    done = f"{record.steps} steps, {len(record.episodes.step)} episodes"
+    out.print(f"{output}: {done} in {record.wall_s:.0f} s ({speed:.0f} steps/s)")
     if record.evaluations:
         last = record.evaluations[-1]
         out.print(f"return {last.mean_return:.4g} over {len(last.returns)} deterministic episodes")

@@ -1,4 +1,4 @@
-"""Published hyperparameters, from the readable files in ``published/``: one file per algorithm."""
+"""Published hyperparameters, from the readable files in ``published/``: one per algorithm, and one per study."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ from gymnasium.error import Error as GymnasiumError
 
 from policypress.contract import EnvironmentSpec
 from policypress.environment.identifiers import module_of
+from policypress.errors import TrainingInputError
 from policypress.training.algorithms import AlgorithmName
 
 _DEFAULT, _ATARI, _SOURCE = "default", "atari", "source"
-_STEPS = "steps"
+_STEPS, _EPISODES = "steps", "episodes"
+ZOO = "zoo"
+"""The RL Zoo's values, where nothing else is asked for."""
+STUDIES = ("li2023",)
+"""Publications whose values can be asked for; a file holds all their algorithms."""
 
 
 @dataclass(frozen=True)
 class Published:
     """What a file says for one environment.
 
-    ``entry`` is the heading it stands under (``default``: the environment is not named in the file).
+    ``entry`` is the heading it stands under (``default``: the environment is not named in the file). ``episodes`` is
+    the budget where the source counts episodes; ``steps`` is then what the schedules run over.
     """
 
     entry: str
     steps: int
     hyperparameters: dict[str, Any]
     source: str
+    episodes: int | None = None
 
     @property
     def specific(self) -> bool:
@@ -37,12 +44,28 @@ class Published:
         return self.entry != _DEFAULT
 
 
-def published(algorithm: AlgorithmName, environment: EnvironmentSpec) -> Published:
-    """Hyperparameters and steps for an environment, or the algorithm's defaults where none are published."""
-    table = _table(algorithm)
+def published(algorithm: AlgorithmName, environment: EnvironmentSpec, by: str = ZOO) -> Published:
+    """Hyperparameters and budget for an environment, or the algorithm's defaults where none are published.
+
+    Args:
+        algorithm: its name.
+        environment: whose values.
+        by: ``zoo``, or one of :data:`STUDIES`, which have no defaults.
+
+    Raises:
+        TrainingInputError: nobody of this name has published, or not for this algorithm and environment.
+    """
+    table = _table(algorithm) if by == ZOO else _of_study(by, algorithm)
     entry = next((name for name in _names(environment) if name in table), _DEFAULT)
+    if entry not in table:
+        raise TrainingInputError(
+            f"{by} has no hyperparameters of {algorithm} for this environment.",
+            got=environment.id,
+            expected=", ".join(name for name in table if name != _SOURCE),
+        )
     values = dict(table[entry])
-    return Published(entry, int(values.pop(_STEPS)), values, str(table[_SOURCE]))
+    steps, episodes = int(values.pop(_STEPS)), values.pop(_EPISODES, None)
+    return Published(entry, steps, values, str(table[_SOURCE]), episodes)
 
 
 def entries(algorithm: AlgorithmName) -> tuple[str, ...]:
@@ -50,9 +73,22 @@ def entries(algorithm: AlgorithmName) -> tuple[str, ...]:
     return tuple(name for name in _table(algorithm) if name != _SOURCE)
 
 
-@cache
 def _table(algorithm: AlgorithmName) -> dict[str, Any]:
-    content = files("policypress.training").joinpath("published", f"{algorithm}.yml").read_text(encoding="utf-8")
+    return _content(algorithm)
+
+
+def _of_study(name: str, algorithm: AlgorithmName) -> dict[str, Any]:
+    if name not in STUDIES:
+        raise TrainingInputError(
+            "Nobody of this name has published hyperparameters.", got=name, expected=", ".join((ZOO, *STUDIES))
+        )
+    table = _content(name)
+    return {_SOURCE: table[_SOURCE], **table.get(algorithm, {})}
+
+
+@cache
+def _content(name: str) -> dict[str, Any]:
+    content = files("policypress.training").joinpath("published", f"{name}.yml").read_text(encoding="utf-8")
     table: dict[str, Any] = yaml.safe_load(content)
     return table
 

@@ -132,7 +132,8 @@ def _config(spec: TrainingSpec) -> dict[str, Any]:
     wrappers = [{wrapper.name: dict(wrapper.kwargs)} for wrapper in spec.environment.wrappers]
     if wrappers:
         stored["env_wrapper"] = wrappers
-    return {"n_timesteps": spec.steps, **stored}
+    episodes = {} if spec.episodes is None else {"n_episodes": spec.episodes}
+    return {"n_timesteps": spec.steps, **episodes, **stored}
 
 
 def _expression(arguments: dict[str, Any]) -> str:

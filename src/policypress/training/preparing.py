@@ -14,7 +14,7 @@ from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.environment.identifiers import module_of, resolve
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import algorithm
-from policypress.training.defaults import published
+from policypress.training.defaults import ZOO, published
 from policypress.training.qat.config import QatConfig
 from policypress.training.settings import check, merge
 from policypress.training.sparsity import ALPHA, STRENGTH
@@ -46,6 +46,8 @@ def prepare(
     start_from: Path | None = None,
     sparse: Iterable[tuple[str, Any]] | None = None,
     prune: float | None = None,
+    episodes: int | None = None,
+    by: str = ZOO,
 ) -> Prepared:
     """The spec of a training.
 
@@ -61,22 +63,27 @@ def prepare(
         start_from: the zip of a trained agent to fine-tune.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
         prune: share of the acting weights to prune gradually.
+        episodes: end the training after so many, in place of after so many steps; the published number where the
+            source counts episodes and no steps are stated.
+        by: whose hyperparameters: ``zoo``, or a publication's name.
 
     Raises:
         AgentError: the agent to start from cannot be read.
-        TrainingInputError: no such algorithm, a hyperparameter it cannot use, or no steps.
+        TrainingInputError: no such algorithm or publication, a hyperparameter it cannot use, or no steps.
         UnknownEnvironmentError: no such environment.
     """
     chosen = algorithm(name)
     resolved = resolve(environment.id)
     trained = None if resolved.id == environment.id else environment.id
     environment = replace(environment, id=resolved.id, trained_id=trained)
-    found = published(chosen.name, environment)
+    found = published(chosen.name, environment, by)
     overrides = tuple(overrides)
     hyperparameters = merge(found.hyperparameters, overrides)
     check(chosen, hyperparameters)
     if steps is not None and steps < 1:
         raise TrainingInputError("A training needs steps.", got=str(steps), expected="1 or more")
+    if episodes is not None and episodes < 1:
+        raise TrainingInputError("A training needs episodes.", got=str(episodes), expected="1 or more")
     environment = _wrapped(environment, hyperparameters)
     spec = TrainingSpec(
         algorithm=chosen.name,
@@ -91,6 +98,7 @@ def prepare(
         start_sha256=None if start_from is None else sha256_of(read_bytes(start_from)),
         sparse=None if sparse is None else _sparse(sparse),
         prune=prune,
+        episodes=found.episodes if episodes is None and steps is None else episodes,
     )
     notices = [] if resolved.notice is None else [resolved.notice]
     if not found.specific:

@@ -16,16 +16,18 @@ from torch import nn
 
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import Algorithm, default_of
+from policypress.training.extractors import EXTRACTORS
 
 LINEAR = "lin_"
 POLICY_KWARGS = "policy_kwargs"
 # Of the environment and the policy, not of the algorithm's constructor.
-SURROUNDINGS = ("n_envs", "normalize", "frame_stack", "env_wrapper", "noise_type", "noise_std", "policy")
+SURROUNDINGS = ("n_envs", "normalize", "frame_stack", "env_wrapper", "noise_type", "noise_std", "policy", "extractor")
 NETWORK = ("net_arch", "activation_fn", "log_std_init", "ortho_init", "n_critics", "share_features_extractor")
 NOISES = ("normal", "ornstein-uhlenbeck")
 ACTIVATIONS = {"ReLU": nn.ReLU, "Tanh": nn.Tanh, "ELU": nn.ELU, "GELU": nn.GELU, "LeakyReLU": nn.LeakyReLU}
 _POSITIVE = ("batch_size", "buffer_size", "n_steps", "n_epochs", "n_envs", "frame_stack", "target_update_interval")
 _SCHEDULED = ("learning_rate", "clip_range")
+_NONE_AFTER_A_CNN = ("dqn", "ppo", "trpo")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -128,6 +130,7 @@ def _check_surrounding(name: str, value: Any) -> None:
         "noise_type": value in (None, *NOISES),
         "noise_std": _is_number(value) and value >= 0,
         "policy": value in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy"),
+        "extractor": value in EXTRACTORS,
     }
     expected = {
         "n_envs": "1 to 1024",
@@ -137,6 +140,7 @@ def _check_surrounding(name: str, value: Any) -> None:
         "noise_type": " or ".join(NOISES),
         "noise_std": "a number that is not negative",
         "policy": "MlpPolicy, CnnPolicy or MultiInputPolicy",
+        "extractor": " or ".join(EXTRACTORS),
     }
     if not fits[name]:
         raise _wrong(name, value, expected[name])
@@ -197,6 +201,10 @@ def library_arguments(algorithm: Algorithm, hyperparameters: Mapping[str, Any], 
             arguments[name] = tuple(value)
         elif name == POLICY_KWARGS:
             arguments[name] = _policy_arguments(value)
+    if "extractor" in hyperparameters:
+        arguments[POLICY_KWARGS] = _with_extractor(
+            algorithm, EXTRACTORS[hyperparameters["extractor"]], arguments.get(POLICY_KWARGS, {})
+        )
     noise = _noise(hyperparameters, action_size)
     if noise is not None:
         arguments["action_noise"] = noise
@@ -205,6 +213,12 @@ def library_arguments(algorithm: Algorithm, hyperparameters: Mapping[str, Any], 
 
 def _policy_arguments(stated: Mapping[str, Any]) -> dict[str, Any]:
     return {name: ACTIVATIONS[value] if name == "activation_fn" else value for name, value in stated.items()}
+
+
+def _with_extractor(algorithm: Algorithm, extractor: type[nn.Module], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """As the library does with its own CNN: where it then has no hidden layers by default, neither has this."""
+    widths: dict[str, Any] = {"net_arch": []} if algorithm.name in _NONE_AFTER_A_CNN else {}
+    return {**widths, **stated, "features_extractor_class": extractor}
 
 
 def _noise(hyperparameters: Mapping[str, Any], action_size: int) -> ActionNoise | None:

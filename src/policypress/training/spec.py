@@ -24,7 +24,8 @@ class TrainingSpec:
     Attributes:
         algorithm: one of the six.
         environment: id, arguments and wrappers.
-        steps: environment steps to learn from; algorithms that learn in rounds finish the last round.
+        steps: environment steps to learn from; algorithms that learn in rounds finish the last round. With
+            ``episodes``, how many steps the schedules (exploration, learning rates) run over.
         seed: of everything random.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         hyperparameters: those that differ from the library's defaults, as plain data, by the RL Zoo's names.
@@ -36,6 +37,7 @@ class TrainingSpec:
         start_sha256: of that file.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or None.
         prune: share of the acting weights that are pruned gradually by magnitude, or None.
+        episodes: the training ends with the end of this episode, however many steps that takes; None for ``steps``.
     """
 
     algorithm: AlgorithmName
@@ -50,6 +52,7 @@ class TrainingSpec:
     start_sha256: str | None = None
     sparse: Mapping[str, float] | None = None
     prune: float | None = None
+    episodes: int | None = None
     version: int = field(default=SPEC_VERSION)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class TrainingSpec:
             "start_sha256": self.start_sha256,
             "sparse": None if self.sparse is None else dict(self.sparse),
             "prune": self.prune,
+            "episodes": self.episodes,
             "version": self.version,
         }
         return {name: value for name, value in stored.items() if value is not None}

@@ -41,7 +41,7 @@ _OFF_POLICY_LOG_EPISODES = 4
 
 @runtime_checkable
 class Progress(Protocol):
-    """Is told how a training goes."""
+    """Is told how a training goes: in steps, or in episodes where those are its budget."""
 
     def started(self, steps: int, total: int, exact: bool | None) -> None:
         """It starts at ``steps``; ``exact`` says how well it was resumed, None that it was not."""
@@ -154,25 +154,32 @@ class _Run:
     def to_the_end(self) -> None:
         """Collect and learn until the spec's steps are done."""
         model = self.model
-        watching: list[BaseCallback] = [_Watch(self.story)]
+        watching: list[BaseCallback] = [_Watch(self.story, self.spec.episodes)]
         if self.spec.prune is not None:
             watching.append(GradualPruning(self.spec.prune))
-        total, callback = model._setup_learn(self.spec.steps, watching, True)
+        _, callback = model._setup_learn(self.spec.steps, watching, True)
         exact = None
         if self._last is not None:
             exact = checkpoints.restore(self.where.checkpoint, model, self._last)
             self.story.resumed.append((model.num_timesteps, exact))
         self.story.start()
-        self.progress.started(model.num_timesteps, total, exact)
+        total = self._total()
+        self.progress.started(self._done(), total, exact)
         callback.on_training_start(locals(), globals())
         step = round_of(model, callback)
-        while model.num_timesteps < total:
+        while self._done() < total:
             self._between_rounds()
             step()
-            self.progress.advanced(model.num_timesteps)
+            self.progress.advanced(self._done())
         callback.on_training_end()
         if self._evaluated() < model.num_timesteps:
             self._evaluate()
+
+    def _total(self) -> int:
+        return self.spec.steps if self.spec.episodes is None else self.spec.episodes
+
+    def _done(self) -> int:
+        return self.model.num_timesteps if self.spec.episodes is None else len(self.story.episodes.step)
 
     def record(self, source: str) -> TrainingRecord:
         """What there is to tell at the end."""
@@ -242,7 +249,7 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
                 learning_starts=model.learning_starts,
                 log_interval=_OFF_POLICY_LOG_EPISODES,
             )
-            if model.num_timesteps > model.learning_starts:
+            if rollout.continue_training and model.num_timesteps > model.learning_starts:
                 count = model.gradient_steps if model.gradient_steps >= 0 else rollout.episode_timesteps
                 if count > 0:
                     model.train(gradient_steps=count, batch_size=model.batch_size)
@@ -253,7 +260,9 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
     rounds = iter(range(1, 2**62))
 
     def on_policy() -> None:
-        model.collect_rollouts(environments, callback, model.rollout_buffer, n_rollout_steps=model.n_steps)
+        # As in the library, what was collected when a callback ends the training is not learned from.
+        if not model.collect_rollouts(environments, callback, model.rollout_buffer, n_rollout_steps=model.n_steps):
+            return
         model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
         model.dump_logs(next(rounds))
         model.train()
@@ -262,11 +271,15 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
 
 
 class _Watch(BaseCallback):
-    """Records finished episodes; an episode lasts from the end of the one before in its environment."""
+    """Records finished episodes, and ends the training after the last one that it may have.
 
-    def __init__(self, story: Story) -> None:
+    An episode lasts from the end of the one before in its environment.
+    """
+
+    def __init__(self, story: Story, most: int | None) -> None:
         super().__init__()
         self._story = story
+        self._most = most
         self._ended_s: dict[int, float] = {}
         self._start_s = time.monotonic()
 
@@ -278,7 +291,7 @@ class _Watch(BaseCallback):
                 duration_s = now_s - self._ended_s.get(index, self._start_s)
                 self._ended_s[index] = now_s
                 self._story.episode_ended(self.model.num_timesteps, ended, duration_s)
-        return True
+        return self._most is None or len(self._story.episodes.step) < self._most
 
 
 def _check_same(stored: Any, spec: TrainingSpec, where: Places) -> None:
