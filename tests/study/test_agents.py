@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from small_study import ROOT
 
 from policypress.errors import StudyInputError, TrainingInputError
 from policypress.study.agents import planned_agents
-from policypress.study.spec import spec_of
+from policypress.study.spec import read_spec, spec_of
 from policypress.study.training_identity import training_identity
 
 
@@ -48,6 +49,7 @@ def test_one_asked_for_twice_is_one_with_both_recipes(tmp_path: Path) -> None:
         {"qat": {"per_channel": False}},
         {"sparse": {"alpha": 4.0}},
         {"prune": 0.5},
+        {"episodes": 5},
         {"algorithms": "a2c"},
     ],
 )
@@ -73,6 +75,29 @@ def test_what_is_ready_comes_first_then_the_first_seed_of_everything(tmp_path: P
 
 def test_the_device_does_not() -> None:
     assert training_identity({"a": 1, "device": "cpu"}) == training_identity({"a": 1, "device": "cuda"})
+
+
+def test_a_budget_in_episodes_and_a_publication_s_settings(tmp_path: Path) -> None:
+    stated = {"algorithms": "dqn", "environments": "CartPole-v0", "published": "li2023", "seeds": [4], "qat": True}
+    (agent,) = planned_agents(_spec({"train": stated}), tmp_path)
+    assert agent.name == "dqn-CartPole-v0-qat-200ep-s4"
+    assert agent.training is not None
+    assert (agent.training["episodes"], agent.training["hyperparameters"]["batch_size"]) == (200, 128)
+    assert "Li 2023" in agent.origin
+    (shorter,) = planned_agents(_spec({"train": {**stated, "episodes": 5}}), tmp_path)
+    assert shorter.name == "dqn-CartPole-v0-qat-5ep-s4"
+
+
+def test_li_s_study_is_what_the_paper_trains() -> None:
+    agents = planned_agents(read_spec(ROOT / "studies" / "li2023.yml"), ROOT / "studies")
+    found = Counter((agent.algorithm, agent.environment.id, agent.label) for agent in agents)
+    two = ("fp32", "qat")
+    assert all(
+        found["dqn", environment, form] == 10 for environment in ("CartPole-v0", "LunarLander-v3") for form in two
+    )
+    assert all(found["ddpg", name, form] == 10 for name in ("Pendulum-v1", "LunarLanderContinuous-v3") for form in two)
+    raw = [agent.training["qat"] for agent in agents if agent.training is not None and agent.label == "qat"]
+    assert not any(qat["observation_scaling"] or qat["per_channel"] for qat in raw)
 
 
 def test_given_agents_are_found_beside_the_file(tmp_path: Path) -> None:

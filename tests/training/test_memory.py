@@ -7,7 +7,7 @@ import numpy as np
 from policypress.contract import EnvironmentSpec
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import learning_environments
-from policypress.training.memory import memory_of, peak_resident_bytes, resident_bytes
+from policypress.training.memory import begins_here, memory_of, peak_resident_bytes, resident_bytes
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
 
@@ -32,6 +32,11 @@ def test_the_split_is_what_the_shapes_say() -> None:
     assert memory.optimizer_bytes == 2 * network + 4 * WORD
     row = 2 * 4 * WORD + 8 + 3 * WORD  # two observations, an action, reward, done, time-out
     assert memory.replay_reserved_bytes == memory.replay_bytes == 100 * row
+
+
+def test_only_one_training_is_a_process_s_first() -> None:
+    begins_here()
+    assert not begins_here()
 
 
 def test_resident_memory_is_read() -> None:

@@ -70,10 +70,15 @@ class PlannedAgent:
             self.algorithm,
             self.environment.id,
             *special,
-            str(self.training["steps"]),
+            self._budget(self.training),
             f"s{self.training['seed']}",
         ]
         return "-".join(parts).replace("/", "-")
+
+    @staticmethod
+    def _budget(training: Mapping[str, Any]) -> str:
+        episodes = training.get("episodes")
+        return str(training["steps"]) if episodes is None else f"{episodes}ep"
 
     def row(self) -> AgentRow:
         """What the store keeps of it."""
@@ -138,6 +143,8 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     qat=qat,
                     sparse=None if training.sparse is None else tuple(training.sparse.items()),
                     prune=training.prune,
+                    episodes=training.episodes,
+                    by=training.published,
                 )
                 stored = json.loads(json.dumps(prepared.spec.to_json()))
                 yield PlannedAgent(

@@ -6,10 +6,12 @@ are replaced by this machine's own as soon as its first cells are done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
+from policypress.runtime.protocol import NATIVE
 from policypress.study.agents import PlannedAgent
 from policypress.study.cell import Cell
 from policypress.study.plan import StudyPlan
@@ -75,6 +77,7 @@ class _Known:
 
     def __init__(self, store: StoreReader | None) -> None:
         self._rates: dict[tuple[str, str], list[float]] = {}
+        self._steps_per_episode: dict[tuple[str, str], list[float]] = {}
         self._episodes: dict[str, list[float]] = {}
         self.build_s = BUILD_S
         if store is not None:
@@ -86,6 +89,11 @@ class _Known:
             if wall_s > 0:
                 key = (spec["algorithm"], spec["environment"]["id"])
                 self._rates.setdefault(key, []).append(record["steps"] / wall_s)
+            if spec.get("episodes") is not None:
+                per_episode = record["steps"] / spec["episodes"]
+                self._steps_per_episode.setdefault((spec["algorithm"], spec["environment"]["id"]), []).append(
+                    per_episode
+                )
         self._episodes = {name: [mean_s] for name, mean_s in store.mean_episode_s().items()}
         self.build_s = store.mean_build_s() or BUILD_S
 
@@ -97,7 +105,14 @@ class _Known:
             rate for (name, _), rates in self._rates.items() if name == algorithm for rate in rates
         ]
         rate = fmean(measured) if measured else LEARNING_STEPS_PER_S.get(algorithm, 100.0)
-        return float(agent.training["steps"]) / rate
+        return self._steps(agent.training, agent.environment.id) / rate
+
+    def _steps(self, training: Mapping[str, Any], environment: str) -> float:
+        """Steps of a training; where its budget is in episodes, what such episodes took, or the schedules' length."""
+        measured = self._steps_per_episode.get((str(training["algorithm"]), environment))
+        if training.get("episodes") is None or not measured:
+            return float(training["steps"])
+        return float(training["episodes"]) * fmean(measured)
 
     def episode_s(self, cell: Cell) -> float:
         name = "" if cell.environment is None else cell.environment.id

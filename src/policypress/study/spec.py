@@ -87,6 +87,9 @@ class Training(_Part):
         algorithms: names, as ``policypress train`` takes them.
         environments: ids.
         steps: environment steps; the published number where it is left out; or a number per algorithm.
+        episodes: end each training after so many; the published number where the source counts them and no steps are
+            stated.
+        published: whose hyperparameters: ``zoo``, or a publication's name.
         seeds: training seeds, a list or a range.
         hyperparameters: in the place of the published ones.
         qat: quantization-aware training, or none.
@@ -97,6 +100,8 @@ class Training(_Part):
     algorithms: Names
     environments: Names
     steps: int | dict[str, int] | None = None
+    episodes: int | None = Field(default=None, ge=1)
+    published: str = "zoo"
     seeds: Numbers = [0]
     hyperparameters: dict[str, Any] = {}
     qat: QatOptions | None = None
@@ -150,8 +155,10 @@ class StudySpec(_Part):
         agents: axes of agents.
         recipes: what is done to each agent; ranges such as ``prune(l1, 0.05..0.70/0.05)`` stand for their values.
         evaluation: how returns are measured.
+        report: what the study is reported as: a grid of compressions, or the reproduction of Li 2023.
         trained: folder of agents that were trained before; one whose training is asked for is taken from there.
-        costs: measure latency, memory and energy of every artifact, alone on the machine, after the returns.
+        costs: how latency, memory, CPU time and energy of every artifact are measured, alone on the machine, after
+            the returns; none where it is left out.
     """
 
     version: Literal[1] = Field(default=1, alias="policypress-study")
@@ -160,8 +167,15 @@ class StudySpec(_Part):
     agents: Annotated[list[Agents], Field(min_length=1)]
     recipes: Recipes = ["none"]
     evaluation: Evaluation = Evaluation()
+    report: Literal["grid", "li2023"] = "grid"
     trained: str | None = None
-    costs: bool = False
+    costs: CostMeasurements | None = None
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _plain_costs(cls, value: Any) -> Any:
+        """``costs: true`` is the costs under the evaluation's runtimes."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 def read_spec(path: Path) -> StudySpec:

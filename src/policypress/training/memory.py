@@ -35,8 +35,22 @@ def peak_resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+_trainings = 0
+
+
+def begins_here() -> bool:
+    """Count a training of this process; whether it is the first: what others left behind is not its memory."""
+    global _trainings
+    _trainings += 1
+    return _trainings == 1
+
+
 def memory_of(
-    model: BaseAlgorithm, algorithm: Algorithm, before_rss_bytes: int, peak_before: int = 0
+    model: BaseAlgorithm,
+    algorithm: Algorithm,
+    before_rss_bytes: int,
+    peak_before: int = 0,
+    first_in_process: bool | None = None,
 ) -> TrainingMemory:
     """The split for a model that has learned.
 
@@ -45,6 +59,7 @@ def memory_of(
         algorithm: which one, for what acts.
         before_rss_bytes: resident set before the model was made.
         peak_before: peak of an earlier process of the same training.
+        first_in_process: whether the process had trained nothing before.
     """
     tensors = model.policy.state_dict()
     acting = {name for name in tensors if name.startswith(algorithm.acting)}
@@ -57,6 +72,7 @@ def memory_of(
         optimizer_bytes=_bytes(_optimizer_tensors(model)),
         replay_bytes=used,
         replay_reserved_bytes=reserved,
+        first_in_process=first_in_process,
     )
 
 

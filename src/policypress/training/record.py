@@ -80,6 +80,8 @@ class TrainingMemory:
         optimizer_bytes: the optimizers' state.
         replay_bytes: rows of the replay (or rollout) buffer that were used.
         replay_reserved_bytes: the whole buffer.
+        first_in_process: whether the process had trained nothing before, so that its resident set is this training's;
+            None where that was not recorded.
     """
 
     peak_rss_bytes: int
@@ -89,6 +91,7 @@ class TrainingMemory:
     optimizer_bytes: int
     replay_bytes: int
     replay_reserved_bytes: int
+    first_in_process: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from policypress.training.fine_tuning import take_over
 from policypress.training.judging import Judge
 from policypress.training.logs import logger_for
 from policypress.training.magnitude import GradualPruning
-from policypress.training.memory import memory_of, peak_resident_bytes, resident_bytes
+from policypress.training.memory import begins_here, memory_of, peak_resident_bytes, resident_bytes
 from policypress.training.model import build_model
 from policypress.training.outcome import Places, places, read_record, write_outcome, write_stripped
 from policypress.training.record import TrainingEvaluation, TrainingRecord
@@ -142,6 +142,7 @@ class _Run:
             _check_same(self._last.plain["spec"], spec, where)
             self.story = Story.from_json(self._last.plain["story"])
         environments = learning_environments(spec)
+        self._first_in_process = begins_here()
         self._before_rss = resident_bytes()
         self.model = build_model(spec, environments)
         if spec.start_from is not None and self._last is None:
@@ -193,7 +194,13 @@ class _Run:
             wall_s=round(self.story.wall_s(), 3),
             cpu_s=round(self.story.cpu_s(), 3),
             threads=self.manner.threads,
-            memory=memory_of(self.model, ALGORITHMS[self.spec.algorithm], self._before_rss, self.story.peak_rss_bytes),
+            memory=memory_of(
+                self.model,
+                ALGORITHMS[self.spec.algorithm],
+                self._before_rss,
+                self.story.peak_rss_bytes,
+                self._first_in_process,
+            ),
             versions=versions(),
             resumed=tuple(self.story.resumed),
         )
