@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from policypress.runtime.protocol import NATIVE
 from policypress.study.agents import PlannedAgent
 from policypress.study.cell import Cell
 from policypress.study.plan import StudyPlan

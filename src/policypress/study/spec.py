@@ -157,8 +157,7 @@ class StudySpec(_Part):
         evaluation: how returns are measured.
         report: what the study is reported as: a grid of compressions, or the reproduction of Li 2023.
         trained: folder of agents that were trained before; one whose training is asked for is taken from there.
-        costs: how latency, memory, CPU time and energy of every artifact are measured, alone on the machine, after
-            the returns; none where it is left out.
+        costs: measure latency, memory and energy of every artifact, alone on the machine, after the returns.
     """
 
     version: Literal[1] = Field(default=1, alias="policypress-study")
@@ -169,13 +168,7 @@ class StudySpec(_Part):
     evaluation: Evaluation = Evaluation()
     report: Literal["grid", "li2023"] = "grid"
     trained: str | None = None
-    costs: CostMeasurements | None = None
-
-    @field_validator("costs", mode="before")
-    @classmethod
-    def _plain_costs(cls, value: Any) -> Any:
-        """``costs: true`` is the costs under the evaluation's runtimes."""
-        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    costs: bool = False
 
 
 def read_spec(path: Path) -> StudySpec:
