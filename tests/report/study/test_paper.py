@@ -1,0 +1,33 @@
+"""The paper's tables as the project has them: whole, and the numbers that everything else is derived from."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from policypress.report.study.paper import ALGORITHMS, ENVIRONMENTS, NORMS, RATIOS, references, table1, table2, table3
+
+PLACES = set(product(ALGORITHMS, ENVIRONMENTS))
+
+
+def test_every_table_has_every_place() -> None:
+    assert set(table1()) == set(table2()) == set(table3()) == PLACES
+    assert set(references()) < PLACES
+
+
+def test_numbers_of_the_paper() -> None:
+    assert table1()["sac", "Humanoid"] == {"baseline": 4287.29, "ptdq": -84.51, "ptsq": 23.4, "qat": 311.68}
+    assert table2()["trpo", "Hopper"].l2_ratio == 0.45
+    assert (table3()["ddpg", "Ant"].norm, table3()["ddpg", "Ant"].ratio) == ("l1", 0.1)
+
+
+def test_ratios_are_those_that_the_paper_tried() -> None:
+    assert {row.ratio for row in table3().values()} <= set(RATIOS)
+    assert {ratio for row in table2().values() for ratio in (row.l1_ratio, row.l2_ratio)} <= set(RATIOS)
+    assert {row.norm for row in table3().values()} == set(NORMS)
+
+
+def test_references_say_where_they_are_from() -> None:
+    for reference in references().values():
+        assert reference.mean_return > 0
+        assert reference.steps >= 1_000_000
+        assert reference.source
