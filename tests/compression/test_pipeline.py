@@ -62,10 +62,9 @@ def test_packed_bytes_are_what_a_device_holds() -> None:
     biases = policy.parameter_count() - weights
     outside = 4 * (2 + 3 + 3)  # the constants 1 and ½, span and low of the action
     assert packed["none"] == 4 * policy.parameter_count() + outside
-    # Per layer a scale and a zero point of its input; per channel a scale of the weight and one of the bias, and a
-    # zero point of the weight.
-    scales = 3 * (4 + 1) + biases * (4 + 4 + 1)
-    assert packed["int8"] == pytest.approx(weights + 4 * biases + scales + outside, abs=16)
+    # Per layer a scale and a zero point of its input (equal ones are one); per channel a scale.
+    scales = 3 * (4 + 1) + 4 * biases
+    assert packed["int8"] == pytest.approx(weights + 4 * biases + scales + outside, abs=2)
 
 
 @pytest.mark.parametrize("text", RECIPES)

@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_policies import ACTIONS, KINDS, Policy, cnn, mixed, mlp, observations_of, quantized
 
+from policypress.artifact.c.program import constant_bytes
+from policypress.artifact.c.reader import read_program
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.contract import INTEGER_BITS_KEY
 from policypress.measurement.sizes import integer_bits, packed_bytes
@@ -34,14 +36,46 @@ def test_int8_policy_by_hand() -> None:
     policy = pressed(mlp())
     weights = (5 * 8) + (8 * 8) + (8 * 3)
     biases = 4 * (8 + 8 + 3)
-    scales = 4 * (8 + 8 + 3)  # of weights, one each channel
-    bias_scales = 4 * (8 + 8 + 3)
+    scales = 4 * (8 + 8 + 3)  # of weights, one each channel; those of biases are products of these
     inputs = 3 * 4
     zero_points_of_inputs = len({int(layer.quant.input.zero_point) for _, layer in policy.weighted_layers()})
-    zero_points_of_weights = 8 + 3  # equal ones are stored once
     normaliser, unscale = 4 * (5 + 5 + 5 + 2), 4 * (3 + 3 + 2)
-    total = weights + biases + scales + bias_scales + inputs + zero_points_of_inputs + zero_points_of_weights
+    total = weights + biases + scales + inputs + zero_points_of_inputs
     assert packed_bytes(to_onnx(policy)) == total + normaliser + unscale
+
+
+def test_a_bias_scale_that_is_no_product_is_stored() -> None:
+    policy = pressed(mlp())
+    known = packed_bytes(to_onnx(policy))
+    layers = [layer for _, layer in policy.weighted_layers()]
+    bias = layers[1].quant.bias
+    assert bias is not None
+    layers[1].quant = replace(layers[1].quant, bias=replace(bias, scale=1.01 * bias.scale))
+    assert packed_bytes(to_onnx(policy)) == known + 4 * 8
+
+
+def test_a_zero_point_that_is_not_zero_is_stored() -> None:
+    policy = pressed(mlp())
+    model = to_onnx(policy)
+    known = packed_bytes(model)
+    weight = next(name for name in integer_bits(model))
+    node = next(node for node in model.graph.node if node.input[0] == weight)
+    node.input[2] = "other.zero_points"
+    model.graph.initializer.append(numpy_helper.from_array(np.arange(8, dtype=np.int8), "other.zero_points"))
+    assert packed_bytes(model) == known + 8
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_generated_c_stores_what_packed_bytes_say(action: str, bits: int) -> None:
+    """But for single numbers, which stand in its code."""
+    policy = pressed(mlp(ACTIONS[action]), bits)
+    model = to_onnx(policy)
+    single = [t for t in model.graph.initializer if int(np.prod(t.dims)) == 1 and t.data_type != TensorProto.INT64]
+    in_code = sum(1 if t.data_type == TensorProto.UINT8 else 4 for t in single)
+    stored = sum(constant_bytes(step) for step in read_program(model).steps)
+    indices = sum(8 * int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == TensorProto.INT64)
+    assert stored + in_code <= packed_bytes(model) <= stored + in_code + indices
 
 
 @pytest.mark.parametrize("kind", KINDS)
