@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,38 @@ def test_every_kernel_set_of_this_machine_gives_the_same_bits(bits: int, tmp_pat
             assert compiled.kernel == kernel
             for batch in (True, False):
                 np.testing.assert_array_equal(compiled.run(observations, batch=batch)[1], want[0], err_msg=kernel)
+
+
+# Fills the stack with subnormal numbers, acts, and asks the processor whether it computed with one.
+STALE_STACK = """
+#include <immintrin.h>
+static void fill(void)
+{
+    volatile uint32_t stale[1 << 16];
+    for (int i = 0; i < 1 << 16; i++)
+        stale[i] = 1;
+}
+int main(void)
+{
+    static float observations[5 * POLICY_OBSERVATION_SIZE], actions[5 * POLICY_ACTION_SIZE];
+    for (int i = 0; i < 5 * POLICY_OBSERVATION_SIZE; i++)
+        observations[i] = 0.25f;
+    fill();
+    _mm_setcsr(_mm_getcsr() & ~0x3Fu);
+    (void)policy_act_batch(observations, actions, 5);
+    return (_mm_getcsr() & 2u) != 0;
+}
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="asks a register of x86")
+def test_what_lies_on_the_stack_is_not_computed_with(tmp_path: Path) -> None:
+    """Subnormal numbers behind the scores, in lanes that nobody reads, took a batch of 64 from 6 to 18 us."""
+    policy, _ = policy_of("mlp", "box", 8, "tanh")
+    file = written(source_of(model_of(policy)), tmp_path)
+    file.write_text(file.read_text() + STALE_STACK)
+    subprocess.run([compiler(), "-O2", ONLY_PLAIN, file, "-o", tmp_path / "stale"], check=True)
+    assert subprocess.run([tmp_path / "stale"]).returncode == 0
 
 
 @pytest.mark.parametrize("batch", [True, False])

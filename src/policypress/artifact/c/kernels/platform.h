@@ -111,6 +111,9 @@ PP_INLINE float pp_float(uint32_t bits)
 /* |value| < 2^22 to the nearest integer, ties to even. */
 PP_INLINE int32_t pp_to_integer(float value) { return (int32_t)(pp_bits(value + PP_ROUNDING) - PP_ROUNDING_BITS); }
 
+/* The value, or 0 where `keep` is 0: without a branch, so that loops stay vectors. */
+PP_INLINE float pp_keep(float value, int keep) { return pp_float(pp_bits(value) & (0u - (uint32_t)keep)); }
+
 /* Into [lo, hi]; a NaN becomes lo, as with the max and min instructions of x86. */
 PP_INLINE float pp_clamp(float value, float lo, float hi)
 {
