@@ -88,11 +88,26 @@ def test_seeds_are_the_protocols() -> None:
         {"kind": "variant", "agent_sha256": AGENT},
         {"kind": "baseline", "agent_sha256": AGENT, "recipe": "int8"},
         {"kind": "baseline", "agent_sha256": AGENT, "environment": None},
+        {"kind": "agent", "agent_sha256": AGENT},
+        {"kind": "cost", "agent_sha256": AGENT},
+        {"kind": "cost", "protocol": EvaluationProtocol(0)},
     ],
 )
 def test_contradictions_are_refused(fields: dict) -> None:
     with pytest.raises(StudyInputError):
         Cell(**{"protocol": EvaluationProtocol(3), "environment": ENVIRONMENT, **fields})
+
+
+def test_costs_of_a_recipe_and_of_the_baseline_have_their_own_keys_under_each_runtime() -> None:
+    stated = {"kind": "cost", "environment": ENVIRONMENT, "agent_sha256": AGENT}
+    cells = [
+        Cell(**stated, protocol=EvaluationProtocol(0, runtime=runtime), recipe=recipe, recipe_hash=recipe)
+        for runtime in ("onnxruntime", "native")
+        for recipe in ("none", "int8")
+    ]
+    cells.append(Cell("baseline", EvaluationProtocol(0), ENVIRONMENT, AGENT))
+    assert len({cell.key for cell in cells}) == 5
+    assert [Cell.from_json(cell.to_json()) for cell in cells] == cells
 
 
 def test_a_cell_without_environment_is_built_only() -> None:

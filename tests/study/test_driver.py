@@ -298,7 +298,7 @@ def test_a_full_disk_stops_the_study_and_room_lets_it_go_on(tmp_path: Path, refe
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
         executor = DebugExecutor()
-        many = [variant(f"recipe {number}", 200) for number in range(20)]
+        many = [variant(f"recipe {number}", 200) for number in range(100)]
         with pytest.raises(OutputError, match="disk is full"):
             run_study([*grid(), *many], SyntheticWorker(), store, executor)
         assert executor.pending == 0

@@ -44,6 +44,13 @@ class ExecutorConformance:
         assert list(executor.outcomes()) == []
         assert executor.capacity >= 1
 
+    def test_what_must_be_alone_runs_one_on_each_machine(self, executor: Executor) -> None:
+        assert executor.machines >= 1
+        for number in range(executor.machines):
+            executor.submit(Task(f"alone {number}", synthetic.double, number, alone=True))
+        found = {outcome.key: outcome.value for outcome in executor.outcomes()}
+        assert found == {f"alone {number}": 2 * number for number in range(executor.machines)}
+
     def test_tasks_may_follow_from_outcomes(self, executor: Executor) -> None:
         executor.submit(Task("1", synthetic.double, 1))
         seen = []

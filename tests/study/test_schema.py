@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from synthetic_study import SyntheticWorker, baseline, grid
 
 from policypress.errors import OutputError, StoreError
+from policypress.records import EvaluationProtocol
 from policypress.study import schema
+from policypress.study.debug_executor import DebugExecutor
+from policypress.study.driver import run_study
+from policypress.study.reader import StoreReader
 from policypress.study.schema import SCHEMA_VERSION, connect, explained, transaction
+from policypress.study.store import Store
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
@@ -57,12 +64,32 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pyte
     connect(path, write=True).close()
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("ALTER TABLE cells ADD COLUMN note TEXT",)))
     monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(schema, "OLDEST_READABLE", SCHEMA_VERSION + 1)
     with pytest.raises(StoreError, match="another schema"):
         connect(path, write=False)
     for _ in range(2):
         connection = connect(path, write=True)
         assert "note" in {row["name"] for row in connection.execute("PRAGMA table_info(cells)")}
         connection.close()
+
+
+def test_the_schema_before_cost_cells_is_read_as_it_is_and_brought_up_to_date_by_a_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver of the earlier version may still be at work on it."""
+    path = tmp_path / "study.db"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        earlier.setattr(schema, "SCHEMA_VERSION", 2)
+        with Store(path) as store:
+            run_study(grid(), SyntheticWorker(), store, DebugExecutor())
+    with StoreReader(path) as reader:
+        before = [(row, reader.artifact(row.key), reader.episodes(row.key)) for row in reader.cells()]
+    with Store(path) as store:
+        assert [(row, store.artifact(row.key), store.episodes(row.key)) for row in store.cells()] == before
+        cost = replace(baseline(), kind="cost", protocol=EvaluationProtocol(0))
+        store.plan([cost])
+        assert store.cells()[-1].cell == cost
 
 
 @pytest.mark.parametrize("write", [True, False])

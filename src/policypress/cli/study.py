@@ -16,7 +16,7 @@ from policypress.errors import StudyInputError
 if TYPE_CHECKING:
     from policypress.study.estimate import Estimate
     from policypress.study.status import StudyStatus
-    from policypress.study.whole_study import Study
+    from policypress.study.whole_study import Part, Study
 
 app = typer.Typer(name="study", no_args_is_help=True, help="Studies: many agents, many recipes, one database.")
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).")]
@@ -29,6 +29,12 @@ ExecutorOption = Annotated[str, typer.Option("--executor", help="local (processe
 AddressOption = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster; else one starts here.")
 ]
+NoCostsOption = Annotated[
+    bool, typer.Option("--no-costs", help="Leave costs for later: they want a machine where nothing else runs.")
+]
+CostsOnlyOption = Annotated[
+    bool, typer.Option("--costs-only", help="Measure the costs of agents whose returns are known, nothing else.")
+]
 EXECUTORS = ("local", "debug", "ray")
 
 
@@ -39,6 +45,8 @@ def run(
     executor: ExecutorOption = "local",
     jobs: JobsOption = None,
     address: AddressOption = None,
+    no_costs: NoCostsOption = False,
+    costs_only: CostsOnlyOption = False,
     estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will take, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,8 +55,10 @@ def run(
     Examples:
       policypress study run studies/li2023.yml --estimate
       policypress study run studies/li2023.yml --jobs 2
+      policypress study run studies/lu2024-small.yml --no-costs      # now, beside other work
+      policypress study run studies/lu2024-small.yml --costs-only    # later, alone on the machine
     """
-    how = _How(executor, jobs, address)
+    how = _How(executor, jobs, address, _part(no_costs, costs_only))
     _run(spec, output, how, retry=False, only_estimate=estimate, as_json=as_json)
 
 
@@ -59,10 +69,13 @@ def retry(
     executor: ExecutorOption = "local",
     jobs: JobsOption = None,
     address: AddressOption = None,
+    no_costs: NoCostsOption = False,
+    costs_only: CostsOnlyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study with the cells that failed before tried again."""
-    _run(spec, output, _How(executor, jobs, address), retry=True, only_estimate=False, as_json=as_json)
+    how = _How(executor, jobs, address, _part(no_costs, costs_only))
+    _run(spec, output, how, retry=True, only_estimate=False, as_json=as_json)
 
 
 @app.command()
@@ -117,11 +130,12 @@ def _watch(study: Study) -> None:
 
 @dataclass(frozen=True)
 class _How:
-    """Where the tasks are done."""
+    """Where the tasks are done, and which."""
 
     executor: str
     jobs: int | None
     address: str | None
+    part: Part = "all"
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
@@ -149,6 +163,12 @@ class _How:
         return 1 if self.executor == "debug" else self.jobs or core_count()
 
 
+def _part(no_costs: bool, costs_only: bool) -> Part:
+    if no_costs and costs_only:
+        raise StudyInputError("Nothing would be left to do.", got="--no-costs --costs-only", expected="one of them")
+    return "returns" if no_costs else "costs" if costs_only else "all"
+
+
 def _run(spec: Path, output: Path | None, how: _How, *, retry: bool, only_estimate: bool, as_json: bool) -> None:
     from policypress.study.status import study_status
     from policypress.study.whole_study import open_study, run_whole_study
@@ -159,7 +179,7 @@ def _run(spec: Path, output: Path | None, how: _How, *, retry: bool, only_estima
     if only_estimate:
         return
     with progress_bar(refreshing=False) as bar:
-        outcome, notices = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry)
+        outcome, notices = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry, part=how.part)
     tell(notices)
     now = study_status(study)
     if as_json:

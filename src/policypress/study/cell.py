@@ -17,7 +17,7 @@ from policypress.runtime.protocol import ONNXRUNTIME
 KEY_VERSION = 1
 BASELINE_RECIPE = "none"
 
-CellKind = Literal["baseline", "variant", "random", "agent"]
+CellKind = Literal["baseline", "variant", "random", "agent", "cost"]
 Json = dict[str, Any]
 
 
@@ -46,8 +46,9 @@ class Cell:
 
     ``kind``: ``baseline`` (the recipe ``none``: the fp32 agent), ``variant`` (any other recipe),
     ``random`` (a policy that draws actions uniformly; belongs to the environment alone, so that all
-    agents of an environment share it), or ``agent`` (what comes before its other cells and is done once:
-    training it where a study trains it, and its rollouts).
+    agents of an environment share it), ``agent`` (what comes before its other cells and is done once:
+    training it where a study trains it, and its rollouts), or ``cost`` (what acting with the artifact of a
+    recipe costs under the protocol's runtime; it plays no episodes).
 
     Args:
         kind: see above.
@@ -82,14 +83,15 @@ class Cell:
                 "A cell has an agent, except the random policy, which has none.",
                 got=f"kind {self.kind!r} with agent {self.agent_sha256!r}",
             )
-        if (self.kind == "variant") == (self.recipe == BASELINE_RECIPE):
+        if self.kind != "cost" and (self.kind == "variant") == (self.recipe == BASELINE_RECIPE):
             raise StudyInputError(
                 "A variant has a recipe; the baseline and the random policy have none.",
                 got=f"kind {self.kind!r} with recipe {self.recipe!r}",
             )
-        if self.kind == "agent" and self.protocol.episodes > 0:
+        if self.kind in ("agent", "cost") and self.protocol.episodes > 0:
             raise StudyInputError(
-                "An agent's own cell plays no episodes: its baseline does.", got=f"{self.protocol.episodes} episodes"
+                "A cell that prepares an agent or measures costs plays no episodes: baseline and variants do.",
+                got=f"{self.protocol.episodes} episodes",
             )
         if self.environment is None and self.protocol.episodes > 0:
             raise StudyInputError(

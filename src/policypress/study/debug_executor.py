@@ -25,6 +25,11 @@ class DebugExecutor:
         return 1
 
     @property
+    def machines(self) -> int:
+        """This one."""
+        return 1
+
+    @property
     def pending(self) -> int:
         """Tasks without an outcome."""
         return len(self._queue)

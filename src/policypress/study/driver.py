@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policypress.errors import ExecutionError
@@ -47,6 +47,7 @@ def run_study(
     retry_failed: bool = False,
     needs: Mapping[str, str] | None = None,
     results_only: bool = False,
+    files_wanted: Container[str] = frozenset(),
 ) -> StudyOutcome:
     """Do what the store does not have yet of ``cells``; equal cells are one.
 
@@ -66,13 +67,14 @@ def run_study(
             fails, so does the cell, with that reason.
         results_only: a cell that is done stays done when its files are gone; they are made again only where a cell
             that is left needs them. (A store may then travel without them.)
+        files_wanted: keys of cells whose files are made again all the same, for what comes after.
 
     Raises:
         OutputError: the disk is full, or a file cannot be written. Run again after making room.
         StoreError: the store cannot be used any more.
     """
     wanted = list({cell.key: cell for cell in cells}.values())
-    run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {}, results_only)
+    run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {}, results_only, files_wanted)
     interrupted = False
     try:
         run.prepare(retry_failed)
@@ -123,6 +125,7 @@ class _Run:
         progress: Progress,
         needs: Mapping[str, str],
         results_only: bool,
+        files_wanted: Container[str],
     ) -> None:
         self._cells = cells
         self._worker = worker
@@ -137,6 +140,11 @@ class _Run:
         self._failed: dict[str, Failure] = {}
         self._needs = needs
         self._results_only = results_only
+        self._files_wanted = files_wanted
+        self._waiting_for: dict[str, list[Cell]] = {}
+        for cell in cells:
+            if cell.key in needs:
+                self._waiting_for.setdefault(needs[cell.key], []).append(cell)
         self._held: dict[str, list[Cell]] = {}
 
     def prepare(self, retry_failed: bool) -> None:
@@ -173,15 +181,15 @@ class _Run:
         if needed is None or self._is_done(needed):
             self._waiting.append(cell)
         elif needed in self._failed:
-            self._fail(cell, _for_want_of(self._failed[needed]))
+            self._fail(cell, for_want_of(self._failed[needed]))
         else:
             self._held.setdefault(needed, []).append(cell)
 
     def _is_needed(self, cell: Cell) -> bool:
-        """Whether a cell that is left waits for what ``cell`` made."""
-        if cell.kind != "agent":
-            return False
-        return any(not self._is_done(key) for key, needed in self._needs.items() if needed == cell.key)
+        """Whether somebody asks for the files of ``cell``, or a cell that is left waits for what it made."""
+        if cell.key in self._files_wanted:
+            return True
+        return any(not self._is_done(w.key) or not self._intact(w) for w in self._waiting_for.get(cell.key, ()))
 
     def _is_done(self, key: str) -> bool:
         row = self._store.cell(key)
@@ -311,7 +319,7 @@ class _Run:
         self._ready = deque(ready for ready in self._ready if ready.cell.key != cell.key)
         self._progress.failed(cell, failure)
         for held in self._held.pop(cell.key, []):
-            self._fail(held, _for_want_of(failure))
+            self._fail(held, for_want_of(failure))
 
     def outcome(self, interrupted: bool) -> StudyOutcome:
         """Sort the cells by what the store says of them."""
@@ -327,7 +335,8 @@ class _Run:
         return StudyOutcome(tuple(done), tuple(failed), tuple(left), interrupted)
 
 
-def _for_want_of(failure: Failure) -> Failure:
+def for_want_of(failure: Failure) -> Failure:
+    """Failure of a cell that starts from one which has failed."""
     return Failure(NEEDED_FAILED, f"What it starts from failed: {failure.message}")
 
 

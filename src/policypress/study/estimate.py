@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from policypress.runtime.protocol import NATIVE
 from policypress.study.agents import PlannedAgent
 from policypress.study.cell import Cell
 from policypress.study.plan import StudyPlan
@@ -22,9 +23,11 @@ ACTING_STEPS_PER_S = 8000.0
 EPISODE_STEPS = 1000
 BUILD_S = 2.0
 ROLLOUT_S = 3.0
-COST_S = 3.0
+# Under the native runtime the artifact is compiled first.
+COST_S, NATIVE_COST_S = 4.0, 6.0
 AGENT_BYTES = 2_000_000
 ARTIFACT_BYTES = 400_000
+COST_BYTES = 80_000
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,13 @@ class Estimate:
         return self.cpu_s / max(jobs, 1) + self.costs_s
 
 
-def estimate(plan: StudyPlan, left: Iterable[Cell], store: StoreReader | None, *, costs: bool) -> Estimate:
+def estimate(plan: StudyPlan, left: Iterable[Cell], store: StoreReader | None) -> Estimate:
     """What the cells ``left`` of ``plan`` will take.
 
     Args:
         plan: the study.
         left: cells that are not done.
         store: what is known so far, or None before the first run.
-        costs: whether costs are measured.
     """
     known = _Known(store)
     cells = list(left)
@@ -61,13 +63,14 @@ def estimate(plan: StudyPlan, left: Iterable[Cell], store: StoreReader | None, *
     )
     built = [cell for cell in cells if cell.kind in ("baseline", "variant")]
     own = [cell for cell in cells if cell.kind == "agent"]
+    measured = [cell for cell in cells if cell.kind == "cost"]
     acting_s = sum(cell.protocol.episodes * known.episode_s(cell) for cell in cells)
     return Estimate(
         cells=len(cells),
         training_s=training_s,
         cpu_s=training_s + acting_s + len(built) * known.build_s + len(own) * ROLLOUT_S,
-        costs_s=len(built) * COST_S if costs else 0.0,
-        disk_bytes=len(own) * AGENT_BYTES + len(built) * ARTIFACT_BYTES,
+        costs_s=sum((NATIVE_COST_S if cell.protocol.runtime == NATIVE else COST_S for cell in measured), 0.0),
+        disk_bytes=len(own) * AGENT_BYTES + len(built) * ARTIFACT_BYTES + len(measured) * COST_BYTES,
     )
 
 

@@ -25,6 +25,11 @@ class Executor(Protocol):
         ...
 
     @property
+    def machines(self) -> int:
+        """How many tasks that must be alone on a machine are done at the same time."""
+        ...
+
+    @property
     def pending(self) -> int:
         """How many submitted tasks have no outcome yet."""
         ...

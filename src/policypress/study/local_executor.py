@@ -139,6 +139,11 @@ class LocalExecutor:
         return self._jobs
 
     @property
+    def machines(self) -> int:
+        """This one."""
+        return 1
+
+    @property
     def pending(self) -> int:
         """Tasks without an outcome."""
         return len(self._queue) + len(self._finished) + len(self._busy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from policypress.compression.recipe import Recipe
@@ -11,9 +11,12 @@ from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
 from policypress.study.cell import Cell
-from policypress.study.spec import StudySpec
+from policypress.study.spec import CostMeasurements, RuntimeName, StudySpec
 
 _PREPARATION = "preparation"
+_COSTS = "costs"
+COSTS_VERSION = 1
+"""Part of the key of every cost cell: raise it when costs are measured in another way."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class StudyPlan:
     Args:
         agents: by identity.
         cells: every cell once; an agent's own cell comes before its others.
-        needs: key of a cell → key of the agent's cell that has to be done first.
+        needs: key of a cell → key of the cell that has to be done first: the agent's own, and for costs the one that
+            makes the artifact.
     """
 
     agents: Mapping[str, PlannedAgent]
@@ -38,12 +42,23 @@ class StudyPlan:
         """An agent's cells."""
         return tuple(cell for cell in self.cells if cell.agent_sha256 == identity)
 
+    @property
+    def result_cells(self) -> tuple[Cell, ...]:
+        """All cells but those of costs."""
+        return tuple(cell for cell in self.cells if cell.kind != "cost")
+
+    @property
+    def cost_cells(self) -> tuple[Cell, ...]:
+        """The cells of costs."""
+        return tuple(cell for cell in self.cells if cell.kind == "cost")
+
 
 def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
     """Every cell of ``spec`` for ``agents``.
 
     Each agent has its own cell (training, rollouts), and for each runtime its fp32 baseline and one cell per recipe;
-    each environment has one cell of random actions.
+    each environment has one cell of random actions. Where costs are measured, each artifact has one cell for each
+    runtime; they come last.
     """
     cells: dict[str, Cell] = {}
     needs: dict[str, str] = {}
@@ -55,6 +70,11 @@ def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
             cells.setdefault(cell.key, cell)
             if cell.kind != "random":
                 needs[cell.key] = own.key
+    if spec.costs is not None:
+        played = tuple(cells.values())
+        for cost, made_by in _costs(spec, spec.costs, listed, played):
+            cells[cost.key] = cost
+            needs[cost.key] = made_by.key
     return StudyPlan(listed, tuple(cells.values()), needs)
 
 
@@ -70,8 +90,7 @@ def _own_cell(spec: StudySpec, agent: PlannedAgent) -> Cell:
 
 
 def _random_and_recipes(spec: StudySpec, agent: PlannedAgent) -> Iterable[Cell]:
-    # What "auto" is here decides the keys: on a machine without a compiler it is another study's cells.
-    for runtime in dict.fromkeys(resolved(chosen)[0] for chosen in spec.evaluation.runtimes):
+    for runtime in _resolved(spec.evaluation.runtimes):
         protocol = EvaluationProtocol(
             episodes=spec.evaluation.episodes,
             seed=spec.evaluation.seed,
@@ -93,6 +112,37 @@ def _random_and_recipes(spec: StudySpec, agent: PlannedAgent) -> Iterable[Cell]:
                 method_versions={**recipe.versions, _PREPARATION: PREPARATION_VERSION},
                 inputs={"seed": spec.evaluation.seed},
             )
+
+
+def _resolved(runtimes: Iterable[RuntimeName]) -> tuple[str, ...]:
+    """What acts. What "auto" is here decides the keys: on a machine without a compiler it is another study's cells."""
+    return tuple(dict.fromkeys(resolved(chosen)[0] for chosen in runtimes))
+
+
+def _costs(
+    spec: StudySpec, how: CostMeasurements, agents: Mapping[str, PlannedAgent], played: Iterable[Cell]
+) -> Iterator[tuple[Cell, Cell]]:
+    """Each cost cell and the cell that makes its artifact: the one that plays under the same runtime, if one does."""
+    makers: dict[tuple[str, str], dict[str, Cell]] = {}
+    for cell in played:
+        if cell.kind in ("baseline", "variant") and _is_measured(agents[cell.agent_sha256 or ""], how):
+            makers.setdefault((cell.agent_sha256 or "", cell.recipe), {})[cell.protocol.runtime] = cell
+    stated = how.model_dump(mode="json", exclude={"runtimes", "seeds"})
+    for made_by in makers.values():
+        for runtime in _resolved(how.runtimes or spec.evaluation.runtimes):
+            maker = made_by.get(runtime) or next(iter(made_by.values()))
+            cost = replace(
+                maker,
+                kind="cost",
+                protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed, runtime=runtime),
+                method_versions={**maker.method_versions, _COSTS: COSTS_VERSION},
+                inputs={**maker.inputs, _COSTS: stated},
+            )
+            yield cost, maker
+
+
+def _is_measured(agent: PlannedAgent, how: CostMeasurements) -> bool:
+    return how.seeds is None or agent.training is None or agent.training["seed"] in how.seeds
 
 
 def plain(environment: EnvironmentSpec) -> EnvironmentSpec:

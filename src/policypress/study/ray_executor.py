@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -62,6 +62,8 @@ def _knock(address: str) -> None:
 class RayExecutor:
     """Runs tasks as Ray tasks of one core each; see :class:`~.executor.Executor`.
 
+    A task that must be alone has all cores of a node; where that node is lost, another node does it.
+
     Args:
         address: of a running cluster (``auto``, ``host:6379`` or ``ray://host:10001``); None starts one here.
         jobs: number of tasks at the same time; by default as many as the cluster has cores.
@@ -78,6 +80,8 @@ class RayExecutor:
         self._ray = _ray()
         self._queue: deque[Task] = deque()
         self._running: dict[Any, Task] = {}
+        self._nodes_taken: dict[Any, str] = {}
+        self._attempts: Counter[str] = Counter()
         self._own = not self._ray.is_initialized()
         if self._own:
             self._connect(address, jobs)
@@ -113,6 +117,11 @@ class RayExecutor:
         return self._jobs
 
     @property
+    def machines(self) -> int:
+        """Number of nodes that have cores."""
+        return max(1, len(self._nodes()))
+
+    @property
     def pending(self) -> int:
         """Tasks without an outcome."""
         return len(self._queue) + len(self._running)
@@ -124,8 +133,37 @@ class RayExecutor:
 
     def _dispatch(self) -> None:
         while self._queue and len(self._running) < self._jobs:
-            task = self._queue.popleft()
-            self._running[self._perform.remote(task)] = task
+            task = self._queue[0]
+            if not task.alone:
+                self._running[self._perform.remote(task)] = task
+            elif not self._has_a_node(task):
+                return
+            self._queue.popleft()
+
+    def _nodes(self) -> dict[str, float]:
+        """Id of each living node → its cores; nodes without cores do no tasks."""
+        found = {str(node["NodeID"]): node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]}
+        return {identity: cores for identity, cores in found.items() if cores > 0}
+
+    def _has_a_node(self, task: Task) -> bool:
+        """Give ``task`` a whole node; false while every node has one such task.
+
+        Raises:
+            ExecutionError: no node is left.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = self._nodes()
+        if not nodes:
+            raise ExecutionError("The Ray cluster has no node with cores left.", got="0 cores", expected="at least 1")
+        free = [identity for identity in nodes if identity not in self._nodes_taken.values()]
+        if not free:
+            return False
+        there = NodeAffinitySchedulingStrategy(free[0], soft=False)
+        whole = self._perform.options(num_cpus=nodes[free[0]], max_retries=0, scheduling_strategy=there)
+        reference = whole.remote(task)
+        self._running[reference], self._nodes_taken[reference] = task, free[0]
+        return True
 
     def outcomes(self) -> Iterator[Outcome]:
         """Outcomes in the order in which tasks finish."""
@@ -134,14 +172,22 @@ class RayExecutor:
             ready, _ = self._ray.wait(list(self._running), num_returns=1)
             for reference in ready:
                 task = self._running.pop(reference)
+                self._nodes_taken.pop(reference, None)
                 outcome = self._collect(task, reference)
                 self._dispatch()
-                yield outcome
+                if outcome is not None:
+                    yield outcome
 
-    def _collect(self, task: Task, reference: Any) -> Outcome:
+    def _collect(self, task: Task, reference: Any) -> Outcome | None:
+        """What became of the task; None where it is to be done once more, on another node."""
         try:
             value = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
+            self._attempts[task.key] += 1
+            # Ray itself has repeated the tasks that any node may do.
+            if task.alone and self._attempts[task.key] < ATTEMPTS:
+                self._queue.append(task)
+                return None
             reason = ExecutionError(
                 _LOST,
                 got=f"{type(error).__name__} after {ATTEMPTS} attempts",
@@ -159,6 +205,8 @@ class RayExecutor:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
+        self._nodes_taken.clear()
+        self._attempts.clear()
 
     def close(self) -> None:
         """Cancel, and leave the cluster; one that was started here ends."""

@@ -104,9 +104,18 @@ _VERSION_2 = (
     # Before there was a choice.
     "ALTER TABLE artifacts ADD COLUMN runtime TEXT NOT NULL DEFAULT 'onnxruntime'",
 )
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+# Cells of costs.
+_VERSION_3 = (
+    _VERSION_2[0].replace("CREATE TABLE cells_2", "CREATE TABLE cells_3").replace("'agent')", "'agent', 'cost')"),
+    "INSERT INTO cells_3 SELECT * FROM cells",
+    "DROP TABLE cells",
+    "ALTER TABLE cells_3 RENAME TO cells",
+)
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from each version of the schema to the next, the first one from nothing."""
 SCHEMA_VERSION = len(MIGRATIONS)
+OLDEST_READABLE = 2
+"""The oldest schema whose tables and columns are today's: it may be read while an older driver still writes it."""
 
 
 @contextmanager
@@ -171,7 +180,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             version = _version(connection, path)
             if write:
                 _prepare(connection, path, version)
-            elif version != SCHEMA_VERSION:
+            elif version < OLDEST_READABLE:
                 raise StoreError(
                     "The result store has another schema.",
                     got=f"{path}: schema {version}",

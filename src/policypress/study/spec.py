@@ -70,6 +70,29 @@ class Evaluation(_Part):
     max_steps: int | None = Field(default=None, ge=1)
 
 
+class CostMeasurements(_Part):
+    """How the costs of every artifact are measured; the numbers are those of ``CostProtocol``.
+
+    Attributes:
+        runtimes: each artifact is measured under each of them; those of the evaluation where this is left out.
+        seeds: only agents that were trained with one of these seeds (and those that were given) are measured; all
+            where this is left out. Costs differ little between training seeds, but they take as long for each.
+        warm_samples: latencies with warm caches.
+        cold_samples: latencies with evicted caches.
+        windows: windows of CPU time and energy.
+        processes: fresh processes whose memory is measured.
+        watts_per_core: power of a busy core, for energy that no meter can measure; the default's where left out.
+    """
+
+    runtimes: Annotated[list[RuntimeName], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    seeds: Numbers | None = None
+    warm_samples: int = Field(default=5000, ge=10)
+    cold_samples: int = Field(default=40, ge=10)
+    windows: int = Field(default=5, ge=1)
+    processes: int = Field(default=3, ge=1)
+    watts_per_core: float | None = Field(default=None, gt=0)
+
+
 class QatOptions(_Part):
     """Quantization-aware training; the fields are those of ``QatConfig``."""
 
@@ -157,7 +180,8 @@ class StudySpec(_Part):
         evaluation: how returns are measured.
         report: what the study is reported as: a grid of compressions, or the reproduction of Li 2023.
         trained: folder of agents that were trained before; one whose training is asked for is taken from there.
-        costs: measure latency, memory and energy of every artifact, alone on the machine, after the returns.
+        costs: how latency, memory, CPU time and energy of every artifact are measured, alone on the machine, after
+            the returns; none where it is left out.
     """
 
     version: Literal[1] = Field(default=1, alias="policypress-study")
@@ -168,7 +192,13 @@ class StudySpec(_Part):
     evaluation: Evaluation = Evaluation()
     report: Literal["grid", "li2023"] = "grid"
     trained: str | None = None
-    costs: bool = False
+    costs: CostMeasurements | None = None
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _plain_costs(cls, value: Any) -> Any:
+        """``costs: true`` is the costs under the evaluation's runtimes."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 def read_spec(path: Path) -> StudySpec:

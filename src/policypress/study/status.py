@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 from policypress.study.agent_tasks import PROGRESS_FILE
 from policypress.study.agents import PlannedAgent
 from policypress.study.cell import Cell
@@ -19,6 +20,7 @@ from policypress.study.whole_study import Study
 
 _STATES = ("done", "running", "failed", "pending")
 RANDOM = "random actions"
+COSTS: Mapping[str, str] = {NATIVE: "costs, native", ONNXRUNTIME: "costs, ONNX Runtime"}
 _SHOWN_FAILURES = 20
 
 
@@ -84,12 +86,13 @@ def study_status(study: Study) -> StudyStatus:
         with StoreReader(study.store) as store:
             stored = {row.key: row for row in store.cells()}
             undone = [cell for cell in plan.cells if cell.key not in stored or stored[cell.key].status != "done"]
-            left = estimate(plan, undone, store, costs=study.spec.costs)
+            left = estimate(plan, undone, store)
     states = {cell.key: stored[cell.key].status if cell.key in stored else "pending" for cell in plan.cells}
     counts: Counter[str] = Counter(states.values())
     groups: dict[str, list[Cell]] = {}
     for cell in plan.cells:
-        groups.setdefault(_group(cell, plan.agents.get(cell.agent_sha256 or "")), []).append(cell)
+        name = COSTS[cell.protocol.runtime] if cell.kind == "cost" else _group(cell, plan.agents)
+        groups.setdefault(name, []).append(cell)
     failed = [row for cell in plan.cells if (row := stored.get(cell.key)) is not None and row.failure is not None]
     return StudyStatus(
         name=study.spec.name,
@@ -100,7 +103,8 @@ def study_status(study: Study) -> StudyStatus:
     )
 
 
-def _group(cell: Cell, agent: PlannedAgent | None) -> str:
+def _group(cell: Cell, agents: Mapping[str, PlannedAgent]) -> str:
+    agent = agents.get(cell.agent_sha256 or "")
     if agent is None:
         return RANDOM
     return " ".join(part for part in (agent.label, agent.algorithm, agent.environment.id) if part)
@@ -126,8 +130,9 @@ def _progress(folder: Path, cell: Cell) -> str:
         return ""
 
 
-def _failure(row: CellRow, agents: Any) -> str:
-    agent = agents.get(row.cell.agent_sha256 or "")
+def _failure(row: CellRow, agents: Mapping[str, PlannedAgent]) -> str:
     reason = row.failure.message.splitlines()[0] if row.failure is not None else ""
     what = "preparing" if row.cell.kind == "agent" else row.cell.recipe
-    return f"{_group(row.cell, agent)}, {what}: {reason}"
+    if row.cell.kind == "cost":
+        what = f"costs of {what} under {row.cell.protocol.runtime}"
+    return f"{_group(row.cell, agents)}, {what}: {reason}"

@@ -238,6 +238,21 @@ class Store(StoreReader):
                 for row in rows:
                     _insert_measurement(connection, key, row)
 
+    def record_costs(self, measured: Mapping[str, Sequence[Measurement]], failed: Mapping[str, Failure]) -> None:
+        """What was measured together for cost cells, in the place of what they had, and why some have nothing.
+
+        All of it is there, or nothing.
+        """
+        with self._writing() as connection:
+            for key, rows in measured.items():
+                connection.execute("DELETE FROM measurements WHERE cell_key = ?", (key,))
+                for row in rows:
+                    _insert_measurement(connection, key, row)
+                _set_status(connection, key, "done")
+            for key, failure in failed.items():
+                connection.execute("DELETE FROM measurements WHERE cell_key = ?", (key,))
+                _set_status(connection, key, "failed", failure)
+
     def close(self) -> None:
         """Close the file and let the next driver in."""
         super().close()

@@ -21,6 +21,8 @@ class Task:
             writes to no store. It may keep what is dear to set up (an environment, a runtime) in a
             global of its module: worker processes live on between tasks.
         payload: anything that pickles.
+        alone: nothing else of the study runs on the machine meanwhile: it is a measurement. Such tasks are not
+            mixed with others, and no more of them are submitted at once than there are machines.
 
     Raises:
         TypeError: another process could not import ``function``.
@@ -29,6 +31,7 @@ class Task:
     key: str
     function: Callable[[Any], Any]
     payload: Any
+    alone: bool = False
 
     def __post_init__(self) -> None:
         module = getattr(self.function, "__module__", None)

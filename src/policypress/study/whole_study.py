@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from policypress.errors import ExecutionError, StudyInputError
+from policypress.errors import StudyInputError
 from policypress.study.agents import planned_agents
 from policypress.study.cell import canonical_json
-from policypress.study.cost_stage import measure_cell_costs
+from policypress.study.cost_run import files_wanted, run_costs
 from policypress.study.driver import StudyOutcome, run_study
 from policypress.study.estimate import Estimate, estimate
 from policypress.study.executor import Executor
@@ -22,6 +23,7 @@ from policypress.study.store import Store
 from policypress.study.study_worker import StudyWorker
 
 SPEC_KEY = "study"
+Part = Literal["all", "returns", "costs"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Study:
         with self._reader() as store:
             done = set() if store is None else {row.key for row in store.cells(status="done")}
             left = [cell for cell in self.plan.cells if cell.key not in done]
-            return estimate(self.plan, left, store, costs=self.spec.costs)
+            return estimate(self.plan, left, store)
 
     @contextmanager
     def _reader(self) -> Iterator[StoreReader | None]:
@@ -74,41 +76,81 @@ def run_whole_study(
     progress: Progress | None = None,
     *,
     retry_failed: bool = False,
+    part: Part = "all",
 ) -> tuple[StudyOutcome, tuple[str, ...]]:
     """Do what is left of ``study``; after an interruption of any kind, the same call continues.
 
-    Costs are measured last, agent by agent, in this process, when nothing else of the study runs.
+    Costs are measured last, agent by agent, when nothing else of the study runs on the machine.
+
+    Args:
+        study: what to run.
+        executor: does the tasks.
+        progress: is told what happens.
+        retry_failed: also do the cells that failed before.
+        part: ``returns`` measures no costs, which want a quiet machine; ``costs`` measures those of agents whose
+            returns are known, and starts nothing new.
 
     Returns:
-        How the cells ended, and what the user should be told.
+        How the cells of that part ended, and what the user should be told.
 
     Raises:
-        StudyInputError: the folder holds another study.
+        StudyInputError: the folder holds another study, or there are no costs to measure.
         StoreError: another driver runs it.
         OutputError: the disk is full.
     """
     progress = progress or Silent()
+    spec, plan = study.spec, study.plan
+    if part == "costs" and spec.costs is None:
+        raise StudyInputError("The study measures no costs.", got=spec.name, expected="`costs:` in the study file")
+    measured = None if part == "returns" else spec.costs
     with Store(study.store) as store:
-        _claim(store, study.spec)
-        for agent in study.plan.agents.values():
+        _claim(store, spec)
+        for agent in plan.agents.values():
             store.add_agent(agent.row())
-        worker = StudyWorker(study.plan.agents, study.folder, study.spec.evaluation.seed)
+        store.plan(plan.cells)
+        wanted: frozenset[str] = frozenset()
+        notices: tuple[str, ...] = ()
+        if measured is not None:
+            wanted, gone = files_wanted(plan, store, retry_failed=retry_failed)
+            notices = _told_of_gone(len(gone))
+        done = {row.key for row in store.cells(status="done")}
+        worker = StudyWorker(plan.agents, study.folder, spec.evaluation.seed)
         with executor as running:
             outcome = run_study(
-                study.plan.cells,
+                [cell for cell in plan.result_cells if part != "costs" or cell.key in done],
                 worker,
                 store,
                 running,
                 progress,
                 retry_failed=retry_failed,
-                needs=study.plan.needs,
-                # What costs are measured on has to be there.
-                results_only=not study.spec.costs,
+                needs=plan.needs,
+                results_only=True,
+                files_wanted=wanted,
             )
-        notices: tuple[str, ...] = ()
-        if study.spec.costs and not outcome.interrupted:
-            outcome, notices = _measure_costs(study, store, outcome, progress)
+            if measured is not None and not outcome.interrupted:
+                costs, told = run_costs(
+                    plan, measured, spec.evaluation.seed, store, running, progress, retry_failed=retry_failed
+                )
+                outcome, notices = _both(outcome, costs), (*notices, *told)
     return outcome, notices
+
+
+def _told_of_gone(agents: int) -> tuple[str, ...]:
+    if not agents:
+        return ()
+    return (
+        f"The costs of {agents} agents are left: the agents are gone, and costs are not worth training them again. "
+        "Keep trained agents with `policypress study keep`.",
+    )
+
+
+def _both(first: StudyOutcome, second: StudyOutcome) -> StudyOutcome:
+    return StudyOutcome(
+        (*first.done, *second.done),
+        (*first.failed, *second.failed),
+        (*first.left, *second.left),
+        first.interrupted or second.interrupted,
+    )
 
 
 def _claim(store: Store, spec: StudySpec) -> None:
@@ -123,20 +165,3 @@ def _claim(store: Store, spec: StudySpec) -> None:
         )
     store.set_note(SPEC_KEY, spec.name)
     store.set_note("spec_json", canonical_json(spec.model_dump(mode="json", by_alias=True)))
-
-
-def _measure_costs(
-    study: Study, store: Store, outcome: StudyOutcome, progress: Progress
-) -> tuple[StudyOutcome, tuple[str, ...]]:
-    done = {cell.key for cell in outcome.done}
-    notices: list[str] = []
-    try:
-        for identity in study.plan.agents:
-            cells = [cell for cell in study.plan.of_agent(identity) if cell.key in done and cell.kind != "agent"]
-            try:
-                measure_cell_costs(store, cells, study.spec.evaluation.seed, None, progress)
-            except ExecutionError as error:
-                notices.append(f"The costs of an agent were not measured. {error}")
-    except KeyboardInterrupt:
-        return replace(outcome, interrupted=True), tuple(notices)
-    return outcome, tuple(dict.fromkeys(notices))
