@@ -24,6 +24,10 @@ FolderOption = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="DIR", help="Folder of the results; by default beside the file."),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the file: environments=v5, evaluation.episodes=10, ..."),
+]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
 ExecutorOption = Annotated[str, typer.Option("--executor", help="local (processes), debug (this process) or ray.")]
 AddressOption = Annotated[
@@ -42,6 +46,7 @@ EXECUTORS = ("local", "debug", "ray")
 def run(
     spec: SpecArgument,
     output: FolderOption = None,
+    changes: SetOption = None,
     executor: ExecutorOption = "local",
     jobs: JobsOption = None,
     address: AddressOption = None,
@@ -55,17 +60,19 @@ def run(
     Examples:
       policypress study run studies/li2023.yml --estimate
       policypress study run studies/li2023.yml --jobs 2
+      policypress study run studies/lu2024.yml --set environments=v5
       policypress study run studies/lu2024-small.yml --no-costs      # now, beside other work
       policypress study run studies/lu2024-small.yml --costs-only    # later, alone on the machine
     """
     how = _How(executor, jobs, address, _part(no_costs, costs_only))
-    _run(spec, output, how, retry=False, only_estimate=estimate, as_json=as_json)
+    _run(spec, output, changes, how, retry=False, only_estimate=estimate, as_json=as_json)
 
 
 @app.command()
 def retry(
     spec: SpecArgument,
     output: FolderOption = None,
+    changes: SetOption = None,
     executor: ExecutorOption = "local",
     jobs: JobsOption = None,
     address: AddressOption = None,
@@ -75,13 +82,14 @@ def retry(
 ) -> None:
     """Run a study with the cells that failed before tried again."""
     how = _How(executor, jobs, address, _part(no_costs, costs_only))
-    _run(spec, output, how, retry=True, only_estimate=False, as_json=as_json)
+    _run(spec, output, changes, how, retry=True, only_estimate=False, as_json=as_json)
 
 
 @app.command()
 def status(
     spec: SpecArgument,
     output: FolderOption = None,
+    changes: SetOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Draw it again every few seconds, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +97,7 @@ def status(
     from policypress.study.status import study_status
     from policypress.study.whole_study import open_study
 
-    study = open_study(spec, output)
+    study = open_study(spec, output, changes or ())
     if as_json:
         print_json(study_status(study).to_json())
     elif watch:
@@ -103,12 +111,13 @@ def keep(
     spec: SpecArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of trained agents.")],
     output: FolderOption = None,
+    changes: SetOption = None,
 ) -> None:
     """Copy the agents that a study has trained, as policies alone, to where `trained:` in study files finds them."""
     from policypress.study.kept_agents import keep as keep_agents
     from policypress.study.whole_study import open_study
 
-    study = open_study(spec, output)
+    study = open_study(spec, output, changes or ())
     trained = [(agent.identity, agent.name) for agent in study.plan.agents.values() if agent.training is not None]
     places = keep_agents(study.folder, trained, to)
     typer.echo(f"{len(places)} of {len(trained)} agents are in {to}")
@@ -169,11 +178,20 @@ def _part(no_costs: bool, costs_only: bool) -> Part:
     return "returns" if no_costs else "costs" if costs_only else "all"
 
 
-def _run(spec: Path, output: Path | None, how: _How, *, retry: bool, only_estimate: bool, as_json: bool) -> None:
+def _run(
+    spec: Path,
+    output: Path | None,
+    changes: list[str] | None,
+    how: _How,
+    *,
+    retry: bool,
+    only_estimate: bool,
+    as_json: bool,
+) -> None:
     from policypress.study.status import study_status
     from policypress.study.whole_study import open_study, run_whole_study
 
-    study = open_study(spec, output)
+    study = open_study(spec, output, changes or ())
     tell(notice for agent in study.plan.agents.values() for notice in agent.notices)
     err.print(_told(study.left(), how.workers()), markup=False)
     if only_estimate:

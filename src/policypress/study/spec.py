@@ -5,6 +5,7 @@ A study is axes. ``docs/studies.md`` explains every field with examples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from policypress.compression.recipe import Recipe
 from policypress.errors import RecipeError, StudyInputError
+from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
 
 SPEC_VERSION = 1
@@ -201,8 +203,8 @@ class StudySpec(_Part):
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
-def read_spec(path: Path) -> StudySpec:
-    """The study in a file.
+def read_spec(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
+    """The study in a file, with changes as :func:`~policypress.study.overrides.overridden` takes them.
 
     Raises:
         StudyInputError: it is not there, not YAML, or not a study; every mistake is named with its place.
@@ -214,7 +216,7 @@ def read_spec(path: Path) -> StudySpec:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         place = " ".join(str(error).split())
         raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
-    return spec_of(data, str(path))
+    return spec_of(overridden(data, overrides), str(path))
 
 
 def spec_of(data: Any, source: str = "study") -> StudySpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,17 +55,18 @@ class Study:
             yield store
 
 
-def open_study(path: Path, folder: Path | None = None) -> Study:
+def open_study(path: Path, folder: Path | None = None, overrides: Sequence[str] = ()) -> Study:
     """Read and plan the study file ``path``; nothing is run.
 
     Args:
         path: of the YAML file.
         folder: of the results; by default one beside the file, with the name of the study.
+        overrides: changes to the file, as ``environments=v5``; see :mod:`~policypress.study.overrides`.
 
     Raises:
         InputError: the file, an agent, an algorithm or an environment cannot be used.
     """
-    spec = read_spec(path)
+    spec = read_spec(path, overrides)
     plan = plan_study(spec, planned_agents(spec, path.parent))
     return Study(spec, plan, folder or path.parent / spec.name)
 
