@@ -1,0 +1,73 @@
+"""What a person finds in the folder of the report: the page, the data, the tables and the figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from policypress.report.li2023.charts import reward_trend
+from policypress.report.li2023.page import render
+from policypress.report.li2023.results import LiResults, read_results
+from policypress.study.reader import StoreReader
+from policypress.whole_file import write_whole
+
+PAGE_NAME, DATA_NAME, TABLE_NAME = "report.html", "report.json", "table-2-memory.csv"
+FIGURES = "figures"
+KIND = "li2023"
+
+
+def write_report(store: StoreReader, folder: Path) -> Path:
+    """Write the report of the study in ``store``; each file appears whole or not at all.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        StudyInputError: the study trains nothing.
+        OutputError: a file cannot be written.
+    """
+    results = read_results(store)
+    charts = [chart for task in results.tasks if (chart := reward_trend(task)) is not None]
+    for chart in charts:
+        write_whole(folder / FIGURES / f"{chart.name}.svg", chart.svg().encode())
+        write_whole(folder / FIGURES / f"{chart.name}.png", chart.png())
+    write_whole(folder / TABLE_NAME, table(results).encode())
+    write_whole(folder / DATA_NAME, (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    commands = [f"policypress study run {results.study}.yml", f"policypress study report {results.study}.yml -o DIR"]
+    write_whole(folder / PAGE_NAME, render(results, charts, commands).encode())
+    return folder / PAGE_NAME
+
+
+def table(results: LiResults) -> str:
+    """Table 2 as CSV: bytes, the paper's numbers as they are; empty where nothing was measured."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = (
+        "peak_rss_bytes",
+        "started_rss_bytes",
+        "networks_bytes",
+        "optimizer_bytes",
+        "replay_bytes",
+        "deployed_bytes",
+    )
+    writer.writerow(
+        [
+            "algorithm",
+            "environment",
+            "paper_before",
+            "paper_after",
+            *(f"{form}_{n}" for form in ("fp32", "qat") for n in names),
+        ]
+    )
+    for row in results.memory:
+        cells: list[object] = [row.algorithm, row.environment]
+        cells += ["", ""] if row.printed is None else [f"{row.printed.before:g}", f"{row.printed.after:g}"]
+        for form in (row.fp32, row.qat):
+            networks = form.parts["acting_bytes"] + form.parts["value_bytes"] if form.parts else None
+            parts = [networks, *(form.parts.get(name) for name in ("optimizer_bytes", "replay_bytes"))]
+            found = [form.peak_rss_bytes, form.started_rss_bytes, *parts, form.deployed_bytes]
+            cells += ["" if value is None else round(value) for value in found]
+        writer.writerow(cells)
+    return text.getvalue()

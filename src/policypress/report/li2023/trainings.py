@@ -1,0 +1,124 @@
+"""The trainings of the study, from its database: what each seed returned, episode by episode, and what it took."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from policypress.records import ArtifactRecord
+from policypress.study.reader import CellRow, StoreReader
+
+Form = Literal["fp32", "qat"]
+FORMS: tuple[Form, ...] = ("fp32", "qat")
+_RECIPES: dict[Form, str] = {"fp32": "none", "qat": "qat"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        seed: of the training.
+        returns: of its episodes, in order, with the actions that explored.
+        record: the whole training record, as JSON.
+        evaluated: returns of the deterministic episodes of its artifact (fp32, or int8 after QAT); empty where they are
+            not played yet.
+        artifact: that artifact, if it is built.
+    """
+
+    seed: int
+    returns: tuple[float, ...]
+    record: Mapping[str, Any]
+    evaluated: tuple[float, ...] = ()
+    artifact: ArtifactRecord | None = None
+
+    @property
+    def memory(self) -> Mapping[str, Any]:
+        """The memory of its process, in bytes, by part."""
+        found: Mapping[str, Any] = self.record["memory"]
+        return found
+
+
+@dataclass(frozen=True)
+class Task:
+    """An algorithm in an environment: its trainings in both forms, by seed.
+
+    Attributes:
+        planned: number of trainings that the study asks for, by form.
+    """
+
+    algorithm: str
+    environment_id: str
+    runs: Mapping[Form, tuple[Run, ...]]
+    planned: Mapping[Form, int]
+
+    @property
+    def environment(self) -> str:
+        """The environment as the paper names it.
+
+        >>> Task("dqn", "ALE/Pong-v5", {}, {}).environment
+        'Pong'
+        """
+        return re.sub(r"-v\d+$", "", self.environment_id.rsplit("/", 1)[-1])
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that every training of it has."""
+        return min((len(run.returns) for form in FORMS for run in self.runs.get(form, ())), default=0)
+
+    def returns(self, form: Form) -> tuple[tuple[float, ...], ...]:
+        """Of each seed, the episodes that all trainings of the task have."""
+        return tuple(run.returns[: self.episodes] for run in self.runs.get(form, ()))
+
+
+def read_tasks(store: StoreReader) -> tuple[Task, ...]:
+    """Every task of the study, in the order of its file."""
+    records = store.trainings()
+    cells = _cells(store.cells())
+    found: dict[tuple[str, str], dict[Form, list[Run]]] = {}
+    planned: dict[tuple[str, str], dict[Form, int]] = {}
+    for identity, spec in _specs(store).items():
+        key = (str(spec["algorithm"]), str(spec["environment"]["id"]))
+        form: Form = "fp32" if spec.get("qat") is None else "qat"
+        runs = found.setdefault(key, {"fp32": [], "qat": []})
+        counts = planned.setdefault(key, {"fp32": 0, "qat": 0})
+        counts[form] += 1
+        if identity in records:
+            runs[form].append(_run(store, records[identity], cells.get((identity, _RECIPES[form]))))
+    return tuple(
+        Task(*key, {form: tuple(sorted(runs[form], key=lambda run: run.seed)) for form in FORMS}, planned[key])
+        for key, runs in sorted(found.items(), key=lambda item: _ORDER.get(item[0][1], len(_ORDER)))
+    )
+
+
+_ORDER = {
+    name: place
+    for place, name in enumerate(
+        ("CartPole-v0", "LunarLander-v3", "Pendulum-v1", "LunarLanderContinuous-v3", "ALE/Pong-v5")
+    )
+}
+
+
+def _specs(store: StoreReader) -> dict[str, Mapping[str, Any]]:
+    """Identity → the training's spec, of agents that the study trains."""
+    return {row.sha256: row.training["spec"] for row in store.agents() if isinstance(row.training.get("spec"), Mapping)}
+
+
+def _cells(rows: Iterable[CellRow]) -> dict[tuple[str, str], CellRow]:
+    return {
+        (row.cell.agent_sha256 or "", row.cell.recipe): row
+        for row in rows
+        if row.status == "done" and row.cell.kind in ("baseline", "variant")
+    }
+
+
+def _run(store: StoreReader, record: Mapping[str, Any], cell: CellRow | None) -> Run:
+    return Run(
+        seed=int(record["spec"]["seed"]),
+        returns=tuple(float(value) for value in record["episodes"]["episode_return"]),
+        record=record,
+        evaluated=() if cell is None else tuple(float(row.episode_return) for row in store.episodes(cell.key)),
+        artifact=None if cell is None else store.artifact(cell.key),
+    )
