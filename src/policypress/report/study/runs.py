@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from policypress.records import ArtifactRecord
@@ -53,7 +53,7 @@ class Group:
 
     Attributes:
         baselines: training seed → the fp32 agent.
-        own_baselines: (kind, seed) → the fp32 form of an agent that was trained in another way.
+        own_baselines: kind → training seed → the fp32 form of an agent that was trained in another way.
         variants: (recipe, kind of its agents) → training seed → run.
         states: of all its cells.
         random: returns of random actions.
@@ -64,7 +64,7 @@ class Group:
     steps: int | None
     runtime: str
     baselines: dict[int, Run] = field(default_factory=dict)
-    own_baselines: dict[tuple[Kind, int], Run] = field(default_factory=dict)
+    own_baselines: dict[Kind, dict[int, Run]] = field(default_factory=dict)
     variants: dict[tuple[str, Kind], dict[int, Run]] = field(default_factory=dict)
     states: Counter[str] = field(default_factory=Counter)
     random: tuple[float, ...] = ()
@@ -103,28 +103,39 @@ def read_groups(store: StoreReader) -> tuple[Group, ...]:
     groups: dict[tuple[str, str, int | None, str], Group] = {}
     rows = _newest(store.cells())
     random = {_environment(row): store.episodes(row.key) for row in rows if _is(row, "random")}
-    preparing: dict[str, list[CellRow]] = {}
-    for row in rows:
+    preparing: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: _kind_of(row) == "cost"):  # costs are added to runs that are known
         agent = agents.get(row.cell.agent_sha256 or "")
         if agent is None:
             continue
-        if row.cell.kind == "agent":
-            preparing.setdefault(agent.identity, []).append(row)
+        if _kind_of(row) == "agent":
+            preparing[agent.identity] = row.status
             continue
         key = (agent.algorithm, agent.environment_id, agent.steps, row.cell.protocol.runtime)
         group = groups.setdefault(key, Group(*key))
         group.states[row.status] += 1
-        _add(group, _run(store, row, agent))
+        if _kind_of(row) == "cost":
+            _add_costs(group, store, row, agent)
+        else:
+            _add(group, _run(store, row, agent))
     for group in groups.values():
         group.random = tuple(float(episode.episode_return) for episode in random.get(group.environment_id, ()))
-        for agent in agents.values():
-            if (agent.algorithm, agent.environment_id, agent.steps) == (
-                group.algorithm,
-                group.environment_id,
-                group.steps,
-            ):
-                group.states.update(row.status for row in preparing.get(agent.identity, ()))
+        group.states.update(
+            preparing[name] for name, agent in agents.items() if name in preparing and _of(group, agent)
+        )
     return tuple(groups.values())
+
+
+def _of(group: Group, agent: Agent) -> bool:
+    return (agent.algorithm, agent.environment_id, agent.steps) == (
+        group.algorithm,
+        group.environment_id,
+        group.steps,
+    )
+
+
+def _kind_of(row: CellRow) -> str:
+    return row.cell.kind
 
 
 def _agents(rows: Iterable[AgentRow]) -> dict[str, Agent]:
@@ -171,7 +182,7 @@ def _environment(row: CellRow) -> str:
 
 
 def _is(row: CellRow, kind: str) -> bool:
-    return row.cell.kind == kind and row.status == "done"
+    return _kind_of(row) == kind and row.status == "done"
 
 
 def _run(store: StoreReader, row: CellRow, agent: Agent) -> Run:
@@ -194,10 +205,26 @@ def _run(store: StoreReader, row: CellRow, agent: Agent) -> Run:
 
 
 def _add(group: Group, run: Run) -> None:
-    seed, kind = run.agent.seed, run.agent.kind
-    if run.recipe != BASELINE:
-        group.variants.setdefault((run.recipe, kind), {})[seed] = run
-    elif kind == "plain":
-        group.baselines[seed] = run
-    else:
-        group.own_baselines[kind, seed] = run
+    _runs(group, run.recipe, run.agent)[run.agent.seed] = run
+
+
+def _runs(group: Group, recipe: str, agent: Agent) -> dict[int, Run]:
+    """Where the runs of a recipe stand."""
+    if recipe != BASELINE:
+        return group.variants.setdefault((recipe, agent.kind), {})
+    return group.baselines if agent.kind == "plain" else group.own_baselines.setdefault(agent.kind, {})
+
+
+def _add_costs(group: Group, store: StoreReader, row: CellRow, agent: Agent) -> None:
+    """Costs that were measured in a cell of their own belong to the run of that recipe under that runtime."""
+    measurements = store.measurements(row.key) if row.status == "done" else ()
+    if not measurements:
+        return
+    runs = _runs(group, row.cell.recipe, agent)
+    # The newest measurement says which build it was made of.
+    costs = read_costs(measurements, measurements[-1].protocol.get("artifact_sha256"))
+    known = runs.get(agent.seed)
+    if known is None:
+        # Not played under this runtime: its return is not known, its costs are.
+        known = Run(agent, row.cell.recipe, row.cell.protocol.runtime, "done", "", (), (), None, costs)
+    runs[agent.seed] = replace(known, costs=costs)

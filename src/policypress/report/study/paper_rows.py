@@ -1,0 +1,126 @@
+"""The rows of the paper's three tables from combinations, beside the paper's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from policypress.measurement.statistics import Undefined
+from policypress.report.study.combination import Combination, Variant
+from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.layout import OptimalRow, Pruned, PruningRow, QuantizationRow
+from policypress.report.study.paper import METHODS, NORMS, table1, table2, table3
+
+NOT_PLANNED = Undefined("not planned")
+_NOT_POSITIVE = "the baseline's mean return is not positive, so that 90 % of it says nothing"
+
+
+def quantization_rows(combinations: Iterable[Combination]) -> tuple[QuantizationRow, ...]:
+    """Table 1."""
+    return tuple(_quantization_row(combination) for combination in combinations)
+
+
+def pruning_rows(combinations: Iterable[Combination]) -> tuple[PruningRow, ...]:
+    """Table 2."""
+    return tuple(_pruning_row(combination) for combination in combinations)
+
+
+def optimal_rows(combinations: Iterable[Combination]) -> tuple[OptimalRow, ...]:
+    """Table 3."""
+    return tuple(_optimal_row(combination) for combination in combinations)
+
+
+def best_of(returns: Mapping[str, float]) -> str | None:
+    """The one name with the highest return; None where two share it.
+
+    >>> best_of({"ptdq": 3.0, "ptsq": 1.0, "qat": 2.0})
+    'ptdq'
+    """
+    if not returns:
+        return None
+    highest = [name for name, value in returns.items() if value == max(returns.values())]
+    return highest[0] if len(highest) == 1 else None
+
+
+def most_pruned(variants: Sequence[Variant]) -> Pruned | None:
+    """The largest ratio of one norm that keeps 90 % of the return; None where nothing of it was measured."""
+    judged = [variant for variant in variants if variant.keeps_90_percent is not None]
+    if not judged:
+        return None
+    judged.sort(key=lambda variant: variant.ratio or 0.0)
+    passing = [variant for variant in judged if variant.keeps_90_percent]
+    chosen = passing[-1] if passing else judged[0]
+    complete = all(variant.cells.left == 0 for variant in variants)
+    return Pruned(chosen.ratio if passing else None, complete, chosen.returns)
+
+
+def _quantization_row(combination: Combination) -> QuantizationRow:
+    found = {method: combination.variant(method) for method in METHODS}
+    returns: dict[str, Known] = {"baseline": combination.baseline}
+    returns |= {method: NOT_PLANNED if variant is None else variant.returns for method, variant in found.items()}
+    values = {name: value.value for name, value in returns.items() if isinstance(value, Estimate)}
+    published = table1().get((combination.algorithm, combination.environment), {})
+    return QuantizationRow(
+        combination=combination.name,
+        returns=returns,
+        published=published,
+        best=best_of({name: values[name] for name in METHODS}) if set(METHODS) <= set(values) else None,
+        published_best=best_of({name: published[name] for name in METHODS if name in published}),
+    )
+
+
+def _pruning_row(combination: Combination) -> PruningRow:
+    ratios = {norm: pruned for norm in NORMS if (pruned := most_pruned(combination.of_method(norm))) is not None}
+    known = [pruned.returns for pruned in ratios.values() if isinstance(pruned.returns, Estimate)]
+    published = table2().get((combination.algorithm, combination.environment))
+    return PruningRow(
+        combination=combination.name,
+        baseline=combination.baseline,
+        best=max(known, key=lambda value: value.value) if known else Undefined(_nothing(combination)),
+        ratios=ratios,
+        published={} if published is None else dict(vars(published)),
+    )
+
+
+def _optimal_row(combination: Combination) -> OptimalRow:
+    published = table3().get((combination.algorithm, combination.environment))
+    norm, ratio, reason = optimum(combination)
+    return OptimalRow(
+        combination=combination.name,
+        norm=norm,
+        ratio=ratio,
+        reason=reason,
+        published_norm=None if published is None else published.norm,
+        published_ratio=None if published is None else published.ratio,
+    )
+
+
+def optimum(combination: Combination) -> tuple[str | None, float | None, str]:
+    """Norm (``none`` where no ratio passes) and ratio that prune most by the 90 % rule, or why that is not known."""
+    found = {norm: most_pruned(combination.of_method(norm)) for norm in NORMS}
+    known = {norm: pruned for norm, pruned in found.items() if pruned is not None}
+    if len(known) < len(NORMS):
+        return None, None, _nothing(combination)
+    if not all(pruned.complete for pruned in known.values()):
+        left = sum(variant.cells.left for norm in NORMS for variant in combination.of_method(norm))
+        return None, None, f"{left} cells are not run yet, and larger ratios may pass"
+    passing = {norm: pruned for norm, pruned in known.items() if pruned.ratio is not None}
+    if not passing:
+        return "none", None, ""
+
+    def rank(norm: str) -> tuple[float, float]:
+        pruned = passing[norm]
+        return pruned.ratio or 0.0, pruned.returns.value if isinstance(pruned.returns, Estimate) else 0.0
+
+    chosen = max(passing, key=rank)
+    return chosen, passing[chosen].ratio, ""
+
+
+def _nothing(combination: Combination) -> str:
+    """Why there is no number of any pruning."""
+    if isinstance(combination.baseline, Undefined):
+        return f"baseline: {combination.baseline.reason}"
+    if combination.baseline.value <= 0:
+        return _NOT_POSITIVE
+    variants = [variant for norm in NORMS for variant in combination.of_method(norm)]
+    reasons = [variant.returns.reason for variant in variants if isinstance(variant.returns, Undefined)]
+    return reasons[0] if reasons else NOT_PLANNED.reason
