@@ -8,7 +8,7 @@ from synthetic_results import MACHINE, costs
 
 from policypress.measurement.statistics import Undefined
 from policypress.records import Measurement
-from policypress.report.costs import Energy, Latency, Memory, percentiles, read_costs
+from policypress.report.costs import Energy, Latency, Memory, percentiles, read_costs, runtimes_of
 
 
 def test_every_quantity_is_read() -> None:
@@ -51,6 +51,19 @@ def test_costs_of_an_earlier_artifact_do_not_count() -> None:
     row = Measurement("cpu_per_action", "s", (1.0,), {"artifact_sha256": "old"}, MACHINE)
     assert isinstance(read_costs([row], "new").cpu_s_per_action, Undefined)
     assert read_costs([row], "old").cpu_s_per_action == 1.0
+
+
+def test_runtimes_are_told_apart_and_the_native_one_comes_first() -> None:
+    def seconds(value: float, runtime: str, artifact: str = "new") -> Measurement:
+        said = {"runtime": runtime, "artifact_sha256": artifact}
+        return Measurement("cpu_per_action", "s", (value,), said, MACHINE)
+
+    rows = [seconds(4.0, "onnxruntime"), seconds(1.0, "native"), seconds(9.0, "litert", "old")]
+    assert runtimes_of(rows, "new") == ("native", "onnxruntime")
+    assert runtimes_of(rows, "old") == ("litert",)
+    assert runtimes_of([]) == ()
+    assert read_costs(rows, "new", "native").cpu_s_per_action == 1.0
+    assert read_costs(rows, "new", "onnxruntime").cpu_s_per_action == 4.0
 
 
 def test_percentiles_are_those_of_numpy() -> None:

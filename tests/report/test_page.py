@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
+from synthetic_results import costs
+
+from policypress.report.costs import read_costs
 from policypress.report.figures import figures
 from policypress.report.page import cost_table, render, tiles
 from policypress.report.results import Results
@@ -87,6 +91,35 @@ def test_modelled_energy_is_labelled_wherever_it_stands(read: Read) -> None:
     assert [tile.note for tile in tiles(results) if tile.label.startswith("Energy")] == ["modelled"]
     headings = cost_table(results.rows)["headings"]
     assert [h for h in headings if "energy" in h] == ["energy per action, modelled", "energy per episode, modelled"]
+
+
+def under_two_runtimes(results: Results) -> Results:
+    """``results`` with baseline and one recipe measured natively first, and under ONNX Runtime, too."""
+    rows = []
+    for row in results.rows:
+        if row.name in ("none", "equalize > int8"):
+            native = [replace(m, protocol={**m.protocol, "runtime": "native"}) for m in costs(200)]
+            row = replace(row, costs=read_costs(native), other_runtimes={"onnxruntime": row.costs})
+        rows.append(row)
+    return replace(results, rows=tuple(rows))
+
+
+def test_costs_under_two_runtimes_are_two_lines_that_name_them(read: Read) -> None:
+    results = under_two_runtimes(read())
+    table = cost_table(results.rows)
+    assert table["headings"][0] == "runtime"
+    lines = [(line["name"], dict(line["cells"])["runtime"]) for line in table["lines"]]
+    assert lines[:2] == [("none (fp32)", "native"), ("none (fp32)", "ONNX Runtime")]
+    assert ("equalize > int8", "ONNX Runtime") in lines
+    latency = next(tile for tile in tiles(results) if tile.label == "Latency")
+    assert "native" in latency.note
+    text = page_of(results).text
+    assert "Under ONNX Runtime it takes" in text
+    assert "The episodes were played under ONNX Runtime." in text
+
+
+def test_one_runtime_needs_no_column(read: Read) -> None:
+    assert "runtime" not in cost_table(read().rows)["headings"]
 
 
 def test_what_was_not_measured_is_said_not_shown_as_zero(read: Read) -> None:

@@ -51,3 +51,19 @@ def test_costs_are_shares_of_the_baseline_s_and_measured_once(minimize: Any, mon
     assert first == {"none": 1.0, "small": 0.25}
     assert found.values(RECORDS) == pytest.approx({"none": 1.0, "small": 0.25, "tiny": 0.125})
     assert asked == [["none", "small"], ["none", "tiny"]]
+
+
+@pytest.mark.parametrize(("runtime", "asked"), [("native", None), ("onnxruntime", "onnxruntime")])
+def test_latency_is_the_best_runtime_s_unless_another_is_asked_for(
+    runtime: Any, asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Natively where that can be had; a recipe without a native form is measured as it would act."""
+    seen: list[Any] = []
+
+    def measure(files: dict[str, Path], protocol: Any, runtimes: dict[str, str] | None, **_: Any) -> Costs:
+        seen.append(runtimes)
+        return {name: (Measurement("latency", "s", (LATENCY_S[name],), {"cache": "warm"}, {}),) for name in files}
+
+    monkeypatch.setattr(objective, "measure_costs", measure)
+    Objective("latency", Path(), runtime=runtime).values({name: RECORDS[name] for name in ("none", "small")})
+    assert seen == [None if asked is None else {"none": asked, "small": asked}]

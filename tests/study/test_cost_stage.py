@@ -17,6 +17,7 @@ from policypress.errors import StudyInputError
 from policypress.measurement import costs
 from policypress.measurement.costs import CostProtocol
 from policypress.records import EpisodeRecord, Measurement
+from policypress.runtime.protocol import RuntimeName
 from policypress.study import cost_stage
 from policypress.study.cell import Cell
 from policypress.study.cost_stage import measure_cell_costs
@@ -118,7 +119,7 @@ def test_one_more_artifact_and_all_are_measured_again_together(machine: Machine,
     more = variant("ptsq", 2)
     finish(store, more)
     measure(store, [*CELLS, more])
-    assert machine.runs[1] == [cell.key for cell in (*CELLS[1:], more)]
+    assert machine.runs[1] == [f"{cell.key} onnxruntime" for cell in (*CELLS[1:], more)]
     for cell in (*CELLS[1:], more):
         assert quantities(store, cell) == [*QUANTITIES, "energy_per_episode"]
         assert {row.samples[0] for row in store.measurements(cell.key, "latency")} == {2.0}
@@ -129,7 +130,7 @@ def test_artifacts_of_different_runs_are_measured_again_together(machine: Machin
     measure(store, CELLS[2:])
     assert len(machine.runs) == 2
     measure(store)
-    assert machine.runs[2] == [cell.key for cell in CELLS[1:]]
+    assert machine.runs[2] == [f"{cell.key} onnxruntime" for cell in CELLS[1:]]
 
 
 def test_an_artifact_that_came_out_different_is_measured_again(machine: Machine, store: Store) -> None:
@@ -181,8 +182,35 @@ def test_costs_are_those_of_the_runtime_that_plays(store: Store, machine: Machin
     """And they are measured again where another one plays now."""
     measure_cell_costs(store, CELLS, 0, None, Silent())
     assert set(machine.runtimes.values()) == {"onnxruntime"}
-    rows = {key: list(store.measurements(key)) for key in machine.runtimes}
-    said = {key: [replace(row, protocol={**row.protocol, "runtime": "native"}) for row in rows[key]] for key in rows}
-    store.replace_measurements(said)
+    for cell in CELLS[1:]:
+        record = store.artifact(cell.key)
+        assert record is not None
+        store.record_artifact(cell.key, replace(record, runtime="native"), {})
     measure_cell_costs(store, CELLS, 0, None, Silent())
+    assert set(machine.runtimes.values()) == {"native"}
+    assert len(machine.runs) == 2
+    assert {row.protocol["runtime"] for row in store.measurements(CELLS[1].key)} == {"native"}
+
+
+def test_one_cell_under_two_runtimes_and_the_other_under_one(store: Store, machine: Machine) -> None:
+    asked: dict[str, tuple[RuntimeName, ...]] = {CELLS[1].key: ("native", "onnxruntime"), CELLS[2].key: ("native",)}
+
+    def again(watts: float | None = None) -> None:
+        measure_cell_costs(store, CELLS, 0, watts, Silent(), runtimes=asked)
+
+    again()
+    found = {cell.key: [row.protocol["runtime"] for row in store.measurements(cell.key)] for cell in CELLS[1:]}
+    each = len(QUANTITIES) + 1
+    assert found == {CELLS[1].key: ["native"] * each + ["onnxruntime"] * each, CELLS[2].key: ["native"] * each}
+    again()
+    assert len(machine.runs) == 1
+    again(watts=24.0)
+    assert len(machine.runs) == 1
+    joules = store.measurements(CELLS[1].key, "energy_per_action")
+    assert [(row.protocol["runtime"], row.protocol["watts_per_core"]) for row in joules] == [
+        ("native", 24.0),
+        ("onnxruntime", 24.0),
+    ]
+    asked[CELLS[2].key] = ("native", "onnxruntime")
+    again()
     assert len(machine.runs) == 2

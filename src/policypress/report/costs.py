@@ -14,6 +14,10 @@ import numpy as np
 from policypress.measurement.statistics import Undefined
 from policypress.records import Measurement, Source
 
+NATIVE, ONNXRUNTIME = "native", "onnxruntime"
+"""Runtimes as measurements name them."""
+RUNTIME_IN_WORDS = {NATIVE: "the native runtime", ONNXRUNTIME: "ONNX Runtime"}
+SHORT_RUNTIMES = {NATIVE: "native", ONNXRUNTIME: "ONNX Runtime"}
 NOT_MEASURED = Undefined("not measured")
 _PERCENTILES = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))
 
@@ -66,6 +70,15 @@ class Costs:
     energy: Energy | Undefined
     machine: Mapping[str, Any] | None
 
+    @property
+    def runtime(self) -> str | None:
+        """What acted; None where nothing was measured."""
+        measured = (self.latency, self.memory, self.energy)
+        return next(
+            (str(m.protocol["runtime"]) for m in measured if not isinstance(m, Undefined) and "runtime" in m.protocol),
+            None,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """JSON form; what is undefined is null, with its reason in ``…_reason``."""
         data: dict[str, Any] = {
@@ -101,12 +114,18 @@ class Costs:
         return data
 
 
-def read_costs(rows: Sequence[Measurement], artifact_sha256: str | None = None) -> Costs:
+def read_costs(rows: Sequence[Measurement], artifact_sha256: str | None = None, runtime: str | None = None) -> Costs:
     """Costs of one cell from its measurements; of a quantity that was measured again, the newest counts.
 
-    Measurements that name another artifact than ``artifact_sha256`` are of an earlier build and do not count.
+    Measurements that name another artifact than ``artifact_sha256`` are of an earlier build and do not count, nor do
+    those under another ``runtime``, where one is given.
     """
-    measurements = [row for row in rows if row.protocol.get("artifact_sha256", artifact_sha256) == artifact_sha256]
+    measurements = [
+        row
+        for row in rows
+        if row.protocol.get("artifact_sha256", artifact_sha256) == artifact_sha256
+        and (runtime is None or row.protocol.get("runtime", runtime) == runtime)
+    ]
     made = [m for m in measurements if m.samples]
     return Costs(
         latency=_latency(measurements),
@@ -115,6 +134,13 @@ def read_costs(rows: Sequence[Measurement], artifact_sha256: str | None = None) 
         energy=_energy(measurements),
         machine=made[-1].machine if made else None,
     )
+
+
+def runtimes_of(rows: Sequence[Measurement], artifact_sha256: str | None = None) -> tuple[str, ...]:
+    """Names of the runtimes that this artifact was measured under, the native one first: it is the fastest."""
+    own = [row.protocol for row in rows if row.protocol.get("artifact_sha256", artifact_sha256) == artifact_sha256]
+    names = dict.fromkeys(str(protocol["runtime"]) for protocol in own if "runtime" in protocol)
+    return tuple(sorted(names, key=lambda name: name != NATIVE))
 
 
 def percentiles(samples: Sequence[float]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 import policypress
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report import search_words, words
-from policypress.report.costs import Costs, Energy, Latency, Memory
+from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
 from policypress.report.figures import DARK, LIGHT, Figure
 from policypress.report.quantities import percent, si, size, times, with_spread
 from policypress.report.results import KEEP, Results
@@ -96,12 +96,16 @@ def tiles(results: Results) -> list[Tile]:
     if isinstance(winner.costs.latency, Latency):
         note = "median, warm"
         if isinstance(base.costs.latency, Latency):
-            note = f"fp32: {si(base.costs.latency.warm_s['p50'], 's')} (median, warm)"
+            note = f"fp32: {si(base.costs.latency.warm_s['p50'], 's')} ({_acting(base.costs.latency)}median, warm)"
         shown.append(Tile("Latency", si(winner.costs.latency.warm_s["p50"], "s"), note))
     if isinstance(winner.costs.energy, Energy):
         energy = winner.costs.energy
         shown.append(Tile("Energy of an action", si(energy.per_action_j, "J"), energy.source))
     return shown
+
+
+def _acting(latency: Latency) -> str:
+    return f"{SHORT_RUNTIMES[latency.runtime]}, " if latency.runtime in SHORT_RUNTIMES else ""
 
 
 def _compared(row: Row, results: Results) -> dict[str, Any]:
@@ -230,20 +234,25 @@ def _position(share: float) -> float:
 
 def cost_table(rows: Sequence[Row], *, measured_only: bool = False) -> dict[str, Any]:
     """Costs of every recipe: the columns that anything is known in, and a line for each row (with costs)."""
-    shown = [row for row in rows if row.artifact is not None]
-    cells = [_cost_cells(row.costs) for row in shown]
+    shown = [
+        (row, costs) for row in rows if row.artifact is not None for costs in (row.costs, *row.other_runtimes.values())
+    ]
+    several = len({costs.runtime for _, costs in shown} - {None}) > 1
+    cells = [_cost_cells(costs, with_runtime=several) for _, costs in shown]
     headings = [heading for heading in (cells[0] if cells else {}) if any(line[heading] != _NOTHING for line in cells)]
     lines = [
         {"name": words.display_name(row), "cells": [(heading, line[heading]) for heading in headings]}
-        for row, line in zip(shown, cells, strict=True)
+        for (row, _), line in zip(shown, cells, strict=True)
         if not measured_only or any(line[heading] != _NOTHING for heading in headings)
     ]
     return {"headings": headings, "lines": lines}
 
 
-def _cost_cells(costs: Costs) -> dict[str, str]:
+def _cost_cells(costs: Costs, *, with_runtime: bool) -> dict[str, str]:
     latency, memory, cpu, energy = costs.latency, costs.memory, costs.cpu_s_per_action, costs.energy
     cells = dict.fromkeys(_COST_HEADINGS, _NOTHING)
+    if with_runtime and costs.runtime is not None:
+        cells["runtime"] = SHORT_RUNTIMES.get(costs.runtime, costs.runtime)
     if isinstance(latency, Latency):
         for name in ("p50", "p95", "p99"):
             cells[name] = si(latency.warm_s[name], "s")
@@ -261,6 +270,7 @@ def _cost_cells(costs: Costs) -> dict[str, str]:
 
 
 _COST_HEADINGS = (
+    "runtime",
     "p50",
     "p95",
     "p99",

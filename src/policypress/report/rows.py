@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,7 +17,7 @@ from policypress.measurement.statistics import (
     return_ratio,
 )
 from policypress.records import ArtifactRecord
-from policypress.report.costs import Costs, read_costs
+from policypress.report.costs import Costs, read_costs, runtimes_of
 from policypress.search.history import Tried
 from policypress.study.reader import CellRow, Status, StoreReader
 
@@ -40,7 +40,8 @@ class Row:
 
     ``failure`` says why there is nothing; ``steps`` are the recipe's, in JSON form; ``file`` is the artifact's name in
     the output folder; ``returns`` are raw, one per episode of ``seeds``; ratio, retention and the 90 % rule compare
-    with the baseline on the same seeds. ``tried`` says how far it came, where a search tried it.
+    with the baseline on the same seeds. ``tried`` says how far it came, where a search tried it. ``costs`` are those
+    under the native runtime, where it was measured; ``other_runtimes`` the costs under the others, by their names.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Row:
     costs: Costs
     seeds: tuple[int, ...] = ()
     tried: Tried | None = None
+    other_runtimes: Mapping[str, Costs] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form with every field; what is undefined is null, with its reason in ``…_reason``."""
@@ -76,7 +78,8 @@ class Row:
         for key, value in (("mean_return", self.mean), ("return_ratio", self.ratio), ("retention", self.retention)):
             if isinstance(value, Undefined):
                 data[f"{key}_reason"] = value.reason
-        return {**data, **self.costs.to_json()}
+        others = {name: costs.to_json() for name, costs in self.other_runtimes.items()}
+        return {**data, **self.costs.to_json(), "other_runtimes": others}
 
 
 def read_rows(
@@ -104,6 +107,8 @@ def read_rows(
         compared = name != RANDOM
         nothing = Undefined("the random policy is the reference")
         measurements = [row for key in keys for row in store.measurements(key)]
+        sha256 = None if artifact is None else artifact.sha256
+        first, *others = runtimes_of(measurements, sha256) or (None,)
         rows.append(
             Row(
                 name=name,
@@ -117,9 +122,10 @@ def read_rows(
                 ratio=return_ratio(baseline, own) if compared else nothing,
                 retention=retention(baseline, own, random) if compared else nothing,
                 keeps_90_percent=lu_90_percent_rule(baseline, own) if compared else nothing,
-                costs=read_costs(measurements, None if artifact is None else artifact.sha256),
+                costs=read_costs(measurements, sha256, first),
                 seeds=tuple(row.seed for row in episodes[name]),
                 tried=None if tried is None else tried.get(name),
+                other_runtimes={other: read_costs(measurements, sha256, other) for other in others if other},
             )
         )
     return tuple(rows)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report import search_words
-from policypress.report.costs import Energy, Latency, Memory
+from policypress.report.costs import RUNTIME_IN_WORDS, Energy, Latency, Memory
 from policypress.report.quantities import percent, si, size, times
 from policypress.report.results import KEEP, Results
 from policypress.report.rows import BASELINE, RANDOM, Row
@@ -178,13 +178,24 @@ def _why_nothing(results: Results) -> list[str]:
 
 
 def _faster(base: Row, winner: Row) -> list[str]:
+    """How the latencies compare, under the best runtime and then under the others that both have."""
     before, after = base.costs.latency, winner.costs.latency
     if isinstance(before, Undefined) or isinstance(after, Undefined):
         return []
     old, new = before.warm_s["p50"], after.warm_s["p50"]
-    both = f"{si(new, 's')} instead of {si(old, 's')} (median, {after.runtime}, warm cache)"
+    both = f"{si(new, 's')} instead of {si(old, 's')} (median, {_runtime(after)}, warm cache)"
     compared = "It is faster" if new < 0.95 * old else "It is slower" if new > 1.05 * old else "It is not faster"
-    return [f"{compared}: an action takes {both}."]
+    said = [f"{compared}: an action takes {both}."]
+    for name, costs in winner.other_runtimes.items():
+        other = base.other_runtimes.get(name)
+        if other is not None and isinstance(costs.latency, Latency) and isinstance(other.latency, Latency):
+            old, new = other.latency.warm_s["p50"], costs.latency.warm_s["p50"]
+            said.append(f"Under {_runtime(costs.latency)} it takes {si(new, 's')} instead of {si(old, 's')}.")
+    return said
+
+
+def _runtime(latency: Latency) -> str:
+    return RUNTIME_IN_WORDS.get(latency.runtime, latency.runtime)
 
 
 def _tally(results: Results) -> list[str]:
@@ -263,7 +274,21 @@ def costs_in_words(results: Results) -> list[str]:
     latency = next((c.latency for c in costs if isinstance(c.latency, Latency)), costs[0].latency)
     memory = next((c.memory for c in costs if isinstance(c.memory, Memory)), costs[0].memory)
     energy = next((c.energy for c in costs if isinstance(c.energy, Energy)), costs[0].energy)
-    return [latency_in_words(latency), memory_in_words(memory), energy_in_words(energy)]
+    return [*_runtimes_in_words(results), latency_in_words(latency), memory_in_words(memory), energy_in_words(energy)]
+
+
+def _runtimes_in_words(results: Results) -> list[str]:
+    """Which runtimes costs are of, where it is not simply the one that played."""
+    winner = results.winner or results.baseline
+    if not winner.other_runtimes:
+        return []
+    first, others = winner.costs.runtime, [RUNTIME_IN_WORDS.get(name, name) for name in winner.other_runtimes]
+    played = results.protocol.runtime
+    return [
+        f"Figures and the first lines are costs under {RUNTIME_IN_WORDS.get(str(first), first)}, which "
+        "`load_artifact` takes where there is a C compiler; of the baseline and the best recipe also those under "
+        f"{_listed(others)}. The episodes were played under {RUNTIME_IN_WORDS.get(played, played)}."
+    ]
 
 
 def latency_in_words(latency: Latency | Undefined) -> str:
@@ -274,7 +299,7 @@ def latency_in_words(latency: Latency | Undefined) -> str:
     if latency.floor_s is not None:
         floor = f" The measuring itself takes {si(latency.floor_s['p50'], 's')} (a policy that does nothing), included."
     return (
-        f"Latency: one observation at a time on one thread with {latency.runtime}, called from Python; the recipes "
+        f"Latency: one observation at a time on one thread with {_runtime(latency)}, called from Python; the recipes "
         f"took turns; {latency.samples} samples each with warm caches.{floor}"
     )
 

@@ -11,7 +11,7 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.determinism import ignores_seed
-from policypress.errors import ExecutionError, StudyInputError
+from policypress.errors import StudyInputError
 from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
 from policypress.records import EvaluationProtocol
@@ -19,6 +19,7 @@ from policypress.runtime.loading import resolved
 from policypress.runtime.protocol import ONNXRUNTIME, RuntimeChoice, RuntimeName
 from policypress.search.certification import checked_share
 from policypress.search.disturbing import deviations_of, measure_robustness
+from policypress.search.finalists import CostOptions, measure_finalists
 from policypress.search.gate import Gate
 from policypress.search.history import OBJECTIVES, Minimize, SearchHistory
 from policypress.search.narrator import Narrator, narrator_of
@@ -30,7 +31,6 @@ from policypress.search.strategy import Search
 from policypress.search.worker import SearchWorker
 from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, agent_row, can_travel, executor_of
 from policypress.study.compress import compress as press_recipes
-from policypress.study.cost_stage import measure_cell_costs
 from policypress.study.driver import StudyOutcome
 from policypress.study.press_worker import PressWorker, counts_for
 from policypress.study.progress import Progress
@@ -41,8 +41,6 @@ BUDGET_MINUTES = 20.0
 MAX_EPISODES = 6000
 # Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
 GATE_SHARE = 0.35
-# So many artifacts have their costs measured: those that got furthest.
-MOST_MEASURED = 6
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,8 @@ def compress(
         watts_per_core: power of a busy core, for energy that no meter can measure.
         robustness: also play the winner (or the ``recipes``) and the baseline under noise, delay and other physics.
         runtime: what acts: ``native``, ``onnxruntime`` or ``auto``. By default ``auto`` for ``recipes``; a search plays
-            under ONNX Runtime, because to compile dozens of candidates takes longer than it saves.
+            under ONNX Runtime, because to compile dozens of candidates takes longer than it saves, and measures costs
+            under the native runtime where there is a compiler, and of winner and baseline under both.
 
     Raises:
         InputError: the agent, the environment, a recipe, the goal or the folder cannot be used.
@@ -195,7 +194,8 @@ def compress(
         checked_watts(watts_per_core)
     subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides)
     acting, told = resolved(runtime or (ONNXRUNTIME if recipes is None else "auto"))
-    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness, acting)
+    fastest, _ = resolved(runtime or "auto")
+    how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness, acting, fastest)
     notices = (*subject.notices, *told)
     if executor == "local" and env_fn is not None and not can_travel(env_fn):
         executor, notices = "debug", (*notices, STAYS_HERE)
@@ -219,6 +219,7 @@ class _How:
     watts_per_core: float | None
     robustness: bool
     runtime: RuntimeName
+    costs_runtime: RuntimeName
 
 
 @contextmanager
@@ -253,11 +254,13 @@ def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator,
         store.folder,
         seed=how.seed,
         watts_per_core=how.watts_per_core,
+        runtime=how.costs_runtime,
         on_step=narrator.measuring,
     )
     gate = Gate(session, bar, goal.max_episodes)
     history = Search(session, objective, bar, gate, 60 * goal.budget_minutes).run()
-    told = _measured(store, session, history, how, narrator) if how.costs else ()
+    options = CostOptions(how.costs_runtime, how.seed, how.watts_per_core)
+    told = measure_finalists(store, session, history, options, narrator) if how.costs else ()
     found = _result(store, session, history, (*notices, *told))
     if not how.robustness or history.winner is None:
         return found
@@ -283,25 +286,6 @@ def _made_robust(found: Searched, session: Session, subject: Subject, recipes: S
     except KeyboardInterrupt:
         return replace(found, outcome=replace(found.outcome, interrupted=True))
     return replace(found, robustness=measured)
-
-
-def _measured(store: Store, session: Session, history: SearchHistory, how: _How, narrator: Narrator) -> tuple[str, ...]:
-    """Measure the costs of the baseline and of those that got furthest; what is to be told of it."""
-    if history.ending == "interrupted":
-        return ()
-    order = ("certified", "not certified", "promising", "raced")
-    furthest = sorted(
-        (tried for tried in history.tried if tried.stage in order), key=lambda tried: order.index(tried.stage)
-    )
-    texts = ["none", *(tried.recipe for tried in furthest)][:MOST_MEASURED]
-    rows = [store.cell(session.cells[text][0]) for text in texts if text in session.cells]
-    try:
-        measure_cell_costs(store, [row.cell for row in rows if row is not None], how.seed, how.watts_per_core, narrator)
-    except ExecutionError as error:
-        return (f"The costs were not measured. {error}",)
-    except KeyboardInterrupt:
-        return ("The costs were not measured: interrupted.",)
-    return ()
 
 
 def _result(store: Store, session: Session, history: SearchHistory, notices: tuple[str, ...]) -> Searched:

@@ -10,6 +10,7 @@ import numpy as np
 from policypress.measurement.costs import CostProtocol, measure_costs
 from policypress.measurement.energy import PER_ACTION
 from policypress.records import ArtifactRecord, Measurement
+from policypress.runtime.protocol import NATIVE, RuntimeName
 from policypress.search.history import Minimize
 
 BASELINE = "none"
@@ -22,7 +23,7 @@ class Objective:
 
     ``size`` is packed bytes, ``macs`` are multiply-accumulates of one action. ``latency`` (median, warm) and ``energy``
     (of one action) are shares of the baseline's in the same run, because machines drift between runs; a share is asked
-    for once.
+    for once. They are those under ``runtime``; where a recipe has no native form, those under ONNX Runtime.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Objective:
         *,
         seed: int = 0,
         watts_per_core: float | None = None,
+        runtime: RuntimeName = NATIVE,
         on_step: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.minimize = minimize
         self._folder = folder
         self._seed = seed
         self._watts_per_core = watts_per_core
+        self._runtime = runtime
         self._on_step = on_step
         self._shares: dict[str, float] = {}
 
@@ -65,7 +68,11 @@ class Objective:
         return {text: self._shares[text] for text in records}
 
     def _take(self, files: Mapping[str, Path]) -> None:
-        found = measure_costs(files, QUICK, seed=self._seed, watts_per_core=self._watts_per_core, on_step=self._on_step)
+        # Without names the best that each can have acts.
+        runtimes = None if self._runtime == NATIVE else dict.fromkeys(files, self._runtime)
+        found = measure_costs(
+            files, QUICK, runtimes, seed=self._seed, watts_per_core=self._watts_per_core, on_step=self._on_step
+        )
         costs = {text: self._of(rows) for text, rows in found.items()}
         self._shares |= {text: cost / costs[BASELINE] for text, cost in costs.items()}
 
