@@ -87,3 +87,55 @@ def test_bad_input_is_one_message_and_exit_code_2(spec: Path, arguments: list[st
     assert expected in told.stderr
     assert "Traceback" not in told.stderr
     assert list(spec.parent.iterdir()) == [spec]
+
+
+LI = """
+policypress-study: 1
+name: small-li
+report: li2023
+agents:
+  - label: fp32
+    train: &five
+      algorithms: dqn
+      environments: CartPole-v0
+      published: li2023
+      episodes: 5
+      seeds: 0..1
+      hyperparameters: {learning_starts: 10}
+    recipes: none
+  - label: qat
+    train: {<<: *five, qat: {observation_scaling: false, per_channel: false}}
+    recipes: qat
+evaluation: {episodes: 2, runtimes: onnxruntime}
+"""
+
+
+@pytest.mark.slow
+def test_li_s_study_by_one_command_and_its_report(tmp_path: Path) -> None:
+    path = tmp_path / "small-li.yml"
+    path.write_text(LI)
+    done = run("run", path, "--executor", "debug")
+    assert done.returncode == 0, done.stderr
+    told = run("report", path, "-o", tmp_path / "report", "--json")
+    assert told.returncode == 0, told.stderr
+    assert Path(json.loads(told.stdout)["page"]).is_file()
+    data = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    (task,) = data["tasks"]
+    assert (task["episodes"], data["missing"]) == (5, 0)
+    assert all(len(task["forms"][form]["trend"]["mean"]) == 5 for form in ("fp32", "qat"))
+    assert all(task["forms"][form]["evaluated"]["estimate"] > 0 for form in ("fp32", "qat"))
+    (row,) = data["memory"]
+    assert row["qat"]["deployed_bytes"] < row["fp32"]["deployed_bytes"] / 2
+    # In one process only the first training's resident set is its own.
+    assert (row["fp32"]["runs"], row["qat"]["runs"]) in {(1, 0), (0, 1)}
+    assert "0 cells left" in run("run", path, "--estimate").stderr
+
+
+def test_a_report_needs_results(tmp_path: Path) -> None:
+    path = tmp_path / "small-li.yml"
+    path.write_text(LI)
+    told = run("report", path, "-o", tmp_path / "report")
+    assert told.returncode == 1
+    assert "study.db" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from policypress.errors import StudyInputError
 
 if TYPE_CHECKING:
     from policypress.study.estimate import Estimate
+    from policypress.study.reader import StoreReader
     from policypress.study.status import StudyStatus
     from policypress.study.whole_study import Part, Study
 
@@ -121,6 +123,42 @@ def keep(
     trained = [(agent.identity, agent.name) for agent in study.plan.agents.values() if agent.training is not None]
     places = keep_agents(study.folder, trained, to)
     typer.echo(f"{len(places)} of {len(trained)} agents are in {to}")
+
+
+@app.command()
+def report(
+    spec: SpecArgument,
+    to: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the report.")],
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="DIR", help="Folder of the results; by default beside the file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a study from its database alone: a page, data, tables and figures.
+
+    Examples:
+      policypress study report studies/li2023.yml -o report
+    """
+    from policypress.study.reader import STORE_NAME, StoreReader
+    from policypress.study.spec import read_spec
+
+    read = read_spec(spec)
+    with StoreReader((results or spec.parent / read.name) / STORE_NAME) as store:
+        page = _report_writer(read.report)(store, to)
+    if as_json:
+        print_json({"schema": 1, "page": str(page)})
+    else:
+        typer.echo(f"report: {page}")
+
+
+def _report_writer(kind: str) -> Callable[[StoreReader, Path], Path]:
+    """What writes a study's report, by what its file says it is reported as."""
+    from policypress.report.li2023 import folder as li2023
+
+    writers = {li2023.KIND: li2023.write_report}
+    if kind not in writers:
+        raise StudyInputError("There is no report of this kind.", got=f"report: {kind}", expected=", ".join(writers))
+    return writers[kind]
 
 
 def _watch(study: Study) -> None:

@@ -41,7 +41,9 @@ class Chart:
     def svg(self, *, dark: bool = False) -> str:
         """The figure as SVG."""
         # No base URL is allowed: a chart that would load anything fails.
-        return str(vl_convert.vegalite_to_svg(self.spec, config=DARK if dark else LIGHT, allowed_base_urls=[]))
+        config = DARK if dark else LIGHT
+        titled = {**config, "title": {"color": config["text"]["color"], "fontSize": 13}}
+        return str(vl_convert.vegalite_to_svg(self.spec, config=titled, allowed_base_urls=[]))
 
     def png(self) -> bytes:
         """The figure as PNG, two pixels to a unit, on white."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from policypress.report.li2023.paper import TITLE
 from policypress.report.li2023.results import FormSummary, LiResults, TaskSummary
 from policypress.report.li2023.trainings import FORMS
 from policypress.report.quantities import percent, si, size, with_spread
+from policypress.report.study.conclusions import Verdict
 
 _NOTHING = "–"
 _CHIPS = {"holds": "keeps", "does not hold": "loses", "undecided": "unclear", "no data": ""}
@@ -51,18 +53,19 @@ def render(results: LiResults, charts: Sequence[Chart], commands: Sequence[str])
 
 
 def answer(results: LiResults) -> str:
-    """The study in a sentence or two."""
-    counts: dict[str, list[str]] = {}
-    for finding in results.findings:
-        counts.setdefault(finding.study[0].verdict, []).append(finding.statement.rstrip("."))
-    order = ("holds", "does not hold", "undecided", "no data")
-    words = {
-        "holds": "Holds here",
-        "does not hold": "Does not hold here",
-        "undecided": "Undecided",
-        "no data": "Not measured yet",
+    """The study in a sentence.
+
+    For example: of the paper's 6 statements, 2 hold here, 1 does not, 3 are undecided.
+    """
+    counts = Counter(finding.study[0].verdict for finding in results.findings)
+    words: dict[Verdict, str] = {
+        "holds": "hold here",
+        "does not hold": "do not hold",
+        "undecided": "are undecided",
+        "no data": "have no data yet",
     }
-    return " ".join(f"{words[verdict]}: {'; '.join(counts[verdict])}." for verdict in order if verdict in counts)
+    told = [f"{counts[verdict]} {text}" for verdict, text in words.items() if counts[verdict]]
+    return f"Of the paper's {len(results.findings)} statements, {', '.join(told)}."
 
 
 def training_rows(task: TaskSummary) -> list[Mapping[str, str]]:
