@@ -17,7 +17,7 @@ from policypress.errors import RecipeError
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
 from policypress.study.artifact_files import BuiltArtifact
 from policypress.study.cell import Cell
-from policypress.study.tasks import Task
+from policypress.study.tasks import Task, is_first_here
 
 AGENT = hashlib.sha256(b"agent").hexdigest()
 ENVIRONMENT = EnvironmentSpec("Synthetic-v0", kwargs=(("gravity", 9.81),))
@@ -114,6 +114,10 @@ def double(number: float) -> float:
 
 def process_id(payload: Any) -> int:
     return os.getpid()
+
+
+def process_and_whether_first(payload: Any) -> tuple[int, bool]:
+    return os.getpid(), is_first_here()
 
 
 def thread_limits(payload: Any) -> tuple[str | None, ...]:

@@ -45,6 +45,17 @@ def test_processes_stay_between_tasks_and_end_with_the_executor() -> None:
     assert executor.worker_pids == ()
 
 
+def test_a_fresh_task_gets_a_process_that_has_done_nothing() -> None:
+    with LocalExecutor(1) as executor:
+        for key, fresh in (("a", False), ("b", True), ("c", False), ("d", True)):
+            executor.submit(Task(key, synthetic.process_and_whether_first, None, fresh=fresh))
+        found = {outcome.key: outcome.value for outcome in executor.outcomes()}
+        assert len(executor.worker_pids) == 1
+    assert {key: first for key, (_, first) in found.items()} == {"a": True, "b": True, "c": False, "d": True}
+    assert found["b"][0] == found["c"][0]
+    assert len({pid for pid, _ in found.values()}) == 3
+
+
 def test_each_process_has_one_thread() -> None:
     with LocalExecutor(1) as executor:
         executor.submit(Task("a", synthetic.thread_limits, None))

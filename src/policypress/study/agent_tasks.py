@@ -18,6 +18,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.measurement.subject import subject_of
 from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, PreparedAgent, pack
 from policypress.study.press_worker import PressWorker
+from policypress.study.tasks import is_first_here
 from policypress.whole_file import write_whole
 
 PROGRESS_FILE = "progress.json"
@@ -74,7 +75,8 @@ def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     where = places(work / AGENT_FILE)
     spec = TrainingSpec.from_json(payload.training)
     told = ProgressFile(work / PROGRESS_FILE)
-    record = train(spec, where.zip, source=payload.origin, manner=Manner(stripped=True), progress=told)
+    manner = Manner(stripped=True, fresh_process=is_first_here())
+    record = train(spec, where.zip, source=payload.origin, manner=manner, progress=told)
     folder = Path(AGENT_FILE).stem
     files = {AGENT_FILE: where.policy.read_bytes()}
     for path in sorted(where.folder.iterdir()):

@@ -50,6 +50,7 @@ class _Worker:
     def __init__(self) -> None:
         self.connection, other = Pipe()
         self.job: _Job | None = None
+        self.used = False
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, str(other.fileno()), _import_path()],
@@ -79,6 +80,7 @@ class _Worker:
             return False
         job.attempts += 1
         self.job = job
+        self.used = True
         return True
 
     def answer(self) -> bytes | None:
@@ -180,6 +182,9 @@ class LocalExecutor:
             if worker is None and len(self._workers) >= self._jobs:
                 return
             job = self._queue[0]
+            if worker is not None and worker.used and job.task.fresh:
+                self._bury(worker)
+                worker = None
             try:
                 message = pickle.dumps(job.task)
             except Exception as error:

@@ -53,7 +53,9 @@ class StudyWorker:
             environment=agent.stated,
             files=files_of(Path(agent.kept)) if agent.kept else {},
         )
-        return Task(f"{cell.key}/prepare", agent_tasks.prepare, payload)
+        # The record of a training tells the memory of its process.
+        trains = agent.training is not None and not agent.kept
+        return Task(f"{cell.key}/prepare", agent_tasks.prepare, payload, fresh=trains)
 
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
         """Play ``seeds`` with the cell's artifact, or with random actions."""

@@ -24,6 +24,9 @@ class Task:
         alone: nothing else of the study runs on the machine meanwhile: it is a measurement. Such tasks are not
             mixed with others, and no more of them are submitted at once than there are machines.
 
+        fresh: done by a process that has done nothing else, so that the memory it takes is its own; of executors, the
+            local one sees to it.
+
     Raises:
         TypeError: another process could not import ``function``.
     """
@@ -32,6 +35,7 @@ class Task:
     function: Callable[[Any], Any]
     payload: Any
     alone: bool = False
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         module = getattr(self.function, "__module__", None)
@@ -80,8 +84,18 @@ class Outcome:
     failure: Failure | None = None
 
 
+_begun = 0
+
+
+def is_first_here() -> bool:
+    """For a task to ask: whether this process had begun no other before it."""
+    return _begun <= 1
+
+
 def perform(task: Task) -> Outcome:
     """Do ``task`` here and now. Whatever it raises becomes a failure, except KeyboardInterrupt."""
+    global _begun
+    _begun += 1
     try:
         return Outcome(task.key, value=task.function(task.payload))
     except (Exception, SystemExit) as error:

@@ -80,7 +80,7 @@ class TrainingMemory:
         optimizer_bytes: the optimizers' state.
         replay_bytes: rows of the replay (or rollout) buffer that were used.
         replay_reserved_bytes: the whole buffer.
-        first_in_process: whether the process had trained nothing before, so that its resident set is this training's;
+        first_in_process: whether the process had done nothing else before, so that its resident set is this training's;
             None where that was not recorded.
     """
 

@@ -77,6 +77,7 @@ class Manner:
         tensorboard: folder of TensorBoard logs, or None.
         threads: of torch. (More than one may change the last bits of sums.)
         stripped: write the policy-only zip too.
+        fresh_process: nothing else was done in this process before, as far as the caller knows.
     """
 
     evaluate_every: int | None = None
@@ -85,6 +86,7 @@ class Manner:
     tensorboard: Path | None = None
     threads: int = 1
     stripped: bool = False
+    fresh_process: bool = True
 
 
 def train(
@@ -142,7 +144,7 @@ class _Run:
             _check_same(self._last.plain["spec"], spec, where)
             self.story = Story.from_json(self._last.plain["story"])
         environments = learning_environments(spec)
-        self._first_in_process = begins_here()
+        self._first_in_process = begins_here() and manner.fresh_process
         self._before_rss = resident_bytes()
         self.model = build_model(spec, environments)
         if spec.start_from is not None and self._last is None:
