@@ -1,0 +1,141 @@
+"""``report.html`` of a study: one page that holds everything it shows, with its figures as files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from policypress.report.study import answer, tables
+from policypress.report.study.figure import StudyFigure
+from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NAMES, study_figures
+from policypress.report.study.methods import algorithm_name, look, ordered, tokens
+from policypress.report.study.study_report import StudyReport
+from policypress.whole_file import write_whole
+
+PAGE_NAME = "report.html"
+FIGURES_FOLDER = "figures"
+_VERDICT_MARKS = {
+    "holds": ("keeps", "✓"),
+    "does not hold": ("loses", "✗"),
+    "undecided": ("unclear", "?"),
+    "no data": ("", "–"),
+}
+
+
+def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> Path:
+    """Write the page and its figures into ``folder``; each file appears whole or not at all.
+
+    Args:
+        report: what the study found.
+        folder: of the report.
+        files: further files there (tables, ``report.json``), relative to it; the page names them.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    drawn = study_figures(report)
+    for figure in drawn:
+        svg = figure.svg()
+        write_whole(folder / FIGURES_FOLDER / f"{figure.name}.svg", svg.encode())
+        write_whole(folder / FIGURES_FOLDER / f"{figure.name}.png", figure.png(svg))
+    for name in set(NAMES) - {figure.name for figure in drawn}:
+        for ending in (".svg", ".png"):
+            (folder / FIGURES_FOLDER / (name + ending)).unlink(missing_ok=True)
+    write_whole(folder / PAGE_NAME, render(report, drawn, files).encode())
+    return folder / PAGE_NAME
+
+
+def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[str] = ()) -> str:
+    """The page. What comes from the study's file and database is text in it, never markup; it loads nothing."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("policypress.report", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    shown = {figure.name: _figure(figure) for figure in figures}
+    return environment.get_template("study/page.html.j2").render(
+        report=report,
+        answer=answer,
+        sentences=answer.sentences(report),
+        tiles=tiles(report),
+        palette=palette(),
+        filters=filters(report),
+        algorithm_name=algorithm_name,
+        coverage=tables.coverage(report),
+        table_1=tables.table_1(report),
+        table_2=tables.table_2(report),
+        table_3=tables.table_3(report),
+        costs=tables.costs(report),
+        several=len(report.runtimes) > 1,
+        figures=shown,
+        cost_figures=COST_FIGURES,
+        aggregate_figures=AGGREGATE_FIGURES,
+        marks=_VERDICT_MARKS,
+        unaggregated=list(dict.fromkeys(a.missing for a in report.aggregates if a.missing)),
+        undrawn={series.missing: None for series in report.series if series.missing},
+        files=files,
+        figures_folder=FIGURES_FOLDER,
+    )
+
+
+def palette() -> Markup:
+    """Colours of the methods as CSS, for light and dark grounds."""
+    light = " ".join(f"--{name}: {colour};" for name, (colour, _) in tokens().items())
+    dark = " ".join(f"--{name}: {colour};" for name, (_, colour) in tokens().items())
+    return Markup(f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}")
+
+
+def filters(report: StudyReport) -> list[dict[str, Any]]:
+    """What may be chosen: algorithms, environments, methods and, if there are several, runtimes."""
+    methods = ordered(variant.method for combination in report.combinations for variant in combination.variants)
+    groups: list[tuple[str, str, list[tuple[str, str, str]]]] = [
+        ("algorithm", "Algorithms", [(a, algorithm_name(a), "") for a in report.algorithms]),
+        ("environment", "Environments", [(e, e, "") for e in report.environments]),
+        ("method", "Methods", [(m, look(m).label, look(m).token) for m in methods]),
+        ("runtime", "Runtimes", [(r, r, "") for r in report.runtimes]),
+    ]
+    return [
+        {"name": name, "title": title, "values": values}
+        for name, title, values in groups
+        if len(values) > (1 if name == "runtime" else 0)
+    ]
+
+
+def tiles(report: StudyReport) -> list[tuple[str, str, str]]:
+    """The state of the study in a few numbers: label, value, note."""
+    cells = report.cells
+    total = cells.done + cells.failed + cells.left
+    shown = [
+        (
+            "Combinations measured",
+            f"{answer.trained(report)} of {answer.combinations(report)}",
+            "algorithm × environment",
+        ),
+        ("Cells done", f"{cells.done:,}", f"of {total:,}; {cells.failed} failed, {cells.left:,} left"),
+    ]
+    episodes = sum(report.provenance.episodes.values())
+    if episodes:
+        shown.append(("Episodes played", f"{episodes:,}", "all variants and baselines"))
+    counts = answer.verdicts(report, report.runtimes[0]) if report.runtimes else {}
+    decided = counts.get("holds", 0) + counts.get("does not hold", 0)
+    if report.findings:
+        note = f"{counts.get('holds', 0)} hold, {counts.get('does not hold', 0)} do not"
+        shown.append(("Statements decided", f"{decided} of {len(report.findings)}", note))
+    return shown
+
+
+def _figure(figure: StudyFigure) -> dict[str, Any]:
+    panels = [
+        {"panel": panel, "svg": Markup(panel.inline(f"{figure.name}-{at}"))} for at, panel in enumerate(figure.panels)
+    ]
+    legend = [(method, look(method).label, look(method).token) for method in figure.methods]
+    return {"figure": figure, "panels": panels, "legend": legend}
