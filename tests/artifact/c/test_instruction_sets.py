@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from c_kernels import WARNINGS
 from c_selfcheck import program, some_cases
+from compiled_policies import model_of, observations_for, source_of, written
 from cortex_m import BOARDS, run_on
+from small_policies import mlp, quantized
 
 from policypress.artifact.c import kernels
 from policypress.artifact.c.packing import LAYOUTS
@@ -87,6 +89,53 @@ def test_aarch64(tmp_path: Path, kernel: kernels.KernelSet, processor: str) -> N
 def test_cortex_m(tmp_path: Path, kernel: kernels.KernelSet, processor: str) -> None:
     source = program(some_cases(8), LAYOUTS[processor], kernel, processor)
     assert run_on(processor, tmp_path, source).strip() == RIGHT
+
+
+# Runs before the choice of kernels. With an argument of the compiler, Linux refuses tiles, as a sandbox does.
+REFUSED = """
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#if defined(REFUSE)
+__attribute__((constructor(101))) static void refuse(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 158, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x1023, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        puts("no filter");
+}
+#endif
+int main(void)
+{
+    static const float observations[20 * POLICY_OBSERVATION_SIZE];
+    static float actions[20 * POLICY_ACTION_SIZE];
+    puts(policy_kernel());
+    return policy_act_batch(observations, actions, 20) & POLICY_NOT_FINITE;
+}
+"""
+
+
+def test_without_permission_to_use_tiles_other_kernels_are_chosen(tmp_path: Path) -> None:
+    plain = mlp()
+    model = model_of(quantized(plain, observations_for(plain)))
+    file = written(source_of(model), tmp_path)
+    file.write_text(file.read_text() + REFUSED)
+    chosen = []
+    for flag in ("-DALLOW", "-DREFUSE"):
+        command = ["gcc", "-O0", "-DPP_WITHOUT_AVX2", "-DPP_WITHOUT_AVXVNNI", flag, str(file), "-o", tmp_path / "p"]
+        subprocess.run(command, check=True)
+        chosen.append(run(tmp_path / "p"))
+    if chosen[0] != "amx":
+        pytest.skip("this machine has no amx")
+    assert chosen[1] == "avx512vnni"
 
 
 def test_every_target_has_a_layout_and_kernels() -> None:

@@ -35,7 +35,9 @@ every_kernel = pytest.mark.parametrize(("layout", "kernel"), PAIRS, ids=lambda o
 def cases(draw: st.DrawFn, bits: int = 8) -> Case:
     """Sizes at and beside panels and tiles; weights and inputs random or extreme."""
     n = draw(st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 127, 128, 192, 200, 256, 257, 300))))
-    segments, run, rows = draw(st.integers(1, 4)), draw(st.integers(1, 70)), draw(st.integers(1, 14))
+    segments = draw(st.integers(1, 4))
+    run = draw(st.one_of(st.integers(1, 70), st.integers(120, 200)))
+    rows = draw(st.one_of(st.integers(1, 14), st.integers(15, 70)))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     top = 2 ** (bits - 1)
     weight = random.integers(-top, top, (n, segments, run))

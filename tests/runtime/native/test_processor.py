@@ -14,14 +14,15 @@ AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 @pytest.mark.parametrize(
     ("features", "kept"),
     [
-        (AVX2, "AVX2"),
-        (AVX512, "AVX2"),
-        (AVX2 | {"avx_vnni"}, "AVXVNNI"),
-        (AVX512 | {"avx512_vnni", "avx_vnni"}, "AVX512VNNI"),
+        (AVX2, {"AVX2"}),
+        (AVX512, {"AVX2"}),
+        (AVX2 | {"avx_vnni"}, {"AVXVNNI"}),
+        (AVX512 | {"avx512_vnni", "avx_vnni"}, {"AVX512VNNI"}),
+        (AVX512 | {"avx512_vnni", "avx_vnni", "amx_tile", "amx_int8"}, {"AMX", "AVX512VNNI"}),
     ],
 )
-def test_the_best_is_kept(features: set[str], kept: str) -> None:
-    names = {"AVX2", "AVXVNNI", "AVX512VNNI"} - {kept}
+def test_the_best_is_kept(features: set[str], kept: set[str]) -> None:
+    names = {"AVX2", "AVXVNNI", "AVX512VNNI", "AMX"} - kept
     assert set(left_out(frozenset(features))) == {f"-DPP_WITHOUT_{name}" for name in names}
 
 

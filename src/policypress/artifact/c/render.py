@@ -9,7 +9,7 @@ from policypress.artifact.c import kernels
 from policypress.artifact.c.expression import Kind
 from policypress.artifact.c.kernels import KernelSet, fragment
 from policypress.artifact.c.memory import SPARE_BYTES, Memory, allocate
-from policypress.artifact.c.program import Program, Span
+from policypress.artifact.c.program import Dense, Program, Span
 from policypress.artifact.c.render_constants import Constants
 from policypress.artifact.c.render_interface import C_TYPES, Sizes, c_type, header, parameters
 from policypress.artifact.c.render_selftest import Goldens, selftest
@@ -75,11 +75,26 @@ class _Renderer:
         self.memory: Memory = allocate(self.program, self.target.alignment_bytes)
         scratch = max(self.memory.scratch_bytes(), 1)
         self.tile = max(1, min(self.target.tile, self.target.tile_bytes // scratch))
-        self.sets = kernels.SETS.get(self.target.name, (kernels.PLAIN,))
+        self.sets = tuple(one for one in kernels.SETS.get(self.target.name, (kernels.PLAIN,)) if self._worth(one))
+
+    def _worth(self, kernel: KernelSet) -> bool:
+        """Whether the program has anything that ``kernel`` does itself."""
+        if not kernel.few:
+            return True
+        integers = [step for step in self.program.steps if isinstance(step, Dense) and step.bits == 8]
+        return any(self.tile > 1 or step.geometry.rows > 1 for step in integers)
+
+    @property
+    def _scores_size(self) -> int:
+        return 0 if self.program.scores is None else self.program.scores.size
+
+    def _has_images(self) -> bool:
+        return any(isinstance(step, Dense) and step.geometry.rows > 1 for step in self.program.steps)
 
     def source(self, goldens: Goldens | None) -> Source:
         name = self.name
-        bodies = "".join(self._guarded(kernel) for kernel in self.sets)
+        # The best last: it may call another.
+        bodies = "".join(self._guarded(kernel) for kernel in reversed(self.sets))
         sizes = Sizes(self.constants.size_bytes, self.memory.scratch_bytes(), self.memory.scratch_bytes(self.tile))
         parts = [
             f"/* A policy written by policypress; {name}.h says how to call it. Generated: do not edit. */\n",
@@ -135,10 +150,15 @@ PP_INLINE int {self.name}_body_{kernel.name}({", ".join(given)}, {outputs}, int 
 """
 
     def _entries(self, kernel: KernelSet) -> str:
-        one = self._entry(kernel, "one", "", "1", "1", self._finite("    ", "", "return"))
+        if kernel.few and not self._has_images():
+            # One observation is a row, which the other set does as well.
+            one = f"\n#define {self.name}_one_{kernel.name} {self.name}_one_{kernel.few}\n"
+        else:
+            one = self._entry(kernel, "one", "", "1", "1", self._finite("    ", "", "return"))
         if self.tile == 1:
             return one
-        return one + self._entry(kernel, "tile", ", int rows", "rows", f"{self.name.upper()}_TILE", "")
+        tile = self._entry(kernel, "tile", ", int rows", "rows", f"{self.name.upper()}_TILE", "")
+        return one + tile + self._many(kernel)
 
     def _entry(self, kernel: KernelSet, form: str, more: str, rows: str, tile: str, check: str) -> str:
         name = self.name
@@ -152,7 +172,8 @@ PP_INLINE int {self.name}_body_{kernel.name}({", ".join(given)}, {outputs}, int 
 {kernel.attribute}
 static int {name}_{form}_{kernel.name}({self._parameters()}{more})
 {{
-{check}{"".join(arrays)}{self._cleared(form)}    return {name}_body_{kernel.name}({given}, f, u, n);
+{check}{"".join(arrays)}{self._cleared(form)}    const int status = {name}_body_{kernel.name}({given}, f, u, n);
+{f"    {kernel.end}{chr(10)}" if kernel.end else ""}    return status;
 }}
 """
 
@@ -189,7 +210,7 @@ static int {name}_{form}_{kernel.name}({self._parameters()}{more})
         types = [f"const {c_type(p)} *" for p in self.program.inputs]
         signature = ", ".join([*types, f"{C_TYPES[self.program.action.kind]} *", "float *"])
         rows = "".join(self._row(kernel) for kernel in self.sets)
-        many = f"    int (*tile)({signature}, int);\n" if self.tile > 1 else ""
+        many = f"    int (*many)({signature}, size_t);\n" if self.tile > 1 else ""
         return f"""
 /* Kernel sets, the best first. */
 struct {name}_kernel_set {{
@@ -209,7 +230,7 @@ static const struct {name}_kernel_set {name}_kernels[] = {{
         return text if kernel.guard == "1" else f"#if {self._guard(kernel)}\n{text}#endif\n"
 
     def _row(self, kernel: KernelSet) -> str:
-        fields = ["has", "one", *(["tile"] if self.tile > 1 else [])]
+        fields = ["has", "one", *(["many"] if self.tile > 1 else [])]
         text = ", ".join(f"{self.name}_{field}_{kernel.name}" for field in fields)
         row = f'    {{"{kernel.name}", {text}}},\n'
         return row if kernel.guard == "1" else f"#if {self._guard(kernel)}\n{row}#endif\n"
@@ -225,40 +246,60 @@ int {name}_act({parameters(program)}) {{ return {name}_chosen->one({names}, acti
         if program.scores is not None:
             both = parameters(program, scores=True)
             text += f"\nint {name}_run({both}) {{ return {name}_chosen->one({names}, action, scores); }}\n"
-            text += self._batch(f"int {name}_run_batch({both}, size_t count)", f"scores + row * {program.scores.size}")
+            text += self._batch(f"int {name}_run_batch({both}, size_t count)", "scores")
         return text
 
     def _batch(self, signature: str, scores: str) -> str:
-        parts = [f"{p.storage.name} + row * {p.storage.size}" for p in self.program.inputs]
-        call = ", ".join([*parts, f"action + row * {self.program.action.size}", scores])
-        if self.tile == 1:
+        if self.tile > 1:
+            given = ", ".join([*(part.storage.name for part in self.program.inputs), "action"])
             return f"""
-{signature}
-{{
-    int status = 0;
-    for (size_t row = 0; row < count; row++)
-        status |= {self.name}_chosen->one({call});
-    return status;
-}}
+{signature} {{ return {self.name}_chosen->many({given}, {scores}, count); }}
 """
-        finite = self._finite("            ", "(row + (size_t)rows)", "break; /*")
-        check = finite.replace(f"break; /* {self.name.upper()}_NOT_FINITE;", "break;")
+        row = "NULL" if scores == "NULL" else f"scores + row * {self._scores_size}"
         return f"""
 {signature}
 {{
     int status = 0;
+    for (size_t row = 0; row < count; row++)
+        status |= {self.name}_chosen->one({self._row_of(row)});
+    return status;
+}}
+"""
+
+    def _row_of(self, scores: str) -> str:
+        """Arguments of a call for the observations from ``row`` on."""
+        parts = [f"{p.storage.name} + row * {p.storage.size}" for p in self.program.inputs]
+        return ", ".join([*parts, f"action + row * {self.program.action.size}", scores])
+
+    def _many(self, kernel: KernelSet) -> str:
+        """Any number of observations; here, so that the instruction set may look for what is not finite."""
+        name, macro = self.name, self.name.upper()
+        size = self._scores_size
+        call = self._row_of(f"scores == NULL ? NULL : scores + row * {size}" if size else "scores")
+        finite = self._finite("            ", "(row + (size_t)rows)", "break; /*")
+        check = finite.replace(f"break; /* {macro}_NOT_FINITE;", "break;")
+        few = f"""        else if (rows < {kernel.fewer_than})
+            status |= {name}_tile_{kernel.few}({call}, rows);
+"""
+        return f"""
+{kernel.attribute}
+static int {name}_many_{kernel.name}({self._parameters()}, size_t count)
+{{
+    int status = 0;
     for (size_t row = 0; row < count;) {{
         int rows = 0;
-        while (rows < {self.name.upper()}_TILE && row + (size_t)rows < count) {{
+        while (rows < {macro}_TILE && row + (size_t)rows < count) {{
 {check}            rows++;
         }}
         if (rows == 0) {{
-            status |= {self.name.upper()}_NOT_FINITE;
+            status |= {macro}_NOT_FINITE;
             row++;
             continue;
         }}
-        status |= rows == 1 ? {self.name}_chosen->one({call})
-                            : {self.name}_chosen->tile({call}, rows);
+        if (rows == 1)
+            status |= {name}_one_{kernel.name}({call});
+{few if kernel.few and not self._has_images() else ""}        else
+            status |= {name}_tile_{kernel.name}({call}, rows);
         row += (size_t)rows;
     }}
     return status;

@@ -7,8 +7,10 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 # Kernel set → what it needs, the best first; names as Linux writes them.
+_AVX512VNNI = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"})
 _NEEDS = {
-    "AVX512VNNI": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
+    "AMX": _AVX512VNNI | {"amx_tile", "amx_int8"},
+    "AVX512VNNI": _AVX512VNNI,
     "AVXVNNI": frozenset({"avx2", "fma", "avx_vnni"}),
     "AVX2": frozenset({"avx2", "fma"}),
 }
@@ -23,7 +25,9 @@ def left_out(features: frozenset[str]) -> tuple[str, ...]:
     best = next((name for name, needs in _NEEDS.items() if needs <= features), None)
     if best is None:
         return ()
-    return tuple(f"-DPP_WITHOUT_{name}" for name in _NEEDS if name != best)
+    # AMX is for many rows, and the system may refuse it.
+    kept = {best, "AVX512VNNI"} if best == "AMX" else {best}
+    return tuple(f"-DPP_WITHOUT_{name}" for name in _NEEDS if name not in kept)
 
 
 @functools.cache

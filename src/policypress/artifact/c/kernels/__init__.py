@@ -21,6 +21,10 @@ class KernelSet:
         attribute: the macro to put before a function that calls them.
         guard: preprocessor condition under which they exist.
         available: C expression that is non-zero where the machine that runs has the instructions.
+        few: name of the set that takes a lone observation, and a few, where this one is for many; "" where it takes
+            all. Such a set is written for networks with 8-bit weights alone.
+        fewer_than: the number of observations that ``few`` is for, as C.
+        end: C statement at the end of a function that used them.
     """
 
     name: str
@@ -28,6 +32,9 @@ class KernelSet:
     attribute: str
     guard: str
     available: str
+    few: str = ""
+    fewer_than: str = ""
+    end: str = ""
 
 
 X86 = "defined(__x86_64__) && defined(__GNUC__)"
@@ -44,12 +51,23 @@ AVX512VNNI = KernelSet(
     f"{X86} && !defined(PP_WITHOUT_AVX512VNNI)",
     "pp_has_avx512vnni()",
 )
+# What is left to AVX512VNNI is compiled with it.
+AMX = KernelSet(
+    "amx",
+    "amx.h",
+    "PP_TARGET_AVX512VNNI",
+    "defined(PP_HAVE_AMX) && !defined(PP_WITHOUT_AMX)",
+    "pp_has_amx()",
+    few="avx512vnni",
+    fewer_than="PP_ROWS_AMX",
+    end="PP_TILE_RELEASE();",
+)
 ARM64 = "defined(__aarch64__) && defined(__GNUC__)"
 DOTPROD = KernelSet("dotprod", "neon.h", "PP_TARGET_DOTPROD", "defined(PP_HAVE_DOTPROD)", "pp_has_dotprod()")
 NEON = KernelSet("neon", "neon.h", "PP_TARGET_NEON", ARM64, "1")
 DSP = KernelSet("dsp", "dsp.h", "PP_TARGET_DSP", "defined(__ARM_FEATURE_DSP) && defined(__GNUC__)", "1")
 SETS = {
-    "host": (AVX512VNNI, AVXVNNI, AVX2, PLAIN),
+    "host": (AMX, AVX512VNNI, AVXVNNI, AVX2, PLAIN),
     "aarch64": (DOTPROD, NEON, PLAIN),
     "cortex-m4": (DSP, PLAIN),
     "cortex-m7": (DSP, PLAIN),

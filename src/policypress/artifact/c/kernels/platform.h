@@ -70,6 +70,13 @@
 #define PP_TARGET_AVXVNNI __attribute__((target("avx2,fma,avxvnni")))
 #define PP_TARGET_AVX512VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #endif
+/* AMX needs an assembler that knows it, and Linux, which has to be asked. -DPP_WITHOUT_AMX leaves it out. */
+#if defined(__x86_64__) && defined(__linux__) && __STDC_HOSTED__ && !defined(PP_WITHOUT_AMX) && \
+    !defined(PP_WITHOUT_AVX512VNNI)
+#if (defined(__clang__) && __clang_major__ >= 12) || (defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11)
+#define PP_HAVE_AMX
+#endif
+#endif
 #if defined(__aarch64__) && defined(__GNUC__)
 #define PP_TARGET_NEON
 #define PP_TARGET_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
@@ -147,6 +154,21 @@ PP_INLINE int pp_has_avx512vnni(void)
     return pp_has_avx2() && pp_saves(0xE6) && pp_cpuid(7, 0, 1, 16) && pp_cpuid(7, 0, 1, 17) && pp_cpuid(7, 0, 1, 30) &&
            pp_cpuid(7, 0, 1, 31) && pp_cpuid(7, 0, 2, 11);
 }
+
+#if defined(PP_HAVE_AMX)
+/* Linux gives a process tiles when it asks for them: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA). */
+PP_INLINE int pp_may_use_tiles(void)
+{
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
+    return result == 0;
+}
+
+PP_INLINE int pp_has_amx(void)
+{
+    return pp_has_avx512vnni() && pp_saves(0x60000) && pp_cpuid(7, 0, 3, 24) && pp_cpuid(7, 0, 3, 25) && pp_may_use_tiles();
+}
+#endif
 #endif
 
 #if defined(__aarch64__)
