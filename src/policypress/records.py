@@ -107,4 +107,4 @@ class EvaluationProtocol:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; part of a cell's key."""
-        return asdict(self)
+        return dict(vars(self))

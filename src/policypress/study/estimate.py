@@ -22,6 +22,8 @@ LEARNING_STEPS_PER_S = {"dqn": 800.0, "ddpg": 100.0, "td3": 100.0, "sac": 80.0, 
 ACTING_STEPS_PER_S = 8000.0
 EPISODE_STEPS = 1000
 BUILD_S = 2.0
+# A student that learns from the policy.
+LEARN_S = 90.0
 ROLLOUT_S = 3.0
 # Under the native runtime the artifact is compiled first.
 COST_S, NATIVE_COST_S = 4.0, 6.0
@@ -68,7 +70,7 @@ def estimate(plan: StudyPlan, left: Iterable[Cell], store: StoreReader | None) -
     return Estimate(
         cells=len(cells),
         training_s=training_s,
-        cpu_s=training_s + acting_s + len(built) * known.build_s + len(own) * ROLLOUT_S,
+        cpu_s=training_s + acting_s + sum(map(known.build_s, built)) + len(own) * ROLLOUT_S,
         costs_s=sum((NATIVE_COST_S if cell.protocol.runtime == NATIVE else COST_S for cell in measured), 0.0),
         disk_bytes=len(own) * AGENT_BYTES + len(built) * ARTIFACT_BYTES + len(measured) * COST_BYTES,
     )
@@ -81,7 +83,7 @@ class _Known:
         self._rates: dict[tuple[str, str], list[float]] = {}
         self._steps_per_episode: dict[tuple[str, str], list[float]] = {}
         self._episodes: dict[str, list[float]] = {}
-        self.build_s = BUILD_S
+        self._builds: dict[str, float] = {}
         if store is not None:
             self._read(store)
 
@@ -97,7 +99,7 @@ class _Known:
                     per_episode
                 )
         self._episodes = {name: [mean_s] for name, mean_s in store.mean_episode_s().items()}
-        self.build_s = store.mean_build_s() or BUILD_S
+        self._builds = store.mean_build_s()
 
     def training_s(self, agent: PlannedAgent) -> float:
         if agent.training is None or agent.kept:
@@ -115,6 +117,11 @@ class _Known:
         if training.get("episodes") is None or not measured:
             return float(training["steps"])
         return float(training["episodes"]) * fmean(measured)
+
+    def build_s(self, cell: Cell) -> float:
+        learns = "distill" in cell.recipe
+        quick = [mean_s for recipe, mean_s in self._builds.items() if "distill" not in recipe]
+        return self._builds.get(cell.recipe) or (LEARN_S if learns else fmean(quick) if quick else BUILD_S)
 
     def episode_s(self, cell: Cell) -> float:
         name = "" if cell.environment is None else cell.environment.id

@@ -10,7 +10,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
-from policypress.study.cell import Cell
+from policypress.study.cell import BASELINE_RECIPE, Cell
 from policypress.study.spec import CostMeasurements, RuntimeName, StudySpec
 
 _PREPARATION = "preparation"
@@ -63,10 +63,13 @@ def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
     cells: dict[str, Cell] = {}
     needs: dict[str, str] = {}
     listed = {agent.identity: agent for agent in agents}
+    runtimes = _resolved(spec.evaluation.runtimes)
+    texts = {BASELINE_RECIPE, *(text for agent in listed.values() for text in agent.recipes)}
+    recipes = {text: Recipe.parse(text) for text in texts}
     for agent in listed.values():
         own = _own_cell(spec, agent)
         cells[own.key] = own
-        for cell in _random_and_recipes(spec, agent):
+        for cell in _random_and_recipes(spec, agent, runtimes, recipes):
             cells.setdefault(cell.key, cell)
             if cell.kind != "random":
                 needs[cell.key] = own.key
@@ -89,8 +92,10 @@ def _own_cell(spec: StudySpec, agent: PlannedAgent) -> Cell:
     )
 
 
-def _random_and_recipes(spec: StudySpec, agent: PlannedAgent) -> Iterable[Cell]:
-    for runtime in _resolved(spec.evaluation.runtimes):
+def _random_and_recipes(
+    spec: StudySpec, agent: PlannedAgent, runtimes: Iterable[str], recipes: Mapping[str, Recipe]
+) -> Iterable[Cell]:
+    for runtime in runtimes:
         protocol = EvaluationProtocol(
             episodes=spec.evaluation.episodes,
             seed=spec.evaluation.seed,
@@ -99,8 +104,7 @@ def _random_and_recipes(spec: StudySpec, agent: PlannedAgent) -> Iterable[Cell]:
         )
         # Random actions are drawn without a runtime, and so are the same under each.
         yield Cell("random", replace(protocol, runtime=""), plain(agent.environment))
-        for text in dict.fromkeys(("none", *agent.recipes)):
-            recipe = Recipe.parse(text)
+        for recipe in (recipes[text] for text in dict.fromkeys((BASELINE_RECIPE, *agent.recipes))):
             yield Cell(
                 kind="variant" if recipe.steps else "baseline",
                 protocol=protocol,
@@ -128,8 +132,9 @@ def _costs(
         if cell.kind in ("baseline", "variant") and _is_measured(agents[cell.agent_sha256 or ""], how):
             makers.setdefault((cell.agent_sha256 or "", cell.recipe), {})[cell.protocol.runtime] = cell
     stated = how.model_dump(mode="json", exclude={"runtimes", "seeds"})
+    runtimes = _resolved(how.runtimes or spec.evaluation.runtimes)
     for made_by in makers.values():
-        for runtime in _resolved(how.runtimes or spec.evaluation.runtimes):
+        for runtime in runtimes:
             maker = made_by.get(runtime) or next(iter(made_by.values()))
             cost = replace(
                 maker,

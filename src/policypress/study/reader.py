@@ -124,10 +124,10 @@ class StoreReader:
         )
         return {str(row["id"]): float(row["mean"]) for row in rows}
 
-    def mean_build_s(self) -> float | None:
-        """Mean time of building an artifact, in seconds; None before the first."""
-        mean = self._rows("SELECT avg(build_s) AS mean FROM artifacts")[0]["mean"]
-        return None if mean is None else float(mean)
+    def mean_build_s(self) -> dict[str, float]:
+        """Recipe → mean time of building its artifact, in seconds."""
+        rows = self._rows("SELECT recipe, avg(build_s) AS mean FROM artifacts GROUP BY recipe")
+        return {str(row["recipe"]): float(row["mean"]) for row in rows}
 
     def episodes(self, key: str) -> tuple[EpisodeRecord, ...]:
         """The cell's episodes, by seed."""
