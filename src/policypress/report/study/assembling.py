@@ -12,6 +12,7 @@ from policypress.report.study.aggregates import aggregates, improvements
 from policypress.report.study.combination import Cells, Combination
 from policypress.report.study.combining import RUNTIMES, combinations, position
 from policypress.report.study.figure_series import figure_series
+from policypress.report.study.findings import findings, general_contradictions
 from policypress.report.study.paper import ALGORITHMS, CITATION, ENVIRONMENTS, METHODS, REPETITIONS
 from policypress.report.study.paper_rows import optimal_rows, pruning_rows, quantization_rows
 from policypress.report.study.runs import Group, Run, read_groups
@@ -55,8 +56,8 @@ def read_study_report(store: StoreReader, file_name: str) -> StudyReport:
         series=figure_series(found, runtimes),
         aggregates=aggregates(found, runtimes),
         improvements=improvements(found, runtimes),
-        findings=(),
-        contradictions=(),
+        findings=findings(found, runtimes),
+        contradictions=general_contradictions(),
     )
 
 

@@ -1,0 +1,218 @@
+"""The paper's statements on quantization, judged on its Table 1 or on a study's returns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from policypress.report.study.conclusions import Evidence, Verdict
+from policypress.report.study.exact_tests import at_least, multinomial_test, sign_test
+from policypress.report.study.judging import SIGNIFICANT, Span, Tally, View, percent
+from policypress.report.study.paper import METHODS, Place
+from policypress.report.study.paper_rows import best_of
+
+PUBLISHED_SHARES = {"ptdq": 0.40, "ptsq": 0.24, "qat": 0.36}
+_NEAR = 0.10
+_ENOUGH_FOR_SHARES = 20
+_STANDUP = "HumanoidStandup"
+_LOSING = 0.95  # of the baseline's return: less is a loss that can be mended
+
+
+def best_shares(view: View) -> Evidence:
+    """PTDQ is the best in 40 % of the combinations, QAT in 36 %, PTSQ in 24 %."""
+    counts, total = _bests(view)
+    if not total:
+        return _nothing(view)
+    p = multinomial_test([counts[m] for m in METHODS], [PUBLISHED_SHARES[m] for m in METHODS])
+    near = all(abs(counts[m] / total - PUBLISHED_SHARES[m]) <= _NEAR for m in METHODS)
+    verdict: Verdict = "does not hold" if p < SIGNIFICANT else "undecided"
+    if near and total >= _ENOUGH_FOR_SHARES and p >= SIGNIFICANT:
+        verdict = "holds"
+    text = f"Best: {_told(counts, total)}. Chance of counts as far from the paper's shares as these: {p:.2f}."
+    return view.says(verdict, text, counts=dict(counts), combinations=total, p=p)
+
+
+def ptdq_superior(view: View) -> Evidence:
+    """PTDQ statistically outperforms the other quantizers."""
+    counts, total = _bests(view)
+    if not total:
+        return _nothing(view)
+    rows = view.quantized()
+    p_equal = multinomial_test([counts[m] for m in METHODS], [1 / 3] * 3)
+    pairs = {other: _wins(rows, "ptdq", other) for other in ("qat", "ptsq")}
+    tests = {other: sign_test(*wins) for other, wins in pairs.items()}
+    superior = all(wins[0] > wins[1] and tests[other] < SIGNIFICANT for other, wins in pairs.items())
+    inferior = any(wins[0] < wins[1] and tests[other] < SIGNIFICANT for other, wins in pairs.items())
+    # What a paper claims to be significant and is not in its own table does not hold there; a study may be too small.
+    verdict: Verdict = "holds" if superior else "does not hold" if inferior or view.is_paper else "undecided"
+    against = "; ".join(
+        f"higher than {other.upper()} in {wins[0]} of {sum(wins)} (sign test p = {tests[other]:.2f})"
+        for other, wins in pairs.items()
+    )
+    text = (
+        f"Best in {counts['ptdq']} of {total}: as many or more by chance with p = "
+        f"{at_least(counts['ptdq'], total, 1 / 3):.2f}; all three equally good p = {p_equal:.2f}. PTDQ is {against}."
+    )
+    return view.says(verdict, text, counts=dict(counts), combinations=total, p_equal=p_equal, sign_tests=tests)
+
+
+def ptsq_worst(view: View) -> Evidence:
+    """PTSQ consistently shows the lowest results."""
+    rows = view.quantized()
+    if not rows:
+        return _nothing(view)
+    counts = Counter(
+        worst
+        for spans in rows.values()
+        if (worst := best_of({method: -span.value for method, span in spans.items()})) is not None
+    )
+    total = len(rows)
+    p = at_least(counts["ptsq"], total, 1 / 3)
+    most = max(METHODS, key=lambda method: counts[method])
+    p_most = at_least(counts[most], total, 1 / 3)
+    verdict: Verdict = "undecided"
+    if counts["ptsq"] / total >= 2 / 3 and p < SIGNIFICANT:
+        verdict = "holds"
+    elif most != "ptsq" and (view.is_paper or p_most < SIGNIFICANT):
+        verdict = "does not hold"
+    text = f"Lowest: {_told(counts, total)}; PTSQ as often or more by chance with p = {p:.2f}. {_medians(view, rows)}"
+    return view.says(verdict, text, counts=dict(counts), combinations=total, p=p)
+
+
+def qat_standup(view: View) -> Evidence:
+    """QAT is at its best on HumanoidStandup: higher than the baseline and the other quantizers, except with PPO."""
+    answers = {}
+    for place, spans in view.returns.items():
+        if place[1] == _STANDUP and place[0] != "ppo" and set(METHODS) | {"baseline"} <= set(spans):
+            others = [spans[name] for name in ("baseline", "ptdq", "ptsq")]
+            answers[place] = _all(_sure(view, spans["qat"], other) for other in others)
+    tally = Tally.of(answers.values())
+    if not tally.total:
+        return _nothing(view)
+    ppo = view.returns.get(("ppo", _STANDUP), {})
+    exception = ""
+    if {"qat", "baseline"} <= set(ppo):
+        share = ppo["qat"].value / ppo["baseline"].value
+        exception = f" With PPO it has {percent(share)} of the baseline's return."
+    text = (
+        f"On HumanoidStandup without PPO, QAT is higher than the baseline, PTDQ and PTSQ in {tally.told()}.{exception}"
+    )
+    return view.says(tally.verdict(1.0, least=4), text, yes=tally.yes, no=tally.no, unsure=tally.unsure)
+
+
+def qat_sac(view: View) -> Evidence:
+    """SAC benefits more from QAT than from the other quantizers, except on Hopper."""
+    answers = {}
+    for place, spans in view.quantized().items():
+        if place[0] == "sac":
+            higher = _all(_sure(view, spans["qat"], spans[other]) for other in ("ptdq", "ptsq"))
+            answers[place] = higher if place[1] != "Hopper" else None if higher is None else not higher
+    tally = Tally.of(answers.values())
+    if not tally.total:
+        return _nothing(view)
+    kept = {
+        place[1]: spans["qat"].value / spans["baseline"].value
+        for place, spans in view.returns.items()
+        if place[0] == "sac" and {"qat", "baseline"} <= set(spans) and spans["baseline"].value > 0
+    }
+    shares = ", ".join(f"{environment} {percent(share)}" for environment, share in kept.items())
+    text = (
+        f"SAC's QAT is the highest of the three where the statement says so, and not on Hopper, in {tally.told()} "
+        f"environments. Of the baseline's return it keeps: {shares}."
+    )
+    return view.says(tally.verdict(1.0, least=4), text, yes=tally.yes, no=tally.no, unsure=tally.unsure, kept=kept)
+
+
+def ptsq_shift(view: View) -> Evidence:
+    """PTSQ's loss comes from a shift between calibration data and the states that are met."""
+    if view.is_paper:
+        text = (
+            "The paper offers this as a likely reason and tests nothing of it: no table varies the calibration data. "
+            "Nothing can be derived."
+        )
+        return view.says("no data", text)
+    closed = _mended(view)
+    if closed is None:
+        text = (
+            "The study has no PTSQ that is calibrated on other states, and none with scaled inputs on the same states "
+            "(`equalize > ptsq`), which would tell a shift from badly scaled inputs."
+        )
+        return view.says("no data", text)
+    tally = Tally(sum(share < 0.5 for share in closed), sum(share >= 0.5 for share in closed))
+    verdict = "undecided" if not closed else tally.verdict(0.5, least=5)
+    text = (
+        f"On the same calibration states, scaling the inputs alone makes up for half of PTSQ's loss or more in "
+        f"{tally.no} of {tally.total} combinations that lose over 5 %; a shift of states would not be mended by that."
+    )
+    return view.says(verdict, text, losing=tally.total, mended=tally.no)
+
+
+def _mended(view: View) -> list[float] | None:
+    """Share of PTSQ's loss that scaling the inputs makes up for, of each combination that loses over 5 %."""
+    measured, mended = False, []
+    for combination in view.combinations:
+        plain, scaled = combination.variant("ptsq"), combination.variant("equalize > ptsq")
+        if plain is None or scaled is None or combination.learned.verdict != "learned":
+            continue
+        if not (plain.returns_by_seed and scaled.returns_by_seed and combination.baseline_by_seed):
+            continue
+        measured = True
+        base, lost, found = (
+            _mean(by_seed) for by_seed in (combination.baseline_by_seed, plain.returns_by_seed, scaled.returns_by_seed)
+        )
+        if lost < _LOSING * base:
+            mended.append((found - lost) / (base - lost))
+    return mended if measured else None
+
+
+def _bests(view: View) -> tuple[Counter[str], int]:
+    rows = view.quantized()
+    bests = [best_of({method: span.value for method, span in spans.items()}) for spans in rows.values()]
+    return Counter(best for best in bests if best is not None), len(rows)
+
+
+def _wins(rows: Mapping[Place, Mapping[str, Span]], first: str, second: str) -> tuple[int, int]:
+    more = sum(spans[first].value > spans[second].value for spans in rows.values())
+    less = sum(spans[first].value < spans[second].value for spans in rows.values())
+    return more, less
+
+
+def _sure(view: View, one: Span, other: Span) -> bool | None:
+    """Whether one is more than the other; of a study only where several training seeds say so."""
+    if not view.is_paper and min(one.runs, other.runs) < 2:
+        return None
+    return one.beats(other) if one.value != other.value or not view.is_paper else False
+
+
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    found = list(answers)
+    return False if False in found else None if None in found else True
+
+
+def _told(counts: Counter[str], total: int) -> str:
+    parts = [f"{method.upper()} in {counts[method]}" for method in METHODS]
+    return f"{', '.join(parts)} of {total} combinations"
+
+
+def _medians(view: View, rows: Mapping[Place, Mapping[str, Span]]) -> str:
+    shares = {}
+    for method in METHODS:
+        found = [
+            spans[method].value / view.returns[place]["baseline"].value
+            for place, spans in rows.items()
+            if "baseline" in view.returns[place] and view.returns[place]["baseline"].value > 0
+        ]
+        if found:
+            shares[method] = median(found)
+    told = ", ".join(f"{method.upper()} {percent(share)}" for method, share in shares.items())
+    return f"Median share of the baseline's return: {told}." if told else ""
+
+
+def _mean(by_seed: Mapping[int, float]) -> float:
+    return sum(by_seed.values()) / len(by_seed)
+
+
+def _nothing(view: View) -> Evidence:
+    missing = "No combination whose baseline has learned has returns of all that is compared here."
+    return view.says("no data", missing)

@@ -1,0 +1,212 @@
+"""What statements are judged on: returns as the paper prints them or as the study measured them, and the rules.
+
+The same code judges a statement on the paper's tables and on the study, so that what is held against the paper was
+done to its own numbers first. Only combinations whose baseline has learned take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from policypress.measurement.statistics import LU_SHARE
+from policypress.report.study.combination import Combination
+from policypress.report.study.conclusions import Evidence, Verdict
+from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.paper import METHODS, NORMS, Place, table1, table2, table3
+from policypress.report.study.paper_rows import most_pruned, optimum
+
+PAPER = ""
+GENERALLY = 2 / 3
+"""Share of combinations in which something has to hold, to hold generally."""
+LEAST = 10
+"""Number of combinations below which nothing is said of algorithms in general."""
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number and where it may lie; the paper's have no interval. ``runs`` counts training seeds."""
+
+    value: float
+    lower: float
+    upper: float
+    runs: int
+
+    def above(self, limit: float) -> bool | None:
+        """Whether it is at least ``limit``; None where the interval has it on both sides."""
+        return True if self.lower >= limit else False if self.upper < limit else None
+
+    def beats(self, other: Span) -> bool | None:
+        """Whether it is more than another; None where the intervals overlap."""
+        return True if self.lower > other.upper else False if self.upper < other.lower else None
+
+
+@dataclass(frozen=True)
+class View:
+    """Returns of one source: the paper's (``runtime`` empty) or the study's under one runtime.
+
+    Attributes:
+        returns: place → span of ``baseline`` and the quantizers.
+        ratios: place → span of the ratio to the baseline, by quantizer; of the study alone.
+        prunable: place → share that each norm can remove by the 90 % rule, 0 where none passes.
+        optima: place → norm (``none``) and ratio of the best pruning.
+        kept: place → span of the ratio to the baseline by (norm, ratio); of the study alone.
+        left: number of combinations that are kept out: not measured, or the baseline has not learned.
+        combinations: of the study.
+    """
+
+    runtime: str
+    returns: Mapping[Place, Mapping[str, Span]]
+    ratios: Mapping[Place, Mapping[str, Span]]
+    prunable: Mapping[Place, Mapping[str, float]]
+    optima: Mapping[Place, tuple[str, float]]
+    kept: Mapping[Place, Mapping[tuple[str, float], Span]]
+    left: int = 0
+    combinations: tuple[Combination, ...] = field(default=(), repr=False)
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether these are the paper's own numbers."""
+        return self.runtime == PAPER
+
+    def quantized(self) -> dict[Place, dict[str, Span]]:
+        """Returns of all three quantizers, of the places that have them all."""
+        return {
+            place: {method: spans[method] for method in METHODS}
+            for place, spans in self.returns.items()
+            if set(METHODS) <= set(spans)
+        }
+
+    def says(self, verdict: Verdict, text: str, **numbers: Any) -> Evidence:
+        """Evidence of this source; ``left_out`` counts the combinations that are not in it."""
+        return Evidence(verdict, text, numbers if self.is_paper else {**numbers, "left_out": self.left}, self.runtime)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """In how many places something is so, is not so, or cannot be told."""
+
+    yes: int
+    no: int
+    unsure: int = 0
+
+    @staticmethod
+    def of(answers: Iterable[bool | None]) -> Tally:
+        """Count the answers; None cannot be told."""
+        found = list(answers)
+        return Tally(found.count(True), found.count(False), found.count(None))
+
+    @property
+    def total(self) -> int:
+        """All places."""
+        return self.yes + self.no + self.unsure
+
+    def verdict(self, needed: float, least: int = 1) -> Verdict:
+        """Whether it is so in the share ``needed`` of the places, of which there have to be ``least``.
+
+        >>> Tally(2, 0, 1).verdict(2 / 3), Tally(1, 0, 2).verdict(2 / 3), Tally(1, 2).verdict(2 / 3)
+        ('holds', 'undecided', 'does not hold')
+        """
+        if self.total == 0:
+            return "no data"
+        if self.total >= least and self.yes / self.total >= needed:
+            return "holds"
+        if self.total >= least and (self.yes + self.unsure) / self.total < needed:
+            return "does not hold"
+        return "undecided"
+
+    def told(self) -> str:
+        """Counts in words."""
+        unsure = f", {self.unsure} cannot be told apart from chance" if self.unsure else ""
+        return f"{self.yes} of {self.total}{unsure}"
+
+
+def paper_view() -> View:
+    """The paper's own tables."""
+    returns = {
+        place: {name: Span(value, value, value, 1) for name, value in row.items()} for place, row in table1().items()
+    }
+    return View(
+        runtime=PAPER,
+        returns=returns,
+        ratios={},
+        prunable={place: {"l1": row.l1_ratio, "l2": row.l2_ratio} for place, row in table2().items()},
+        optima={place: (row.norm, row.ratio) for place, row in table3().items()},
+        kept={},
+    )
+
+
+def study_view(combinations: Sequence[Combination], runtime: str) -> View:
+    """What the study measured under ``runtime``, where the baseline has learned."""
+    own = [combination for combination in combinations if combination.runtime == runtime]
+    learned = {(c.algorithm, c.environment): c for c in own if c.learned.verdict == "learned"}
+    optima = {place: optimum(combination) for place, combination in learned.items()}
+    return View(
+        runtime=runtime,
+        returns={place: _returns(combination) for place, combination in learned.items()},
+        ratios={place: _ratios(combination) for place, combination in learned.items()},
+        prunable={place: found for place, c in learned.items() if (found := _prunable(c))},
+        optima={place: (norm, ratio or 0.0) for place, (norm, ratio, _) in optima.items() if norm is not None},
+        kept={place: _kept(combination) for place, combination in learned.items()},
+        left=len(own) - len(learned),
+        combinations=tuple(own),
+    )
+
+
+def span_of(known: Known) -> Span | None:
+    """The span of an estimate; without an interval the estimate itself."""
+    if not isinstance(known, Estimate):
+        return None
+    lower = known.value if known.lower is None else known.lower
+    upper = known.value if known.upper is None else known.upper
+    return Span(known.value, lower, upper, known.runs if known.unit == "training seeds" else 1)
+
+
+def _spans(known: Mapping[Any, Known]) -> dict[Any, Span]:
+    return {name: span for name, value in known.items() if (span := span_of(value)) is not None}
+
+
+def _returns(combination: Combination) -> dict[str, Span]:
+    known: dict[str, Known] = {"baseline": combination.baseline}
+    return _spans(known | {v.method: v.returns for v in combination.variants if v.method in METHODS})
+
+
+def _ratios(combination: Combination) -> dict[str, Span]:
+    return _spans({v.method: v.ratio_to_baseline for v in combination.variants if v.method in METHODS})
+
+
+def _kept(combination: Combination) -> dict[tuple[str, float], Span]:
+    pruned = [v for v in combination.variants if v.method in NORMS and v.ratio is not None]
+    return _spans({(v.method, v.ratio): v.ratio_to_baseline for v in pruned})
+
+
+def _prunable(combination: Combination) -> dict[str, float]:
+    """Of both norms, where all ratios of both were measured."""
+    found = {norm: most_pruned(combination.of_method(norm)) for norm in NORMS}
+    known = {norm: pruned.ratio or 0.0 for norm, pruned in found.items() if pruned is not None and pruned.complete}
+    return known if len(known) == len(NORMS) else {}
+
+
+def keeps(span: Span) -> bool | None:
+    """Whether a ratio to the baseline is at least 90 %, as far as the interval tells."""
+    return span.above(LU_SHARE)
+
+
+def percent(share: float) -> str:
+    """A share in words.
+
+    >>> percent(0.4)
+    '40 %'
+    """
+    return f"{100 * share:.0f} %"
+
+
+def named(place: Place) -> str:
+    """A place in words.
+
+    >>> named(("td3", "Ant"))
+    'TD3 Ant'
+    """
+    return f"{place[0].upper()} {place[1]}"

@@ -1,0 +1,179 @@
+"""Statements judged: the paper's own numbers as they were derived by hand, and studies in which the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_grid import gentle
+
+from policypress.report.study.conclusions import Evidence, Finding
+from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
+from policypress.report.study.judging import Tally
+from policypress.report.study.study_report import StudyReport
+
+PAPER = {finding.name: finding for finding in findings((), ())}
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("best-shares", "holds"),
+        ("ptdq-superior", "does not hold"),
+        ("ptsq-worst", "does not hold"),
+        ("qat-humanoid-standup", "holds"),
+        ("qat-sac", "holds"),
+        ("ptsq-distribution-shift", "no data"),
+        ("l2-favoured", "undecided"),
+        ("norms-close", "no data"),
+        ("substantial-pruning", "does not hold"),
+        ("l2-ten-percent", "does not hold"),
+        ("ppo-prunes-least", "undecided"),
+        ("survival-5", "holds"),
+        ("survival-50", "holds"),
+        ("memory-quantization", "no data"),
+        ("memory-pruning", "no data"),
+        ("inference-time", "no data"),
+        ("energy", "no data"),
+        ("energy-follows-return", "no data"),
+        ("size", "no data"),
+    ],
+)
+def test_what_the_papers_own_tables_say(name: str, verdict: str) -> None:
+    assert PAPER[name].paper.verdict == verdict
+    assert PAPER[name].paper.text
+    assert PAPER[name].study == ()
+
+
+def test_every_statement_is_judged_once() -> None:
+    assert list(PAPER) == [statement.name for statement in STATEMENTS]
+    assert len(PAPER) == len(STATEMENTS) == 19
+
+
+def test_numbers_of_the_paper() -> None:
+    shares = PAPER["best-shares"].paper.numbers
+    assert shares["counts"] == {"ptdq": 10, "qat": 9, "ptsq": 6}
+    superior = PAPER["ptdq-superior"].paper.numbers
+    assert superior["p_equal"] == pytest.approx(0.675, abs=0.001)
+    assert superior["sign_tests"] == pytest.approx({"qat": 0.690, "ptsq": 0.424}, abs=0.001)
+    assert PAPER["ptsq-worst"].paper.numbers["counts"] == {"qat": 11, "ptsq": 8, "ptdq": 6}
+    assert PAPER["l2-favoured"].paper.numbers["p"] == pytest.approx(0.424, abs=0.001)
+    assert (PAPER["l2-favoured"].paper.numbers["further"], PAPER["l2-favoured"].paper.numbers["less"]) == (6, 2)
+    assert PAPER["l2-ten-percent"].paper.numbers["yes"] == 13
+    assert [PAPER[f"survival-{limit}"].paper.numbers["count"] for limit in (5, 50)] == [11, 20]
+    assert PAPER["ppo-prunes-least"].paper.numbers["means"]["ppo"] == pytest.approx(0.11)
+
+
+def test_contradictions_of_the_paper() -> None:
+    assert "10 of 25 rows" in PAPER["survival-5"].contradictions[0]
+    assert any("7 of 25 ratios" in told for told in PAPER["l2-favoured"].contradictions)
+    assert "there are 12" in PAPER["l2-ten-percent"].contradictions[0]
+    told = general_contradictions()
+    assert "agree in 4 of 25" in told[0]
+    assert "PPO Hopper +153 %" in told[0]
+    assert told[1].startswith("DDPG HumanoidStandup and TD3 HumanoidStandup")
+
+
+ALGORITHMS = ("trpo", "ppo", "ddpg", "td3", "sac")
+ENVIRONMENTS = ("HalfCheetah-v4", "HumanoidStandup-v4", "Ant-v4", "Humanoid-v4", "Hopper-v4")
+Report = Callable[..., StudyReport]
+
+
+def judged(report: StudyReport, runtime: str = "onnxruntime") -> dict[str, Evidence]:
+    return {finding.name: of(finding, runtime) for finding in report.findings}
+
+
+def of(finding: Finding, runtime: str) -> Evidence:
+    return next(evidence for evidence in finding.study if evidence.runtime == runtime)
+
+
+@pytest.fixture(scope="session")
+def broad(tmp_path_factory: pytest.TempPathFactory) -> StudyReport:
+    """All 25 combinations with two seeds and a few recipes; returns far above every published one."""
+    from synthetic_grid import make_grid
+
+    from policypress.report.study.assembling import read_study_report
+    from policypress.study.reader import STORE_NAME, StoreReader
+
+    path = tmp_path_factory.mktemp("broad") / STORE_NAME
+    recipes = ("none", "ptdq", "ptsq", "equalize > ptsq", "prune(l1, 0.05)", "prune(l2, 0.1)", "prune(l2, 0.7)")
+
+    def share(algorithm: str, environment: str, recipe: str) -> float:
+        kept = gentle(algorithm, environment, "ptdq" if recipe == "equalize > ptsq" else recipe)
+        return 5 * kept
+
+    make_grid(
+        path, algorithms=ALGORITHMS, environments=ENVIRONMENTS, seeds=2, share=share, recipes=recipes, with_costs=True
+    )
+    with StoreReader(path) as store:
+        return read_study_report(store, "synthetic.yml")
+
+
+def test_a_study_in_which_ptdq_is_best_and_ptsq_worst(broad: StudyReport) -> None:
+    found = judged(broad)
+    assert found["ptdq-superior"].verdict == "holds"
+    assert found["ptsq-worst"].verdict == "holds"
+    assert found["best-shares"].verdict == "does not hold"
+    assert found["best-shares"].numbers["counts"] == {"ptdq": 25}
+    assert found["qat-humanoid-standup"].verdict in ("undecided", "does not hold")
+    # Scaled inputs mend it all on the same calibration states.
+    assert found["ptsq-distribution-shift"].verdict == "does not hold"
+    assert found["ptsq-distribution-shift"].numbers["mended"] == 25
+
+
+def test_a_study_in_which_l2_prunes_more(broad: StudyReport) -> None:
+    found = judged(broad)
+    assert found["l2-favoured"].verdict == "holds"
+    assert found["l2-ten-percent"].verdict == "holds"
+    assert found["ppo-prunes-least"].verdict == "undecided"
+    assert found["survival-5"].verdict == "does not hold"
+    assert found["survival-5"].numbers["count"] == 0
+    assert found["survival-50"].numbers["count"] == 25
+
+
+def test_a_study_with_costs(broad: StudyReport) -> None:
+    found = judged(broad)
+    assert found["memory-quantization"].verdict == "holds"
+    assert found["memory-pruning"].verdict == "holds"
+    assert found["inference-time"].verdict == "holds"
+    assert found["energy"].verdict == "holds"
+    assert "modelled from CPU time" in found["energy"].text
+    assert found["energy-follows-return"].verdict == "holds"
+    assert found["size"].verdict == "holds"
+
+
+def test_verdicts_are_of_each_runtime(report: Report) -> None:
+    recipes = ("none", "ptdq", "ptsq", *(f"prune({norm}, {r})" for norm in ("l1", "l2") for r in (0.05, 0.1)))
+    found = report(with_costs=True, runtimes=("onnxruntime", "native"), recipes=recipes, seeds=1)
+    time = [judged(found, runtime)["inference-time"] for runtime in ("onnxruntime", "native")]
+    assert [evidence.verdict for evidence in time] == ["holds", "does not hold"]
+    assert time[1].numbers["no_gain"] == 0
+
+
+def test_one_combination_says_nothing_of_algorithms(report: Report) -> None:
+    found = judged(report(seeds=1))
+    general = ("best-shares", "ptdq-superior", "l2-favoured", "l2-ten-percent", "survival-50")
+    assert {name: found[name].verdict for name in general} == dict.fromkeys(general, "undecided")
+    assert found["qat-sac"].verdict == "no data"
+
+
+def test_baselines_that_have_not_learned_are_no_evidence(report: Report) -> None:
+    found = judged(report(share=lambda *about: 0.001, spread=0.0001, recipes=("none", "ptdq", "ptsq")))
+    assert found["best-shares"].verdict == "no data"
+    assert found["best-shares"].numbers["left_out"] == 1
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.floats(0.01, 1.0))
+def test_more_evidence_never_turns_a_verdict_around(yes: int, no: int, unsure: int, needed: float) -> None:
+    before = Tally(yes, no, unsure).verdict(needed)
+    if unsure and before in ("holds", "does not hold"):
+        assert Tally(yes + 1, no, unsure - 1).verdict(needed) == before
+        assert Tally(yes, no + 1, unsure - 1).verdict(needed) == before
+
+
+def test_tallies_of_answers() -> None:
+    assert Tally.of([True, None, False, True]) == Tally(2, 1, 1)
+    assert Tally(0, 0).verdict(0.5) == "no data"
+    assert Tally(3, 0).verdict(0.5, least=4) == "undecided"
