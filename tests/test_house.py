@@ -26,6 +26,7 @@ COVERED_BY = {
     "__main__.py": "cli/test_app.py",
     "cli/": "cli/test_app.py",
     "agent/bundle.py": "policy/test_from_sb3.py",
+    "compression/learning.py": "study/test_notes.py",
     "artifact/c/builder.py": "artifact/c/test_reader.py",
     "artifact/c/operators.py": "artifact/c/test_reader.py",
     "artifact/c/program.py": "artifact/c/test_reader.py",

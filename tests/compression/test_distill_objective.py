@@ -39,6 +39,40 @@ def test_the_teacher_itself_has_nothing_to_learn(build: type[Policy]) -> None:
     assert float(objective.loss(rows + torch.randn_like(rows), rows)) != 0.0
 
 
+@pytest.mark.parametrize("build", [*POLICIES.values(), bits_policy])
+def test_the_error_is_none_of_oneself_and_some_of_another(build: type[Policy]) -> None:
+    policy = build()
+    observations = observations_of(policy.observation_space, 64)
+    objective = objective_of(policy, observations)
+    with torch.no_grad():
+        rows = objective.rows(policy, policy.run(to_tensors(observations)))
+    assert objective.error(rows, rows) == 0.0
+    assert objective.error(torch.randn_like(rows), rows) > 0.0
+
+
+def test_the_error_of_an_action_is_a_share_of_its_range() -> None:
+    policy = sac()
+    observations = observations_of(policy.observation_space, 32)
+    objective = objective_of(policy, observations)
+    with torch.no_grad():
+        rows = objective.rows(policy, policy.run(to_tensors(observations)))
+    moved = rows.clone()
+    moved[:, 0] += 0.3  # of half the range of one action of three; what comes before it saturates does not count
+    moved[:, 3:] += 1.0
+    assert objective.error(moved, rows) == pytest.approx(0.15 / 3, rel=1e-4)
+
+
+def test_the_error_of_choices_is_the_share_that_differs() -> None:
+    policy = multi_discrete_ppo()
+    observations = observations_of(policy.observation_space, 16)
+    objective = objective_of(policy, observations)
+    with torch.no_grad():
+        rows = objective.rows(policy, policy.run(to_tensors(observations)))
+    other = rows.clone()
+    other[:4, :3] = rows[:4, :3].roll(1, dims=1)
+    assert objective.error(other, rows) == pytest.approx(4 / 32)
+
+
 def test_action_and_the_value_before_it_saturates() -> None:
     policy = sac()
     observations = observations_of(policy.observation_space, 32)

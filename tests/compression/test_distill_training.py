@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from checkpoint_policies import POLICIES, cnn_dqn, normalised_ppo, observations_of, sac
+from policypress.compression import distill_training
 from policypress.compression.distill_objective import objective_of
 from policypress.compression.distill_student import student_of
 from policypress.compression.distill_training import LEARNING_RATE, FlatAdam, Trainer
@@ -99,6 +100,18 @@ def test_the_learning_rate_falls_to_nothing() -> None:
     assert rates[20] == pytest.approx(LEARNING_RATE / 2)
     assert 0 < rates[-1] < 0.01 * LEARNING_RATE
     assert rates == sorted(rates, reverse=True)
+
+
+def test_whoever_asks_is_told_and_the_training_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill_training, "_TELLING_S", 0.0)
+    told: list[tuple[float, float]] = []
+    listened, quiet = trainer(sac()), trainer(sac())
+    assert listened.train(60, lambda loss, error: told.append((loss, error))) == quiet.train(60)
+    assert len(told) == 4  # every 16 steps, and at the end
+    assert told[-1][0] < told[0][0]
+    assert 0 < told[-1][1] < told[0][1] < 1
+    for mine, theirs in zip(listened.student.parameters(), quiet.student.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_nothing_to_train_has_no_loss() -> None:

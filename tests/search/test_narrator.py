@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from policypress.compression.learning import Learning
 from policypress.records import EvaluationProtocol
 from policypress.search.narrator import Narrator, Relay, SilentNarrator, narrator_of
 from policypress.study.cell import Cell
-from policypress.study.progress import Plan, Silent
+from policypress.study.progress import LearningProgress, Plan, Silent
 from policypress.study.tasks import Failure
 
 CELL = Cell("random", EvaluationProtocol(0))
@@ -49,6 +50,18 @@ def test_a_listener_to_studies_hears_the_studies_beneath() -> None:
     narrator.finished(CELL)
     narrator.measuring(1, 2)
     assert recorder.heard == ["planned", "started", "advanced 5", "why", "finished", "measuring 1"]
+
+
+def test_how_far_a_recipe_is_with_learning_is_passed_on_to_whom_it_interests() -> None:
+    class Curious(Recorder):
+        def learning(self, cell: Cell, learning: Learning) -> None:
+            self.heard.append(f"{learning.done} of {learning.total}")
+
+    for recorder, heard in ((Curious(), ["5 of 10"]), (Recorder(), [])):
+        relay = narrator_of(recorder)
+        assert isinstance(relay, LearningProgress)
+        relay.learning(CELL, Learning("distill", 5, 10, 0.1, 0.2))
+        assert recorder.heard == heard
 
 
 def test_nobody_and_a_narrator_stay_what_they_are() -> None:

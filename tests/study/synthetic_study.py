@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from policypress.compression.learning import Learning
 from policypress.contract import EnvironmentSpec
 from policypress.errors import RecipeError
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
+from policypress.study import notes
 from policypress.study.artifact_files import BuiltArtifact
 from policypress.study.cell import Cell
 from policypress.study.tasks import Task, is_first_here
@@ -110,6 +112,24 @@ class SyntheticWorker:
 
 def double(number: float) -> float:
     return 2 * number
+
+
+def tell_twice(learning: Learning) -> str:
+    notes.tell(learning)
+    notes.tell(learning)
+    return "told"
+
+
+def tell_and_fail(learning: Learning) -> None:
+    notes.tell(learning)
+    raise RecipeError("This recipe cannot be.")
+
+
+def tell_and_build(payload: tuple[Learning, Any, Any]) -> BuiltArtifact:
+    learning, function, own = payload
+    notes.tell(learning)
+    artifact: BuiltArtifact = function(own)
+    return artifact
 
 
 def process_id(payload: Any) -> int:

@@ -10,8 +10,17 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from policypress.compression.learning import Learning
 from policypress.study.cell import Cell
 from policypress.study.progress import Plan
 from policypress.study.tasks import Failure
@@ -72,13 +81,17 @@ def progress_bar(*, refreshing: bool = True) -> Progress:
 
 
 class StudyProgress:
-    """Draws a study's progress: one bar over all episodes, the cell in hand, failures as they come, then the costs."""
+    """Draws a study's progress: one bar over all episodes, the cell in hand, failures as they come, then the costs.
+
+    Beneath it is a bar for each recipe that is learning.
+    """
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("preparing", total=None, unit=EPISODES)
         self._phase = ""
         self._counts_cells = False
+        self._learning: dict[str, TaskID] = {}
 
     def planned(self, plan: Plan) -> None:
         """Set the total; where nothing is played, cells are counted in place of episodes."""
@@ -104,7 +117,23 @@ class StudyProgress:
 
     def advanced(self, cell: Cell, episodes: int) -> None:
         """Move the bar."""
+        self._learned(cell)
         self._bar.update(self._task, advance=episodes, refresh=True)
+
+    def learning(self, cell: Cell, learning: Learning) -> None:
+        """Move the recipe's own bar, over the steps of its training."""
+        if cell.key not in self._learning:
+            name = _escaped(f"  {learning.step}: {cell.recipe}")
+            self._learning[cell.key] = self._bar.add_task(name, total=learning.total, unit="")
+        unit = f"steps, loss {learning.loss:.2g}, action error {learning.action_error:.1%}"
+        self._bar.update(
+            self._learning[cell.key], total=learning.total, completed=learning.done, unit=unit, refresh=True
+        )
+
+    def _learned(self, cell: Cell) -> None:
+        done = self._learning.pop(cell.key, None)
+        if done is not None:
+            self._bar.remove_task(done)
 
     def finished(self, cell: Cell) -> None:
         """Move the bar where cells are counted."""
@@ -113,6 +142,7 @@ class StudyProgress:
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Say so at once."""
+        self._learned(cell)
         err.print(f"[red]failed:[/red] {_escaped(cell.recipe)}: {_escaped(failure.message.splitlines()[0])}")
 
     def measuring(self, done: int, total: int) -> None:

@@ -21,6 +21,7 @@ from policypress import seeding
 from policypress.compression.distill_objective import objective_of
 from policypress.compression.distill_student import student_of
 from policypress.compression.distill_training import Trainer
+from policypress.compression.learning import Learning
 from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.contract import DictSpace, Space
 from policypress.environment.rollout_source import RolloutSource
@@ -141,9 +142,13 @@ class Distill(Step):
     def _train(self, trainer: Trainer, context: Context, budget: Budget) -> None:
         """Rounds of training; after each but the last, DAgger's student acts."""
         count = self.rounds + 1
+
+        def tell(loss: float, action_error: float) -> None:
+            context.tell(Learning(self.name, trainer.steps_done, budget.steps, loss, action_error))
+
         for number in range(count):
             until = budget.steps * (number + 1) // count
-            loss = trainer.train(until - trainer.steps_done)
+            loss = trainer.train(until - trainer.steps_done, tell)
             _log.info("distill: round %d of %d, step %d of %d, loss %.3g", number + 1, count, until, budget.steps, loss)
             if number == 0 and self.quantizes:
                 trainer.quantize(self.w, self.a)

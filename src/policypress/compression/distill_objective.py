@@ -42,6 +42,10 @@ class Objective(Protocol):
         """How far the student is from the teacher; mean over the batch."""
         ...
 
+    def error(self, student: Rows, teacher: Rows) -> float:
+        """Mean distance of the action as a share of its range, or the share of choices that differ."""
+        ...
+
     def units(self) -> tuple[Tensor, Tensor] | None:
         """Scale and shift of each output of the last layer that bring it to size 1; None where it has that size."""
         ...
@@ -98,6 +102,11 @@ class ActionObjective:
         """Mean squared error of the action plus :data:`RAW_WEIGHT` times that of the value before."""
         return F.mse_loss(student, teacher, reduction="sum") / (len(student) * len(self._unit))
 
+    def error(self, student: Rows, teacher: Rows) -> float:
+        """Mean absolute difference of the actions, whose range is two units."""
+        count = len(self._unit)
+        return float((student[:, :count] - teacher[:, :count]).abs().mean() / 2)
+
 
 class ScoreObjective:
     """Kullback-Leibler divergence between the choices of teacher and student, scores read as logits.
@@ -116,6 +125,7 @@ class ScoreObjective:
         gap = float(torch.cat([pair[:, 0] - pair[:, 1] for pair in best]).median()) if best else 0.0
         self.temperature = gap if gap > _TINY else 1.0
         self._width = scores.shape[1]
+        self._options = [part.shape[1] for part in _choices(teacher, scores)]
 
     def units(self) -> tuple[Tensor, Tensor] | None:
         """Scores of size 1 differ by the temperature."""
@@ -129,6 +139,11 @@ class ScoreObjective:
     def loss(self, student: Rows, teacher: Rows) -> Float[Tensor, ""]:
         """Kullback-Leibler divergence from the teacher, summed over the choices."""
         return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+    def error(self, student: Rows, teacher: Rows) -> float:
+        """Share of the choices whose most probable option is another."""
+        pairs = zip(torch.split(student, self._options, 1), torch.split(teacher, self._options, 1), strict=True)
+        return float(torch.stack([(own.argmax(1) != given.argmax(1)).float() for own, given in pairs]).mean())
 
 
 def _choices(policy: Policy, scores: Tensor) -> list[Tensor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ _ROWS = 4096
 # Rows are drawn and gathered for so many steps at once.
 _STEPS_AHEAD = 16
 _EPSILON = 1e-8
+_TELLING_S = 1.0
 
 
 class Trainer:
@@ -80,9 +82,14 @@ class Trainer:
         self.quantizers = LearnedQuantizers(self.student, values, weight_bits, activation_bits)
         self._optimizer = FlatAdam([*self.student.parameters(), *self.quantizers.scales()])
 
-    def train(self, steps: int) -> float:
-        """Take ``steps`` steps; returns the mean loss of the last tenth of them."""
+    def train(self, steps: int, on_progress: Callable[[float, float], None] | None = None) -> float:
+        """Take ``steps`` steps; returns the mean loss of the last tenth of them.
+
+        About once a second ``on_progress`` is called with the loss of the last few steps and the action error of the
+        last.
+        """
         losses: list[Tensor] = []
+        told_s = time.monotonic()
         for first in range(0, steps, _STEPS_AHEAD):
             count = min(_STEPS_AHEAD, steps - first)
             rows = torch.randint(len(self._targets), (count * self._batch,), generator=self._generator)
@@ -92,6 +99,10 @@ class Trainer:
             targets = torch.split(self._targets.index_select(0, rows), self._batch)
             for step in range(count):
                 losses.append(self._step({name: parts[step] for name, parts in inputs.items()}, targets[step]))
+            if on_progress is not None and time.monotonic() - told_s >= _TELLING_S:
+                last = {name: parts[-1] for name, parts in inputs.items()}
+                on_progress(float(torch.stack(losses[-count:]).mean()), self._error(last, targets[-1]))
+                told_s = time.monotonic()
         return float(torch.stack(losses[-max(1, steps // 10) :]).mean()) if losses else math.nan
 
     def _step(self, kept: Mapping[str, Tensor], target: Tensor) -> Tensor:
@@ -102,6 +113,12 @@ class Trainer:
         self._optimizer.step(LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * self.steps_done / self._steps)))
         self.steps_done += 1
         return loss.detach()
+
+    def _error(self, kept: Mapping[str, Tensor], target: Tensor) -> float:
+        with torch.no_grad():
+            return self._objective.error(
+                self._objective.rows(self.student, self._plan.run(kept, self.quantizers)), target
+            )
 
     def policy(self) -> Policy:
         """The student as it is now, with its ``QuantSpec``s."""

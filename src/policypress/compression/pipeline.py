@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from policypress import __version__
 from policypress.artifact.onnx_writer import contract_of, to_onnx
+from policypress.compression.learning import Learning, tell_nobody
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Observations, Stage
 from policypress.contract import Box, Precision
@@ -47,7 +49,13 @@ class Pressed:
     record: ArtifactRecord
 
 
-def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -> Pressed:
+def press(
+    policy: Policy,
+    recipe: Recipe,
+    materials: Materials,
+    seed: int = 0,
+    tell: Callable[[Learning], None] = tell_nobody,
+) -> Pressed:
     """Apply ``recipe`` to ``policy``, write it to ONNX in memory, and pass the parity gate.
 
     Args:
@@ -55,13 +63,14 @@ def press(policy: Policy, recipe: Recipe, materials: Materials, seed: int = 0) -
         recipe: the steps.
         materials: observations; see :class:`Materials`.
         seed: for steps that draw random numbers.
+        tell: hears how far a step is that learns.
 
     Raises:
         NetworkError: a step cannot handle the network.
         ParityError: the artifact would not do what the compressed policy does.
     """
     start_s = time.perf_counter()
-    context = Context(materials.calibration, seed, policy, materials.rollouts, materials.recorded)
+    context = Context(materials.calibration, seed, policy, materials.rollouts, materials.recorded, tell)
     compressed, model, lowered = _apply(policy, recipe, context)
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 import onnx
 
+from policypress.compression.learning import Learning, tell_nobody
 from policypress.environment.rollout_source import RolloutSource
 from policypress.policy.policy import Policy
 
@@ -35,6 +36,7 @@ class Context:
         teacher: the fp32 policy that the recipe started from; None where a step is used by itself.
         rollouts: an environment that any policy may act in; None where there are recorded observations alone.
         recorded: all recorded observations that a step may learn from; None where there is an environment.
+        tell: hears now and then, about once a second, how far a step is that learns.
     """
 
     calibration: Observations
@@ -42,6 +44,7 @@ class Context:
     teacher: Policy | None = None
     rollouts: RolloutSource | None = None
     recorded: Observations | None = None
+    tell: Callable[[Learning], None] = tell_nobody
 
 
 class Step:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from policypress.compression.learning import Learning
 from policypress.study.cell import Cell
-from policypress.study.progress import Plan, Progress, Silent
+from policypress.study.progress import LearningProgress, Plan, Progress, Silent
 from policypress.study.tasks import Failure
 
 
@@ -53,6 +54,11 @@ class Relay(SilentNarrator):
     def finished(self, cell: Cell) -> None:
         """Pass it on."""
         self._progress.finished(cell)
+
+    def learning(self, cell: Cell, learning: Learning) -> None:
+        """Pass it on to whom it interests."""
+        if isinstance(self._progress, LearningProgress):
+            self._progress.learning(cell, learning)
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Pass it on."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
+from policypress.study.notes import Listener
 from policypress.study.tasks import Outcome, Task, perform
 
 
@@ -17,6 +18,7 @@ class DebugExecutor:
     """
 
     def __init__(self) -> None:
+        self.listener: Listener | None = None
         self._queue: deque[Task] = deque()
 
     @property
@@ -41,7 +43,7 @@ class DebugExecutor:
     def outcomes(self) -> Iterator[Outcome]:
         """Run the queue from its head."""
         while self._queue:
-            yield perform(self._queue.popleft())
+            yield perform(self._queue.popleft(), self.listener)
 
     def cancel(self) -> None:
         """Empty the queue."""

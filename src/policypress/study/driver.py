@@ -14,8 +14,9 @@ from policypress.study.artifact_files import BuiltArtifact, load, publish, remov
 from policypress.study.cell import Cell
 from policypress.study.cell_worker import EPISODES_PER_TASK, CellWorker
 from policypress.study.executor import Executor
+from policypress.study.notes import Note
 from policypress.study.prepared_agent import PreparedAgent
-from policypress.study.progress import Plan, Progress, Silent
+from policypress.study.progress import LearningProgress, Plan, Progress, Silent
 from policypress.study.provenance import provenance
 from policypress.study.store import Store
 from policypress.study.tasks import Failure, Outcome, Task
@@ -76,6 +77,7 @@ def run_study(
     wanted = list({cell.key: cell for cell in cells}.values())
     run = _Run(wanted, worker, store, executor, progress or Silent(), needs or {}, results_only, files_wanted)
     interrupted = False
+    executor.listener = run.told
     try:
         run.prepare(retry_failed)
         run.fill()
@@ -89,6 +91,8 @@ def run_study(
     except BaseException:
         executor.cancel()
         raise
+    finally:
+        executor.listener = None
     return run.outcome(interrupted)
 
 
@@ -261,6 +265,12 @@ class _Run:
         if task is not None and task.key in self._submitted:
             raise ExecutionError("Two tasks of a study have one key.", got=task.key, expected="a key for each task")
         return task
+
+    def told(self, note: Note) -> None:
+        """Pass on how far a cell's task is with what it learns."""
+        ready = self._submitted.get(note.key)
+        if ready is not None and isinstance(self._progress, LearningProgress):
+            self._progress.learning(ready.cell, note.learning)
 
     def take(self, outcome: Outcome) -> None:
         """Bring the result of a task into the store."""

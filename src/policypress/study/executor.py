@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
+from policypress.study.notes import Listener
 from policypress.study.tasks import Outcome, Task
 
 
@@ -17,7 +18,11 @@ class Executor(Protocol):
     failure in its outcome and disturbs no other task. A task whose process dies is done once more, and
     fails if that process dies too. One thread per task; the value of a task does not depend on the
     executor.
+
+    ``listener`` hears what tasks tell before they are done, from executors that can carry it; None hears nothing.
     """
+
+    listener: Listener | None
 
     @property
     def capacity(self) -> int:

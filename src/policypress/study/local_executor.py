@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from policypress.errors import ExecutionError, StudyInputError
+from policypress.study.notes import Listener, Note
 from policypress.study.tasks import Failure, Outcome, Task
 
 ATTEMPTS = 2
@@ -130,6 +131,7 @@ class LocalExecutor:
     def __init__(self, jobs: int | None = None) -> None:
         if jobs is not None and jobs < 1:
             raise StudyInputError("A study needs a worker.", got=f"{jobs} jobs", expected="at least 1")
+        self.listener: Listener | None = None
         self._jobs = jobs if jobs is not None else core_count()
         self._queue: deque[_Job] = deque()
         self._finished: deque[Outcome] = deque()
@@ -211,11 +213,16 @@ class LocalExecutor:
         if message is None:
             self._lost(job, self._bury(worker))
             return
-        worker.job = None
         try:
-            outcome = replace(pickle.loads(message), key=job.task.key)
+            told = pickle.loads(message)
+            if isinstance(told, Note):
+                if self.listener is not None:
+                    self.listener(told)
+                return
+            outcome = replace(told, key=job.task.key)
         except Exception as error:
             outcome = Outcome(job.task.key, failure=Failure.of(error))
+        worker.job = None
         self._finished.append(outcome)
 
     def _lost(self, job: _Job, status: int) -> None:

@@ -22,6 +22,7 @@ from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord
 from policypress.runtime.loading import fallback_notice, load_model
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
+from policypress.study import notes
 from policypress.study.artifact_files import BuiltArtifact
 
 Factory = Callable[[], Any]
@@ -55,7 +56,7 @@ def build(payload: BuildPayload) -> BuiltArtifact:
     The native form is left in this machine's cache, for the tasks that play.
     """
     torch.set_num_threads(1)
-    pressed = press(payload.policy, payload.recipe, payload.materials, payload.seed)
+    pressed = press(payload.policy, payload.recipe, payload.materials, payload.seed, notes.tell)
     name = pressed.record.path
     files = {name: pressed.artifact.model, sidecar_name(name): sidecar_bytes(pressed.artifact)}
     return BuiltArtifact(replace(pressed.record, **_acting(pressed, payload)), files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from policypress.compression.learning import Learning
 from policypress.study.cell import Cell
 from policypress.study.tasks import Failure
 
@@ -49,6 +50,15 @@ class Progress(Protocol):
 
     def measuring(self, done: int, total: int) -> None:
         """After the returns, costs are measured: ``done`` of ``total`` steps. Nothing else may run meanwhile."""
+        ...
+
+
+@runtime_checkable
+class LearningProgress(Protocol):
+    """A :class:`Progress` that also wants to know how far cells are whose recipes learn."""
+
+    def learning(self, cell: Cell, learning: Learning) -> None:
+        """About once a second; the next thing heard of the cell is that it has an artifact, or failed."""
         ...
 
 

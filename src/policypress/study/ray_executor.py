@@ -16,6 +16,7 @@ from typing import Any
 
 from policypress.errors import ExecutionError, MissingDependencyError, StudyInputError
 from policypress.study.local_executor import ATTEMPTS, core_count
+from policypress.study.notes import Listener
 from policypress.study.tasks import Failure, Outcome, Task, perform
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -77,6 +78,8 @@ class RayExecutor:
     def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
         if jobs is not None and jobs < 1:
             raise StudyInputError("A study needs a worker.", got=f"{jobs} jobs", expected="at least 1")
+        # Never called: a cluster's tasks tell nothing before they are done.
+        self.listener: Listener | None = None
         self._ray = _ray()
         self._queue: deque[Task] = deque()
         self._running: dict[Any, Task] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policypress.errors import ExecutionError, PolicypressError
+from policypress.study.notes import Listener, heard_by
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,15 @@ def is_first_here() -> bool:
     return _begun <= 1
 
 
-def perform(task: Task) -> Outcome:
-    """Do ``task`` here and now. Whatever it raises becomes a failure, except KeyboardInterrupt."""
+def perform(task: Task, listener: Listener | None = None) -> Outcome:
+    """Do ``task`` here and now. Whatever it raises becomes a failure, except KeyboardInterrupt.
+
+    ``listener`` hears what the task tells before it is done.
+    """
     global _begun
     _begun += 1
     try:
-        return Outcome(task.key, value=task.function(task.payload))
+        with heard_by(task.key, listener):
+            return Outcome(task.key, value=task.function(task.payload))
     except (Exception, SystemExit) as error:
         return Outcome(task.key, failure=Failure.of(error))

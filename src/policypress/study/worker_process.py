@@ -9,11 +9,12 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
+from policypress.study.notes import Listener, Note
 from policypress.study.tasks import Failure, Outcome, Task, perform
 
 
 def serve(handle: int) -> None:
-    """Answer every task on the pipe with its outcome, both pickled.
+    """Answer every task on the pipe with its outcome, both pickled, and before it with the notes that it tells.
 
     Plain pickle copies what it sends; multiprocessing's own form would share torch's tensors through files.
 
@@ -27,12 +28,18 @@ def serve(handle: int) -> None:
     connection = Connection(handle)
     messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, messages), daemon=True).start()
-    while True:
-        answered = answer(messages.get())
+
+    def send(message: bytes) -> None:
         try:
-            connection.send_bytes(answered)
+            connection.send_bytes(message)
         except OSError:
             _leave()
+
+    def pass_on(note: Note) -> None:
+        send(pickle.dumps(note))
+
+    while True:
+        send(answer(messages.get(), pass_on))
 
 
 def _receive(connection: Connection, messages: queue.SimpleQueue[bytes]) -> None:
@@ -49,13 +56,13 @@ def _leave() -> None:
     os._exit(0)
 
 
-def answer(message: bytes) -> bytes:
+def answer(message: bytes, listener: Listener | None = None) -> bytes:
     """The sent form of the outcome of the task in ``message``; what cannot be sent is a failure."""
     try:
         task = pickle.loads(message)
         if not isinstance(task, Task):
             raise TypeError(f"expected a task, got {type(task).__name__}")
-        return pickle.dumps(perform(task))
+        return pickle.dumps(perform(task, listener))
     except Exception as error:
         failure = Failure.of(error)
         return pickle.dumps(Outcome("", failure=Failure(failure.kind, failure.message, failure.traceback)))

@@ -1,0 +1,40 @@
+"""What a task tells before it is done: from wherever it runs to whoever listens to its executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from policypress.compression.learning import Learning
+
+
+@dataclass(frozen=True)
+class Note:
+    """How far the task ``key`` is with what it learns."""
+
+    key: str
+    learning: Learning
+
+
+Listener = Callable[[Note], None]
+_heard: ContextVar[tuple[str, Listener] | None] = ContextVar("heard", default=None)
+
+
+def tell(learning: Learning) -> None:
+    """Tell whoever listens to the task that runs here; nobody where none does."""
+    heard = _heard.get()
+    if heard is not None:
+        key, listener = heard
+        listener(Note(key, learning))
+
+
+@contextmanager
+def heard_by(key: str, listener: Listener | None) -> Iterator[None]:
+    """While the task ``key`` runs, its notes go to ``listener``."""
+    token = _heard.set(None if listener is None else (key, listener))
+    try:
+        yield
+    finally:
+        _heard.reset(token)
