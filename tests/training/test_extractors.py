@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import DQN
 from torch import nn
 
+from policypress.compression.pipeline import Materials, press
+from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
+from policypress.measurement.subject import subject_of
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import learning_environments
 from policypress.training.extractors import EXTRACTORS, MnihCnn
@@ -18,6 +24,7 @@ from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.layers import QatConv2d, QatLinear
 from policypress.training.settings import library_arguments
+from policypress.training.trainer import Manner, train
 
 SCREEN = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -70,3 +77,23 @@ def test_on_atari_it_is_the_network_of_the_paper(qat: QatConfig | None) -> None:
     assert isinstance(network.features_extractor, MnihCnn)
     assert [tuple(layer.weight.shape) for layer in layers] == [(16, 4, 8, 8), (32, 16, 4, 4), (256, 2592), (6, 256)]
     assert all(isinstance(layer, QatConv2d | QatLinear) for layer in layers) == (qat is not None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("qat", [None, QatConfig(observation_scaling=False, per_channel=False)])
+def test_an_atari_agent_is_read_by_the_library_and_by_us_and_pressed(qat: QatConfig | None, tmp_path: Path) -> None:
+    stated = [("buffer_size", 200), ("learning_starts", 60)]
+    spec = prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=stated, by="li2023", steps=240, qat=qat).spec
+    train(spec, tmp_path / "pong.zip", manner=Manner(evaluate_every=0, stripped=True))
+    subject = subject_of(str(tmp_path / "pong.zip"))
+    assert not any("strides" in notice for notice in subject.notices)
+    screens = np.random.default_rng(0).integers(0, 256, (8, 84, 84, 4), dtype=np.uint8)  # as the environment gives them
+    loaded = DQN.load(tmp_path / "pong.zip", device="cpu")
+    if qat is None:
+        expected, _ = loaded.predict(screens.transpose(0, 3, 1, 2), deterministic=True)
+        actions = subject.policy(torch.from_numpy(screens)).numpy()
+        assert actions.reshape(-1).tolist() == expected.tolist()
+    recipe = Recipe.parse("none" if qat is None else "qat")
+    record = press(subject.policy, recipe, Materials(screens, screens, screens)).record
+    share = record.packed_bytes / (4 * record.parameters)
+    assert share == pytest.approx(1.0 if qat is None else 0.25, rel=0.01)
