@@ -76,7 +76,7 @@ def test_what_is_left_and_what_failed_is_said(report: Report) -> None:
     assert row.best is None
     assert row.returns["ptsq"] == Undefined("failed: It does something else.")
     assert found.table3[0].norm is None
-    assert "2 cells are not run yet" in found.table3[0].reason
+    assert found.table3[0].reason == "not every ratio has been measured, and larger ones may pass"
     assert found.table2[0].ratios["l1"].complete is False
     assert found.provenance.failures == {"It does something else.": 2}
     assert (found.cells.failed, found.cells.left) == (2, 2)
@@ -147,3 +147,9 @@ def test_the_report_of_what_the_repository_holds_needs_no_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr
+
+
+def test_seeds_that_are_left_do_not_keep_the_best_pruning_open(report: Report) -> None:
+    found = report(left=lambda algorithm, environment, recipe, seed: seed == 1)
+    assert found.table3[0].norm == "l2"
+    assert found.table2[0].ratios["l2"].complete

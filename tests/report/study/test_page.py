@@ -128,6 +128,12 @@ def test_every_statement_stands_with_both_verdicts() -> None:
     assert report().contradictions[0] in page().text
 
 
+def test_a_paper_figure_that_is_not_drawn_says_why() -> None:
+    made = without_figures(costs=False)
+    for number in (1, 2, 3):
+        assert f"Figure {number} is not drawn: the study file asks for no costs." in made.text
+
+
 def test_commands_failures_and_files_are_named() -> None:
     for text in (*report().provenance.commands, *report().provenance.failures, *report().reduced):
         assert text in page().text

@@ -51,7 +51,8 @@ def test_table_3_is_environments_by_algorithms() -> None:
     cells = {(line.environment, c.algorithm): c for _, lines in grid.groups for line in lines for c in line.cells}
     assert set(cells) == {(e, a) for e in ("Hopper", "Ant") for a in ("ppo", "sac")}
     assert cells["Ant", "sac"].reason == "no pruned agent has been measured"
-    assert cells["Hopper", "ppo"].paper == "L2 30 %"
+    assert (cells["Hopper", "ppo"].paper, cells["Hopper", "ppo"].detail) == ("L2 30 %", "3 runs")
+    assert tables.reasons((grid,)) == ("no pruned agent has been measured",)
 
 
 def test_combinations_that_the_study_does_not_have_are_said_to_be_none_of_it() -> None:
@@ -84,6 +85,7 @@ def test_costs_are_medians_of_shares_and_say_what_is_modelled() -> None:
     assert "energy of an action, modelled" in lines
     assert lines["inference time"].cells[0].text == "7.00 µs"
     assert all(cell.text.endswith(" %") for cell in lines["inference time"].cells[1:])
+    assert all("–" in cell.detail for cell in lines["inference time"].cells[1:])
     assert tables.costs(make_report(algorithms=("ppo",), environments=("Ant", "Hopper"), costs=False)) == ()
 
 

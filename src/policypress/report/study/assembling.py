@@ -70,7 +70,8 @@ def reduced(found: Sequence[Combination]) -> tuple[str, ...]:
     seeds = [len(c.seeds) for c in found if c.seeds]
     if seeds and min(seeds) < REPETITIONS:
         span = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
-        told.append(f"A combination has {span} training seeds; the paper repeats each experiment {REPETITIONS} times.")
+        noun = "training seed" if span == "1" else "training seeds"
+        told.append(f"A combination has {span} {noun}; the paper repeats each experiment {REPETITIONS} times.")
     if seeds and min(seeds) == 1:
         told.append("Where there is one training seed, intervals are over the episodes of that agent alone.")
     methods = {v.method for c in found for v in c.variants if v.cells.done}

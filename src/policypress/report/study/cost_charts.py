@@ -56,7 +56,7 @@ def cost_figure(report: StudyReport, number: int) -> StudyFigure | None:
         else "A thin line is one combination of algorithm and environment; the thick one is the median of them all."
     )
     meaning = f"{_EXPLAINED} {marks} {_source(drawn)}{missing_words(report, number)}"
-    return StudyFigure(name, title, meaning.strip(), panels, methods, 2 if len(panels) == 4 else 3)
+    return StudyFigure(name, title, meaning.strip(), panels, methods, 2 if len(panels) in (2, 4) else 3)
 
 
 def missing_words(report: StudyReport, number: int) -> str:
@@ -72,7 +72,7 @@ def unit_value(value: float, unit: str) -> str:
     """A cost with its unit, as people read it."""
     if unit == "B":
         return size(value)
-    return si(value, unit) if unit else f"{value:.4g}"
+    return si(value, unit) if unit else f"{value:,.0f}"
 
 
 def _titled(series: Series, report: StudyReport) -> str:
@@ -80,7 +80,8 @@ def _titled(series: Series, report: StudyReport) -> str:
 
 
 def _drawable(series: Series) -> tuple[Point, ...]:
-    return tuple(point for point in series.points if isinstance(point.relative, Estimate))
+    """The points with a share of the baseline; the baseline's own is the line at 100 %."""
+    return tuple(p for p in series.points if isinstance(p.relative, Estimate) and p.method != "baseline")
 
 
 def _source(drawn: Sequence[tuple[Series, Sequence[Point]]]) -> str:

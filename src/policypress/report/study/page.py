@@ -81,7 +81,8 @@ def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[
         aggregate_figures=AGGREGATE_FIGURES,
         marks=_VERDICT_MARKS,
         unaggregated=list(dict.fromkeys(a.missing for a in report.aggregates if a.missing)),
-        undrawn={series.missing: None for series in report.series if series.missing},
+        undrawn=undrawn(report, set(shown)),
+        reasons=tables.reasons,
         files=files,
         figures_folder=FIGURES_FOLDER,
     )
@@ -108,6 +109,16 @@ def filters(report: StudyReport) -> list[dict[str, Any]]:
         for name, title, values in groups
         if len(values) > (1 if name == "runtime" else 0)
     ]
+
+
+def undrawn(report: StudyReport, shown: set[str]) -> list[str]:
+    """The paper's figures that are not drawn at all, each with the reasons."""
+    found = []
+    for number, name in enumerate(COST_FIGURES, 1):
+        missing = dict.fromkeys(s.missing for s in report.series if s.figure == number and s.missing)
+        if name not in shown and missing:
+            found.append(f"Figure {number} is not drawn: {'; '.join(missing)}.")
+    return found
 
 
 def tiles(report: StudyReport) -> list[tuple[str, str, str]]:

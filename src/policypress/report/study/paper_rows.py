@@ -49,7 +49,8 @@ def most_pruned(variants: Sequence[Variant]) -> Pruned | None:
     judged.sort(key=lambda variant: variant.ratio or 0.0)
     passing = [variant for variant in judged if variant.keeps_90_percent]
     chosen = passing[-1] if passing else judged[0]
-    complete = all(variant.cells.left == 0 for variant in variants)
+    # Further training seeds may be left: every row says how many it has.
+    complete = all(variant.cells.left == 0 or variant.keeps_90_percent is not None for variant in variants)
     return Pruned(chosen.ratio if passing else None, complete, chosen.returns)
 
 
@@ -101,8 +102,7 @@ def optimum(combination: Combination) -> tuple[str | None, float | None, str]:
     if len(known) < len(NORMS):
         return None, None, _nothing(combination)
     if not all(pruned.complete for pruned in known.values()):
-        left = sum(variant.cells.left for norm in NORMS for variant in combination.of_method(norm))
-        return None, None, f"{left} cells are not run yet, and larger ratios may pass"
+        return None, None, "not every ratio has been measured, and larger ones may pass"
     passing = {norm: pruned for norm, pruned in known.items() if pruned.ratio is not None}
     if not passing:
         return "none", None, ""

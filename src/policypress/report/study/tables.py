@@ -148,6 +148,13 @@ def costs(report: StudyReport) -> tuple[Grid, ...]:
     return tuple(made)
 
 
+def reasons(grids: Sequence[Grid]) -> tuple[str, ...]:
+    """Why cells are dashes, each reason once."""
+    lines = [line for grid in grids for _, group in grid.groups for line in group]
+    missing = [cell.reason for line in lines for cell in line.cells if cell.kind == "missing" and cell.reason]
+    return tuple(dict.fromkeys(missing))
+
+
 def _grids(report: StudyReport, headings: Headings, rows: Mapping[str, tuple[CellText, ...]]) -> tuple[Grid, ...]:
     """A line for each combination, in groups by algorithm."""
     made = []
@@ -279,12 +286,22 @@ def _optimal_cell(row: OptimalRow, combination: Combination) -> CellText:
     return CellText(
         algorithm_name(combination.algorithm),
         text,
+        detail="" if row.norm is None else _runs(combination),
         paper=paper,
         algorithm=combination.algorithm,
         kind=kind,
         reason=row.reason,
         note=_warning(_standing(combination)[0]),
     )
+
+
+def _runs(combination: Combination) -> str:
+    """How many training seeds its pruned agents have."""
+    known = [v.returns.runs for n in NORMS for v in combination.of_method(n) if isinstance(v.returns, Estimate)]
+    if not known:
+        return ""
+    span = str(min(known)) if min(known) == max(known) else f"{min(known)} to {max(known)}"
+    return "1 run" if span == "1" else f"{span} runs"
 
 
 def _coverage_cell(combination: Combination) -> CellText:
@@ -331,6 +348,12 @@ def _cost_line(chosen: Sequence[Combination], quantity: str) -> Line:
         if not shares:
             cells.append(CellText(heading, NOTHING, method=method, kind="missing", reason="not measured"))
             continue
-        spread = f"{100 * min(shares):.1f}–{percent(max(shares))}" if len(shares) > 1 else "1 combination"
-        cells.append(CellText(heading, percent(median(shares)), detail=spread, method=method))
+        cells.append(CellText(heading, percent(median(shares)), detail=_spread(shares), method=method))
     return Line(name + (", modelled" if "modelled" in sources else ""), "", "", tuple(cells))
+
+
+def _spread(shares: Sequence[float]) -> str:
+    """The smallest and the largest of shares that differ; else how many there are."""
+    if percent(min(shares)) == percent(max(shares)):
+        return f"in all {len(shares)}" if len(shares) > 1 else "1 combination"
+    return f"{100 * min(shares):.1f}–{percent(max(shares))}"
