@@ -14,7 +14,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.errors import StudyInputError
 from policypress.search import strategy
 from policypress.search.compress import Searched
-from policypress.search.ladders import Family
+from policypress.search.ladders import Family, families
 from policypress.search.narrator import SilentNarrator
 from policypress.study.reader import StoreReader
 
@@ -25,10 +25,14 @@ SHORT = (
 )
 
 
+def short_families(*, trained: bool) -> tuple[Family, ...]:
+    return tuple(family for family in SHORT if trained or not family.trained)
+
+
 @pytest.fixture
 def short_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four recipes in place of dozens."""
-    monkeypatch.setattr(strategy, "families", lambda: SHORT)
+    monkeypatch.setattr(strategy, "families", short_families)
 
 
 class Listener(SilentNarrator):
@@ -89,6 +93,16 @@ def test_where_episodes_are_too_few_nothing_is_certified_and_it_says_so(own_agen
     assert done.history.winner is None
     assert "fp32 artifact" in done.history.summary
     assert done.history.attempts == ()
+
+
+def test_without_training_only_what_takes_no_gradient_steps_is_tried(
+    own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = (SHORT[0], Family("students", "distill(cloning, hidden=[{}], steps=10)", (4,), trained=True))
+    monkeypatch.setattr(strategy, "families", lambda *, trained: families(table, trained=trained))
+    done = searched(own_agents / CARTPOLE, tmp_path, env_fn=short_cartpole, max_episodes=1500, training=False)
+    assert done.history is not None
+    assert [tried.recipe for tried in done.history.tried] == ["ptdq"]
 
 
 @pytest.mark.usefixtures("short_ladders")

@@ -15,6 +15,13 @@ def test_every_usable_family_gives_recipes_that_parse_and_differ() -> None:
     assert "prune(obs, 0.5) > equalize > gptq(8)" in texts
 
 
+def test_training_free_families_take_no_gradient_steps() -> None:
+    free = families(trained=False)
+    assert free == tuple(family for family in families() if not family.trained)
+    assert len(free) < len(families())
+    assert not any("distill" in recipe.text for family in free for recipe in family.recipes())
+
+
 def test_a_family_whose_steps_are_not_there_is_left_out() -> None:
     known = Family("a", "prune(l2, {}) > int8", (0.1, 0.2))
     unknown = Family("b", "melt({}) > int8", (0.1,), instead_of="a")

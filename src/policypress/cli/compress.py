@@ -58,6 +58,9 @@ def compress(
     max_episodes: Annotated[
         int, typer.Option("--max-episodes", metavar="N", help="Of all policies of a search together.")
     ] = MAX_EPISODES,
+    training_free: Annotated[
+        bool, typer.Option("--training-free", help="Try no recipe that takes gradient steps: quicker, not as small.")
+    ] = False,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also play under sensor noise, delay, other masses and frictions.")
     ] = False,
@@ -115,6 +118,7 @@ def compress(
             minimize=minimize,
             budget_minutes=budget_minutes,
             max_episodes=max_episodes,
+            training=not training_free,
             episodes=episodes,
             seed=seed,
             env=said.environment,

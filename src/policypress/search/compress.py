@@ -53,6 +53,7 @@ class Goal:
         minimize: ``size`` (packed bytes), ``latency``, ``energy`` or ``macs``.
         budget_minutes: after which nothing new is tried; a certificate that is due is still made.
         max_episodes: of all policies together.
+        training: whether recipes that take gradient steps are tried as well.
     """
 
     keep: float = 0.95
@@ -60,6 +61,7 @@ class Goal:
     minimize: Minimize = "size"
     budget_minutes: float = BUDGET_MINUTES
     max_episodes: int = MAX_EPISODES
+    training: bool = True
 
     def __post_init__(self) -> None:
         checked_share("share to keep", self.keep)
@@ -72,7 +74,9 @@ class Goal:
             raise StudyInputError("A search needs episodes.", got=str(self.max_episodes), expected="at least 1")
 
     @staticmethod
-    def stated(keep: float, confidence: float, minimize: str, budget_minutes: float, max_episodes: int) -> Goal:
+    def stated(
+        keep: float, confidence: float, minimize: str, budget_minutes: float, max_episodes: int, training: bool
+    ) -> Goal:
         """The goal as a user states it.
 
         Raises:
@@ -80,7 +84,7 @@ class Goal:
         """
         for known in OBJECTIVES:
             if known == minimize:
-                return Goal(keep, confidence, known, budget_minutes, max_episodes)
+                return Goal(keep, confidence, known, budget_minutes, max_episodes, training)
         raise StudyInputError("It is not known how to minimize this.", got=minimize, expected=", ".join(OBJECTIVES))
 
 
@@ -108,6 +112,7 @@ def compress(
     minimize: str = "size",
     budget_minutes: float = BUDGET_MINUTES,
     max_episodes: int = MAX_EPISODES,
+    training: bool = True,
     episodes: int = 100,
     seed: int = 0,
     env: EnvironmentSpec | str | None = None,
@@ -139,6 +144,7 @@ def compress(
         minimize: see :class:`Goal`.
         budget_minutes: see :class:`Goal`.
         max_episodes: see :class:`Goal`.
+        training: see :class:`Goal`.
         episodes: of every policy where ``recipes`` are given; a search plays as many as it needs.
         seed: of everything random.
         env: the environment, where the agent does not name it or another is wanted.
@@ -183,7 +189,7 @@ def compress(
         found = Searched(**vars(done), history=None, groups={name: (key,) for name, key in done.cells.items()})
         if not robustness or observations is not None or done.outcome.interrupted:
             return found
-    goal = Goal.stated(keep, confidence, minimize, budget_minutes, max_episodes)
+    goal = Goal.stated(keep, confidence, minimize, budget_minutes, max_episodes, training)
     if observations is not None:
         raise StudyInputError(
             "A search plays episodes, and recorded observations have none.",
@@ -258,7 +264,7 @@ def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator,
         on_step=narrator.measuring,
     )
     gate = Gate(session, bar, goal.max_episodes)
-    history = Search(session, objective, bar, gate, 60 * goal.budget_minutes).run()
+    history = Search(session, objective, bar, gate, 60 * goal.budget_minutes, training=goal.training).run()
     options = CostOptions(how.costs_runtime, how.seed, how.watts_per_core)
     told = measure_finalists(store, session, history, options, narrator) if how.costs else ()
     found = _result(store, session, history, (*notices, *told))

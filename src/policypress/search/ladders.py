@@ -13,7 +13,7 @@ from policypress.compression.recipe import Recipe
 from policypress.errors import RecipeError
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
-HARD_RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94)
+HARD_RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97, 0.985)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,13 @@ FAMILIES = (
 )
 
 
-def families(table: Sequence[Family] = FAMILIES) -> tuple[Family, ...]:
-    """The families that can be used here, without those that another takes the place of."""
-    usable = [family for family in table if family.recipes()]
+def families(table: Sequence[Family] = FAMILIES, *, trained: bool = True) -> tuple[Family, ...]:
+    """The families that can be used here, without those that another takes the place of.
+
+    Args:
+        table: of all.
+        trained: with those that take gradient steps.
+    """
+    usable = [family for family in table if family.recipes() and (trained or not family.trained)]
     replaced = {family.instead_of for family in usable}
     return tuple(family for family in usable if family.name not in replaced)

@@ -33,12 +33,15 @@ MOST_ATTEMPTS = 6
 class Search:
     """One search; :meth:`run` does it."""
 
-    def __init__(self, session: Session, objective: Objective, bar: Bar, gate: Gate, budget_s: float) -> None:
+    def __init__(
+        self, session: Session, objective: Objective, bar: Bar, gate: Gate, budget_s: float, *, training: bool = True
+    ) -> None:
         self._session = session
         self._objective = objective
         self._bar = bar
         self._gate = gate
         self._budget_s = budget_s
+        self._families = families(trained=training)
         self._race = Race(session, bar)
         self._trials: dict[str, Trial] = {}
         self._attempts: list[Attempt] = []
@@ -74,7 +77,7 @@ class Search:
         return self._race.refused()
 
     def _build_untrained(self) -> None:
-        for family in families():
+        for family in self._families:
             if not family.trained and self._spent() < BUILD_SHARE:
                 self._build(family, family.recipes())
         self._value(list(self._trials.values()))
@@ -150,7 +153,7 @@ class Search:
 
     def _train(self) -> None:
         """Bisect the trained families over the rungs that would beat the best so far."""
-        for family in families():
+        for family in self._families:
             rungs = [r for r in family.recipes() if self._promises_less(r)] if family.trained else []
             longest_s = 0.0
             while rungs and self._spent() < BUILD_SHARE and longest_s < self._left_s(RACE_SHARE):
