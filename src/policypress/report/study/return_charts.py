@@ -49,7 +49,10 @@ def quantization_returns(report: StudyReport) -> StudyFigure | None:
         "Return as a share of the fp32 agents' own. Filled: this study, with 95 % intervals where they are known; "
         f"hollow: Lu et al., Table 1. The dashed line is 90 %, the solid one the baseline. {_EDGE}"
     )
-    return StudyFigure("quantization-returns", "Return after quantization", meaning, tuple(panels), QUANTIZATION, 3)
+    columns = min(3, len(panels))
+    return StudyFigure(
+        "quantization-returns", "Return after quantization", meaning, tuple(panels), QUANTIZATION, columns
+    )
 
 
 def pruning_returns(report: StudyReport) -> StudyFigure | None:
@@ -77,8 +80,9 @@ def pruning_returns(report: StudyReport) -> StudyFigure | None:
         "Return as a share of the baseline's, by the share of hidden channels that was removed; bands are 95 % "
         f"intervals where they are known. The dashed line is the paper's rule, 90 %. {_EDGE}{left}"
     )
+    columns = min(5, len(panels))
     return StudyFigure(
-        "pruning-returns", "Return after pruning", meaning, tuple(panels), ordered(methods), 5, narrow=True
+        "pruning-returns", "Return after pruning", meaning, tuple(panels), ordered(methods), columns, narrow=True
     )
 
 
