@@ -125,4 +125,4 @@ def test_unknown_costs_are_not_drawn() -> None:
 
 
 def test_costs_have_units() -> None:
-    assert [unit_value(5.4e7, "B"), unit_value(7e-6, "s"), unit_value(1200.0, "")] == ["54.0 MB", "7.00 µs", "1200"]
+    assert [unit_value(5.4e7, "B"), unit_value(7e-6, "s"), unit_value(1200.0, "")] == ["54.0 MB", "7.00 µs", "1,200"]
