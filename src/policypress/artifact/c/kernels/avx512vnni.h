@@ -257,6 +257,35 @@ PP_INLINE PP_TARGET_AVX512VNNI void pp_fdense_rows_avx512vnni(const pp_float_lay
 }
 PP_FDENSE(avx512vnni, PP_TARGET_AVX512VNNI)
 
-#define pp_quantize_avx512vnni pp_quantize_plain
+/* As pp_quantize_plain: x times 1 / scale is less than 2^-13 from x / scale wherever that is not clipped, and so rounds
+   alike, unless it is as near as that to the middle between two integers. There, and there alone, is it divided. */
+PP_INLINE PP_TARGET_AVX512VNNI int pp_quantize_avx512vnni(const float *x, int n, float scale, float lo, float hi,
+                                                          int32_t zero, uint8_t *out)
+{
+    const __m512 inverse = _mm512_set1_ps(1.0f / scale);
+    const __m512 above = _mm512_set1_ps(hi + 0.5f), below = _mm512_set1_ps(lo - 0.5f);
+    const __m512 rounding = _mm512_set1_ps(PP_ROUNDING);
+    unsigned clipped = 0;
+    int i = 0;
+    /* Beyond, the reciprocal or a product could be subnormal or infinite. */
+    if (!(scale > 1e-30f && scale < 1e30f))
+        return pp_quantize_plain(x, n, scale, lo, hi, zero, out);
+    for (; i + 16 <= n; i += 16) {
+        const __m512 given = _mm512_loadu_ps(x + i);
+        __m512 value = _mm512_mul_ps(given, inverse);
+        const __m512 rest = _mm512_sub_ps(value, _mm512_sub_ps(_mm512_add_ps(value, rounding), rounding));
+        if (_mm512_cmp_ps_mask(_mm512_abs_ps(rest), _mm512_set1_ps(0.5f - 0.0001220703125f), _CMP_GE_OQ) != 0)
+            value = _mm512_div_ps(given, _mm512_set1_ps(scale));
+        clipped |= (unsigned)_mm512_cmp_ps_mask(value, above, _CMP_GT_OQ);
+        clipped |= (unsigned)_mm512_cmp_ps_mask(value, below, _CMP_LT_OQ);
+        const __m512 clamped = _mm512_min_ps(_mm512_max_ps(value, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+        const __m512i integer = _mm512_cvt_roundps_epi32(clamped, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __m128i packed = _mm512_cvtepi32_epi8(_mm512_add_epi32(integer, _mm512_set1_epi32(zero)));
+        _mm_storeu_si128((__m128i *)(void *)(out + i), packed);
+    }
+    if (i < n)
+        clipped |= (unsigned)pp_quantize_plain(x + i, n - i, scale, lo, hi, zero, out + i);
+    return clipped != 0;
+}
 #define pp_quantize_channels_avx512vnni pp_quantize_channels_plain
 #endif
