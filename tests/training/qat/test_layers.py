@@ -265,3 +265,72 @@ def test_second_derivatives_are_those_of_the_function_without_rounding(settings:
     got, expected = product(fine), product(plain)
     assert bool(torch.isfinite(got).all())
     assert float((got - expected).norm() / expected.norm()) < 0.1
+
+
+@pytest.mark.parametrize("change", [by_polyak, by_fused_adam, by_ranges_that_follow, by_a_peak_that_follows])
+def test_where_changes_are_told_they_are_followed(change: Any) -> None:
+    layer = seen(QatLinear(nn.Linear(4, 3), SCALED), torch.rand(8, 4))
+    layer.trust(True)
+    x = torch.rand(3, 4)
+    with torch.no_grad():
+        before = layer(x)
+        change(layer)
+        layer.changed()
+        after = layer(x)
+    assert torch.equal(after, by_specs(layer, x))
+    assert not torch.equal(after, before)
+    assert torch.equal(layer(x), after)
+
+
+def test_trust_begins_with_a_look_and_ends_with_training_mode() -> None:
+    layer = seen(QatLinear(nn.Linear(4, 3), SCALED), torch.rand(8, 4))
+    x = torch.rand(3, 4)
+    with torch.no_grad():
+        layer(x)
+        by_polyak(layer)
+        layer.trust(True)
+        assert torch.equal(layer(x), by_specs(layer, x))
+        layer.eval()
+        by_polyak(layer)
+        assert torch.equal(layer(x), by_specs(layer, x))
+
+
+def test_an_on_policy_layer_looks_when_it_begins_to_act() -> None:
+    layer = seen(QatLinear(nn.Linear(4, 3), HELD), torch.rand(8, 4))
+    x = torch.rand(3, 4)
+    with torch.no_grad():
+        before = layer(x)
+        layer.train()
+        by_polyak(layer)
+        assert not torch.equal(layer(x), before)
+        trained_on = layer(x)
+        layer.eval()
+        assert torch.equal(layer(x), trained_on)
+        by_another_tensor(layer)
+        layer.eval()
+        after = layer(x)
+    assert not torch.equal(after, trained_on)
+    assert torch.equal(after, layer.train()(x))
+
+
+@pytest.mark.parametrize("settings", [PLAIN, LayerSettings(3, 2, per_channel=False)])
+def test_a_layer_that_rectifies_is_one_behind_a_relu(settings: LayerSettings) -> None:
+    torch.manual_seed(2)
+    plain = nn.Linear(6, 3)
+    behind = nn.Sequential(nn.ReLU(), QatLinear(plain, settings)).train()
+    alone = QatLinear(plain, settings).train()
+    alone.rectifies = True
+    for _ in range(2):
+        x = torch.randn(40, 6)
+        gradients = []
+        for network in (behind, alone):
+            leaf = x.clone().requires_grad_()
+            value = network(leaf)
+            gradients.append((value, *torch.autograd.grad(value.square().sum(), [leaf, plain.weight, plain.bias])))
+        for left, right in zip(*gradients, strict=True):
+            assert torch.equal(left, right)
+    assert observers(alone)["running_min"] == 0.0
+    assert all(torch.equal(tensor, observers(behind[1])[name]) for name, tensor in observers(alone).items())
+    fresh = QatLinear(plain, settings)
+    fresh.rectifies = True
+    assert torch.equal(fresh.eval()(x), plain(x.relu()))

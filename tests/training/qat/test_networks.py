@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from policypress.training.qat.layers import LayerSettings, QatConv2d, QatLinear
-from policypress.training.qat.networks import mirror, quantize_chain, quantized_layers
+from policypress.training.qat.networks import absorb_rectifiers, mirror, quantize_chain, quantized_layers
 
 SETTINGS = LayerSettings(8, 8, per_channel=True, scaled=True)
 
@@ -95,3 +95,24 @@ def test_a_target_mirrors_what_is_quantized_and_keeps_its_own_parameters() -> No
     assert type(target.out) is nn.Linear
     assert isinstance(target.head[0], QatLinear)
     assert all(a is b for a, b in zip(own, target.parameters(), strict=True))
+
+
+def test_only_a_relu_right_in_front_of_a_quantized_layer_is_absorbed() -> None:
+    chain = nn.Sequential(
+        nn.Linear(3, 4),
+        nn.ReLU(),
+        nn.Linear(4, 4),
+        nn.Tanh(),
+        nn.Linear(4, 4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    network = nn.ModuleDict({"chain": chain, "plain": nn.Sequential(nn.ReLU(), nn.Linear(2, 2))})
+    names = list(network.state_dict())
+    quantize_chain(network, ["chain"], nn.Flatten(), SETTINGS)
+    absorb_rectifiers(network)
+    assert [type(part) for part in chain[1::2]][:3] == [nn.Identity, nn.Tanh, nn.ReLU]
+    assert [getattr(part, "rectifies", False) for part in chain] == [index == 2 for index in range(8)]
+    assert type(network["plain"][0]) is nn.ReLU  # type: ignore[index]
+    assert [name for name in network.state_dict() if ".running_" not in name] == names

@@ -20,6 +20,7 @@ from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wrapped
 
 from policypress.training.fast.replay import LeanReplayBuffer
+from policypress.training.qat.layers import FakeQuantized
 
 Losses = dict[str, list[torch.Tensor]]
 
@@ -40,15 +41,30 @@ class LeanCollecting(OffPolicyAlgorithm):
             if type(module) is torch.nn.ReLU:
                 module.inplace = True  # saves a pass through memory; what it overwrites, no gradient needs
         self._switches = switched_modules(self.policy)
+        self._quantized = {
+            network: [layer for layer in network.modules() if isinstance(layer, FakeQuantized)]
+            for network in self.policy.children()
+        }
 
     def _excluded_save_params(self) -> list[str]:
-        own = ["_losses", "_switches", "_steps", "replay_buffer_class"]
+        own = ["_losses", "_switches", "_quantized", "_steps", "replay_buffer_class"]
         return [*super()._excluded_save_params(), *own]
 
     def switch_training(self, training: bool) -> None:
         """What ``policy.set_training_mode`` does, without walking the modules."""
         for module in self._switches:
             vars(module)["training"] = training
+
+    def trust(self, trusted: bool) -> None:
+        """Whether from now on changes of the networks are told, by :meth:`changed`, to what keeps rounded weights."""
+        for layers in self._quantized.values():
+            for layer in layers:
+                layer.trust(trusted)
+
+    def changed(self, network: torch.nn.Module) -> None:
+        """Parameters or statistics of ``network``, one of the policy's, are others than before."""
+        for layer in self._quantized[network]:
+            layer.changed()
 
     def dump_logs(self) -> None:
         """The library's logs; only now are losses read from their tensors."""
@@ -74,6 +90,7 @@ class LeanCollecting(OffPolicyAlgorithm):
         if self.use_sde:
             self.actor.reset_noise(env.num_envs)  # type: ignore[operator]
         callback.on_rollout_start()
+        self.trust(True)
         while should_collect_more_steps(train_freq, steps, episodes):
             if self.use_sde and self.sde_sample_freq > 0 and steps % self.sde_sample_freq == 0:
                 self.actor.reset_noise(env.num_envs)  # type: ignore[operator]

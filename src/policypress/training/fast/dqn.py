@@ -39,7 +39,9 @@ class FastDQN(LeanCollecting, DQN):
                 gradients = torch.autograd.grad(loss, step.parameters)
                 clip(gradients, self.max_grad_norm)
                 step.step(gradients)
+                self.changed(self.q_net)
                 losses.append(loss.detach())
+        self.trust(False)
         self._losses = {"train/loss": losses}
         self._n_updates += gradient_steps
 
@@ -48,6 +50,7 @@ class FastDQN(LeanCollecting, DQN):
         if self._n_calls % max(self.target_update_interval // self.n_envs, 1) == 0:
             follow(data_of(self.q_net_target.parameters()), data_of(self.q_net.parameters()), self.tau)
             copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
+            self.changed(self.q_net_target)
         self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
 
     def dump_logs(self) -> None:

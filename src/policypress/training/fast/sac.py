@@ -39,6 +39,8 @@ class FastSAC(LeanCollecting, SAC):
                 if index % self.target_update_interval == 0:
                     follow(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
                     copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
+                    self.changed(self.critic_target)
+        self.trust(False)
         self._n_updates += gradient_steps
 
     def _update(self, steps: list[AdamStep], batch_size: int) -> None:
@@ -51,9 +53,11 @@ class FastSAC(LeanCollecting, SAC):
         values = self.critic(batch.observations, batch.actions)
         critic_loss = 0.5 * sum((F.mse_loss(value, target) for value in values), torch.zeros(()))
         steps[1].minimise(critic_loss)
+        self.changed(self.critic)
         value = torch.cat(self.critic(batch.observations, actions), dim=1).amin(dim=1, keepdim=True)
         actor_loss = (temperature * log_prob - value).mean()
         steps[0].minimise(actor_loss)
+        self.changed(self.actor)
         self._losses["train/critic_loss"].append(critic_loss.detach())
         self._losses["train/actor_loss"].append(actor_loss.detach())
 

@@ -29,6 +29,7 @@ class FastTD3(LeanCollecting, TD3):
                 observations = self._learn_values(critic, batch_size)
                 if self._n_updates % self.policy_delay == 0:
                     self._learn_actions(actor, observations)
+        self.trust(False)
 
     def _learn_values(self, step: AdamStep, batch_size: int) -> torch.Tensor:
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
@@ -42,17 +43,21 @@ class FastTD3(LeanCollecting, TD3):
         values = self.critic(batch.observations, batch.actions)
         loss = sum((F.mse_loss(value, target) for value in values), torch.zeros((), device=self.device))
         step.minimise(loss)
+        self.changed(self.critic)
         self._losses["train/critic_loss"].append(loss.detach())
         return batch.observations
 
     def _learn_actions(self, step: AdamStep, observations: torch.Tensor) -> None:
         loss = -self.critic.q1_forward(observations, self.actor(observations)).mean()
         step.minimise(loss)
+        self.changed(self.actor)
         self._losses["train/actor_loss"].append(loss.detach())
         follow(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
         follow(data_of(self.actor_target.parameters()), data_of(self.actor.parameters()), self.tau)
         copy_statistics(self.critic_batch_norm_stats_target, self.critic_batch_norm_stats)
         copy_statistics(self.actor_batch_norm_stats_target, self.actor_batch_norm_stats)
+        self.changed(self.actor_target)
+        self.changed(self.critic_target)
 
 
 class FastDDPG(FastTD3, DDPG):

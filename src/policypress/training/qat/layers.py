@@ -21,10 +21,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from policypress.policy.quantization import affine_grid, observation_scale
+from policypress.training.qat.rounding import (
+    Grid,
+    clamped_and_rounded,
+    extent,
+    feature_extents,
+    largest,
+    round_bias,
+    round_to,
+    rounded_weight,
+    same,
+)
 
-_TINY = torch.finfo(torch.float32).tiny
-_INT32 = 2.0**31
-_SMALL = 10_000
 Q = TypeVar("Q", bound="FakeQuantized")
 
 
@@ -48,66 +56,57 @@ class LayerSettings:
     held: bool = False
 
 
+class _Features(NamedTuple):
+    """What each observation feature is divided by, and what it was computed from."""
+
+    peak: Tensor
+    scale: Tensor
+    inverse: Tensor
+
+
 class _Rounded(NamedTuple):
-    """A layer's parameters as their integers say them, and what observations are multiplied by."""
+    """What a pass needs: the integers of what is read, the features in front of them, and the rounded parameters."""
+
+    grid: Grid
+    features: _Features | None
+    weight: Tensor
+    weight_scale: Tensor
+    bias: Tensor | None
+
+
+class _Sources(NamedTuple):
+    """What a layer's parameters were when they were rounded."""
 
     weight: Tensor
     bias: Tensor | None
-    inverse_scale: Tensor | None
 
 
-class _Kept(NamedTuple):
-    """What was rounded last, and what it was rounded from."""
-
-    input_scale: float
-    weight: Tensor | None
-    bias: Tensor | None
-    peak: Tensor | None
-    rounded: _Rounded
-
-
-class _Grid(NamedTuple):
-    """The integers of what a layer reads: their scale, and the least and largest of them as real numbers."""
-
-    limits: tuple[float, float]
-    scale: float
-    floor: float
-    ceiling: float
-
-
-def _grid(low: float, high: float, bits: int) -> _Grid:
+def _grid(low: float, high: float, bits: int) -> Grid:
     scale, zero = affine_grid(low, high, bits)
-    return _Grid((low, high), scale, -zero * scale, (2**bits - 1 - zero) * scale)
-
-
-def _copy(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach().clone()
-
-
-def _same(left: Tensor, right: Tensor | None) -> bool:
-    if right is None or left.device != right.device:
-        return False
-    if left.numel() > _SMALL and left.device.type == "cpu":
-        # Six times as fast as torch.equal where it is not the call that takes the time.
-        return bool((left.detach().numpy() == right.numpy()).all())
-    return torch.equal(left, right)
+    return scale, -zero * scale, (2**bits - 1 - zero) * scale
 
 
 class FakeQuantized(nn.Module):
-    """What the quantized layers share: observers, ranges and rounding."""
+    """What the quantized layers share: observers, ranges and rounding.
+
+    Attributes:
+        rectifies: negative inputs count as 0, as if a ReLU stood in front of it: the integers begin there anyway.
+    """
 
     weight: Tensor
     bias: Any
     settings: LayerSettings
+    rectifies: bool
 
     def _set_up(self, layer: nn.Linear | nn.Conv2d, settings: LayerSettings) -> None:
         """Take over the parameters of ``layer``, the very objects, and add the observers."""
         self.weight, self.bias = layer.weight, layer.bias
         self.settings = settings
         self.training = layer.training
+        self.rectifies = False
         self._weight_steps = 2 ** (settings.weight_bits - 1) - 1
         self._axes = tuple(range(1, layer.weight.dim())) if settings.per_channel else ()
-        self._grid = _grid(0.0, 0.0, settings.activation_bits)
+        self._limits, self._grid = (0.0, 0.0), _grid(0.0, 0.0, settings.activation_bits)
         device, dtype = layer.weight.device, layer.weight.dtype
         observers = {"min": torch.zeros((), device=device, dtype=dtype)}
         observers["max"] = observers["min"].clone()
@@ -119,17 +118,38 @@ class FakeQuantized(nn.Module):
                 self.register_buffer(f"held_{name}", zeros.clone(), persistent=False)
         prefix = "held" if settings.held else "running"
         self._in_force = (f"{prefix}_min", f"{prefix}_max", f"{prefix}_peak")
-        self._kept: _Kept | None = None
+        self._seen_features: _Features | None = None
+        self._features_in_force: _Features | None = None
+        self.changed()
+        self.trust(False)
 
     def train(self: Q, mode: bool = True) -> Q:
-        """As always; leaving training mode brings what was observed into force."""
+        """As always; leaving training mode brings what was observed into force.
+
+        On-policy algorithms act from that moment on until they learn, with parameters that stay, see :meth:`trust`.
+        """
         if not mode:
             self._hold()
+        self.trust(self.settings.held and not mode)
         return super().train(mode)
+
+    def trust(self, trusted: bool) -> None:
+        """Say whether whoever changes parameters or ranges from now on calls :meth:`changed`.
+
+        Else each pass compares them with what was rounded before: target networks, fused optimizers and line searches
+        change parameters without a trace in their version or address. So does the first pass after this.
+        """
+        self._trusted, self._verified = trusted, False
+
+    def changed(self) -> None:
+        """Say that parameters or ranges are others than before."""
+        self._kept: _Rounded | None = None
+        self._sources: _Sources | None = None
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any) -> None:
         super()._load_from_state_dict(state_dict, *arguments)
         self._hold()
+        self.changed()
 
     @torch.no_grad()
     def _hold(self) -> None:
@@ -142,76 +162,139 @@ class FakeQuantized(nn.Module):
         """Widen the running ranges by ``x``, which needs no gradient."""
         buffers: dict[str, Any] = self._buffers
         if self.settings.scaled:
-            peak = buffers["running_peak"]
-            torch.maximum(peak, x.abs().amax(0), out=peak)
-            x = x * (1.0 / observation_scale(peak))
-        torch.minimum(buffers["running_min"], x.amin(), out=buffers["running_min"])
-        torch.maximum(buffers["running_max"], x.amax(), out=buffers["running_max"])
+            # The extent of products with positive factors is among the products of the extents, to the bit.
+            peak, (least, most) = buffers["running_peak"], feature_extents(x)
+            torch.maximum(peak, torch.maximum(-least, most), out=peak)
+            self._seen_features = _features(peak, self._seen_features)
+            inverse = self._seen_features.inverse
+            low, high = (least * inverse).amin().item(), (most * inverse).amax().item()
+        elif self.rectifies:
+            # What is rectified begins at 0, as the running minimum does.
+            low, high = 0.0, largest(x)
+        else:
+            low, high = extent(x)
+        if low < buffers["running_min"].item():
+            buffers["running_min"].fill_(low)
+        if high > buffers["running_max"].item():
+            buffers["running_max"].fill_(high)
 
     def _rounded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the layer reads, its weight and its bias, as their integers say them."""
         differentiable = torch.is_grad_enabled()
         if differentiable and self.training:
             self._observe(x.detach())
-        # Through the dictionary: nn.Module looks attributes up slowly, and this runs at every step of a rollout.
+            rounded = self._look()
+        else:
+            rounded = (self._kept if self._trusted and self._verified else None) or self._look()
+        if rounded is None:
+            return F.relu(x) if self.rectifies else x, self.weight, self.bias
+        grid, features, weight, _, bias = rounded
+        if features is not None:
+            x = x * features.inverse
+        if not differentiable:
+            return clamped_and_rounded(x, grid), weight, bias
+        scale, floor, ceiling = grid
+        x = F.hardtanh(x, floor, ceiling)
+        # Straight-through: the rounding edits the tensor behind autograd, which keeps second derivatives too.
+        round_to(x.detach(), scale)
+        source = self.weight if features is None else self.weight * features.scale
+        return x, _straight(source, weight), None if bias is None else _straight(self.bias, bias)
+
+    @torch.no_grad()
+    def _look(self) -> _Rounded | None:
+        """What the ranges in force make of the parameters; None where nothing was seen yet."""
+        ranges = self._ranges()
+        if ranges is None:
+            return None
+        grid, features = ranges
+        kept = self._kept
+        if kept is None or kept.features is not features or not self._unchanged():
+            kept = self._round(grid, features)
+            self._remember_sources()
+        elif kept.grid is not grid:
+            kept = self._on_grid(kept, grid)
+        self._kept, self._verified = kept, True
+        return kept
+
+    def _unchanged(self) -> bool:
+        """Whether the parameters are those that were rounded last."""
+        if self._trusted and self._verified:
+            return True
+        sources = self._sources
+        if sources is None or not same(self.weight, sources.weight):
+            return False
+        return sources.bias is None or same(self.bias, sources.bias)
+
+    def _remember_sources(self) -> None:
+        """Keep what was rounded, where it will be compared: not where changes are told, or are sure to come."""
+        held, sources = self.settings.held, self._sources
+        if (self._trusted and not held) or (held and self.training):
+            self._sources = None
+            return
+        bias = None if self.bias is None else _copied(self.bias, None if sources is None else sources.bias)
+        self._sources = _Sources(_copied(self.weight, None if sources is None else sources.weight), bias)
+
+    def _ranges(self) -> tuple[Grid, _Features | None] | None:
+        """The integers of what is read, and the features in front of them; None where nothing was seen yet."""
+        # Through the dictionary: nn.Module looks attributes up slowly, and this runs at every step.
         buffers: dict[str, Any] = self._buffers
         low, high, peak = self._in_force
         limits = buffers[low].item(), buffers[high].item()
         if not limits[0] < limits[1]:
-            return x, self.weight, self.bias
-        if limits != self._grid.limits:
-            self._grid = _grid(*limits, self.settings.activation_bits)
-        _, scale, floor, ceiling = self._grid
-        rounded = (self._round if differentiable else self._round_once)(scale, buffers.get(peak))
-        weight, bias, inverse_scale = rounded
-        if inverse_scale is not None:
-            x = x * inverse_scale
-        x = F.hardtanh(x, floor, ceiling)
-        # Straight-through: the rounding edits the tensor behind autograd, which keeps second derivatives too.
-        x.detach().div_(scale).round_().mul_(scale)
-        return x, weight, bias
-
-    def _round(self, input_scale: float, peak: Tensor | None) -> _Rounded:
-        """The parameters as their integers say them; gradients pass straight through."""
-        inverse_scale = None
-        if peak is None:
-            weight = self.weight.clone()
+            return None
+        if limits != self._limits:
+            self._limits, self._grid = limits, _grid(*limits, self.settings.activation_bits)
+        if not self.settings.scaled:
+            return self._grid, None
+        known = self._features_in_force if self.settings.held else self._seen_features
+        features = _features(buffers[peak], known)
+        if self.settings.held:
+            self._features_in_force = features
         else:
-            features = observation_scale(peak)
-            weight, inverse_scale = self.weight * features, 1.0 / features
-        values = weight.detach()
-        # Largest magnitude, of each channel or of all, on the largest integer; a channel of zeros gets 1.
-        per_channel = self.settings.per_channel
-        scale = values.abs().amax(self._axes, keepdim=per_channel).div_(self._weight_steps)
-        scale = scale + (scale < _TINY)
-        values.div_(scale).round_().mul_(scale)
+            self._seen_features = features
+        return self._grid, features
+
+    def _round(self, grid: Grid, features: _Features | None) -> _Rounded:
+        """The parameters as their integers say them."""
+        weight = self.weight.detach()
+        if features is not None:
+            weight = weight * features.scale
+        rounded, scale = rounded_weight(weight, self._weight_steps, self._axes)
+        return self._on_grid(_Rounded(grid, features, rounded, scale, None), grid)
+
+    def _on_grid(self, rounded: _Rounded, grid: Grid) -> _Rounded:
+        """The same weight on another grid of what is read, whose scale is in the bias's."""
         if self.bias is None:
-            return _Rounded(weight, None, inverse_scale)
-        bias, bias_scale = self.bias.clone(), scale.mul_(input_scale)
-        if per_channel:
-            bias_scale = bias_scale.view(-1)
-        # The nearest that float32 comes to the largest int32 is 2³¹, in ``quantize`` too.
-        bias.detach().div_(bias_scale).round_().clamp_(-_INT32, _INT32).mul_(bias_scale)
-        return _Rounded(weight, bias, inverse_scale)
+            return rounded._replace(grid=grid)
+        bias = self.bias.detach().clone()
+        round_bias(bias, rounded.weight_scale, grid[0])
+        return rounded._replace(grid=grid, bias=bias)
 
-    def _round_once(self, input_scale: float, peak: Tensor | None) -> _Rounded:
-        """As :meth:`_round`, without gradients: what was rounded before is used again where all of it is the same.
 
-        The same by content: target networks, fused optimizers and line searches change parameters without a trace
-        in their version or address.
-        """
-        kept, weight, bias = self._kept, self.weight, self.bias
-        if (
-            kept is not None
-            and kept.input_scale == input_scale
-            and _same(weight, kept.weight)
-            and (bias is None or _same(bias, kept.bias))
-            and (peak is None or _same(peak, kept.peak))
-        ):
-            return kept.rounded
-        rounded = self._round(input_scale, peak)
-        self._kept = _Kept(input_scale, _copy(weight), _copy(bias), _copy(peak), rounded)
-        return rounded
+def _straight(source: Tensor, rounded: Tensor) -> Tensor:
+    """The numbers of ``rounded`` with the gradient of ``source``, and that gradient's gradient.
+
+    A view, whose way back is the identity, is pointed at other numbers. Nothing is copied, and no function of Python's
+    stands between the gradient and whoever accumulates it, who would then have to copy it.
+    """
+    straight = source.view_as(source)
+    straight.data = rounded
+    return straight
+
+
+def _features(peak: Tensor, known: _Features | None) -> _Features:
+    """How observations of these largest magnitudes are scaled; ``known`` itself where they have not changed."""
+    if known is not None and same(peak, known.peak):
+        return known
+    scale = observation_scale(peak)
+    return _Features(peak.clone(), scale, 1.0 / scale)
+
+
+def _copied(source: Tensor, into: Tensor | None) -> Tensor:
+    """A copy of ``source``, in the memory of an earlier one where it fits."""
+    if into is None or into.shape != source.shape or into.device != source.device or into.dtype != source.dtype:
+        return source.detach().clone()
+    return into.copy_(source.detach())
 
 
 class QatLinear(FakeQuantized, nn.Linear):

@@ -44,6 +44,19 @@ def mirror(online: nn.Module, target: nn.Module) -> None:
             setattr(target.get_submodule(parent), own_name, _quantized(copy, layer.settings))
 
 
+def absorb_rectifiers(network: nn.Module) -> None:
+    """Let quantized layers do the work of the ReLUs right in front of them: their integers begin at 0 anyway.
+
+    One pass over the activations is saved, and one over their gradients; the numbers are the same.
+    """
+    for chain in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for index in range(1, len(chain)):
+            before, layer = chain[index - 1], chain[index]
+            if type(before) is nn.ReLU and isinstance(layer, FakeQuantized):
+                layer.rectifies = True
+                chain[index - 1] = nn.Identity()
+
+
 def quantized_layers(network: nn.Module) -> dict[str, FakeQuantized]:
     """The quantized layers by name."""
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, FakeQuantized)}

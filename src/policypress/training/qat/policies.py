@@ -31,7 +31,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from policypress.errors import TrainingInputError
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.layers import LayerSettings
-from policypress.training.qat.networks import mirror, quantize_chain
+from policypress.training.qat.networks import absorb_rectifiers, mirror, quantize_chain
 
 
 class _QuantizedPolicy(BasePolicy):
@@ -46,6 +46,7 @@ class _QuantizedPolicy(BasePolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)  # type: ignore[misc]  # every policy of the library has it
         self._quantize(self.qat.networks == "all")
+        absorb_rectifiers(self)
 
     def _quantize(self, all_networks: bool) -> None:
         raise NotImplementedError
