@@ -51,6 +51,26 @@ def test_estimate_runs_nothing(spec: Path) -> None:
     assert list(spec.parent.iterdir()) == [spec]
 
 
+def test_a_study_that_was_run_is_exported_and_measured_later(spec: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    spec.write_text(spec.read_text() + "costs: {warm_samples: 10, cold_samples: 10, windows: 1, processes: 1}\n")
+    changes = ["--set", "evaluation.episodes=2", "--set", "recipes=[none]", "--set", "name=changed"]
+    done = run("run", spec, *changes, "--no-costs", "--executor", "debug", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"] == {"done": 3, "running": 0, "failed": 0, "pending": 1}
+    measured = run("run", spec, *changes, "--costs-only", "--jobs", "1", "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["counts"] == {"done": 4, "running": 0, "failed": 0, "pending": 0}
+    told = run("export", spec, *changes, "--to", "parquet", "-o", tmp_path / "tables", "--json")
+    assert told.returncode == 0, told.stderr
+    files = {Path(file).name for file in json.loads(told.stdout)["files"]}
+    assert {"results.parquet", "episodes.parquet"} <= files
+    results = pandas.read_parquet(tmp_path / "tables" / "results.parquet")
+    assert sorted(results.kind) == ["agent", "baseline", "cost", "random"]
+    assert (results[results.kind == "cost"].latency_warm_s > 0).all()
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_cells(spec: Path, tmp_path: Path) -> None:
     whole = run("run", spec, "-o", tmp_path / "whole", "--executor", "debug")
@@ -79,6 +99,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_cells(spec: Path, tmp_path: 
         (["run", "SPEC", "--executor", "slurm"], "local, debug, ray"),
         (["run", "SPEC", "--address", "a:1"], "Only Ray"),
         (["retry", "SPEC", "--jobs", "0"], "--jobs"),
+        (["run", "SPEC", "--no-costs", "--costs-only"], "Nothing would be left"),
+        (["run", "SPEC", "--set", "environments=5"], "changes nothing"),
+        (["status", "SPEC", "--set", "evaluation.episodes=0"], "evaluation.episodes"),
+        (["export", "SPEC", "--to", "excel", "-o", "x"], "parquet, mlflow"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(spec: Path, arguments: list[str], expected: str) -> None:

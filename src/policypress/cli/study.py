@@ -42,6 +42,7 @@ CostsOnlyOption = Annotated[
     bool, typer.Option("--costs-only", help="Measure the costs of agents whose returns are known, nothing else.")
 ]
 EXECUTORS = ("local", "debug", "ray")
+EXPORTS = ("parquet", "mlflow")
 
 
 @app.command()
@@ -132,17 +133,19 @@ def report(
     results: Annotated[
         Path | None, typer.Option("--results", metavar="DIR", help="Folder of the results; by default beside the file.")
     ] = None,
+    changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of a study from its database alone: a page, data, tables and figures.
 
     Examples:
       policypress study report studies/li2023.yml -o report
+      policypress study report studies/lu2024-small.yml -o report
     """
     from policypress.study.reader import STORE_NAME, StoreReader
     from policypress.study.spec import read_spec
 
-    read = read_spec(spec)
+    read = read_spec(spec, changes or ())
     with StoreReader((results or spec.parent / read.name) / STORE_NAME) as store:
         page = _report_writer(read.report)(store, to)
     if as_json:
@@ -151,11 +154,56 @@ def report(
         typer.echo(f"report: {page}")
 
 
+@app.command()
+def export(
+    spec: SpecArgument,
+    form: Annotated[str, typer.Option("--to", metavar="parquet|mlflow", help="Files, or runs of an experiment.")],
+    to: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR|URI", help="A folder, or the address of a tracking server.")
+    ],
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="DIR", help="Folder of the results; by default beside the file.")
+    ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a study's results, as far as they are, to other tools. May be asked while it runs, and again later.
+
+    Examples:
+      policypress study export studies/lu2024-small.yml --to parquet -o tables
+      policypress study export studies/lu2024-small.yml --to mlflow -o http://localhost:5000
+    """
+    from policypress.study.reader import STORE_NAME, StoreReader
+    from policypress.study.spec import read_spec
+
+    if form not in EXPORTS:
+        raise StudyInputError("Results are not exported to this.", got=f"--to {form}", expected=", ".join(EXPORTS))
+    read = read_spec(spec, changes or ())
+    with StoreReader((results or spec.parent / read.name) / STORE_NAME) as store:
+        if form == "parquet":
+            from policypress.study.parquet_tables import write_tables
+
+            files = [str(path) for path in write_tables(store, Path(to))]
+            told: dict[str, Any] = {"files": files}
+            line = f"{len(files)} tables in {to}"
+        else:
+            from policypress.study.flat_results import flat_results
+            from policypress.study.mlflow_runs import log_runs
+
+            made, kept = log_runs(flat_results(store), read.name, to)
+            told, line = {"made": made, "kept": kept}, f"{made} runs made, {kept} were there: {to}"
+    if as_json:
+        print_json({"schema": 1, **told})
+    else:
+        typer.echo(line)
+
+
 def _report_writer(kind: str) -> Callable[[StoreReader, Path], Path]:
     """What writes a study's report, by what its file says it is reported as."""
     from policypress.report.li2023 import folder as li2023
+    from policypress.report.study import folder as grid
 
-    writers = {li2023.KIND: li2023.write_report}
+    writers = {grid.KIND: grid.write_report, li2023.KIND: li2023.write_report}
     if kind not in writers:
         raise StudyInputError("There is no report of this kind.", got=f"report: {kind}", expected=", ".join(writers))
     return writers[kind]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +147,18 @@ class StoreReader:
             (key, quantity),
         )
         return tuple(_measurement(row) for row in rows)
+
+    def tables(self) -> dict[str, dict[str, str]]:
+        """Table → column → its type, as the schema declares it."""
+        names = [row["name"] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        columns = {name: self._rows(f"PRAGMA table_info({name})") for name in names}
+        return {name: {str(row["name"]): str(row["type"]) for row in rows} for name, rows in columns.items()}
+
+    def rows_of(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """All rows of one of the :meth:`tables`, one after the other."""
+        with explained(self.path), closing(self._connection.execute(f"SELECT * FROM {table}")) as cursor:
+            for row in cursor:
+                yield tuple(row)
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         with explained(self.path), closing(self._connection.execute(query, values)) as cursor:
