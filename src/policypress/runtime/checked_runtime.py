@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from policypress.contract import Contract, Discrete
-from policypress.runtime.observation import Array, Observation, batches_of, fill, is_single, part_of
+from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
+from policypress.runtime.protocol import Runtime
 
 
-class CheckedRuntime(ABC):
+class CheckedRuntime(Runtime):
     """What :class:`~policypress.runtime.protocol.Runtime` asks for, by :meth:`_run`.
 
     Args:
@@ -60,18 +61,3 @@ class CheckedRuntime(ABC):
             return self._run(feeds)
         single = [self._run({name: array[i : i + 1] for name, array in feeds.items()}) for i in range(rows)]
         return {name: np.concatenate([result[name] for result in single]) for name in single[0]}
-
-    def predict(
-        self,
-        observation: Observation,
-        state: None = None,
-        episode_start: Array | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Array, None]:
-        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
-
-        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
-        """
-        if is_single(observation, self.contract.inputs):
-            return np.asarray(self.act(observation)), None
-        return self.act_batch(observation), None

@@ -11,7 +11,8 @@ import onnxruntime as ort
 
 from policypress.contract import METADATA_KEY, Discrete, TensorSpec
 from policypress.errors import ArtifactError
-from policypress.runtime.observation import Array, Observation, batches_of, fill, is_single, part_of
+from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
+from policypress.runtime.protocol import Runtime
 from policypress.runtime.stated_contract import check_graph, contract_from
 
 _DTYPES = {
@@ -33,7 +34,7 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """A policy artifact under ONNX Runtime.
 
     Args:
@@ -119,21 +120,6 @@ class OnnxRuntime:
         rows = ({name: array[i : i + 1] for name, array in feeds.items()} for i in range(length))
         results = [self._session.run(names, row) for row in rows]
         return {name: np.concatenate(parts) for name, parts in zip(names, zip(*results, strict=True), strict=True)}
-
-    def predict(
-        self,
-        observation: Observation,
-        state: None = None,
-        episode_start: Array | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Array, None]:
-        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
-
-        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
-        """
-        if is_single(observation, self.contract.inputs):
-            return np.asarray(self.act(observation)), None
-        return self.act_batch(observation), None
 
 
 def _specs(values: Any) -> list[TensorSpec]:

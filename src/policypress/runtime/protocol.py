@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from policypress.contract import Contract
-from policypress.runtime.observation import Array, Observation
+from policypress.runtime.observation import Array, Observation, is_single
 
 RuntimeName = Literal["native", "onnxruntime"]
 RuntimeChoice = Literal["auto", "native", "onnxruntime"]
@@ -15,7 +17,7 @@ ONNXRUNTIME: RuntimeName = "onnxruntime"
 
 @runtime_checkable
 class Runtime(Protocol):
-    """A loaded artifact.
+    """A loaded artifact. Those that inherit from it have their ``predict`` from here.
 
     ``name`` is the runtime's own, for records; ``notices`` are what the user should be told of the choice.
     Observations and actions are as in the contract: whatever numpy makes an array of goes in, an ``int`` comes out
@@ -46,5 +48,10 @@ class Runtime(Protocol):
         episode_start: Array | None = None,
         deterministic: bool = True,
     ) -> tuple[Array, None]:
-        """Stable-Baselines3's signature."""
-        ...
+        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
+
+        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
+        """
+        if is_single(observation, self.contract.inputs):
+            return np.asarray(self.act(observation)), None
+        return self.act_batch(observation), None

@@ -15,12 +15,13 @@ from policypress.contract import Contract, Discrete
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
 from policypress.runtime.native.build import MODULE, built_module
 from policypress.runtime.native.cache import Cache
-from policypress.runtime.observation import Array, Observation, batches_of, fill, is_single, key_of, part_of
+from policypress.runtime.observation import Array, Observation, batches_of, fill, key_of, part_of
+from policypress.runtime.protocol import Runtime
 
 NOT_FINITE = 2
 
 
-class NativeRuntime:
+class NativeRuntime(Runtime):
     """A policy artifact as machine code, built once and kept in a cache.
 
     Args:
@@ -134,21 +135,6 @@ class NativeRuntime:
         if status & NOT_FINITE:
             raise ObservationError("The observation is not finite.", got="NaN or infinity", expected="finite numbers")
         return results
-
-    def predict(
-        self,
-        observation: Observation,
-        state: None = None,
-        episode_start: Array | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Array, None]:
-        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
-
-        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
-        """
-        if is_single(observation, self.contract.inputs):
-            return np.asarray(self.act(observation)), None
-        return self.act_batch(observation), None
 
     @property
     def saturated(self) -> int:
