@@ -20,7 +20,7 @@ A row where rounding to nearest does better keeps that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -35,11 +35,10 @@ from policypress.compression.reconstruction import (
     set_weight,
     weighted,
 )
-from policypress.compression.step import Context, Stage, Step
+from policypress.compression.step import Context
 from policypress.compression.weight_rounding import (
-    INT8,
     Rounded,
-    Widths,
+    WeightRounding,
     full_scale,
     highest,
     nearest,
@@ -55,27 +54,11 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Gptq(Step):
-    """Quantize with weights of ``bits`` bits (2 to 8), rounded by GPTQ, one symmetric scale per output.
-
-    ``ends``: bits of the first and last layers, where that is more. ``activations``: bits of what layers read.
-    ``storage``: ``int8``, or ``int4`` for weights of 4 bits or fewer.
-    """
+class Gptq(WeightRounding):
+    """Quantize with weights of ``bits`` bits (2 to 8), rounded by GPTQ, one symmetric scale per output."""
 
     name: ClassVar[str] = "gptq"
-    stage: ClassVar[Stage] = Stage.QUANTIZATION
     version: ClassVar[int] = 1
-    bits: int = field(metadata={"positional": True})
-    ends: int = 8
-    activations: int = 8
-    storage: str = INT8
-
-    def __post_init__(self) -> None:
-        self._widths.check(self.name)
-
-    @property
-    def _widths(self) -> Widths:
-        return Widths(self.bits, self.ends, self.activations, self.storage)
 
     def apply(self, policy: Policy, context: Context) -> Policy:
         """Copy of ``policy`` whose layers carry integers as weights and their ``QuantSpec``."""
@@ -85,7 +68,7 @@ class Gptq(Step):
             found = moments(result, name, observations, lambda batch: policy.run(batch)[name])
             return _round_layer(result, name, bits, found)
 
-        return round_layers(policy, observations, rounding, self._widths)
+        return round_layers(policy, observations, rounding, self.widths)
 
 
 def _round_layer(policy: Policy, name: str, bits: int, found: Moments) -> Rounded:

@@ -17,22 +17,17 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from policypress.compression import activation_quantizers
 from policypress.compression.onnx_runtime_quantizers import NETWORK_OPERATORS, outside_network, through_files
-from policypress.compression.step import Context, Stage, Step
-from policypress.compression.weights import check_weights
+from policypress.compression.step import Context
+from policypress.compression.weights import PlainQuantizer
 from policypress.policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class Ptdq(Step):
+class Ptdq(PlainQuantizer):
     """Dynamic int8 by ONNX Runtime; ``weights=fp32`` quantizes activations only."""
 
     name: ClassVar[str] = "ptdq"
-    stage: ClassVar[Stage] = Stage.LOWERING
     version: ClassVar[int] = 1
-    weights: str = "int8"
-
-    def __post_init__(self) -> None:
-        check_weights(self.name, self.weights)
 
     def lower(self, model: onnx.ModelProto, policy: Policy, context: Context) -> onnx.ModelProto:
         """The dynamically quantized model."""

@@ -17,8 +17,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from policypress.compression import activation_quantizers
 from policypress.compression.calibration import ranges
 from policypress.compression.onnx_runtime_quantizers import feeds, outside_network, through_files
-from policypress.compression.step import Context, Stage, Step
-from policypress.compression.weights import check_weights
+from policypress.compression.step import Context
+from policypress.compression.weights import PlainQuantizer
 from policypress.policy.policy import Policy
 
 
@@ -31,16 +31,11 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Ptsq(Step):
+class Ptsq(PlainQuantizer):
     """Static int8 by ONNX Runtime; ``weights=fp32`` quantizes activations only."""
 
     name: ClassVar[str] = "ptsq"
-    stage: ClassVar[Stage] = Stage.LOWERING
     version: ClassVar[int] = 1
-    weights: str = "int8"
-
-    def __post_init__(self) -> None:
-        check_weights(self.name, self.weights)
 
     def lower(self, model: onnx.ModelProto, policy: Policy, context: Context) -> onnx.ModelProto:
         """The statically quantized model."""

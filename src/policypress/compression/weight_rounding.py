@@ -8,14 +8,15 @@ layers that are quantized already.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from policypress.compression.calibration import ranges
 from policypress.compression.reconstruction import matrix_of
-from policypress.compression.step import Observations
+from policypress.compression.step import Observations, Stage, Step
 from policypress.errors import RecipeError
 from policypress.policy.layers import Conv2d, Weighted
 from policypress.policy.policy import Policy
@@ -69,6 +70,35 @@ class Widths:
     def of(self, layer: str, outer: frozenset[str]) -> int:
         """Bits of the weights of ``layer``."""
         return max(self.bits, self.ends) if layer in outer else self.bits
+
+
+@dataclass(frozen=True)
+class WeightRounding(Step):
+    """What ``gptq`` and ``rtn`` are told.
+
+    Args:
+        bits: of the weights.
+        ends: bits of the first and last layers, where that is more.
+        activations: bits of what layers read.
+        storage: ``int8``, or ``int4`` for weights of 4 bits or fewer.
+
+    Raises:
+        RecipeError: see :meth:`Widths.check`.
+    """
+
+    stage: ClassVar[Stage] = Stage.QUANTIZATION
+    bits: int = field(metadata={"positional": True})
+    ends: int = 8
+    activations: int = 8
+    storage: str = INT8
+
+    def __post_init__(self) -> None:
+        self.widths.check(self.name)
+
+    @property
+    def widths(self) -> Widths:
+        """The bits together."""
+        return Widths(self.bits, self.ends, self.activations, self.storage)
 
 
 LayerRounding = Callable[[Policy, str, int], Rounded]
