@@ -285,8 +285,8 @@ def _runtimes_in_words(results: Results) -> list[str]:
     first, others = winner.costs.runtime, [RUNTIME_IN_WORDS.get(name, name) for name in winner.other_runtimes]
     played = results.protocol.runtime
     return [
-        f"Figures and the first lines are costs under {RUNTIME_IN_WORDS.get(str(first), first)}, which "
-        "`load_artifact` takes where there is a C compiler; of the baseline and the best recipe also those under "
+        f"Costs, in figures too, are those under {RUNTIME_IN_WORDS.get(str(first), first)}, which load_artifact takes "
+        "where there is a C compiler; the baseline and the best recipe were also measured under "
         f"{_listed(others)}. The episodes were played under {RUNTIME_IN_WORDS.get(played, played)}."
     ]
 
