@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +164,12 @@ def main() -> None:
     """Measure, show, and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few calls of everything, to see that it runs")
+    parser.add_argument("--rounds", type=int, default=timing.FULL.rounds, help="turns of each contender")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--networks", nargs="+", choices=["cheetah", "humanoid", "nature"], default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    effort = timing.QUICK if given.quick else timing.FULL
+    effort = timing.QUICK if given.quick else replace(timing.FULL, rounds=given.rounds)
     makers = {"cheetah": lambda: networks.cheetah(str(AGENT)), "humanoid": networks.humanoid, "nature": networks.nature}
     meter, out, results = Meter(), Console(width=None if sys.stdout.isatty() else 160), {}
     for key in given.networks or makers:
