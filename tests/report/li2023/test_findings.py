@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from synthetic_li import CARTPOLE, LANDER, Curve, add_training, as_the_paper_says, ramp
 
+from policypress.measurement.statistics import Interval
 from policypress.report.li2023.findings import findings, judged_kept
-from policypress.report.li2023.memory import memory_row
+from policypress.report.li2023.memory import PARTS, memory_row
 from policypress.report.li2023.paper import MEMORY
-from policypress.report.li2023.trainings import read_tasks
+from policypress.report.li2023.trainings import Run, Task, read_tasks
 from policypress.study.store import Store
 
 
@@ -96,3 +97,20 @@ def test_nothing_trained_is_no_data(tmp_path: Path) -> None:
     store = Store(tmp_path / "study.db")
     add_training(store, CARTPOLE, 0, ramp(40), qat=False, done=False)
     assert set(verdicts(store).values()) == {"no data"}
+
+
+def test_what_a_process_held_before_is_not_the_training_s() -> None:
+    """Seeds whose processes began with more do not make a form look larger."""
+    runs = {
+        form: tuple(
+            Run(seed, (1.0,), {"memory": {"first_in_process": True, "before_rss_bytes": base, "peak_rss_bytes": peak}})
+            for seed, (base, peak) in enumerate(found)
+        )
+        for form, found in {"fp32": ((100, 200), (140, 240)), "qat": ((140, 230), (140, 230))}.items()
+    }
+    parts = dict.fromkeys(PARTS, 0)
+    for run in (*runs["fp32"], *runs["qat"]):
+        run.record["memory"].update(parts)
+    found = memory_row(Task("dqn", "CartPole-v0", {"fp32": runs["fp32"], "qat": runs["qat"]}, {"fp32": 2, "qat": 2}))
+    assert isinstance(found.decrease, Interval)
+    assert found.decrease.estimate == pytest.approx(10 / 220)

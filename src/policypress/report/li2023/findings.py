@@ -97,13 +97,18 @@ def _ours(rows: Sequence[MemoryRow]) -> Evidence:
         shown.append(decrease.lower > 0)
         tensors = [sum(form.parts[part] for part in ("acting_bytes", "value_bytes")) for form in (row.fp32, row.qat)]
         texts.append(
-            f"{row.environment}: the process's peak is {percent(decrease.estimate)} lower "
-            f"({percent(decrease.lower)} … {percent(decrease.upper)}), against the paper's {percent(printed)}; "
+            f"{row.environment}: the process's peak is {_lower(decrease.estimate)} "
+            f"(decrease {percent(decrease.lower, 2)} … {percent(decrease.upper, 2)}), against the paper's "
+            f"{percent(printed)} lower; "
             f"its networks' tensors are {size(tensors[0])} in fp32 and {size(tensors[1])} with QAT."
         )
     verdict: Verdict = "holds" if all(shown) else "does not hold" if all(excluded) else "undecided"
     numbers = {row.environment: asdict(decrease) for row, decrease in known}
     return Evidence(verdict, " ".join(texts), numbers)
+
+
+def _lower(decrease: float) -> str:
+    return f"{percent(abs(decrease), 2)} {'lower' if decrease >= 0 else 'higher'}"
 
 
 def _deployed(rows: Sequence[MemoryRow]) -> Finding:

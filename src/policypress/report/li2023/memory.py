@@ -41,7 +41,9 @@ class MemoryRow:
     """One task of table 2.
 
     Attributes:
-        decrease: share by which QAT lowers the peak resident set, with its interval over seeds.
+        decrease: share by which QAT lowers the peak resident set, with its interval over seeds. What is compared is
+            how much each process grew since before the algorithm was set up (what it had imported by then differs
+            with who started it), as a share of fp32's peak.
     """
 
     algorithm: str
@@ -54,10 +56,9 @@ class MemoryRow:
 
 def memory_row(task: Task) -> MemoryRow:
     """The row of ``task``."""
-    fp32, qat = _peaks(task.runs["fp32"]), _peaks(task.runs["qat"])
-    gap = difference(fp32, qat)
+    gap = difference(_growths(task.runs["fp32"]), _growths(task.runs["qat"]))
     if isinstance(gap, Interval):
-        base = float(np.mean(fp32))
+        base = float(np.mean(_peaks(task.runs["fp32"])))
         gap = Interval(gap.estimate / base, gap.lower / base, gap.upper / base, gap.confidence, gap.method)
     printed = MEMORY.get(task.environment) if task.algorithm == "dqn" else None
     return MemoryRow(task.algorithm, task.environment, printed, _form(task, "fp32"), _form(task, "qat"), gap)
@@ -65,6 +66,11 @@ def memory_row(task: Task) -> MemoryRow:
 
 def _peaks(runs: Sequence[Run]) -> list[float]:
     return [float(run.memory["peak_rss_bytes"]) for run in runs if run.memory.get("first_in_process")]
+
+
+def _growths(runs: Sequence[Run]) -> list[float]:
+    own = [run.memory for run in runs if run.memory.get("first_in_process")]
+    return [float(memory["peak_rss_bytes"] - memory["before_rss_bytes"]) for memory in own]
 
 
 def _form(task: Task, form: Form) -> FormMemory:

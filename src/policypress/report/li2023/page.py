@@ -109,13 +109,19 @@ def memory_cells(row: MemoryRow) -> Mapping[str, Any]:
         else [f"{row.printed.before:g}", f"{row.printed.after:g}"],
         "peak": [_mib(row.fp32.peak_rss_bytes), _mib(row.qat.peak_rss_bytes)],
         "runs": f"{row.fp32.runs} and {row.qat.runs}",
-        "decrease": told(row.decrease, share=True),
+        "decrease": _decrease(row.decrease),
         "started": [_mib(row.fp32.started_rss_bytes), _mib(row.qat.started_rss_bytes)],
         "networks": [_part(form, "acting_bytes", "value_bytes") for form in (row.fp32, row.qat)],
         "optimizer": [_part(form, "optimizer_bytes") for form in (row.fp32, row.qat)],
         "replay": [_part(form, "replay_bytes") for form in (row.fp32, row.qat)],
         "deployed": [_size(form.deployed_bytes) for form in (row.fp32, row.qat)],
     }
+
+
+def _decrease(value: Interval | Undefined) -> str:
+    if isinstance(value, Undefined):
+        return _NOTHING
+    return f"{percent(value.estimate, 2)} ({percent(value.lower, 2)} … {percent(value.upper, 2)})"
 
 
 def _part(form: FormMemory, *names: str) -> str:
