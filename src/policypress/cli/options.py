@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from policypress.agent.bundle import Activation
-from policypress.agent.loading import load_agent
 from policypress.agent.overrides import Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.environment.trust import user_environment
@@ -79,6 +78,9 @@ def stated(
     if env is None and not env_kwargs and not wrappers:
         return Stated(None, overrides)
     if env is None:
+        # Reading an agent needs torch; most commands that share these options do not.
+        from policypress.agent.loading import load_agent
+
         named = load_agent(agent, overrides=overrides).environment
         if named is None:
             raise EnvironmentInputError(

@@ -143,11 +143,19 @@ def report(
       policypress study report studies/lu2024-small.yml -o report
     """
     from policypress.study.reader import STORE_NAME, StoreReader
-    from policypress.study.spec import read_spec
+    from policypress.study.spec_header import read_header
 
-    read = read_spec(spec, changes or ())
-    with StoreReader((results or spec.parent / read.name) / STORE_NAME) as store:
-        page = _report_writer(read.report)(store, to)
+    header = read_header(spec, changes or ())
+    path = (results or spec.parent / header.name) / STORE_NAME
+    if not path.is_file():
+        raise StudyInputError(
+            "The study has no results yet.",
+            got=f"no {path}",
+            expected="the folder of its results, as `policypress study run` writes it",
+            hint=f"Run `policypress study run {spec.name}` first, or name the folder with --results.",
+        )
+    with StoreReader(path) as store:
+        page = _report_writer(header.report)(store, to)
     if as_json:
         print_json({"schema": 1, "page": str(page)})
     else:

@@ -1,0 +1,42 @@
+"""What a person finds in the folder of a study's report: the page, figures, data, and every table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from policypress.report.study.assembling import read_study_report
+from policypress.report.study.latex import latex_tables
+from policypress.report.study.page import write_page
+from policypress.report.study.sheets import sheets
+from policypress.report.study.study_report import StudyReport
+from policypress.study.reader import StoreReader
+from policypress.whole_file import write_whole
+
+KIND = "grid"
+DATA_NAME = "report.json"
+TABLES = "tables"
+
+
+def write_report(store: StoreReader, folder: Path) -> Path:
+    """Write the report of the study in ``store`` into ``folder``; each file appears whole or not at all.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        StoreError: the database is damaged or of another schema.
+        OutputError: a file cannot be written.
+    """
+    name = store.note("study") or "SPEC"
+    report = read_study_report(store, f"{name}.yml")
+    return write_page(report, folder, write_data(report, folder))
+
+
+def write_data(report: StudyReport, folder: Path) -> list[str]:
+    """Write ``report.json`` and the tables as CSV and LaTeX; their paths relative to ``folder``, in order."""
+    contents = {f"{TABLES}/{sheet.name}.csv": sheet.csv() for sheet in sheets(report)}
+    contents |= {f"{TABLES}/{name}.tex": text for name, text in latex_tables(report).items()}
+    contents = {DATA_NAME: report.to_text(), **contents}
+    for name, text in contents.items():
+        write_whole(folder / name, text.encode())
+    return list(contents)

@@ -1,0 +1,46 @@
+"""Name and kind of report of a study file, read without what validates the rest, which needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from policypress.errors import StudyInputError
+from policypress.study.overrides import overridden
+
+_REPORT = "grid"
+
+
+@dataclass(frozen=True)
+class SpecHeader:
+    """Of a study file: its name, and what it is reported as."""
+
+    name: str
+    report: str
+
+
+def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
+    """The header of a study file, with changes as :func:`~policypress.study.overrides.overridden` takes them.
+
+    Raises:
+        StudyInputError: it is not there, not YAML, or has no name; or a change does not fit.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyInputError("The study file cannot be read.", got=str(error), expected="a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = " ".join(str(error).split())
+        raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
+    data = overridden(data, overrides)
+    name = data.get("name") if isinstance(data, dict) else None
+    if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
+        raise StudyInputError(
+            "The study file does not name its study.",
+            got=f"{path}: name {name!r}",
+            expected="`name:` and what docs/studies.md describes",
+        )
+    return SpecHeader(name, str(data.get("report", _REPORT)))
