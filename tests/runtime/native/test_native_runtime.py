@@ -57,6 +57,38 @@ def test_act_into_with_integers(dtype: Any, native: Native) -> None:
         np.testing.assert_array_equal(action, runtime.act(observation))
 
 
+class Tagged(np.ndarray):
+    """An array that is more than one."""
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: np.repeat(x, 2)[::2],
+        lambda x: x.view(Tagged),
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(np.dtype("float32", metadata={"unit": "m"})),
+        lambda x: np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32),
+        lambda x: x.astype(np.float64),
+        lambda x: np.lib.stride_tricks.as_strided(x, writeable=False),
+    ],
+    ids=["strided", "subclass", "big-endian", "metadata", "unaligned", "double", "read-only"],
+)
+def test_arrays_that_lie_otherwise(form: Callable[[Any], Any], native: Native) -> None:
+    """What is read where it lies, and what is not, give the same action."""
+    runtime = native(mlp())
+    observation = observations_of(mlp().observation_space, 1)[0].astype(np.float32)
+    np.testing.assert_array_equal(runtime.act(form(observation)), runtime.act(observation))
+
+
+def test_an_array_of_another_shape_is_not_read(native: Native) -> None:
+    runtime = native(mlp())
+    right = observations_of(mlp().observation_space, 1)[0].astype(np.float32)
+    for wrong in (right[:-1].copy(), right[None, :, None].copy(), np.zeros((), np.float32)):
+        with pytest.raises(ObservationError):
+            runtime.act(wrong)
+
+
 @pytest.mark.parametrize("wrong", [np.zeros(2, np.float32), np.zeros((2, 3), np.float32), np.zeros(3, np.int64)])
 def test_a_buffer_that_the_action_does_not_fit(wrong: Any, native: Native) -> None:
     with pytest.raises(ObservationError, match=r"does not fit the buffer[\s\S]*float32 of shape \(3,\)"):

@@ -15,6 +15,8 @@ typedef PB_ACTION_ELEMENT pb_action;
 
 /* What a module object holds for itself; every import of the file makes a new one. */
 struct pb_state {
+    PyTypeObject *array;     /* numpy's, if its objects turned out to be laid out as pb_array; NULL: they did not */
+    PyObject *real32;        /* numpy's float32 */
     PyObject *new_action;    /* makes an array for act() to fill; NULL: act() gives Python numbers */
     PyObject *checked;       /* is given the observations that act() cannot take; NULL: act() raises */
     PyObject *keys[PB_INPUTS];
@@ -22,6 +24,28 @@ struct pb_state {
 };
 
 static struct pb_state *pb_state_of(PyObject *module) { return (struct pb_state *)PyModule_GetState(module); }
+
+/* What every numpy has kept in its arrays since 1.0, as its public header says. Asking the buffer protocol instead takes
+   30 ns for each array, as long as a fifth of a small policy. Trusted after it was seen to be so (pb_know_arrays). */
+struct pb_array {
+    PyObject_HEAD
+    char *data;
+    int ndim;
+    Py_ssize_t *shape, *strides;
+    PyObject *base, *dtype;
+    int flags;
+};
+#define PB_READABLE 0x101 /* contiguous and aligned, */
+#define PB_WRITABLE 0x501 /* and writable */
+
+/* The array, if it is one of floats that can be taken as it lies; else NULL. */
+static const struct pb_array *pb_floats(const struct pb_state *state, PyObject *given, int flags)
+{
+    const struct pb_array *array = (const struct pb_array *)given;
+    if (state->array == NULL || Py_TYPE(given) != state->array)
+        return NULL;
+    return array->dtype == state->real32 && (array->flags & flags) == flags ? array : NULL;
+}
 
 static int pb_format(const Py_buffer *view)
 {
@@ -126,10 +150,30 @@ static void pb_release(struct pb_taken *taken)
         PyBuffer_Release(&taken->views[--taken->held]);
 }
 
+#if PB_INPUTS == 1
+/* The elements of an array that is just what the policy reads, or NULL. Nothing holds it: until the policy has read it, no
+   Python code may run. */
+static const void *pb_direct(const struct pb_state *state, PyObject *given, const struct pb_input *want)
+{
+    const struct pb_array *array = want->format == PB_REAL32 ? pb_floats(state, given, PB_READABLE) : NULL;
+    if (array == NULL || array->ndim != want->ndim)
+        return NULL;
+    for (int axis = 0; axis < want->ndim; axis++)
+        if (array->shape[axis] != want->shape[axis])
+            return NULL;
+    return array->data;
+}
+#endif
+
 /* 1: `inputs` are set and the views held until pb_release. 0: this is for somebody else; nothing is held. */
 static int pb_take(struct pb_state *state, PyObject *observation, struct pb_taken *taken, char *converted, int lists)
 {
     taken->held = 0;
+#if PB_INPUTS == 1
+    taken->inputs[0] = pb_direct(state, observation, &pb_inputs[0]);
+    if (taken->inputs[0] != NULL)
+        return 1;
+#endif
     for (int i = 0; i < PB_INPUTS; i++) {
         const struct pb_input *want = &pb_inputs[i];
         PyObject *given = observation;
@@ -222,6 +266,16 @@ static int pb_give(const pb_action *action, size_t count, const Py_buffer *to)
     return 1;
 }
 
+#if !PB_ACTION_INTEGER
+static Py_ssize_t pb_count_of(const struct pb_array *array)
+{
+    Py_ssize_t count = 1;
+    for (int axis = 0; axis < array->ndim; axis++)
+        count *= array->shape[axis];
+    return count;
+}
+#endif
+
 static PyObject *pb_act(PyObject *module, PyObject *observation)
 {
     struct pb_state *state = pb_state_of(module);
@@ -243,6 +297,13 @@ static PyObject *pb_act(PyObject *module, PyObject *observation)
         return pb_numbers(action);
     PyObject *array = PyObject_CallNoArgs(state->new_action);
     Py_buffer to;
+#if !PB_ACTION_INTEGER
+    const struct pb_array *floats = array == NULL ? NULL : pb_floats(state, array, PB_WRITABLE);
+    if (floats != NULL && pb_count_of(floats) == PB_ACTION_SIZE) {
+        memcpy(floats->data, action, sizeof action);
+        return array;
+    }
+#endif
     if (array == NULL || PyObject_GetBuffer(array, &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0) {
         Py_XDECREF(array);
         return NULL;
@@ -438,6 +499,50 @@ static PyObject *pb_use_kernel(PyObject *module, PyObject *name)
     return PyBool_FromLong(policy_use_kernel(text) == 0);
 }
 
+static int pb_attribute_is(PyObject *object, const char *name, const void *value)
+{
+    PyObject *found = PyObject_GetAttrString(object, name);
+    Py_XDECREF(found); /* The object keeps it. */
+    return found != NULL && found == value;
+}
+
+/* Whether an array says of itself what pb_array says of it. */
+static int pb_is_laid_out(PyObject *given)
+{
+    const struct pb_array *array = (const struct pb_array *)given;
+    Py_buffer view;
+    if (Py_TYPE(given)->tp_basicsize < (Py_ssize_t)sizeof *array || strcmp(Py_TYPE(given)->tp_name, "numpy.ndarray") != 0 ||
+        PyObject_GetBuffer(given, &view, PyBUF_STRIDES) != 0)
+        return 0;
+    int same = view.buf == (void *)array->data && view.ndim == array->ndim;
+    for (int axis = 0; same && axis < view.ndim; axis++)
+        same = view.shape[axis] == array->shape[axis] && view.strides[axis] == array->strides[axis];
+    PyBuffer_Release(&view);
+    PyObject *flags = same ? PyObject_GetAttrString(given, "flags") : NULL;
+    PyObject *number = flags == NULL ? NULL : PyObject_GetAttrString(flags, "num");
+    same = number != NULL && PyLong_AsLong(number) == (long)array->flags;
+    Py_XDECREF(number);
+    Py_XDECREF(flags);
+    return same && pb_attribute_is(given, "dtype", array->dtype);
+}
+
+/* Learns how numpy's arrays lie from one that `new_action` makes; where they lie otherwise, there is the protocol. */
+static void pb_know_arrays(struct pb_state *state)
+{
+    PyObject *made = PyObject_CallNoArgs(state->new_action);
+    PyObject *floats = made == NULL ? NULL : PyObject_CallMethod(made, "astype", "s", "float32");
+    Py_CLEAR(state->array);
+    Py_CLEAR(state->real32);
+    if (floats != NULL && pb_is_laid_out(floats) && pb_is_laid_out(made)) {
+        Py_INCREF(Py_TYPE(floats));
+        state->array = Py_TYPE(floats);
+        state->real32 = PyObject_GetAttrString(floats, "dtype");
+    }
+    Py_XDECREF(floats);
+    Py_XDECREF(made);
+    PyErr_Clear();
+}
+
 static PyObject *pb_bind(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     if (count != 2) {
@@ -449,6 +554,7 @@ static PyObject *pb_bind(PyObject *module, PyObject *const *arguments, Py_ssize_
     Py_XSETREF(state->new_action, arguments[0]);
     Py_INCREF(arguments[1]);
     Py_XSETREF(state->checked, arguments[1]);
+    pb_know_arrays(state);
     Py_RETURN_NONE;
 }
 
@@ -485,6 +591,8 @@ static int pb_exec(PyObject *module)
 static int pb_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct pb_state *state = pb_state_of(module);
+    Py_VISIT(state->array);
+    Py_VISIT(state->real32);
     Py_VISIT(state->new_action);
     Py_VISIT(state->checked);
     return 0;
@@ -493,6 +601,8 @@ static int pb_traverse(PyObject *module, visitproc visit, void *arg)
 static int pb_clear(PyObject *module)
 {
     struct pb_state *state = pb_state_of(module);
+    Py_CLEAR(state->array);
+    Py_CLEAR(state->real32);
     Py_CLEAR(state->new_action);
     Py_CLEAR(state->checked);
     for (int i = 0; i < PB_INPUTS; i++)
