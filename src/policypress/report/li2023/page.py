@@ -53,18 +53,15 @@ def render(results: LiResults, charts: Sequence[Chart], commands: Sequence[str])
 
 
 def answer(results: LiResults) -> str:
-    """The study in a sentence.
-
-    For example: of the paper's 6 statements, 2 hold here, 1 does not, 3 are undecided.
-    """
+    """The study in a sentence: of the paper's 6 statements, 2 hold here, 1 does not hold, 3 are undecided."""
     counts = Counter(finding.study[0].verdict for finding in results.findings)
-    words: dict[Verdict, str] = {
-        "holds": "hold here",
-        "does not hold": "do not hold",
-        "undecided": "are undecided",
-        "no data": "have no data yet",
+    words: dict[Verdict, tuple[str, str]] = {
+        "holds": ("holds here", "hold here"),
+        "does not hold": ("does not hold", "do not hold"),
+        "undecided": ("is undecided", "are undecided"),
+        "no data": ("has no data yet", "have no data yet"),
     }
-    told = [f"{counts[verdict]} {text}" for verdict, text in words.items() if counts[verdict]]
+    told = [f"{counts[verdict]} {forms[counts[verdict] > 1]}" for verdict, forms in words.items() if counts[verdict]]
     return f"Of the paper's {len(results.findings)} statements, {', '.join(told)}."
 
 
