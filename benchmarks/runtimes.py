@@ -3,7 +3,8 @@
 Three networks (a trained HalfCheetah actor; one of Humanoid's sizes and the Nature CNN, both with random weights, on
 which speed does not depend), batches of 1 and 64, warm and cold caches, called from Python and from C, on one thread.
 The contenders take turns in a new order each round; ratios are medians over the rounds. The limit is the larger of
-packed bytes ÷ measured bandwidth and multiply-accumulates ÷ measured peak (``machine_limit/``), taken in the same run.
+packed bytes ÷ measured bandwidth and multiply-accumulates ÷ measured peak (``machine_limit/``), taken in the same run;
+the peak is that of the unit that does them: AMX, where there is one, for batches and convolutions of 8-bit integers.
 Runtimes that are not installed are left out and named (``pip install 'policypress[litert,openvino]'``).
 
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py --json runtimes.json
@@ -32,6 +33,8 @@ from runtime_comparison import contenders as c
 from runtime_comparison import fresh_process, networks, timing
 from runtime_comparison.c_level import CPolicy
 
+from policypress.artifact.c.program import Dense
+from policypress.artifact.c.reader import read_program
 from policypress.measurement.machine import fingerprint
 from policypress.runtime.native.build import build_module, contract_of
 from policypress.runtime.native.compiler import find_compiler
@@ -63,6 +66,12 @@ def from_python(network: networks.Network, batch: int, effort: timing.Effort) ->
     return {"batch": batch, "contenders": rows, "absent": absent}
 
 
+def image_macs(model: bytes) -> int:
+    """Multiply-accumulates of an artifact's convolutions, for one observation."""
+    layers = [step for step in read_program(model).steps if isinstance(step, Dense)]
+    return sum(x.weight.size * x.geometry.rows * x.geometry.lines for x in layers if x.geometry.rows > 1)
+
+
 def from_c(network: networks.Network, meter: Meter, effort: timing.Effort) -> Json:
     """Time of the generated C without Python, against the machine's limit, and static programs."""
     paths = networks.files_of(network)
@@ -75,12 +84,14 @@ def from_c(network: networks.Network, meter: Meter, effort: timing.Effort) -> Js
         for name, policy in built.items():
             record = network.artifacts[C_VARIANTS[name]].record
             kind = "fp32" if name == c.C_FP32 else "int8"
+            images = image_macs(network.artifacts[C_VARIANTS[name]].model)
             bounds = meter.measure(record.packed_bytes, seconds=min(effort.window_s, 0.02))
             for batch in BATCHES:
                 one_s = samples[name, 1][0] if samples[name, 1] else effort.turn_s / 100
                 fitting = max(2, min(calls, int(effort.turn_s / 5 / (one_s * batch))))
                 samples[name, batch].append(policy.seconds(network.observations, batch, fitting))
-                limits[name, batch].append(bounds.limit_s(record.macs * batch, kind))
+                many = record.macs * batch if batch > 1 else images
+                limits[name, batch].append(bounds.limit_s(record.macs * batch, kind, of_many_rows=many))
     for name, policy in built.items():
         program = policy.static_program()
         rows[name] = {

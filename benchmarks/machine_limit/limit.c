@@ -82,6 +82,34 @@ PEAK_512(int8_avx512vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512, D
 PEAK_512(fp32_avx512, "avx512f", __m512, _mm512_setzero_ps, FMA_512)
 PEAK_256(int8_avxvnni, "avx2,avxvnni", __m256i, _mm256_setzero_si256, DPBUSD_256)
 PEAK_256(int8_avx2, "avx2", __m256i, _mm256_setzero_si256, MADD_256)
+/* AMX: 16 rows by 64 inputs by 16 columns to an instruction, four sums that take turns. Linux has to be asked for tiles. */
+#if defined(__linux__)
+static int amx_here(void)
+{
+    unsigned a, b, c, d;
+    long granted;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (1u << 24)) == 0 || (d & (1u << 25)) == 0)
+        return 0;
+    __asm__ volatile("syscall" : "=a"(granted) : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
+    return granted == 0;
+}
+
+static void int8_amx(size_t count)
+{
+    static uint8_t shape[64] __attribute__((aligned(64))) = {1};
+    for (int tile = 0; tile < 8; tile++) {
+        shape[16 + 2 * tile] = 64;
+        shape[48 + tile] = 16;
+    }
+    __asm__ volatile("ldtilecfg %0" : : "m"(shape));
+#define TDPBUSD(sum) __asm__ volatile("tdpbusd %%tmm5, %%tmm4, %%tmm" #sum : :);
+    for (size_t i = 0; i < count; i++)
+        for (int j = 0; j < 5; j++) {
+            TDPBUSD(0) TDPBUSD(1) TDPBUSD(2) TDPBUSD(3)
+        }
+    __asm__ volatile("tilerelease" : :);
+}
+#endif
 static int avxvnni_here(void)
 {
     unsigned a, b, c, d;
@@ -146,11 +174,17 @@ static int find(const char *name, unit *found)
         {"avx512vnni", read_avx512, int8_avx512vnni, fp32_avx512, 64, 16},
         {"avxvnni", read_avx2, int8_avxvnni, fp32_avx2, 32, 8},
         {"avx2", read_avx2, int8_avx2, fp32_avx2, 16, 8},
+#if defined(__linux__)
+        {"amx", read_avx512, int8_amx, fp32_avx512, 16384, 16},
+#endif
     };
     const int has[] = {
         __builtin_cpu_supports("avx512vnni") != 0,
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && avxvnni_here(),
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+#if defined(__linux__)
+        name[0] != '\0' && __builtin_cpu_supports("avx512vnni") && amx_here(),
+#endif
     };
 #elif defined(__aarch64__)
     static const unit units[] = {
@@ -170,7 +204,7 @@ static int find(const char *name, unit *found)
     return 0;
 }
 
-/* The widest instruction set of those that the kernels use; "" where there is none. */
+/* The widest instruction set of those that a lone row can use, which AMX is not; "" where there is none. */
 const char *widest_unit(void)
 {
     unit found;

@@ -17,10 +17,13 @@ from machine_limit import LEVELS, MachineLimit, Meter  # noqa: E402
 
 
 def test_the_limit_is_the_larger_of_reading_and_multiplying() -> None:
-    limit = MachineLimit("some", packed_bytes=1000, read_bytes_per_s=1e9, int8_macs_per_s=1e9, fp32_macs_per_s=1e8)
+    limit = MachineLimit("some", 1000, 1e9, int8_macs_per_s=1e9, fp32_macs_per_s=1e8, tile_macs_per_s=1e10)
     assert limit.limit_s(500) == pytest.approx(1e-6)
     assert limit.limit_s(4000) == pytest.approx(4e-6)
     assert limit.limit_s(500, "fp32") == pytest.approx(5e-6)
+    assert limit.limit_s(40_000, of_many_rows=40_000) == pytest.approx(4e-6)
+    assert limit.limit_s(42_000, of_many_rows=40_000) == pytest.approx(6e-6)
+    assert limit.limit_s(500, "fp32", of_many_rows=500) == pytest.approx(5e-6)
     with pytest.raises(KeyError):
         limit.limit_s(1, "bf16")
 
@@ -38,6 +41,7 @@ def test_the_widest_unit_and_narrower_ones_measure_something() -> None:
     limit = meter.measure(70_001, seconds=0.002)
     assert (limit.unit, limit.packed_bytes) == (meter.unit, 70_001)
     assert min(limit.read_bytes_per_s, limit.int8_macs_per_s, limit.fp32_macs_per_s) > 1e6
+    assert limit.tile_macs_per_s >= limit.int8_macs_per_s
     assert meter.macs_per_s("int8", unit="no such unit", seconds=0.001) == 0
 
 
