@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spaces_environment import SpacesEnvironment
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from policypress.agent.vecnormalize import read_vecnormalize
+from policypress.agent.vecnormalize import read_normaliser_state, read_vecnormalize
 from policypress.errors import AgentError, DamagedAgentError, UnsafeAgentError
 
 VECTOR = spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -151,3 +151,25 @@ def test_damage(content: bytes, data: st.DataObject) -> None:
         flipped[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(AgentError):
         read_vecnormalize(bytes(flipped), "v")
+
+
+@pytest.mark.parametrize(("space", "keys"), [(VECTOR, [""]), (KEYED, ["position", "angle"])])
+def test_what_a_training_goes_on_with_is_all_of_the_live_object(
+    space: spaces.Space[Any], keys: list[str], tmp_path: Path
+) -> None:
+    made = live(space, clip_obs=7.0)
+    state = read_normaliser_state(pickled(made, tmp_path / "statistics.pkl"), "statistics.pkl")
+    assert sorted(state.observations) == sorted(keys)
+    running = made.obs_rms if isinstance(made.obs_rms, dict) else {"": made.obs_rms}
+    for key, moments in {**state.observations, "returns": state.returns}.items():
+        expected = made.ret_rms if key == "returns" else running[key]
+        assert moments is not None
+        assert np.array_equal(moments.mean, expected.mean)
+        assert np.array_equal(moments.variance, expected.var)
+        assert moments.count == expected.count
+    assert (state.clip, state.epsilon) == (7.0, made.epsilon)
+
+
+def test_rewards_that_were_not_normalised_leave_no_returns(tmp_path: Path) -> None:
+    state = read_normaliser_state(pickled(live(VECTOR, norm_reward=False), tmp_path / "s.pkl"), "s.pkl")
+    assert state.returns is None

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecNormalize
 
 from policypress.errors import DamagedAgentError, TrainingInputError
 from policypress.training.algorithms import ALGORITHMS
@@ -63,10 +61,3 @@ def test_a_damaged_file_is_an_error_of_the_reader(tmp_path: Path) -> None:
     (tmp_path / "agent.zip").write_bytes(b"PK nothing")
     with pytest.raises(DamagedAgentError):
         take_over(untrained("dqn"), tmp_path / "agent.zip")
-
-
-def test_statistics_outside_of_the_network_are_not_guessed(tmp_path: Path) -> None:
-    untrained("ppo").save(tmp_path / "agent.zip")
-    model = untrained("ppo", None, VecNormalize(make_vec_env("CartPole-v1")))
-    with pytest.raises(TrainingInputError, match="normalised"):
-        take_over(model, tmp_path / "agent.zip")

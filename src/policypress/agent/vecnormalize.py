@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,54 @@ from policypress.errors import DamagedAgentError
 
 _VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize"
 _RUNNING_MEAN_STD = "stable_baselines3.common.running_mean_std.RunningMeanStd"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Running statistics: mean and variance, float64, of ``count`` values."""
+
+    mean: npt.NDArray[np.float64]
+    variance: npt.NDArray[np.float64]
+    count: float
+
+
+@dataclass(frozen=True)
+class NormaliserState:
+    """All that a training needs to go on with a VecNormalize.
+
+    Attributes:
+        observations: by observation key (``""`` for a single tensor); empty if observations are not normalised.
+        returns: of discounted returns, by whose deviation rewards are divided; None if rewards are not normalised.
+        epsilon: added to variances.
+        clip: largest magnitude of a normalised observation.
+    """
+
+    observations: Mapping[str, Moments]
+    returns: Moments | None
+    epsilon: float
+    clip: float
+
+
+def read_normaliser_state(content: bytes, label: str) -> NormaliserState:
+    """What a training goes on with; see :func:`read_vecnormalize`, which reads what acting needs.
+
+    Raises:
+        UnsafeAgentError: the pickle names something outside the allow-list.
+        DamagedAgentError: it is no VecNormalize, or its numbers are impossible.
+    """
+    normalisers = read_vecnormalize(content, label)
+    record = read_pickle(content, label)
+    fields = record.fields if isinstance(record, Record) else {}
+    stored = fields.get("obs_rms")
+    by_key = stored.fields if isinstance(stored, Record) and stored.name.endswith("Dict") else stored
+    observed = {key: by_key[key] if isinstance(by_key, dict) else by_key for key in normalisers}
+    epsilon, clip = (_positive(fields.get(name), name, label, infinite=True) for name in ("epsilon", "clip_obs"))
+    return NormaliserState(
+        {key: _moments(statistics, label) for key, statistics in observed.items()},
+        _moments(fields.get("ret_rms"), label) if fields.get("norm_reward", True) else None,
+        epsilon,
+        clip,
+    )
 
 
 def read_vecnormalize(content: bytes, label: str) -> dict[str, Normaliser]:
@@ -53,6 +103,11 @@ def _normaliser(statistics: Any, epsilon: float, clip: float, label: str) -> Nor
     if mean.shape != variance.shape or bool((variance < 0).any()):
         raise _damaged(label, f"mean {mean.shape}, variance {variance.shape}", "equal shapes and variances >= 0")
     return Normaliser(mean, variance, epsilon, clip)
+
+
+def _moments(statistics: Any, label: str) -> Moments:
+    found = _normaliser(statistics, 1.0, 1.0, label)
+    return Moments(found.mean, found.variance, _positive(statistics.fields.get("count"), "count", label))
 
 
 def _numbers(stored: Any, name: str, label: str) -> npt.NDArray[np.float64]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecNormalize, is_vecenv_wrapped
 
 from policypress.agent.archive import Archive, read_bytes
 from policypress.agent.tensors import read_tensors
 from policypress.errors import TrainingInputError
+from policypress.training.environments import normaliser
+from policypress.training.normalisation import take_over_statistics
 
 _OBSERVER = ".running_"
 
@@ -19,6 +20,7 @@ def take_over(model: BaseAlgorithm, source: Path) -> None:
     """Give a fresh algorithm the parameters of a trained agent's networks; its optimizers start anew.
 
     Ranges are taken over where the agent has learned some, and learned from the first update on where it has not.
+    Observations go on being normalised by the agent's statistics.
 
     Args:
         model: the algorithm, with networks of the same names and shapes.
@@ -26,15 +28,9 @@ def take_over(model: BaseAlgorithm, source: Path) -> None:
 
     Raises:
         AgentError: the file cannot be read.
-        TrainingInputError: its networks are others, it holds the policy alone, or observations are normalised by
-            statistics that stand beside it.
+        TrainingInputError: its networks are others, it holds the policy alone, or its observations are normalised and
+            the training's are not, or the other way round.
     """
-    if model.env is not None and is_vecenv_wrapped(model.env, VecNormalize):
-        raise TrainingInputError(
-            "A training cannot start from an agent whose observations are normalised outside of its network.",
-            got=str(source),
-            expected="a training without normalize",
-        )
     archive = Archive(read_bytes(source), source.name)
     found = read_tensors(archive.read("policy.pth"), f"{source.name}: policy.pth")
     own = model.policy.state_dict()
@@ -50,6 +46,7 @@ def take_over(model: BaseAlgorithm, source: Path) -> None:
             expected="a whole zip of the same algorithm and net_arch, as model.save() writes it",
             hint="Give the training the agent's net_arch: --set net_arch=[…].",
         )
+    take_over_statistics(None if model.env is None else normaliser(model.env), source)
     tensors = {name: torch.from_numpy(found[name].copy()) for name in own if name in found}
     model.policy.load_state_dict({**own, **tensors})
     _take_over_entropy(model, archive, source.name)

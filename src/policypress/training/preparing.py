@@ -15,6 +15,7 @@ from policypress.environment.identifiers import module_of, resolve
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import algorithm
 from policypress.training.defaults import ZOO, published
+from policypress.training.normalisation import statistics_bytes
 from policypress.training.qat.config import QatConfig
 from policypress.training.settings import check, merge
 from policypress.training.sparsity import ALPHA, STRENGTH
@@ -95,7 +96,7 @@ def prepare(
         update=update,
         qat=qat,
         start_from=None if start_from is None else str(start_from),
-        start_sha256=None if start_from is None else sha256_of(read_bytes(start_from)),
+        start_sha256=None if start_from is None else sha256_of(read_bytes(start_from) + statistics_bytes(start_from)),
         sparse=None if sparse is None else _sparse(sparse),
         prune=prune,
         episodes=found.episodes if episodes is None and steps is None else episodes,
