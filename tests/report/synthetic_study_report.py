@@ -23,12 +23,14 @@ _COSTS = {
     "energy_per_action": (9e-5, "J"),
     "energy_per_episode": (6e-2, "J"),
     "peak_rss": (5.4e7, "B"),
+    "packed_bytes": (2.8e5, "B"),
 }
 _TITLES = {
     "latency": "inference time",
     "energy_per_action": "energy of an action",
     "energy_per_episode": "energy of an episode",
     "peak_rss": "memory",
+    "packed_bytes": "size of the policy",
 }
 
 
@@ -53,7 +55,7 @@ def _variant(
             relative = estimate(float(rng.normal(1.0, 0.04)), 0.02, runs)
             source = "modelled" if name.startswith("energy") else "measured"
             there[name] = Cost(estimate(level * relative.value, 0.02 * level, runs), relative, source)  # type: ignore[arg-type]
-    published = float(baseline * rng.uniform(0.2, 1.2)) if ratio is None else None
+    published = float(baseline * rng.uniform(0.2, 1.2)) if method in ("ptdq", "ptsq", "qat") else None
     return Variant(recipe, method, ratio, Cells(runs, 0, 0), returns, kept, kept, share >= 0.9, published, there)
 
 
@@ -63,11 +65,12 @@ def _baseline_costs(runs: int) -> dict[str, Cost]:
 
 
 def _combination(
-    rng: np.random.Generator, algorithm: str, environment: str, runtime: str, runs: int, costs: bool
+    rng: np.random.Generator, algorithm: str, environment: str, runtime: str, runs: int, costs: bool, own: Sequence[str]
 ) -> Combination:
     base = _BASE.get(environment, 1000.0) * float(rng.uniform(0.5, 1.5))
     methods: list[tuple[str, float | None]] = [("ptdq", None), ("ptsq", None), ("qat", None)]
     methods += [(norm, ratio) for norm in ("l1", "l2") for ratio in RATIOS]
+    methods += [(recipe, None) for recipe in own]
     variants = tuple(_variant(rng, method, ratio, base, runs, costs) for method, ratio in methods)
     learned = "not known" if runs == 0 else "not learned" if rng.uniform() < 0.2 else "learned"
     baseline: Known = estimate(base, 0.04 * base, runs) if runs else NOT_MEASURED
@@ -208,13 +211,14 @@ def make_report(
     runtimes: Sequence[str] = ("onnxruntime",),
     costs: bool = True,
     empty: bool = False,
+    own: Sequence[str] = (),
     **changed: Any,
 ) -> StudyReport:
     """A report of a grid with ``runs`` training seeds each; the last combination has none. ``empty``: nothing ran."""
     rng = np.random.default_rng(0)
     grid = [(r, a, e) for r in runtimes for a in algorithms for e in environments]
     combinations = tuple(
-        _combination(rng, a, e, r, 0 if empty or (a, e) == (algorithms[-1], environments[-1]) else runs, costs)
+        _combination(rng, a, e, r, 0 if empty or (a, e) == (algorithms[-1], environments[-1]) else runs, costs, own)
         for r, a, e in grid
     )
     table2 = tuple(_table2(c) for c in combinations)

@@ -83,6 +83,7 @@ def test_costs_say_what_is_modelled_and_have_a_panel_for_each_quantity(number: i
         "energy of an action",
         "energy of an episode",
         "memory",
+        "size of the policy",
     ]
     assert "Modelled from CPU time, not measured: energy of an action, energy of an episode." in figure.meaning
     assert figure.methods == {1: ("ptdq", "ptsq", "qat"), 2: ("l1",), 3: ("l2",)}[number]
@@ -121,7 +122,12 @@ def test_unknown_costs_are_not_drawn() -> None:
     unknown = tuple(replace(point, relative=NOT_MEASURED) for point in first.points)
     figure = cost_figure(replace(made, series=(replace(first, points=unknown), *made.series[1:])), 1)
     assert figure is not None
-    assert [panel.title for panel in figure.panels] == ["energy of an action", "energy of an episode", "memory"]
+    assert [panel.title for panel in figure.panels] == [
+        "energy of an action",
+        "energy of an episode",
+        "memory",
+        "size of the policy",
+    ]
 
 
 def test_costs_have_units() -> None:

@@ -119,6 +119,13 @@ def test_runtimes_are_filtered_where_there_are_several() -> None:
     assert "under native" in made.text
 
 
+def test_recipes_beyond_the_paper_have_a_section_of_their_own() -> None:
+    assert "#own" not in page().values("href")
+    made = without_figures(own=("equalize > int8",))
+    assert "#own" in made.values("href")
+    assert "equalize > int8" in made.values("data-method")
+
+
 def test_every_statement_stands_with_both_verdicts() -> None:
     for finding in report().findings:
         assert finding.statement in page().text

@@ -110,12 +110,20 @@ def _stand_in(token: str) -> str:
 
 
 def _config(text: str, muted: str, grid: str, surface: str | None) -> dict[str, Any]:
-    axis = {"labelColor": muted, "titleColor": text, "gridColor": grid, "domainColor": grid, "tickColor": grid}
+    axis: dict[str, Any] = {
+        "labelColor": muted,
+        "titleColor": text,
+        "gridColor": grid,
+        "domainColor": grid,
+        "tickColor": grid,
+    }
+    axis |= {"labelOverlap": True, "labelSeparation": 6}
     return {
         "background": surface,
         "font": _FONT,
         "view": {"stroke": None},
         "axis": {**axis, "labelFontSize": 11, "titleFontSize": 11.5, "titleFontWeight": "normal", "titlePadding": 7},
+        "axisX": {"labelFlush": False},
         "axisY": {"labelLimit": 150},
         "title": {"color": text, "fontSize": 12.5, "anchor": "start", "offset": 8},
         "text": {"color": text, "fontSize": 11.5},

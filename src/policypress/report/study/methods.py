@@ -49,6 +49,11 @@ def look(method: str) -> Look:
     return _LOOKS.get(method) or Look(method, token, light, dark, shape, dash)
 
 
+def is_of_the_paper(method: str) -> bool:
+    """Whether the tables of the paper have a place for ``method``."""
+    return method in _LOOKS
+
+
 def tokens() -> dict[str, tuple[str, str]]:
     """Name of each method's colour → that colour on a light and on a dark ground."""
     found = {style.token: (style.light, style.dark) for style in _LOOKS.values()}

@@ -13,6 +13,7 @@ from policypress.report.study import answer, tables
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NAMES, study_figures
 from policypress.report.study.methods import algorithm_name, look, ordered, tokens
+from policypress.report.study.own_recipes import own_recipes
 from policypress.report.study.study_report import StudyReport
 from policypress.whole_file import write_whole
 
@@ -74,6 +75,7 @@ def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[
         table_1=tables.table_1(report),
         table_2=tables.table_2(report),
         table_3=tables.table_3(report),
+        own=own_recipes(report),
         costs=tables.costs(report),
         several=len(report.runtimes) > 1,
         figures=shown,

@@ -75,7 +75,7 @@ class CellText:
 
 @dataclass(frozen=True)
 class Line:
-    """One row: a combination, its baseline's standing, its cells."""
+    """One row: a combination, its cells, its baseline's standing, and the recipe where a row is one recipe's."""
 
     name: str
     algorithm: str
@@ -83,6 +83,8 @@ class Line:
     cells: tuple[CellText, ...]
     learned: str = "learned"
     reason: str = ""
+    title: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _grids(report: StudyReport, headings: Headings, rows: Mapping[str, tuple[Cel
         groups = []
         for algorithm in report.algorithms:
             lines = tuple(
-                Line(c.name, c.algorithm, c.environment, rows[c.name], *_standing(c))
+                Line(c.name, c.algorithm, c.environment, rows[c.name], *standing(c))
                 for c in report.combinations
                 if (c.algorithm, c.runtime) == (algorithm, runtime) and c.name in rows
             )
@@ -199,8 +201,8 @@ def _matrix(report: StudyReport, cells: Mapping[str, CellText]) -> tuple[Grid, .
     return tuple(made)
 
 
-def _standing(combination: Combination) -> tuple[str, str]:
-    """Whether the baseline has learned, and why it is thought so; nothing where there is no baseline."""
+def standing(combination: Combination) -> tuple[str, str]:
+    """Whether the baseline of a combination has learned, and why it is thought so; ``not run`` without a baseline."""
     if isinstance(combination.baseline, Undefined):
         return "not run", combination.baseline.reason
     return combination.learned.verdict, combination.learned.reason
@@ -291,7 +293,7 @@ def _optimal_cell(row: OptimalRow, combination: Combination) -> CellText:
         algorithm=combination.algorithm,
         kind=kind,
         reason=row.reason,
-        note=_warning(_standing(combination)[0]),
+        note=_warning(standing(combination)[0]),
     )
 
 
@@ -310,7 +312,7 @@ def _coverage_cell(combination: Combination) -> CellText:
     seeds = len(combination.seeds)
     said = "1 seed" if seeds == 1 else f"{seeds} seeds"
     failed = f", {cells.failed} failed" if cells.failed else ""
-    verdict, reason = _standing(combination)
+    verdict, reason = standing(combination)
     return CellText(
         algorithm_name(combination.algorithm),
         said if seeds else "not run",
