@@ -28,9 +28,10 @@ from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import TARGETS, Target
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
-from policypress.export.compiled_c import compiled, host_compiler
+from policypress.export.compiled_c import compiled
 from policypress.export.publish import ProvenArtifact
 from policypress.measurement.subject import subject_of
+from policypress.runtime.native.compiler import compiler_command
 from policypress.study.press_worker import PressWorker
 
 HERE = Path(__file__).resolve().parent
@@ -115,7 +116,7 @@ def measure(source: Source, target: Target, observations: npt.NDArray[np.float32
 
 def host_actions(artifact: ProvenArtifact, observations: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Actions of the artifact's C with this machine's best kernels."""
-    compiler = host_compiler()
+    compiler = compiler_command()
     if compiler is None:
         raise SystemExit("There is no C compiler on this machine.")
     program = read_program(artifact.model)

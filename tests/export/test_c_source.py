@@ -19,13 +19,14 @@ from policypress.environment.extremes import extremes
 from policypress.errors import ExecutionError, ParityError
 from policypress.export import c_source
 from policypress.export.c_source import c_name, prove_c, publish_c
-from policypress.export.compiled_c import compiled, host_compiler, run_compiler
+from policypress.export.compiled_c import compiled, run_compiler
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
+from policypress.runtime.native.compiler import compiler_command
 from policypress.seeding import generator
 from policypress.study.export_agent import export_agent
 
-needs_compiler = pytest.mark.skipif(host_compiler() is None, reason="there is no C compiler on this machine")
+needs_compiler = pytest.mark.skipif(compiler_command() is None, reason="there is no C compiler on this machine")
 
 
 def proven(policy: Policy) -> tuple[ProvenArtifact, Any]:
@@ -60,9 +61,9 @@ def test_the_c_passes_the_gate_of_the_file(
     assert "plain" in result.kernels
     publish_c(result, tmp_path / "policy.c")
     assert {path.name for path in tmp_path.iterdir()} == {"policy.c", "policy.h"}
-    compiler = host_compiler()
+    compiler = compiler_command()
     assert compiler is not None
-    run_compiler([compiler, "-DPOLICY_SELFTEST", "policy.c", "-o", "selftest"], tmp_path)
+    run_compiler([*compiler, "-DPOLICY_SELFTEST", "policy.c", "-o", "selftest"], tmp_path)
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
     assert "16 observations: passed" in run.stdout
@@ -82,7 +83,7 @@ def test_c_that_does_otherwise_is_caught(bits: int | None, monkeypatch: pytest.M
 
 
 def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c_source, "host_compiler", lambda: None)
+    monkeypatch.setattr(c_source, "compiler_command", lambda: None)
     artifact, observations = proven(policy_of("mlp", "discrete", 8))
     result = prove_c(artifact, observations, TARGETS["cortex-m4"], "policy")
     assert result.parity is None
@@ -114,7 +115,7 @@ def test_c_that_does_not_compile_is_an_error_of_ours() -> None:
     artifact, observations = proven(mlp())
     result = prove_c(artifact, observations, TARGETS["freestanding"], "policy")
     broken = replace(result.source, c="int broken(\n" + result.source.c)
-    compiler = host_compiler()
+    compiler = compiler_command()
     assert compiler is not None
     from policypress.artifact.c.reader import read_program
 

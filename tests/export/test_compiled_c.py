@@ -13,14 +13,15 @@ from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.errors import ExecutionError
-from policypress.export.compiled_c import compiled, host_compiler, run_compiler
+from policypress.export.compiled_c import compiled, run_compiler
 from policypress.export.parity import BatchRuntime
+from policypress.runtime.native.compiler import compiler_command
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 
 @pytest.mark.parametrize(("kind", "action"), [("mlp", "box"), ("cnn", "from_two"), ("mixed", "multi_binary")])
 def test_outputs_are_those_of_the_contract(kind: str, action: str) -> None:
-    compiler = host_compiler()
+    compiler = compiler_command()
     if compiler is None:
         pytest.skip("there is no C compiler on this machine")
     policy = KINDS[kind](ACTIONS[action])

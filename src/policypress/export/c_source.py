@@ -14,12 +14,13 @@ import numpy.typing as npt
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import Target
-from policypress.export.compiled_c import CompiledC, compiled, host_compiler
+from policypress.export.compiled_c import CompiledC, compiled
 from policypress.export.footprint import Footprint, footprint
 from policypress.export.goldens import goldens_of, taken
 from policypress.export.parity import Observations, ParityReport, check_outputs, decided_by_of
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
+from policypress.runtime.native.compiler import compiler_command
 from policypress.whole_file import write_whole
 
 Array = npt.NDArray[Any]
@@ -55,7 +56,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
     """
     program = read_program(artifact.model)
     source = render(program, target, name)
-    compiler = host_compiler()
+    compiler = compiler_command()
     if compiler is None:
         goldens = goldens_of(program, artifact.policy, artifact.model, observations, None)
         whole = render(program, target, name, goldens=goldens)

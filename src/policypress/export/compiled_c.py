@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,10 @@ from policypress.contract import Contract, TensorSpec
 from policypress.errors import ExecutionError
 
 Array = npt.NDArray[Any]
-COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
 COMPILE_TIMEOUT_S = 600
 DTYPES: dict[str, type[np.generic]] = {"float32": np.float32, "uint8": np.uint8, "int8": np.int8, "int32": np.int32}
 NAME = "policy"
-
-
-def host_compiler() -> str | None:
-    """Path of a C compiler for this machine, or None."""
-    return next((path for name in COMPILERS if (path := shutil.which(name)) is not None), None)
 
 
 class CompiledC:
@@ -85,7 +78,9 @@ class CompiledC:
 
 
 @contextmanager
-def compiled(source: Source, program: Program, contract: Contract, compiler: str, name: str) -> Iterator[CompiledC]:
+def compiled(
+    source: Source, program: Program, contract: Contract, compiler: Sequence[str], name: str
+) -> Iterator[CompiledC]:
     """``source`` built in a folder of its own, which is gone afterwards.
 
     Raises:
@@ -96,7 +91,7 @@ def compiled(source: Source, program: Program, contract: Contract, compiler: str
         (Path(folder) / f"{name}.c").write_text(source.c, encoding="utf-8")
         output = Path(folder) / f"{name}.so"
         define = f"-D{name.upper()}_SELECTABLE"
-        command = [compiler, *FLAGS, define, f"{name}.c", "-o", str(output)]
+        command = [*compiler, *FLAGS, define, f"{name}.c", "-o", str(output)]
         run_compiler(command, Path(folder))
         yield CompiledC(ctypes.CDLL(str(output)), program, contract, name)
 

@@ -81,9 +81,7 @@ def find_compiler() -> Compiler:
     Raises:
         NativeBuildError: there is none, or Python's headers are not installed.
     """
-    named = os.environ.get(VARIABLE)
-    candidates = [tuple(shlex.split(named))] if named else [(name,) for name in COMPILERS]
-    found = next((c for c in ((_located(c)) for c in candidates) if c is not None), None)
+    named, found = os.environ.get(VARIABLE), compiler_command()
     if found is None:
         raise NativeBuildError(
             "There is no C compiler to build the native runtime with.",
@@ -98,6 +96,13 @@ def find_compiler() -> Compiler:
             hint=INSTALL,
         )
     return Compiler(found, include, tuple(shlex.split(os.environ.get(FLAGS_VARIABLE, ""))))
+
+
+def compiler_command() -> tuple[str, ...] | None:
+    """What ``CC`` names, or else the first of cc, gcc and clang, with its path; None where there is none."""
+    named = os.environ.get(VARIABLE)
+    candidates = [tuple(shlex.split(named))] if named else [(name,) for name in COMPILERS]
+    return next((found for found in map(_located, candidates) if found is not None), None)
 
 
 def _located(command: tuple[str, ...]) -> tuple[str, ...] | None:
