@@ -52,6 +52,7 @@ COVERED_BY = {
     "policy/tensor_shapes.py": "policy/test_from_module.py",
     "policy/weighted_operations.py": "policy/test_from_module.py",
     "policy/onnx_elementwise.py": "policy/test_onnx_operators.py",
+    "policy/onnx_node.py": "policy/test_onnx_operators.py",
     "policy/onnx_reference.py": "policy/test_onnx_operators.py",
     "policy/onnx_registry.py": "policy/test_onnx_operators.py",
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
@@ -215,7 +216,8 @@ def test_evaluating_needs_no_torch(module: str) -> None:
 
 
 def test_nothing_uses_the_library_that_trained() -> None:
-    everything = "from policypress import *\nimport policypress.cli.app"
+    everything = "from policypress import *\nfrom policypress.cli.commands import NAMES, command\n"
+    everything += "for name in NAMES: command(name)"
     assert loaded_after(everything, "stable_baselines3", "sb3_contrib") == []
 
 

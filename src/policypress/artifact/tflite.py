@@ -21,6 +21,7 @@ from onnx import helper, numpy_helper
 
 from policypress.artifact.tflite_file import LiteRtFile
 from policypress.errors import ArtifactError, NetworkError, PolicypressError
+from policypress.policy.onnx_node import attributes_of
 from policypress.whole_file import write_whole
 
 Array = npt.NDArray[Any]
@@ -238,13 +239,13 @@ class _Converter:
         return self.given(node)
 
     def on_gemm(self, node: onnx.NodeProto) -> Value:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         if attributes.get("transB", 0) != 1 or attributes.get("alpha", 1.0) != 1.0:
             raise self.refused(node, "only transB=1 without factors is written")
         return self.layer(node)
 
     def on_conv(self, node: onnx.NodeProto) -> Value:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         plain = not any(attributes.get("pads", [0])) and attributes.get("group", 1) == 1
         if not plain or set(attributes.get("dilations", [1])) != {1}:
             raise self.refused(node, "only convolutions without padding, groups and dilations are written")
@@ -307,7 +308,7 @@ class _Converter:
         return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
 
     def strides(self, node: onnx.NodeProto) -> list[int]:
-        found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        found = attributes_of(node)
         return list(found.get("strides", [1, 1]))
 
     def float_layer(self, layer: Pending) -> Value:

@@ -27,6 +27,7 @@ from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weigh
 from policypress.policy.assembly import BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
+from policypress.policy.onnx_node import STANDARD_DOMAINS, attributes_of, opset_of
 from policypress.policy.onnx_reference import compute, evaluator
 from policypress.policy.onnx_registry import RANDOM, Operation, translate, without_batch
 from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
@@ -39,7 +40,6 @@ FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 _HINT = "Export the feed-forward part that gives the action, in fp32, or give the torch module to Policy.from_module."
 # Constants larger than the batch sentinel are sizes only in these.
 _SHAPED_BY_OPERAND = {"ConstantOfShape", "Expand", "Tile", "Range", "Reshape"}
-_STANDARD = ("", "ai.onnx")
 
 
 def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
@@ -100,7 +100,7 @@ def _check(model: onnx.ModelProto) -> None:
             expected="a float32 network",
             hint="Give the fp32 file to compress; a quantized artifact can be evaluated and benchmarked as it is.",
         )
-    opset = _opset(model)
+    opset = opset_of(model)
     if opset < OLDEST_OPSET:
         raise NetworkError(
             "The ONNX file is of an old opset.",
@@ -108,10 +108,6 @@ def _check(model: onnx.ModelProto) -> None:
             expected=f"opset {OLDEST_OPSET} or newer",
             hint="Convert it with onnx.version_converter.",
         )
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), 0)
 
 
 def _caller_space(space: Space, transposed_keys: Collection[str], key: str = SINGLE_KEY) -> Space:
@@ -213,7 +209,7 @@ class _Translation:
     def __init__(self, assembly: Assembly, source: _Source, bundle: AgentBundle) -> None:
         self.assembly = assembly
         self.source = source
-        self.opset = _opset(source.model)
+        self.opset = opset_of(source.model)
         self.values: dict[str, Any] = {"": None}
         for tensor in source.model.graph.initializer:
             self.values[tensor.name] = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
@@ -260,9 +256,9 @@ class _Translation:
         return value
 
     def _node(self, node: onnx.NodeProto) -> tuple[Any, ...]:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         try:
-            if node.domain not in _STANDARD:
+            if node.domain not in STANDARD_DOMAINS:
                 raise Refused(f"it is of the domain {node.domain!r}")
             operands = [self.values[name] for name in node.input]
             if not any(isinstance(v, Value | Decision) for v in operands):

@@ -15,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from policypress.policy.assembly import Refused
+from policypress.policy.onnx_node import opset_of
 
 Array = npt.NDArray[np.float32]
 # From this opset on the node itself says whether it trains; the evaluator takes older ones to be training.
@@ -39,8 +40,7 @@ class BatchNormalization(OpRun):
 
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Evaluator of ``model`` as it acts after training."""
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    return ReferenceEvaluator(model, new_ops=[BatchNormalization] if opset < FIRST_WITH_TRAINING_MODE else [])
+    return ReferenceEvaluator(model, new_ops=[BatchNormalization] if opset_of(model) < FIRST_WITH_TRAINING_MODE else [])
 
 
 def compute(node: onnx.NodeProto, operands: Mapping[str, npt.NDArray[Any]], opset: int) -> list[npt.NDArray[Any]]:

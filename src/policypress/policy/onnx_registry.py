@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from policypress.policy.assembly import BATCH, Assembly, Decision, Refused, Value
+from policypress.policy.onnx_node import Attributes
 
 
 @dataclass(frozen=True, eq=False)
-class Operation:
+class Operation(Attributes):
     """One ONNX node: its operator, attributes, operands (None where one is left out) and the opset of the file."""
 
     kind: str
@@ -49,28 +50,6 @@ class Operation:
     def optional(self, index: int) -> Tensor | None:
         """The constant operand at ``index``, or None where it is left out."""
         return None if self.operand(index) is None else self.constant(index)
-
-    def integers(self, name: str, index: int | None = None) -> list[int] | None:
-        """A list of integers: an attribute in older opsets, the operand at ``index`` in newer ones."""
-        if name in self.attributes:
-            given = self.attributes[name]
-            return [int(v) for v in given] if isinstance(given, list) else [int(given)]
-        if index is None or self.operand(index) is None:
-            return None
-        return [int(v) for v in self.constant(index).reshape(-1).tolist()]
-
-    def number(self, name: str, default: float) -> float:
-        """A numeric attribute."""
-        return float(self.attributes.get(name, default))
-
-    def integer(self, name: str, default: int) -> int:
-        """A whole-number attribute."""
-        return int(self.attributes.get(name, default))
-
-    def text(self, name: str, default: str) -> str:
-        """A string attribute."""
-        value = self.attributes.get(name, default)
-        return value.decode() if isinstance(value, bytes) else str(value)
 
 
 Operator = Callable[[Assembly, Operation], Any]

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from policypress.artifact.c.builder import Builder, Value
 from policypress.artifact.c.expression import Array, Constant, constant
 from policypress.errors import NetworkError
+from policypress.policy.onnx_node import Attributes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ Operand = Value | Array | QuantizedConstant | None
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class Node(Attributes):
     """One node: operator, name, attributes, operands (None where left out) and whether each result has one reader."""
 
     kind: str
@@ -99,28 +98,6 @@ class Node:
         """The constant operand at ``index``, or None."""
         return None if self.operand(index) is None else self.constant(index)
 
-    def integers(self, name: str, index: int | None = None) -> list[int] | None:
-        """Integers that are an attribute in older opsets and an operand in newer ones."""
-        if name in self.attributes:
-            given = self.attributes[name]
-            return [int(v) for v in given] if isinstance(given, list) else [int(given)]
-        if index is None or self.operand(index) is None:
-            return None
-        return [int(v) for v in self.constant(index).reshape(-1)]
-
-    def number(self, name: str, default: float) -> float:
-        """A numeric attribute."""
-        return float(self.attributes.get(name, default))
-
-    def integer(self, name: str, default: int) -> int:
-        """A whole-number attribute."""
-        return int(self.attributes.get(name, default))
-
-    def text(self, name: str, default: str) -> str:
-        """A string attribute."""
-        given = self.attributes.get(name, default)
-        return given.decode() if isinstance(given, bytes) else str(given)
-
     def axis(self, axis: int, rank: int) -> int:
         """``axis`` of a tensor whose rank counts the batch, as an axis of one observation."""
         position = axis + rank if axis < 0 else axis
@@ -147,11 +124,6 @@ def operator(*kinds: str) -> Callable[[O], O]:
 def constant_value(array: Array) -> Value:
     """A constant as a value; a leading batch axis of 1 is kept out by whoever broadcasts it."""
     return Value(tuple(array.shape), constant(array))
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def without_batch(array: Array, rank: int) -> Array:

@@ -15,10 +15,11 @@ from onnx.reference import ReferenceEvaluator
 from policypress.artifact.c import read_dense, read_elementwise, read_quantization, read_reductions, read_shapes
 from policypress.artifact.c.builder import Builder, Value
 from policypress.artifact.c.expression import Array, Kind, Load, Storage
-from policypress.artifact.c.operators import OPERATORS, Node, Operand, QuantizedConstant, attributes_of, unsupported
+from policypress.artifact.c.operators import OPERATORS, Node, Operand, QuantizedConstant, unsupported
 from policypress.artifact.c.program import Input, Program, Span
 from policypress.contract import METADATA_KEY, Contract, Space, TensorSpec
 from policypress.errors import ArtifactError, NetworkError, PolicypressError
+from policypress.policy.onnx_node import attributes_of, opset_of
 
 FAMILIES = (read_elementwise, read_shapes, read_dense, read_quantization, read_reductions)
 ACTION, SCORES = "action", "scores"
@@ -83,7 +84,7 @@ class _Reader:
         self.model = model
         self.builder = Builder()
         self.values: dict[str, Operand] = {}
-        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        self.opset = opset_of(model)
         self.contract = contract_in(model)
         self.notes: list[str] = []
 
