@@ -159,7 +159,7 @@ def test_a_report_needs_results(tmp_path: Path) -> None:
     path = tmp_path / "small-li.yml"
     path.write_text(LI)
     told = run("report", path, "-o", tmp_path / "report")
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "study.db" in told.stderr
     assert "Traceback" not in told.stderr
     assert list(tmp_path.iterdir()) == [path]

@@ -9,15 +9,8 @@ from typing import Annotated
 import typer
 
 from policypress import __version__
-from policypress.cli.bench import bench
-from policypress.cli.compress import compress
+from policypress.cli.commands import Commands
 from policypress.cli.console import INTERRUPTED_MESSAGE, err
-from policypress.cli.doctor import doctor
-from policypress.cli.evaluate import evaluate
-from policypress.cli.export import export
-from policypress.cli.inspect import inspect
-from policypress.cli.study import app as study
-from policypress.cli.train import train
 from policypress.errors import PolicypressError
 
 DEBUG_VARIABLE = "POLICYPRESS_DEBUG"
@@ -25,14 +18,12 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="policypress",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (inspect, export, compress, evaluate, train, bench, doctor):
-    app.command()(command)
-app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from policypress.study.status import StudyStatus
     from policypress.study.whole_study import Part, Study
 
-app = typer.Typer(name="study", no_args_is_help=True, help="Studies: many agents, many recipes, one database.")
+app = typer.Typer(
+    name="study",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Studies: many agents, many recipes, one database.",
+)
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).")]
 FolderOption = Annotated[
     Path | None,

@@ -43,6 +43,17 @@ def test_the_command_writes_page_data_tables_and_figures(spec: Path, tmp_path: P
     assert 'href="tables/variants.csv"' in page
 
 
+def test_the_command_loads_no_torch(spec: Path, tmp_path: Path) -> None:
+    arguments = ["policypress", "study", "report", str(spec), "-o", str(tmp_path / "out")]
+    code = (
+        f"import sys\nsys.argv = {arguments!r}\nfrom policypress.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    print(ended.code or 0)\n"
+        "print(*{'torch', 'torch_pruning', 'stable_baselines3'} & set(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert run.stdout.splitlines()[1:] == ["0", ""], run.stderr
+
+
 def test_a_study_without_results_is_an_error_of_one_message(tmp_path: Path) -> None:
     spec = tmp_path / "empty.yml"
     spec.write_text(SPEC.replace("synthetic", "nothing-was-run"))
