@@ -95,7 +95,10 @@ class _Renderer:
         name = self.name
         # The best last: it may call another.
         bodies = "".join(self._guarded(kernel) for kernel in reversed(self.sets))
-        sizes = Sizes(self.constants.size_bytes, self.memory.scratch_bytes(), self.memory.scratch_bytes(self.tile))
+        own = max(kernel.stack_bytes for kernel in self.sets)
+        one = self.memory.scratch_bytes() + (own if self._has_images() else 0)
+        many = self.memory.scratch_bytes(self.tile) + (own if self.tile > 1 else 0)
+        sizes = Sizes(self.constants.size_bytes, one, max(one, many))
         parts = [
             f"/* A policy written by policypress; {name}.h says how to call it. Generated: do not edit. */\n",
             f'#include "{name}.h"\n\n',

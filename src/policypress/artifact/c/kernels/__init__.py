@@ -25,6 +25,7 @@ class KernelSet:
             all. Such a set is written for networks with 8-bit weights alone.
         fewer_than: the number of observations that ``few`` is for, as C.
         end: C statement at the end of a function that used them.
+        stack_bytes: working memory of the kernels themselves.
     """
 
     name: str
@@ -35,6 +36,7 @@ class KernelSet:
     few: str = ""
     fewer_than: str = ""
     end: str = ""
+    stack_bytes: int = 0
 
 
 X86 = "defined(__x86_64__) && defined(__GNUC__)"
@@ -61,6 +63,7 @@ AMX = KernelSet(
     few="avx512vnni",
     fewer_than="PP_ROWS_AMX",
     end="PP_TILE_RELEASE();",
+    stack_bytes=4096,
 )
 ARM64 = "defined(__aarch64__) && defined(__GNUC__)"
 DOTPROD = KernelSet("dotprod", "neon.h", "PP_TARGET_DOTPROD", "defined(PP_HAVE_DOTPROD)", "pp_has_dotprod()")
