@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,7 @@ def line(agent: str, recipe: Recipe, episodes: int) -> Iterator[str]:
     """The cells of one agent."""
     subject = subject_of(agent)
     base = returns_of(subject, subject.policy, episodes)
-    yield subject.source
+    yield Path(agent).name
     for count in COUNTS:
         for seed in SEEDS:
             yield ratio(returns_of(subject, pressed(subject, recipe, count, seed), episodes), base)
