@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
-from policypress.report.study.combination import Cells
+import pytest
+
+from policypress.report.study.combination import Cells, Combination, Cost, Variant
+from policypress.report.study.conclusions import Aggregate, Evidence, Finding, Improvement, ProfilePoint
+from policypress.report.study.estimates import Estimate
+from policypress.report.study.latex import latex_tables
+from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series
+from policypress.report.study.sheets import sheets
 from policypress.report.study.study_report import SCHEMA, Provenance, StudyReport
+
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "study_report.md").read_text()
 
 PROVENANCE = Provenance(("policypress study run s.yml",), "0", "2", "", "", {}, (), (), {}, {})
 EMPTY = StudyReport(
@@ -36,3 +46,36 @@ def test_the_json_has_every_field_and_its_version() -> None:
     assert data["schema"] == SCHEMA
     assert set(data) == {"schema", *(field.name for field in fields(StudyReport))}
     assert data["provenance"]["commands"] == ["policypress study run s.yml"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        StudyReport,
+        Provenance,
+        Cells,
+        Combination,
+        Variant,
+        Cost,
+        Estimate,
+        QuantizationRow,
+        PruningRow,
+        Pruned,
+        OptimalRow,
+        Series,
+        Point,
+        Aggregate,
+        ProfilePoint,
+        Improvement,
+        Finding,
+        Evidence,
+    ],
+)
+def test_every_field_is_documented(kind: type) -> None:
+    assert [field.name for field in fields(kind) if f"`{field.name}`" not in DOCUMENT] == []
+
+
+def test_the_document_names_every_table_and_the_version(whole: StudyReport) -> None:
+    names = [sheet.name for sheet in sheets(whole)] + list(latex_tables(whole))
+    assert [name for name in names if f"`{name}" not in DOCUMENT] == []
+    assert f"now {SCHEMA} " in DOCUMENT
