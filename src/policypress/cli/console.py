@@ -80,6 +80,26 @@ def progress_bar(*, refreshing: bool = True) -> Progress:
     )
 
 
+class LearningBar:
+    """A bar over the steps of one recipe's training; it is there from the first thing that is heard of it."""
+
+    def __init__(self, bar: Progress, name: str) -> None:
+        self._bar, self._name = bar, name
+        self._task: TaskID | None = None
+
+    def move(self, learning: Learning) -> None:
+        """Show how far it is."""
+        if self._task is None:
+            self._task = self._bar.add_task(_escaped(self._name), total=learning.total, unit="")
+        unit = f"steps, loss {learning.loss:.2g}, action error {learning.action_error:.1%}"
+        self._bar.update(self._task, total=learning.total, completed=learning.done, unit=unit, refresh=True)
+
+    def remove(self) -> None:
+        """It has learned."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+
+
 class StudyProgress:
     """Draws a study's progress: one bar over all episodes, the cell in hand, failures as they come, then the costs.
 
@@ -91,7 +111,7 @@ class StudyProgress:
         self._task = bar.add_task("preparing", total=None, unit=EPISODES)
         self._phase = ""
         self._counts_cells = False
-        self._learning: dict[str, TaskID] = {}
+        self._learning: dict[str, LearningBar] = {}
 
     def planned(self, plan: Plan) -> None:
         """Set the total; where nothing is played, cells are counted in place of episodes."""
@@ -122,18 +142,13 @@ class StudyProgress:
 
     def learning(self, cell: Cell, learning: Learning) -> None:
         """Move the recipe's own bar, over the steps of its training."""
-        if cell.key not in self._learning:
-            name = _escaped(f"  {learning.step}: {cell.recipe}")
-            self._learning[cell.key] = self._bar.add_task(name, total=learning.total, unit="")
-        unit = f"steps, loss {learning.loss:.2g}, action error {learning.action_error:.1%}"
-        self._bar.update(
-            self._learning[cell.key], total=learning.total, completed=learning.done, unit=unit, refresh=True
-        )
+        name = f"  {learning.step}: {cell.recipe}"
+        self._learning.setdefault(cell.key, LearningBar(self._bar, name)).move(learning)
 
     def _learned(self, cell: Cell) -> None:
         done = self._learning.pop(cell.key, None)
         if done is not None:
-            self._bar.remove_task(done)
+            done.remove()
 
     def finished(self, cell: Cell) -> None:
         """Move the bar where cells are counted."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from policypress.artifact.c.targets import target_of
-from policypress.cli.console import err, out, print_json, tell
+from policypress.cli.console import LearningBar, err, out, print_json, progress_bar, tell
 from policypress.cli.options import (
     ActivationOption,
     AgentArgument,
@@ -67,16 +67,18 @@ def export(
                 "Only C is written for a target.", got=f"--target {target}, {output}", expected="-o NAME.c"
             )
     said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
-    exported = export_agent(
-        agent,
-        output,
-        recipe,
-        env=said.environment,
-        overrides=said.overrides,
-        observations=observations,
-        seed=seed,
-        target=target or "host",
-    )
+    with progress_bar(refreshing=False) as bar:
+        exported = export_agent(
+            agent,
+            output,
+            recipe,
+            env=said.environment,
+            overrides=said.overrides,
+            observations=observations,
+            seed=seed,
+            target=target or "host",
+            tell=LearningBar(bar, recipe).move,
+        )
     record = exported.record
     if as_json:
         sizes = {} if exported.c is None else {"footprint": asdict(exported.c.footprint)}

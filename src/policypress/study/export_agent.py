@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.c.targets import target_of
+from policypress.compression.learning import Learning, tell_nobody
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
@@ -42,6 +44,7 @@ def export_agent(
     overrides: Overrides = NO_OVERRIDES,
     seed: int = 0,
     target: str = "host",
+    tell: Callable[[Learning], None] = tell_nobody,
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
@@ -49,7 +52,7 @@ def export_agent(
     ``.so``, a module that this machine's Python imports without anything else.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
-    on drawn observations, and nothing has to be calibrated.
+    on drawn observations, and nothing has to be calibrated. ``tell`` hears how far a recipe is that learns.
 
     Raises:
         InputError: the agent, the recipe, the environment or the path cannot be used.
@@ -72,7 +75,7 @@ def export_agent(
         materials = worker.drawn_materials()
     else:
         materials = worker.materials
-    pressed = press(subject.policy, parsed, materials, seed)
+    pressed = press(subject.policy, parsed, materials, seed, tell)
     record = replace(pressed.record, path=str(output))
     if output.suffix == ".c":
         proven = prove_c(pressed.artifact, materials.parity, target_of(target), c_name(output))
