@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from policypress.cli.console import StudyProgress, progress_bar
+from policypress.cli.console import LearningBar, StudyProgress, progress_bar
 from policypress.compression.learning import Learning
 from policypress.records import EvaluationProtocol
 from policypress.study.cell import Cell
@@ -53,3 +53,11 @@ def test_the_bar_goes_when_the_recipe_has_learned_or_failed(bar: Progress) -> No
     assert len(bar.tasks) == 1
     progress.advanced(FIRST, 5)
     assert bar.tasks[0].completed == 5
+
+
+def test_a_long_recipe_leaves_room_for_the_numbers(bar: Progress) -> None:
+    shown = LearningBar(bar, "prune(obs, 0.8) > equalize > distill(dagger, w=8, a=8)")
+    shown.move(HALF)
+    assert bar.tasks[0].description == "prune(obs, 0.8) > equalize > distil…"
+    shown.remove()
+    assert not bar.tasks

@@ -27,6 +27,7 @@ from policypress.study.tasks import Failure
 
 # A pipe has no width of its own; tables are not cut there.
 PIPE_WIDTH = 160
+NAME_WIDTH = 36
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -84,7 +85,8 @@ class LearningBar:
     """A bar over the steps of one recipe's training; it is there from the first thing that is heard of it."""
 
     def __init__(self, bar: Progress, name: str) -> None:
-        self._bar, self._name = bar, name
+        # Numbers are what one looks at: a long recipe must not push them off the line.
+        self._bar, self._name = bar, name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
         self._task: TaskID | None = None
 
     def move(self, learning: Learning) -> None:
