@@ -58,6 +58,6 @@ def test_the_bar_goes_when_the_recipe_has_learned_or_failed(bar: Progress) -> No
 def test_a_long_recipe_leaves_room_for_the_numbers(bar: Progress) -> None:
     shown = LearningBar(bar, "prune(obs, 0.8) > equalize > distill(dagger, w=8, a=8)")
     shown.move(HALF)
-    assert bar.tasks[0].description == "prune(obs, 0.8) > equalize > distil…"
+    assert bar.tasks[0].description == "prune(obs, 0.8) > equalize > distill(da…"
     shown.remove()
     assert not bar.tasks

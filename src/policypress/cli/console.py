@@ -27,7 +27,7 @@ from policypress.study.tasks import Failure
 
 # A pipe has no width of its own; tables are not cut there.
 PIPE_WIDTH = 160
-NAME_WIDTH = 36
+NAME_WIDTH = 40
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
