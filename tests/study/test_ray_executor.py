@@ -69,6 +69,28 @@ def test_a_node_lost_in_the_middle_loses_no_task() -> None:
         cluster.shutdown()
 
 
+@pytest.mark.slow
+def test_a_node_lost_under_a_measurement_is_replaced_by_another() -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        lost = cluster.add_node(num_cpus=2)
+        cluster.wait_for_nodes()
+        with RayExecutor(address=cluster.address) as executor:
+            assert executor.machines == 2
+            for number in range(2):
+                executor.submit(Task(str(number), synthetic.nap, 4.0, alone=True))
+            killer = threading.Thread(target=lambda: (time.sleep(2), cluster.remove_node(lost, allow_graceful=False)))
+            killer.start()
+            found = {outcome.key: outcome.value for outcome in executor.outcomes()}
+            killer.join()
+        assert found == {"0": 4.0, "1": 4.0}
+    finally:
+        cluster.shutdown()
+
+
 def test_no_job_is_refused() -> None:
     with pytest.raises(StudyInputError, match="needs a worker"):
         RayExecutor(jobs=0)

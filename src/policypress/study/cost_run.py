@@ -185,7 +185,7 @@ class _Stage:
                 continue
             for cell, _ in group.cells:
                 self._store.start(cell.key, self._provenance)
-            task = Task(f"{group.identity}/costs", cost_tasks.measure, payload, alone=True)
+            task = Task(f"{group.identity}/costs", cost_tasks.measure, payload, alone=True, fresh=True)
             self._submitted[task.key] = group
             self._executor.submit(task)
 

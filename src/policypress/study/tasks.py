@@ -24,7 +24,6 @@ class Task:
         payload: anything that pickles.
         alone: nothing else of the study runs on the machine meanwhile: it is a measurement. Such tasks are not
             mixed with others, and no more of them are submitted at once than there are machines.
-
         fresh: done by a process that has done nothing else, so that the memory it takes is its own; of executors, the
             local one sees to it.
 
