@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -107,3 +108,11 @@ def test_the_aggregates_of_a_study(whole: StudyReport) -> None:
     better = improvements["ptdq", "ptsq"].probability
     assert isinstance(better, Estimate)
     assert (better.value, better.lower) == (1.0, 1.0)
+
+
+def test_recipes_that_are_none_of_the_papers_are_aggregated_too(report: Callable[..., StudyReport]) -> None:
+    found = report(
+        recipes=("none", "equalize > int8", "prune(l1, 0.33)"), share=lambda *about: 1.0, qat=False
+    ).aggregates
+    measured = {(one.method, one.ratio): one.runs for one in found if not one.missing}
+    assert measured == {("equalize > int8", None): 2, ("l1", 0.33): 2}

@@ -13,6 +13,7 @@ import pytest
 from policypress.report.study import folder as folder_module
 from policypress.report.study.folder import write_data
 from policypress.report.study.study_report import StudyReport
+from policypress.study.reader import StoreReader
 
 SPEC = "policypress-study: 1\nname: synthetic\nagents: [{files: [agent.zip]}]\n"
 
@@ -41,6 +42,23 @@ def test_the_command_writes_page_data_tables_and_figures(spec: Path, tmp_path: P
     assert data["provenance"]["commands"][1] == "policypress study report synthetic.yml -o DIR"
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'href="tables/variants.csv"' in page
+
+
+def test_recipes_that_are_none_of_the_papers_are_shown(grid: Callable[..., Path], tmp_path: Path) -> None:
+    recipes = ("none", "equalize > int8", "prune(l2, 0.5) > refit > int8")
+    path = grid(
+        algorithms=("dqn",),
+        environments=("CartPole-v1",),
+        seeds=2,
+        recipes=recipes,
+        qat=False,
+        share=lambda *about: 1.0,
+        with_costs=True,
+    )
+    with StoreReader(path) as store:
+        page = folder_module.write_report(store, tmp_path / "out").read_text()
+    assert "equalize &gt; int8" in page
+    assert "CartPole" in page
 
 
 def test_the_command_loads_no_torch(spec: Path, tmp_path: Path) -> None:

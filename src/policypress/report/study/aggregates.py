@@ -72,8 +72,13 @@ def _averaged(parts: Sequence[Floats | np.float64]) -> Floats:
 
 
 def aggregates(combinations: Sequence[Combination], runtimes: Sequence[str]) -> tuple[Aggregate, ...]:
-    """Every method (and pruning ratio) of the paper under every runtime, over the baselines that have learned."""
-    kinds = [(method, None) for method in METHODS] + [(norm, ratio) for norm in NORMS for ratio in RATIOS]
+    """Every method (and pruning ratio) under every runtime, over the baselines that have learned.
+
+    Those of the paper come first, measured or not; then whatever else the study has.
+    """
+    kinds: dict[tuple[str, float | None], None] = {(method, None): None for method in METHODS}
+    kinds |= {(norm, ratio): None for norm in NORMS for ratio in RATIOS}
+    kinds |= {(variant.method, variant.ratio): None for c in combinations for variant in c.variants}
     return tuple(
         _aggregate(method, ratio, runtime, _scores(combinations, runtime, method, ratio))
         for runtime in runtimes

@@ -17,6 +17,7 @@ from policypress.report.study.paper import METHODS, NORMS
 
 _SAME_MEMORY = 0.01  # a smaller change of peak memory is none
 _SAME_TIME = 0.05
+_ONE_PERCENT = (0.005, 0.015)
 _LEAST = 5
 _DRAWN = "The paper shows it in {figures}, drawings without numbers: nothing can be derived."
 
@@ -52,7 +53,7 @@ def memory_of_pruned(view: View) -> Evidence:
     if not shares:
         return _nothing(view, "memory")
     saved = 1 - median(shares)
-    close = 0.0 <= saved <= 0.02
+    close = _ONE_PERCENT[0] <= saved <= _ONE_PERCENT[1]
     verdict: Verdict = "undecided" if len(shares) < _LEAST else "holds" if close else "does not hold"
     text = f"Pruned agents save {100 * saved:.1f} % of peak memory in the median of {len(shares)} recipes."
     return view.says(verdict, text, saved=saved, recipes=len(shares))
@@ -82,7 +83,7 @@ def energy_follows_return(view: View) -> Evidence:
         return view.says("no data", "Energy is not measured." + shorter, shorter=lengths.total, fell=lengths.yes)
     if not energy.total:
         text = "No recipe takes over 5 % less energy for an episode." + shorter
-        return view.says("holds", text, less_energy=0, shorter=lengths.total, fell=lengths.yes)
+        return view.says("undecided", text, less_energy=0, shorter=lengths.total, fell=lengths.yes)
     text = (
         f"Where an episode takes over 5 % less energy, the return has fallen by over 10 % in {energy.told()} "
         f"recipes.{shorter}{_modelled(view, 'energy_per_episode')}"

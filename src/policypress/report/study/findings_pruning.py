@@ -7,7 +7,7 @@ from collections import Counter
 from policypress.measurement.statistics import LU_SHARE
 from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import share_interval, sign_test
-from policypress.report.study.judging import GENERALLY, LEAST, SIGNIFICANT, Tally, View, keeps, named, percent
+from policypress.report.study.judging import GENERALLY, LEAST, SIGNIFICANT, Tally, View, chance, keeps, named, percent
 
 _ENOUGH_FOR_SHARES = 20
 _NEAR = 0.10
@@ -30,7 +30,7 @@ def l2_favoured(view: View) -> Evidence:
     none = f"; in {counts['none']} no ratio keeps 90 %" if counts["none"] else ""
     text = (
         f"Best pruning: L2 in {first}, L1 in {second} of {len(view.optima)} combinations{none} (sign test "
-        f"p = {p:.2f}). L2 removes more than L1 in {further.yes}, less in {less}, the same in {further.no - less}."
+        f"{chance(p)}). L2 removes more than L1 in {further.yes}, less in {less}, the same in {further.no - less}."
     )
     return view.says(verdict, text, l2=first, l1=second, none=counts["none"], p=p, further=further.yes, less=less)
 
@@ -73,7 +73,7 @@ def ppo_prunes_least(view: View) -> Evidence:
         verdict = "holds" if less > more else "does not hold"
     text = (
         f"Mean of what can be removed: {_shares(means)}. In the same environment PPO's is smaller than another "
-        f"algorithm's in {less} pairs and larger in {more} (sign test p = {p:.2f})."
+        f"algorithm's in {less} pairs and larger in {more} (sign test {chance(p)})."
     )
     return view.says(verdict, text, means=means, less=less, more=more, p=p)
 

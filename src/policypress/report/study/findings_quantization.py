@@ -8,7 +8,7 @@ from statistics import median
 
 from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import at_least, multinomial_test, sign_test
-from policypress.report.study.judging import SIGNIFICANT, Span, Tally, View, percent
+from policypress.report.study.judging import SIGNIFICANT, Span, Tally, View, chance, percent
 from policypress.report.study.paper import METHODS, Place
 from policypress.report.study.paper_rows import best_of
 
@@ -47,12 +47,13 @@ def ptdq_superior(view: View) -> Evidence:
     # What a paper claims to be significant and is not in its own table does not hold there; a study may be too small.
     verdict: Verdict = "holds" if superior else "does not hold" if inferior or view.is_paper else "undecided"
     against = "; ".join(
-        f"higher than {other.upper()} in {wins[0]} of {sum(wins)} (sign test p = {tests[other]:.2f})"
+        f"higher than {other.upper()} in {wins[0]} of {sum(wins)} (sign test {chance(tests[other])})"
         for other, wins in pairs.items()
     )
     text = (
-        f"Best in {counts['ptdq']} of {total}: as many or more by chance with p = "
-        f"{at_least(counts['ptdq'], total, 1 / 3):.2f}; all three equally good p = {p_equal:.2f}. PTDQ is {against}."
+        f"Best in {counts['ptdq']} of {total}: as many or more by chance with "
+        f"{chance(at_least(counts['ptdq'], total, 1 / 3))}; all three equally good {chance(p_equal)}. PTDQ is "
+        f"{against}."
     )
     return view.says(verdict, text, counts=dict(counts), combinations=total, p_equal=p_equal, sign_tests=tests)
 
@@ -76,7 +77,7 @@ def ptsq_worst(view: View) -> Evidence:
         verdict = "holds"
     elif most != "ptsq" and (view.is_paper or p_most < SIGNIFICANT):
         verdict = "does not hold"
-    text = f"Lowest: {_told(counts, total)}; PTSQ as often or more by chance with p = {p:.2f}. {_medians(view, rows)}"
+    text = f"Lowest: {_told(counts, total)}; PTSQ as often or more by chance with {chance(p)}. {_medians(view, rows)}"
     return view.says(verdict, text, counts=dict(counts), combinations=total, p=p)
 
 

@@ -203,6 +203,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def chance(p: float) -> str:
+    """A p-value in words.
+
+    >>> chance(0.304), chance(0.0002)
+    ('p = 0.30', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"
+
+
 def named(place: Place) -> str:
     """A place in words.
 
