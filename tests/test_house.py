@@ -71,7 +71,6 @@ COVERED_BY = {
     "report/study/findings_quantization.py": "report/study/test_findings.py",
     "report/study/judging.py": "report/study/test_findings.py",
     "report/study/layout.py": "report/study/test_study_report.py",
-    "report/study/paper_rows.py": "report/study/test_assembling.py",
     "report/study/seeds.py": "report/study/test_assembling.py",
     "report/table.py": "cli/test_app.py",
     "report/li2023/charts.py": "report/li2023/test_folder.py",

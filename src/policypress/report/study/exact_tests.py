@@ -31,7 +31,7 @@ def multinomial_test(counts: Sequence[int], shares: Sequence[float]) -> float:
     """Exact p-value of ``counts`` under ``shares``: the chance of counts that are no likelier than these.
 
     >>> round(multinomial_test([10, 6, 9], [1 / 3, 1 / 3, 1 / 3]), 2)
-    0.67
+    0.68
     """
     observed = _multinomial(counts, shares) * _TIES
     found = (_multinomial(other, shares) for other in _compositions(sum(counts), len(counts)))
