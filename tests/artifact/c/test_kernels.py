@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policypress.artifact.c import kernels
-from policypress.artifact.c.packing import NARROW, QUADS, SIGNED_QUADS, Layout
+from policypress.artifact.c.packing import NARROW, QUADS, SIGNED_QUADS, Layout, pack_bias, pack_int8, pack_vector
 
 HERE = kernels.SETS["host"]
 
@@ -78,6 +79,44 @@ def test_8_bit_weights(built: dict[str, Kernels], layout: Layout, kernel: kernel
 @given(case=cases(4))
 def test_4_bit_weights(built: dict[str, Kernels], layout: Layout, kernel: kernels.KernelSet, case: Case) -> None:
     check(built[layout.name], kernel.name, case, 4)
+
+
+class Fenced:
+    """A copy that ends where the page ends behind which nothing may be read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        size = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.room = mmap.mmap(-1, size + mmap.PAGESIZE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.room))
+        ctypes.memmove(start + size - array.nbytes, array.ctypes.data, array.nbytes)
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        assert protect(ctypes.c_void_p(start + size), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+        self.pointer = ctypes.c_void_p(start + size - array.nbytes)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mprotect"), reason="needs mprotect")
+@pytest.mark.parametrize("kernel", HERE, ids=lambda one: one.name)
+@pytest.mark.parametrize(("n", "run", "rows"), [(6, 20, 9), (64, 64, 16), (100, 132, 33), (48, 256, 7)])
+def test_nothing_is_read_behind_arrays_of_bytes(
+    built: dict[str, Kernels], kernel: kernels.KernelSet, n: int, run: int, rows: int
+) -> None:
+    """AMX's loads are instructions that no sanitizer sees."""
+    library = built[QUADS.name]
+    if not library.has(kernel.name):
+        pytest.skip(f"this machine has no {kernel.name}")
+    random = np.random.default_rng(run)
+    weight = random.integers(-128, 128, (n, 1, run)).astype(np.int8)
+    x = random.integers(0, 256, rows * run).astype(np.uint8)
+    case = Case(weight, np.zeros(n, np.int32), np.full(n, 1e-4, np.float32), x, rows, run, run)
+    fenced = [Fenced(array) for array in (x, pack_int8(weight, QUADS))]
+    bias, multiplier = pack_bias(case.bias, weight, QUADS), pack_vector(case.multiplier, QUADS)
+    out = np.empty((rows, n), np.float32)
+    stride = ctypes.c_ssize_t
+    getattr(library.shared_object, f"qdense_f32_{kernel.name}")(
+        fenced[0].pointer, rows, stride(run), 1, stride(run), run,
+        fenced[1].pointer, pointer(bias), pointer(multiplier), n, pointer(out), stride(n),
+    )  # fmt: skip
+    assert np.array_equal(out, case.values())
 
 
 @every_kernel
