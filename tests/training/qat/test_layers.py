@@ -153,6 +153,31 @@ def test_observers_are_the_running_minimum_and_maximum() -> None:
     assert (float(layer.running_min), float(layer.running_max)) == (-1.0, 2.0)
 
 
+@given(seed=st.integers(0, 2**20), held=st.booleans())
+def test_observers_of_observations_are_those_of_every_batch_looked_at_in_full(seed: int, held: bool) -> None:
+    torch.manual_seed(seed)
+    layer = QatLinear(nn.Linear(5, 2), LayerSettings(8, 8, per_channel=True, scaled=True, held=held)).train()
+    peak, low, high = torch.zeros(5), 0.0, 0.0
+    for step in range(6):
+        x = torch.randn(4, 5) * 10.0 ** torch.randint(-2, 3, (5,)) / (step + 1)
+        layer(x)
+        peak = torch.maximum(peak, x.abs().amax(0))
+        scaled = x * (1.0 / observation_scale(peak))
+        low, high = min(low, float(scaled.min())), max(high, float(scaled.max()))
+    assert torch.equal(layer.running_peak, peak)
+    assert (float(layer.running_min), float(layer.running_max)) == (low, high)
+
+
+def test_what_is_loaded_is_widened_by_what_was_seen_before() -> None:
+    layer, x = QatLinear(nn.Linear(4, 3), SCALED), torch.randn(8, 4)
+    empty = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    seen(layer, x)
+    expected = observers(layer)
+    layer.load_state_dict(empty)
+    seen(layer, x)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in observers(layer).items())
+
+
 def test_a_feature_that_is_small_keeps_its_resolution_where_observations_are_scaled() -> None:
     x = torch.stack([torch.linspace(-100, 100, 64), torch.linspace(-0.01, 0.01, 64)], dim=1)
     errors = {}

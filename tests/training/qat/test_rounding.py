@@ -73,6 +73,15 @@ def test_a_diverged_weight_is_no_error() -> None:
     assert bool(weight.isnan().any())
 
 
+@pytest.mark.parametrize("host", [True, False])
+def test_bounds_are_within_others_element_by_element(host: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounding, "on_host", lambda tensor: host)
+    low, high = torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 2.0])
+    assert rounding.within((low, high), (low, high))
+    assert not rounding.within((low - torch.tensor([0.0, 1e-6]), high), (low, high))
+    assert not rounding.within((low, high + torch.tensor([1e-6, 0.0])), (low, high))
+
+
 @pytest.mark.parametrize("size", [8, 20_000])
 def test_same_is_by_content(size: int) -> None:
     one = torch.arange(size, dtype=torch.float32)

@@ -31,6 +31,7 @@ from policypress.training.qat.rounding import (
     round_to,
     rounded_weight,
     same,
+    within,
 )
 
 Q = TypeVar("Q", bound="FakeQuantized")
@@ -118,6 +119,7 @@ class FakeQuantized(nn.Module):
                 self.register_buffer(f"held_{name}", zeros.clone(), persistent=False)
         prefix = "held" if settings.held else "running"
         self._in_force = (f"{prefix}_min", f"{prefix}_max", f"{prefix}_peak")
+        self._seen: tuple[Tensor, Tensor] | None = None
         self._seen_features: _Features | None = None
         self._features_in_force: _Features | None = None
         self.changed()
@@ -150,6 +152,7 @@ class FakeQuantized(nn.Module):
         super()._load_from_state_dict(state_dict, *arguments)
         self._hold()
         self.changed()
+        self._seen = None
 
     @torch.no_grad()
     def _hold(self) -> None:
@@ -162,12 +165,10 @@ class FakeQuantized(nn.Module):
         """Widen the running ranges by ``x``, which needs no gradient."""
         buffers: dict[str, Any] = self._buffers
         if self.settings.scaled:
-            # The extent of products with positive factors is among the products of the extents, to the bit.
-            peak, (least, most) = buffers["running_peak"], feature_extents(x)
-            torch.maximum(peak, torch.maximum(-least, most), out=peak)
-            self._seen_features = _features(peak, self._seen_features)
-            inverse = self._seen_features.inverse
-            low, high = (least * inverse).amin().item(), (most * inverse).amax().item()
+            found = self._observe_features(x)
+            if found is None:
+                return
+            low, high = found
         elif self.rectifies:
             # What is rectified begins at 0, as the running minimum does.
             low, high = 0.0, largest(x)
@@ -177,6 +178,21 @@ class FakeQuantized(nn.Module):
             buffers["running_min"].fill_(low)
         if high > buffers["running_max"].item():
             buffers["running_max"].fill_(high)
+
+    def _observe_features(self, x: Tensor) -> tuple[float, float] | None:
+        """The least and the largest scaled observation of ``x``; None where every feature is within what was seen."""
+        least, most = feature_extents(x)
+        if self._seen is not None and within((least, most), self._seen):
+            # The scale of a feature only grows, so that nothing can leave the running range.
+            return None
+        known = self._seen or (least, most)
+        self._seen = torch.minimum(least, known[0]), torch.maximum(most, known[1])
+        peak: Any = self._buffers["running_peak"]
+        torch.maximum(peak, torch.maximum(-least, most), out=peak)
+        self._seen_features = _features(peak, self._seen_features)
+        inverse = self._seen_features.inverse
+        # The extent of products with positive factors is among the products of the extents, to the bit.
+        return (least * inverse).amin().item(), (most * inverse).amax().item()
 
     def _rounded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the layer reads, its weight and its bias, as their integers say them."""

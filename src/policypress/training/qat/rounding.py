@@ -124,6 +124,14 @@ def feature_extents(values: Float[Tensor, "batch features"]) -> tuple[Tensor, Te
     return low, high
 
 
+def within(inner: tuple[Tensor, Tensor], outer: tuple[Tensor, Tensor]) -> bool:
+    """Whether lower and upper bounds, element by element, are within others."""
+    if on_host(inner[0]):
+        low, high = (inner[0].numpy() >= outer[0].numpy()), (inner[1].numpy() <= outer[1].numpy())
+        return bool(low.all() and high.all())
+    return bool(((inner[0] >= outer[0]) & (inner[1] <= outer[1])).all())
+
+
 def same(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors hold the same numbers on the same device."""
     if left.device != right.device:
