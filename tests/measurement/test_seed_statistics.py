@@ -57,6 +57,11 @@ def test_random_actions_are_subtracted() -> None:
     assert (found.estimate, found.lower, found.upper) == pytest.approx((0.9, 0.9, 0.9))
 
 
+def test_seeds_that_differ_are_no_doubt_about_the_sign() -> None:
+    found = interval_of(share_over_seeds([[4700.0], [890.0]], [[4800.0], [900.0]], paired=True))
+    assert found.estimate == pytest.approx(5590 / 5700)
+
+
 @pytest.mark.parametrize(
     ("numerators", "denominators"),
     [

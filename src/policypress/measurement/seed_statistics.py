@@ -21,6 +21,7 @@ from policypress.measurement.statistics import Interval, Undefined, t_quantile
 
 Groups = Sequence[Sequence[float]]
 METHOD = "Student's t, variance of a hierarchical bootstrap of seeds and episodes"
+_ERRORS = 2.0
 _NO_DENOMINATOR = "the baseline's mean is not clearly above the reference, so that a share of it would mislead"
 
 
@@ -65,7 +66,8 @@ def share_over_seeds(
         paired: the groups are of the same agents, in the same order; otherwise they are independent.
         confidence: of the two-sided interval.
 
-    Undefined where the denominator is not clearly positive.
+    Undefined where the denominator is not clearly positive: neither in every seed, nor by two standard errors.
+    Student's quantile would ask far more of two or three seeds, and that they differ is no doubt about the sign.
 
     >>> share_over_seeds([[90.0], [45.0]], [[100.0], [50.0]], paired=True).estimate
     0.9
@@ -78,8 +80,7 @@ def share_over_seeds(
     rest = _floor(floor)
     base = _spread(denominators)
     below = base.mean - rest.mean
-    enough = t_quantile(0.5 + confidence / 2, base.degrees) * math.sqrt(base.variance + rest.variance)
-    if below <= max(enough, 0.0):
+    if not _clearly_positive(denominators, below, rest, base.variance):
         return Undefined(_NO_DENOMINATOR)
     share = (_spread(numerators).mean - rest.mean) / below
     if paired:
@@ -111,6 +112,11 @@ def _spread(groups: Groups) -> _Spread:
     means = np.array([np.mean(group) for group in groups])
     within = [float(np.var(group)) / len(group) for group in groups]
     return _Spread(float(means.mean()), (float(means.var(ddof=1)) + float(np.mean(within))) / count, count - 1)
+
+
+def _clearly_positive(groups: Groups, difference: float, floor: _Spread, variance: float) -> bool:
+    every = all(float(np.mean(group)) > floor.mean for group in groups)
+    return difference > 0 and (every or difference > _ERRORS * math.sqrt(variance + floor.variance))
 
 
 def _paired_spread(numerators: Groups, denominators: Groups, share: float) -> _Spread:
