@@ -267,8 +267,8 @@ PP_INLINE PP_TARGET_AVX512VNNI int pp_quantize_avx512vnni(const float *x, int n,
     const __m512 rounding = _mm512_set1_ps(PP_ROUNDING);
     unsigned clipped = 0;
     int i = 0;
-    /* Beyond, the reciprocal or a product could be subnormal or infinite. */
-    if (!(scale > 1e-30f && scale < 1e30f))
+    /* A few divisions wait for nothing. Beyond these scales, the reciprocal or a product could be subnormal or infinite. */
+    if (n < 64 || !(scale > 1e-30f && scale < 1e30f))
         return pp_quantize_plain(x, n, scale, lo, hi, zero, out);
     for (; i + 16 <= n; i += 16) {
         const __m512 given = _mm512_loadu_ps(x + i);
