@@ -40,6 +40,7 @@ from policypress.whole_file import write_whole
 
 RECORDS = Path(__file__).with_name("data") / "learning_floors"
 EPISODES = 100
+SEEDS = 3
 POINTS = 100
 RECIPES = {False: "none", True: "qat"}
 
@@ -142,7 +143,7 @@ def summary(unit: Unit, record: TrainingRecord, returns: list[float], packed_byt
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """One row per algorithm, environment and form: the mean of the seeds' means, and each of them."""
+    """One row per algorithm, environment and form: the mean of the seeds once all are there, and each."""
     lines = [
         "| algorithm | environment | training | floor | mean of seeds | each seed | |",
         "|---|---|---|---|---|---|---|",
@@ -159,10 +160,13 @@ def table(found: list[dict[str, Any]]) -> str:
                 continue
             mean = float(np.mean(means))
             verdict = "reached" if mean >= floor.least_return else "missed"
+            if len(means) < SEEDS:
+                verdict = f"{len(means)} of {SEEDS} seeds"
+            stated = "–" if len(means) < SEEDS else f"{mean:.1f}"
             form = "QAT, int8" if qat else "fp32"
             each = ", ".join(f"{value:.0f}" for value in means)
             lines.append(
-                f"| {floor.algorithm} | {floor.environment} | {form} | ≥ {floor.least_return:.0f} | {mean:.1f} "
+                f"| {floor.algorithm} | {floor.environment} | {form} | ≥ {floor.least_return:.0f} | {stated} "
                 f"| {each} | {verdict} |"
             )
     return "\n".join(lines)
@@ -179,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/learning_floors"), help="where agents are trained")
     parser.add_argument("--records", type=Path, default=RECORDS, help="where the record of each unit goes")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--limit", type=int, help="units to do now; all that are missing by default")
     parser.add_argument("--table", action="store_true", help="only print what is known")
     given = parser.parse_args()
