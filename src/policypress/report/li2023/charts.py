@@ -11,6 +11,7 @@ import vl_convert
 
 from policypress.report.axes import chart_of
 from policypress.report.figures import DARK, LIGHT
+from policypress.report.li2023.comparing import FEWEST
 from policypress.report.li2023.paper import CAP, FIGURES
 from policypress.report.li2023.results import TaskSummary
 from policypress.report.li2023.trainings import FORMS, Form
@@ -73,8 +74,8 @@ def reward_trend(task: TaskSummary) -> Chart | None:
     window = next(iter(known.values())).window
     figure = FIGURES.get(task.environment) if task.algorithm == "dqn" else None
     seeds = ", ".join(f"{form_name(task.algorithm, form)}: {found.seeds}" for form, found in known.items())
-    single = any(found.seeds == 1 for found in known.values())
-    band = "one seed has no interval" if single else "with its 95 % interval over seeds (Student's t)"
+    few = any(found.seeds < FEWEST for found in known.values())
+    band = "fewer than three seeds have no interval" if few else "with its 95 % interval over seeds (Student's t)"
     return Chart(
         f"trend-{task.algorithm}-{task.environment.lower()}",
         f"{task.environment}: reward trend" + (f" (the paper's {figure[0].lower() + figure[1:]})" if figure else ""),

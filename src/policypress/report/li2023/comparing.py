@@ -11,6 +11,10 @@ from policypress import seeding
 from policypress.measurement.statistics import Interval, Undefined, t_quantile
 
 _PERMUTATIONS = 20_000
+FEWEST = 3
+"""Training seeds of a kind below which nothing is said of it: with two, Student's t spans everything."""
+
+FEW = Undefined("fewer than three seeds of a kind")
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float | Undefined:
@@ -22,8 +26,8 @@ def rank_test(first: Sequence[float], second: Sequence[float]) -> float | Undefi
     >>> rank_test([1.0, 2.0, 3.0, 4.0, 5.0], [11.0, 12.0, 13.0, 14.0, 15.0]) < 0.02
     True
     """
-    if min(len(first), len(second)) < 3:
-        return Undefined("fewer than three seeds of a kind")
+    if min(len(first), len(second)) < FEWEST:
+        return FEW
     ranks = _ranks([*first, *second])
     count = len(first)
     expected = ranks.mean()
@@ -45,11 +49,11 @@ def _ranks(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float6
 def difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Interval | Undefined:
     """Mean of ``first`` minus mean of ``second``, with Welch's interval.
 
-    >>> difference([3.0, 3.0], [1.0, 1.0]).estimate
+    >>> difference([3.0, 3.0, 3.0], [1.0, 1.0, 1.0]).estimate
     2.0
     """
-    if min(len(first), len(second)) < 2:
-        return Undefined("fewer than two seeds of a kind")
+    if min(len(first), len(second)) < FEWEST:
+        return FEW
     samples = [np.asarray(sample, dtype=np.float64) for sample in (first, second)]
     estimate = float(samples[0].mean() - samples[1].mean())
     variances = [float(sample.var(ddof=1)) / len(sample) for sample in samples]

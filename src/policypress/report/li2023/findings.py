@@ -11,7 +11,7 @@ import numpy as np
 
 from policypress.measurement.seed_statistics import share_over_seeds
 from policypress.measurement.statistics import Interval, Undefined
-from policypress.report.li2023.comparing import rank_test
+from policypress.report.li2023.comparing import FEW, FEWEST, rank_test
 from policypress.report.li2023.memory import MemoryRow
 from policypress.report.li2023.paper import CAP, MEMORY
 from policypress.report.li2023.trainings import FORMS, Form, Task
@@ -28,7 +28,6 @@ FIRST = 20
 MARGIN = 0.1
 """A trend is not affected where QAT keeps what was learned to within this share."""
 _ALPHA = 0.05
-_FEWEST = 3
 _ONE_RUN = "It shows one training of each kind, and no interval; a training's seed alone changes such a curve."
 
 
@@ -52,6 +51,8 @@ def kept(task: Task) -> Interval | Undefined:
     The last are the last 100, or the last fifth of shorter trainings; the first are the first 20, of both forms, when
     nothing is learned yet.
     """
+    if min(len(task.returns(form)) for form in FORMS) < FEWEST:
+        return FEW
     last = min(LAST, max(task.episodes // 5, 1))
     ends = {form: [[float(np.mean(seed[-last:]))] for seed in task.returns(form)] for form in FORMS}
     start = [float(np.mean(seed[:FIRST])) for form in FORMS for seed in task.returns(form)]
@@ -89,7 +90,7 @@ def _memory(rows: Sequence[MemoryRow]) -> Finding:
 def _ours(rows: Sequence[MemoryRow]) -> Evidence:
     known = [(row, row.decrease) for row in rows if isinstance(row.decrease, Interval)]
     if not known:
-        return Evidence("no data", "No two trainings of each kind in processes of their own.")
+        return Evidence("no data", "Fewer than three trainings of a kind in processes of their own.")
     texts, excluded, shown = [], [], []
     for row, decrease in known:
         printed = row.printed.decrease if row.printed is not None else 0.0
@@ -139,7 +140,7 @@ def _earlier(task: Task | None) -> Finding:
 
 
 def _judged_reach(task: Task | None) -> Evidence:
-    if task is None or min(len(task.returns(form)) for form in FORMS) < _FEWEST:
+    if task is None or min(len(task.returns(form)) for form in FORMS) < FEWEST:
         return Evidence("no data", "Fewer than three trainings of a kind.")
     found = reach_episodes(task)
     p = rank_test(found["fp32"], found["qat"])
@@ -170,7 +171,7 @@ def _judged_spread(task: Task | None) -> Evidence:
         )
         for form in FORMS
     }
-    if min(len(values) for values in found.values()) < _FEWEST:
+    if min(len(values) for values in found.values()) < FEWEST:
         return Evidence("no data", f"Fewer than three trainings of a kind reach it {WINDOW} episodes before the end.")
     means = {form: float(np.mean(values)) for form, values in found.items()}
     text = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from policypress.errors import StudyInputError
 from policypress.measurement.seed_statistics import mean_over_seeds
 from policypress.measurement.statistics import Interval, Undefined
+from policypress.report.li2023.comparing import FEW, FEWEST
 from policypress.report.li2023.findings import LAST, findings, kept
 from policypress.report.li2023.memory import MemoryRow, memory_row
 from policypress.report.li2023.trainings import FORMS, Form, Task, read_tasks
@@ -137,9 +138,13 @@ def _form(task: Task, form: Form, last: int) -> FormSummary:
     return FormSummary(
         done=len(runs),
         planned=task.planned[form],
-        last=mean_over_seeds([[float(np.mean(seed[-last:]))] for seed in task.returns(form)]),
-        evaluated=mean_over_seeds(played),
+        last=_mean([[float(np.mean(seed[-last:]))] for seed in task.returns(form)]),
+        evaluated=_mean(played),
         steps=float(np.mean([run.record["steps"] for run in runs])) if runs else None,
         cpu_s=float(np.mean([run.record["cpu_s"] for run in runs])) if runs else None,
         trend=trend(task.returns(form), _WINDOWS.get(task.environment, _WINDOW)),
     )
+
+
+def _mean(groups: Sequence[Sequence[float]]) -> Interval | Undefined:
+    return mean_over_seeds(groups) if len(groups) >= FEWEST else FEW

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policypress.measurement.statistics import t_quantile
+from policypress.report.li2023.comparing import FEWEST
 
 Floats = npt.NDArray[np.float64]
 _CONFIDENCE = 0.95
@@ -24,7 +25,8 @@ class Trend:
         seeds: number of training seeds.
         mean: (episodes,), mean over seeds of each episode's return.
         smooth: (episodes,), mean over seeds of each seed's moving average.
-        lower: (episodes,), lower bound of ``smooth``, Student's t over seeds, 95 %; equal to it with one seed.
+        lower: (episodes,), lower bound of ``smooth``, Student's t over seeds, 95 %; equal to it with fewer than three
+            seeds.
         upper: (episodes,), upper bound.
     """
 
@@ -44,7 +46,7 @@ def trend(returns: Sequence[Sequence[float]], window: int) -> Trend | None:
     smoothed = np.stack([moving_average(row, window) for row in table])
     mean = smoothed.mean(axis=0)
     half = np.zeros_like(mean)
-    if len(table) > 1:
+    if len(table) >= FEWEST:
         quantile = t_quantile(0.5 + _CONFIDENCE / 2, float(len(table) - 1))
         half = quantile * smoothed.std(axis=0, ddof=1) / math.sqrt(len(table))
     listed = [tuple(map(float, values)) for values in (table.mean(axis=0), mean, mean - half, mean + half)]
