@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import get_args
 
 from policypress.errors import ArtifactError, InputError, NativeBuildError
-from policypress.runtime.native.cache import Cache
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, Runtime, RuntimeChoice, RuntimeName
 
 VARIABLE = "POLICYPRESS_RUNTIME"
@@ -100,6 +98,10 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
     wanted = chosen(runtime)
     if wanted == ONNXRUNTIME:
         return ONNXRUNTIME, ()
+    # Not before they are needed: with what they import they are 5 MiB of a small process.
+    from policypress.runtime.native.cache import Cache
+    from policypress.runtime.native.compiler import find_compiler
+
     try:
         find_compiler()
         Cache().prepare()
