@@ -130,7 +130,7 @@ def _check_surrounding(name: str, value: Any) -> None:
         "noise_type": value in (None, *NOISES),
         "noise_std": _is_number(value) and value >= 0,
         "policy": value in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy"),
-        "extractor": value in EXTRACTORS,
+        "extractor": isinstance(value, str) and value in EXTRACTORS,
     }
     expected = {
         "n_envs": "1 to 1024",
