@@ -124,7 +124,7 @@ agents:
       environments: CartPole-v0
       published: li2023
       episodes: 5
-      seeds: 0..1
+      seeds: 0..2
       hyperparameters: {learning_starts: 10}
     recipes: none
   - label: qat

@@ -84,6 +84,7 @@ class RayExecutor:
         self._queue: deque[Task] = deque()
         self._running: dict[Any, Task] = {}
         self._nodes_taken: dict[Any, str] = {}
+        self._suspects: set[str] = set()
         self._attempts: Counter[str] = Counter()
         self._own = not self._ray.is_initialized()
         if self._own:
@@ -151,6 +152,8 @@ class RayExecutor:
     def _has_a_node(self, task: Task) -> bool:
         """Give ``task`` a whole node; false while every node has one such task.
 
+        A cluster takes seconds to see that a node is gone: one that has lost such a task is asked last.
+
         Raises:
             ExecutionError: no node is left.
         """
@@ -160,8 +163,10 @@ class RayExecutor:
         if not nodes:
             raise ExecutionError("The Ray cluster has no node with cores left.", got="0 cores", expected="at least 1")
         free = [identity for identity in nodes if identity not in self._nodes_taken.values()]
-        if not free:
+        trusted = [identity for identity in free if identity not in self._suspects]
+        if not free or (self._running and not trusted):
             return False
+        free = trusted or free
         there = NodeAffinitySchedulingStrategy(free[0], soft=False)
         whole = self._perform.options(num_cpus=nodes[free[0]], max_retries=0, scheduling_strategy=there)
         reference = whole.remote(task)
@@ -175,8 +180,10 @@ class RayExecutor:
             ready, _ = self._ray.wait(list(self._running), num_returns=1)
             for reference in ready:
                 task = self._running.pop(reference)
-                self._nodes_taken.pop(reference, None)
+                node = self._nodes_taken.pop(reference, None)
                 outcome = self._collect(task, reference)
+                if outcome is None and node is not None:
+                    self._suspects.add(node)
                 self._dispatch()
                 if outcome is not None:
                     yield outcome
