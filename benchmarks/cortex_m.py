@@ -31,8 +31,8 @@ from policypress.compression.recipe import Recipe
 from policypress.export.compiled_c import compiled
 from policypress.export.publish import ProvenArtifact
 from policypress.measurement.subject import subject_of
-from policypress.runtime.native.compiler import compiler_command
 from policypress.study.press_worker import PressWorker
+from policypress.toolchain.compiler import compiler_command
 
 HERE = Path(__file__).resolve().parent
 BARE_METAL = HERE.parent / "examples" / "c" / "bare_metal"

@@ -37,7 +37,7 @@ from policypress.artifact.c.program import Dense
 from policypress.artifact.c.reader import read_program
 from policypress.measurement.machine import fingerprint
 from policypress.runtime.native.build import build_module, contract_of
-from policypress.runtime.native.compiler import find_compiler
+from policypress.toolchain.compiler import find_compiler
 
 AGENT = Path(__file__).resolve().parents[1] / "examples" / "agents" / "sac-HalfCheetah-v4.zip"
 BATCHES = (1, 64)

@@ -22,9 +22,9 @@ from policypress.export.c_source import c_name, prove_c, publish_c
 from policypress.export.compiled_c import compiled, run_compiler
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
-from policypress.runtime.native.compiler import compiler_command
 from policypress.seeding import generator
 from policypress.study.export_agent import export_agent
+from policypress.toolchain.compiler import compiler_command
 
 needs_compiler = pytest.mark.skipif(compiler_command() is None, reason="there is no C compiler on this machine")
 

@@ -15,8 +15,8 @@ from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onn
 from policypress.errors import ExecutionError
 from policypress.export.compiled_c import compiled, run_compiler
 from policypress.export.parity import BatchRuntime
-from policypress.runtime.native.compiler import compiler_command
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.toolchain.compiler import compiler_command
 
 
 @pytest.mark.parametrize(("kind", "action"), [("mlp", "box"), ("cnn", "from_two"), ("mixed", "multi_binary")])

@@ -18,8 +18,8 @@ from policypress.export import extension_module
 from policypress.export.extension_module import module_name, publish_extension
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
+from policypress.toolchain.compiler import find_compiler
 
 LIMIT_BYTES = 12 << 20
 ACT = """

@@ -25,9 +25,9 @@ from policypress.measurement.evaluation import evaluate, runtime_of
 from policypress.measurement.statistics import Undefined
 from policypress.measurement.subject import subject_of
 from policypress.records import EpisodeRecord
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.seeding import EVALUATION, episode_seeds
+from policypress.toolchain.compiler import find_compiler
 
 
 class Counting(gym.Env[Any, Any]):

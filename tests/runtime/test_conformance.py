@@ -17,11 +17,11 @@ from written_artifacts import written
 from policypress.contract import Discrete
 from policypress.errors import NativeBuildError, NoNativeFormError, ObservationError
 from policypress.runtime.litert_runtime import LiteRtRuntime
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.runtime.openvino_runtime import OpenVinoRuntime
 from policypress.runtime.protocol import Runtime
+from policypress.toolchain.compiler import find_compiler
 
 RUNTIMES: dict[str, Callable[[Path], Runtime]] = {
     "onnxruntime": OnnxRuntime,

@@ -22,7 +22,7 @@ from policypress.errors import ArtifactError, InputError, NativeBuildError
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder
 from policypress.runtime.loading import VARIABLE, load_artifact, load_model, resolved
-from policypress.runtime.native.compiler import find_compiler
+from policypress.toolchain.compiler import find_compiler
 
 
 def test_loads_by_path_and_by_text(tmp_path: Path) -> None:

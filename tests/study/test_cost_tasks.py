@@ -11,12 +11,12 @@ import pytest
 from policypress.errors import ArtifactError, ParityError
 from policypress.measurement.costs import CostProtocol
 from policypress.measurement.subject import subject_of
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.protocol import RuntimeName
 from policypress.study import cost_tasks
 from policypress.study.cost_tasks import CostPayload, CostSubject, MeasuredCosts
 from policypress.study.export_agent import export_agent
 from policypress.study.press_worker import PressWorker
+from policypress.toolchain.compiler import find_compiler
 
 LITTLE = CostProtocol(warm_samples=10, cold_samples=10, windows=1, window_s=0.01, processes=1)
 

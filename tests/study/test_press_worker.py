@@ -16,11 +16,11 @@ from policypress.environment.observations import RecordedObservations
 from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ObservationError, ParityError
 from policypress.measurement.subject import Subject, subject_of
 from policypress.records import EvaluationProtocol
-from policypress.runtime.native.compiler import find_compiler
 from policypress.study import press_tasks
 from policypress.study.cell import Cell
 from policypress.study.press_tasks import build, play
 from policypress.study.press_worker import IMAGES, VECTORS, PressWorker, counts_for
+from policypress.toolchain.compiler import find_compiler
 
 
 @pytest.fixture(scope="module")

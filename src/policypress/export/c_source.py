@@ -20,7 +20,7 @@ from policypress.export.goldens import goldens_of, taken
 from policypress.export.parity import Observations, ParityReport, check_outputs, decided_by_of
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
-from policypress.runtime.native.compiler import compiler_command
+from policypress.toolchain.compiler import compiler_command
 from policypress.whole_file import write_whole
 
 Array = npt.NDArray[Any]

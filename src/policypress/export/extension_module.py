@@ -14,8 +14,8 @@ from policypress.errors import OutputError
 from policypress.export.parity import Observations, ParityReport, check_runtime_parity
 from policypress.export.publish import ProvenArtifact
 from policypress.runtime.native.build import build_module
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
+from policypress.toolchain.compiler import find_compiler
 from policypress.whole_file import write_whole
 
 SUFFIX = ".so"

@@ -15,9 +15,9 @@ from policypress.errors import MeterError, NativeBuildError
 from policypress.measurement.energy import WATTS_PER_CORE
 from policypress.measurement.energy_meters import ALL_METERS, Meter, Opener, reason_of
 from policypress.measurement.machine import fingerprint
-from policypress.runtime.native.cache import Cache
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.probe import kernels_here
+from policypress.toolchain.cache import Cache
+from policypress.toolchain.compiler import find_compiler
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _TOOL_LIMIT_S = 5.0

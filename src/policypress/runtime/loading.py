@@ -99,8 +99,8 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
     if wanted == ONNXRUNTIME:
         return ONNXRUNTIME, ()
     # Not before they are needed: with what they import they are 5 MiB of a small process.
-    from policypress.runtime.native.cache import Cache
-    from policypress.runtime.native.compiler import find_compiler
+    from policypress.toolchain.cache import Cache
+    from policypress.toolchain.compiler import find_compiler
 
     try:
         find_compiler()

@@ -16,9 +16,9 @@ from written_artifacts import written
 from policypress.errors import ArtifactError, NativeBuildError
 from policypress.runtime.native import build
 from policypress.runtime.native.build import built_module
-from policypress.runtime.native.cache import Cache
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
+from policypress.toolchain.cache import Cache
+from policypress.toolchain.compiler import find_compiler
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from small_policies import ACTIONS, KINDS, mixed, mlp, observations_of, quantize
 from written_artifacts import written
 
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
-from policypress.runtime.native.compiler import find_compiler
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.toolchain.compiler import find_compiler
 
 Native = Callable[..., NativeRuntime]
 

@@ -8,9 +8,10 @@ import pytest
 
 from policypress.artifact.c.kernels import SETS
 from policypress.errors import NativeBuildError
-from policypress.runtime.native.compiler import Compiler, find_compiler
 from policypress.runtime.native.probe import kernels_here
-from policypress.runtime.native.processor import features_here, left_out
+from policypress.runtime.native.processor import left_out
+from policypress.toolchain.compiler import Compiler, find_compiler
+from policypress.toolchain.processor import features_here
 
 
 def test_the_kernels_of_this_machine() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policypress.artifact.c.kernels import SETS
-from policypress.runtime.native.processor import features_here, left_out
+from policypress.runtime.native.processor import left_out
 
 AVX2 = {"avx2", "fma", "sse2"}
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
@@ -34,7 +34,3 @@ def test_every_kernel_that_is_left_out_has_its_macro() -> None:
     guards = {kernel.name.upper(): kernel.guard for kernel in SETS["host"]}
     for flag in left_out(frozenset(AVX2 | {"avx_vnni"})):
         assert f"!defined({flag.removeprefix('-D')})" in guards[flag.removeprefix("-DPP_WITHOUT_")]
-
-
-def test_this_processor_is_looked_at() -> None:
-    assert features_here() is features_here()

@@ -18,11 +18,12 @@ from pathlib import Path
 from policypress.contract import METADATA_KEY, Contract
 from policypress.errors import NativeBuildError, NoNativeFormError
 from policypress.runtime.native.binding import NAME, SOURCE, binding_source
-from policypress.runtime.native.cache import Cache
-from policypress.runtime.native.compiler import LIMIT_S, Compiler, find_compiler, python_abi
-from policypress.runtime.native.processor import features_here, left_out
+from policypress.runtime.native.processor import left_out
 from policypress.runtime.onnx_metadata import described
 from policypress.runtime.stated_contract import check_graph, contract_from
+from policypress.toolchain.cache import Cache
+from policypress.toolchain.compiler import LIMIT_S, Compiler, find_compiler, python_abi
+from policypress.toolchain.processor import features_here
 
 MODULE = NAME
 _WORDS = 400

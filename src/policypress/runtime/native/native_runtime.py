@@ -14,9 +14,9 @@ import numpy as np
 from policypress.contract import Contract, Discrete
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
 from policypress.runtime.native.build import MODULE, built_module
-from policypress.runtime.native.cache import Cache
 from policypress.runtime.observation import Array, Observation, batches_of, fill, key_of, part_of
 from policypress.runtime.protocol import Runtime
+from policypress.toolchain.cache import Cache
 
 NOT_FINITE = 2
 

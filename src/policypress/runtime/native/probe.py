@@ -8,7 +8,7 @@ from pathlib import Path
 
 from policypress.artifact.c.kernels import SETS, fragment
 from policypress.errors import NativeBuildError
-from policypress.runtime.native.compiler import Compiler
+from policypress.toolchain.compiler import Compiler
 
 _LIMIT_S = 20.0
 

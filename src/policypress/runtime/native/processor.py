@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
-
-_CPUINFO = Path("/proc/cpuinfo")
 # Kernel set → what it needs, the best first; names as Linux writes them.
 _AVX512VNNI = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"})
 _NEEDS = {
@@ -28,13 +24,3 @@ def left_out(features: frozenset[str]) -> tuple[str, ...]:
     # AMX is for many rows, and the system may refuse it.
     kept = {best, "AVX512VNNI"} if best == "AMX" else {best}
     return tuple(f"-DPP_WITHOUT_{name}" for name in _NEEDS if name not in kept)
-
-
-@functools.cache
-def features_here() -> frozenset[str]:
-    """Instruction sets of this processor; empty where the system does not tell."""
-    try:
-        lines = _CPUINFO.read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())

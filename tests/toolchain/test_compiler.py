@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policypress.errors import NativeBuildError
-from policypress.runtime.native.compiler import Compiler, find_compiler, python_abi
+from policypress.toolchain.compiler import Compiler, find_compiler, python_abi
 
 
 def program(folder: Path, name: str, script: str) -> Path:
@@ -53,6 +53,7 @@ def test_without_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     with pytest.raises(NativeBuildError, match=r"headers are not installed[\s\S]*Python.h"):
         find_compiler()
+    assert find_compiler(headers=False).include is None
 
 
 def test_another_compiler_is_another_identity(tmp_path: Path) -> None:

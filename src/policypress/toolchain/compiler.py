@@ -1,4 +1,4 @@
-"""The C compiler of this machine, and what else it takes to build an extension module."""
+"""The C compiler of this machine, and what else it takes to build a shared library or an extension module."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ INSTALL = (
 
 @dataclass(frozen=True)
 class Compiler:
-    """A compiler that can be called, the folder of ``Python.h``, and options beside :func:`flags`."""
+    """A compiler that can be called, the folder of ``Python.h`` or None, and options beside :func:`flags`."""
 
     command: tuple[str, ...]
-    include: Path
+    include: Path | None
     options: tuple[str, ...] = ()
 
     def identity(self) -> str:
@@ -47,7 +47,8 @@ class Compiler:
         Raises:
             NativeBuildError: the compiler does not run, or refuses the file; says what it said.
         """
-        command = [*self.command, *flags(), *self.options, f"-I{self.include}", source.name, "-o", str(output)]
+        headers = () if self.include is None else (f"-I{self.include}",)
+        command = [*self.command, *flags(), *self.options, *headers, source.name, "-o", str(output), "-lm"]
         try:
             done = subprocess.run(
                 command,
@@ -75,8 +76,11 @@ def flags() -> tuple[str, ...]:
     return (*FLAGS, "-undefined", "dynamic_lookup") if sys.platform == "darwin" else FLAGS
 
 
-def find_compiler() -> Compiler:
+def find_compiler(headers: bool = True) -> Compiler:
     """The compiler that ``CC`` names, or else the first of cc, gcc and clang, with the options in ``CFLAGS``.
+
+    Args:
+        headers: extension modules are to be built, for which Python's headers are needed.
 
     Raises:
         NativeBuildError: there is none, or Python's headers are not installed.
@@ -88,6 +92,9 @@ def find_compiler() -> Compiler:
             got=f"{VARIABLE}={named}" if named else f"none of {', '.join(COMPILERS)} on the path",
             hint=INSTALL,
         )
+    options = tuple(shlex.split(os.environ.get(FLAGS_VARIABLE, "")))
+    if not headers:
+        return Compiler(found, None, options)
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").is_file():
         raise NativeBuildError(
@@ -95,7 +102,7 @@ def find_compiler() -> Compiler:
             got=f"no {include / 'Python.h'}",
             hint=INSTALL,
         )
-    return Compiler(found, include, tuple(shlex.split(os.environ.get(FLAGS_VARIABLE, ""))))
+    return Compiler(found, include, options)
 
 
 def compiler_command() -> tuple[str, ...] | None:

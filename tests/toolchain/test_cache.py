@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policypress.errors import NativeBuildError
-from policypress.runtime.native.cache import Cache, default_folder
+from policypress.toolchain.cache import Cache, default_folder
 
 KEY, OTHER = "a" * 32, "b" * 32
 
