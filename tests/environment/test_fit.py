@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,18 @@ def test_the_error_names_what_fits(env_id: str, size: int, width: int, expected:
     assert caught.value.hint is not None
     assert expected in caught.value.hint
     assert f"({size},)" in str(caught.value)
+
+
+def test_what_the_hint_says_to_type_fits() -> None:
+    pytest.importorskip("ale_py", reason="the Atari environments are not installed")
+    with pytest.raises(SpaceMismatchError) as caught:
+        check_fit(raw := user_environment("ALE/Freeway-v5"), *spaces_of(raw), IMAGE_FIRST, Discrete(3))
+    _, bracket, typed = str(caught.value.hint).rpartition("(--env ")
+    assert bracket
+    words = shlex.split(typed.removesuffix(")"))
+    assert words[1::2] == ["--wrapper", "--wrapper"]
+    named = user_environment(words[0], (), words[2::2])
+    assert check_fit(named, *spaces_of(named), IMAGE_FIRST, Discrete(3)).transpose_image
 
 
 def test_hints_for_time_feature_and_stacked_frames() -> None:

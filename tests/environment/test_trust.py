@@ -128,7 +128,22 @@ def test_what_is_no_keyword_is_said(text: str) -> None:
 def test_user_wrappers_have_a_form() -> None:
     assert parse_user_wrapper("package.module:Class") == WrapperSpec("package.module:Class")
     assert parse_user_wrapper("TimeFeatureWrapper") == WrapperSpec("TimeFeatureWrapper")
-    for text in ("a:b:c", "os.system('x'):y", ":x", "x:"):
+    stacked = parse_user_wrapper("package.module:Stack(n_stack=4, name='x')")
+    assert stacked == WrapperSpec("package.module:Stack", (("n_stack", 4), ("name", "x")))
+    wrong = (
+        "a:b:c",
+        "os.system('x'):y",
+        ":x",
+        "x:",
+        "x(4)",
+        "x(a=b)",
+        "x(a=f())",
+        "x(**{})",
+        "x(a=1)(b=2)",
+        "x(a=1",
+        "x()+y()",
+    )
+    for text in wrong:
         with pytest.raises(WrapperError):
             parse_user_wrapper(text)
 

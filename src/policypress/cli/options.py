@@ -26,7 +26,11 @@ EnvKwargsOption = Annotated[
 ]
 WrapperOption = Annotated[
     list[str] | None,
-    typer.Option("--wrapper", metavar="NAME", help="Wrapper: a listed name or package.module:Class; repeatable."),
+    typer.Option(
+        "--wrapper",
+        metavar="NAME",
+        help="Wrapper: a listed name or package.module:Class, also NAME(key=value); repeatable.",
+    ),
 ]
 ActivationOption = Annotated[
     str | None, typer.Option("--activation", help="Hidden activation, where the file does not tell it.")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from policypress.contract import Box, DictSpace, Discrete, EnvironmentSpec, MultiBinary, MultiDiscrete, Space
+from policypress.contract import (
+    Box,
+    DictSpace,
+    Discrete,
+    EnvironmentSpec,
+    MultiBinary,
+    MultiDiscrete,
+    Space,
+    WrapperSpec,
+)
 from policypress.environment import contact_forces
 from policypress.environment.identifiers import resolve
 from policypress.environment.making import make
@@ -250,8 +260,15 @@ def _hint(fitting: list[EnvironmentSpec], env: Space, agent: Space) -> str:
 
 
 def _flags(spec: EnvironmentSpec) -> str:
-    arguments = "".join(f" --env-kwargs {key}={value}" for key, value in spec.kwargs)
-    return f"--env {spec.id}{arguments}" + "".join(f" --wrapper {wrapper.name}" for wrapper in spec.wrappers)
+    arguments = "".join(f" --env-kwargs {shlex.quote(f'{key}={value}')}" for key, value in spec.kwargs)
+    wrappers = "".join(f" --wrapper {shlex.quote(_called(wrapper))}" for wrapper in spec.wrappers)
+    return f"--env {spec.id}{arguments}{wrappers}"
+
+
+def _called(wrapper: WrapperSpec) -> str:
+    """A wrapper as ``--wrapper`` reads it."""
+    arguments = ", ".join(f"{key}={value!r}" for key, value in wrapper.kwargs)
+    return f"{wrapper.name}({arguments})" if arguments else wrapper.name
 
 
 def _is_longer_by_one(env: Space, agent: Space) -> bool:

@@ -61,16 +61,38 @@ def import_named(module: str) -> ModuleType:
 
 
 def parse_user_wrapper(text: str) -> WrapperSpec:
-    """A wrapper from the command line: ``package.module:Class`` or a listed name.
+    """A wrapper from the command line: ``package.module:Class`` or a listed name, with arguments or without.
+
+    >>> parse_user_wrapper("frame_stack(n_stack=4)").kwargs
+    (('n_stack', 4),)
 
     Raises:
-        WrapperError: neither form.
+        WrapperError: neither form, or arguments that are no ``key=literal``.
     """
-    module, colon, attribute = text.partition(":")
+    name, bracket, arguments = text.partition("(")
+    module, colon, attribute = name.partition(":")
     parts = [*module.split("."), *([attribute] if colon else [])]
-    if not all(part.isidentifier() for part in parts):
-        raise WrapperError("This is not the name of a wrapper.", got=repr(text), expected="package.module:Class")
-    return WrapperSpec(text)
+    kwargs = _keywords(bracket + arguments) if bracket else ()
+    if kwargs is None or not all(part.isidentifier() for part in parts):
+        raise WrapperError(
+            "This is not the name of a wrapper.",
+            got=repr(text),
+            expected="package.module:Class or a listed name, arguments in brackets: frame_stack(n_stack=4)",
+        )
+    return WrapperSpec(name, kwargs)
+
+
+def _keywords(text: str) -> tuple[tuple[str, Any], ...] | None:
+    """``(key=literal, ...)`` as pairs; None where it is something else."""
+    try:
+        call = ast.parse(f"_{text}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            return None
+        found = tuple((keyword.arg, ast.literal_eval(keyword.value)) for keyword in call.keywords)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    named = tuple((key, value) for key, value in found if key is not None)
+    return named if len(named) == len(found) else None
 
 
 def parse_keyword(text: str) -> tuple[str, Any]:
@@ -101,7 +123,7 @@ def user_environment(
     Args:
         env: id, or ``package.module:MyEnv-v0``.
         kwargs: ``key=value`` texts.
-        wrappers: ``package.module:Class`` or listed names, the first one innermost.
+        wrappers: ``package.module:Class`` or listed names, with arguments in brackets, the first one innermost.
         trained_id: id the agent was trained on, if it is another.
 
     Raises:
@@ -109,7 +131,7 @@ def user_environment(
         WrapperError: a wrapper's name has no valid form.
     """
     specs = tuple(parse_user_wrapper(text) for text in wrappers)
-    modules = [module_of(text) for text in (env, *wrappers)]
+    modules = [module_of(text) for text in (env, *(wrapper.name for wrapper in specs))]
     return UserEnvironmentSpec(
         id=env,
         kwargs=tuple(parse_keyword(text) for text in kwargs),
