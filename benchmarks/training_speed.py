@@ -1,4 +1,4 @@
-"""How fast training is: the fast update against Stable-Baselines3's, and quantization-aware training against fp32.
+"""How fast training is: the fast and the native update against Stable-Baselines3's, and quantization-aware training.
 
 Environment steps per second, learning included, on one thread. The forms of a case take turns in short blocks, so that
 whatever else the machine does meets all of them; what is compared is the ratio within a turn, of which the median is
@@ -27,7 +27,7 @@ from policypress.training.logs import logger_for
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
-from policypress.training.spec import TrainingSpec
+from policypress.training.spec import NATIVE_ALGORITHMS, TrainingSpec
 from policypress.training.trainer import round_of
 
 FOREVER = 10**8
@@ -82,9 +82,11 @@ def forms_of(case: Case) -> dict[str, TrainingSpec]:
     fast = prepare(
         case.algorithm, EnvironmentSpec(case.environment), steps=FOREVER, overrides=case.overrides, update="fast"
     ).spec
+    native: dict[str, TrainingSpec] = {"native": replace(fast, update="native")}
     return {
         "stock": replace(fast, update="stock"),
         "fast": fast,
+        **(native if case.algorithm in NATIVE_ALGORITHMS else {}),
         "qat actor": replace(fast, qat=QatConfig()),
         "qat all": replace(fast, qat=QatConfig(networks="all")),
     }
@@ -115,8 +117,8 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| case | stock, steps/s | fast, steps/s | fast / stock | time with QAT, actor | all networks |")
-    print("|---|---|---|---|---|---|")
+    print("| case | stock, steps/s | fast, steps/s | fast / stock | native / fast | QAT, actor | QAT, all |")
+    print("|---|---|---|---|---|---|---|")
     missed = []
     for case in CASES:
         if arguments.algorithms and case.algorithm not in arguments.algorithms:
@@ -125,9 +127,10 @@ def main() -> int:
         speed_up, fast = ratio(taken_s["stock"], taken_s["fast"])
         actor, actor_words = ratio(taken_s["qat actor"], taken_s["fast"])
         every, every_words = ratio(taken_s["qat all"], taken_s["fast"])
+        native = ratio(taken_s["fast"], taken_s["native"])[1] if "native" in taken_s else "–"
         name = f"{case.algorithm} {case.environment}"
         speeds = [f"{1 / statistics.median(taken_s[form]):.0f}" for form in ("stock", "fast")]
-        print(f"| {name} | {speeds[0]} | {speeds[1]} | {fast} | {actor_words} | {every_words} |", flush=True)
+        print(f"| {name} | {speeds[0]} | {speeds[1]} | {fast} | {native} | {actor_words} | {every_words} |", flush=True)
         if case.stock_at_least is not None and speed_up < case.stock_at_least:
             missed.append(f"{name}: {speed_up:.2f} times as fast as stock, expected {case.stock_at_least}")
         for what, value, limit in (("actor", actor, case.actor_at_most), ("all", every, case.all_at_most)):

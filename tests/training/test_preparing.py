@@ -69,4 +69,4 @@ def test_what_cannot_be_prepared() -> None:
         prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("tua", 1)])
     with pytest.raises(TrainingInputError, match="no such update"):
         checked_update("faster")
-    assert checked_update("stock") == "stock"
+    assert [checked_update(name) for name in ("stock", "fast", "native")] == ["stock", "fast", "native"]

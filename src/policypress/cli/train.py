@@ -68,7 +68,9 @@ def train(
         Path | None, typer.Option("--tensorboard", metavar="FOLDER", help="Write TensorBoard logs there.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
-    update: Annotated[str, typer.Option("--update", help="fast, or stock: the library's own gradient step.")] = "fast",
+    update: Annotated[
+        str, typer.Option("--update", help="fast, native (C; SAC, TD3, DDPG), or stock: the library's own step.")
+    ] = "fast",
     strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -120,6 +120,7 @@ class Training(_Part):
         qat: quantization-aware training, or none.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or none.
         prune: share of the acting weights to prune gradually by magnitude, or none.
+        update: how to compute, not what: ``native`` for the algorithms that have it, ``fast``, or ``stock``.
     """
 
     algorithms: Names
@@ -132,6 +133,7 @@ class Training(_Part):
     qat: QatOptions | None = None
     sparse: dict[str, float] | None = None
     prune: float | None = Field(default=None, gt=0, lt=1)
+    update: Literal["fast", "native", "stock"] = "fast"
 
     @field_validator("qat", mode="before")
     @classmethod

@@ -16,12 +16,17 @@ from policypress.training.algorithms import ALGORITHMS, Algorithm
 from policypress.training.fast.dqn import FastDQN
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
+from policypress.training.native.library import HINT
+from policypress.training.native.sac import NativeSAC
+from policypress.training.native.td3 import NativeDDPG, NativeTD3
 from policypress.training.qat.policies import quantized_policy
 from policypress.training.settings import POLICY_KWARGS, library_arguments
-from policypress.training.spec import TrainingSpec
+from policypress.training.spec import NATIVE_ALGORITHMS, TrainingSpec
 
 # PPO and TRPO learn seldom and from much: the libraries' own update has nothing to gain.
 FAST: dict[str, type[BaseAlgorithm]] = {"dqn": FastDQN, "ddpg": FastDDPG, "td3": FastTD3, "sac": FastSAC}
+
+NATIVE: dict[str, type[BaseAlgorithm]] = {"ddpg": NativeDDPG, "td3": NativeTD3, "sac": NativeSAC}
 
 
 def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:
@@ -62,7 +67,12 @@ def policy_name(space: gymnasium.Space[Any]) -> str:
 
 
 def _class_of(chosen: Algorithm, spec: TrainingSpec) -> type[BaseAlgorithm]:
-    return FAST.get(spec.algorithm, chosen.stock) if spec.update == "fast" else chosen.stock
+    if spec.update == "native" and spec.algorithm not in NATIVE_ALGORITHMS:
+        raise TrainingInputError(
+            "This algorithm has no native update.", got=spec.algorithm, expected=", ".join(NATIVE_ALGORITHMS), hint=HINT
+        )
+    forms = {"fast": FAST, "native": NATIVE}.get(spec.update, {})
+    return forms.get(spec.algorithm, chosen.stock)
 
 
 def _check_device(device: str) -> None:

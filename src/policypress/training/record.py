@@ -106,6 +106,7 @@ class TrainingRecord:
         wall_s: wall-clock seconds of training, evaluations and checkpoints included, over all resumptions.
         cpu_s: process CPU seconds, likewise.
         threads: of torch.
+        kernels: name of the kernels of the native update that learned last, or None.
         resumed: for each resumption the step, and whether the environments were exactly where they had been.
         versions: of the packages that can change the result.
     """
@@ -122,6 +123,7 @@ class TrainingRecord:
     memory: TrainingMemory
     versions: Mapping[str, str]
     resumed: tuple[tuple[int, bool], ...] = ()
+    kernels: str | None = None
     version: int = RECORD_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +135,7 @@ class TrainingRecord:
             "threads": self.threads,
             "memory": asdict(self.memory),
             "versions": dict(self.versions),
+            **({} if self.kernels is None else {"kernels": self.kernels}),
             "resumed": [{"step": step, "exact": exact} for step, exact in self.resumed],
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
             "episodes": asdict(self.episodes),

@@ -205,6 +205,7 @@ class _Run:
             ),
             versions=versions(),
             resumed=tuple(self.story.resumed),
+            kernels=getattr(self.model, "kernels", None),
         )
 
     def close(self) -> None:

@@ -36,8 +36,7 @@ class AdamStep:
             return
         group = self._optimizer.param_groups[0]
         state = self._optimizer.state
-        if len(state) < len(self.parameters):
-            self._begin()
+        self.begin()
         states = [state[parameter] for parameter in self.parameters]
         first, second = group["betas"]
         counts = [item["step"] for item in states]
@@ -71,8 +70,10 @@ class AdamStep:
         plain = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in self.parameters)
         return plain and not special and not hooked
 
-    def _begin(self) -> None:
-        """The state that Adam itself makes at its first step."""
+    def begin(self) -> None:
+        """Make the state that Adam itself makes at its first step, where there is none."""
+        if len(self._optimizer.state) >= len(self.parameters):
+            return
         for parameter in self.parameters:
             if parameter not in self._optimizer.state:
                 self._optimizer.state[parameter] = {

@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wra
 from policypress.training.fast.replay import LeanReplayBuffer
 from policypress.training.qat.layers import FakeQuantized
 
-Losses = dict[str, list[torch.Tensor]]
+# Scalars with an ``item()``.
+Losses = dict[str, list[Any]]
 
 
 class LeanCollecting(OffPolicyAlgorithm):
@@ -133,9 +134,13 @@ class LeanCollecting(OffPolicyAlgorithm):
             return super().predict(observation, state, episode_start, deterministic)
         with torch.no_grad():
             seen = torch.from_numpy(np.ascontiguousarray(observation)).to(self.device)
-            actions = self.policy._predict(seen, deterministic=False).cpu().numpy()
+            actions = self._explored(seen)
         actions = actions.reshape((-1, *(self.action_space.shape or ())))
         return (self.policy.unscale_action(actions) if isinstance(self.action_space, spaces.Box) else actions), state
+
+    def _explored(self, observations: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Actions between −1 and 1 that explore."""
+        return self.policy._predict(observations, deterministic=False).cpu().numpy()
 
 
 def switched_modules(policy: BasePolicy) -> list[torch.nn.Module]:

@@ -1,0 +1,54 @@
+/* What a set of kernels gives: a matrix product of two packed operands.
+
+   Product (rows × columns) = left (rows × depth) · right (depth × columns). Operands are packed from matrices in row-major
+   order with a stride, either as they are or transposed, and padded with zeros; the result is in scratch memory and may
+   be written up to whole tiles. Sums are taken in the same order every time. */
+#ifndef PP_PRODUCT_H
+#define PP_PRODUCT_H
+#include "memory.h"
+
+/* What becomes of the sums: a bias for each column (or NULL); then what is below 0 becomes 0 if `rectify`; or values become
+   0 where `mask`, of the result's shape with `mask_stride`, is not positive (NULL for none). */
+typedef struct {
+    const float *bias;
+    int rectify;
+    const float *mask;
+    ptrdiff_t mask_stride;
+} pp_finish;
+
+/* Lanes of the widest vectors that the compiler may use. */
+#if defined(__AVX512F__)
+#define PP_LANES 16
+#elif defined(__AVX__)
+#define PP_LANES 8
+#else
+#define PP_LANES 4
+#endif
+typedef float pp_vector __attribute__((vector_size(4 * PP_LANES)));
+typedef float pp_unaligned __attribute__((vector_size(4 * PP_LANES), aligned(4), may_alias));
+
+static inline pp_vector pp_load(const float *from) { return *(const pp_unaligned *)from; }
+static inline void pp_store(float *to, pp_vector value) { *(pp_unaligned *)to = value; }
+
+static inline float pp_dot(const float *a, const float *b, ptrdiff_t count)
+{
+    pp_vector sums[4] = {{0.0f}, {0.0f}, {0.0f}, {0.0f}};
+    float sum = 0.0f;
+    ptrdiff_t i = 0;
+    for (; i + 4 * PP_LANES <= count; i += 4 * PP_LANES)
+        for (int s = 0; s < 4; s++)
+            sums[s] += pp_load(a + i + s * PP_LANES) * pp_load(b + i + s * PP_LANES);
+    sums[0] = sums[0] + sums[1] + (sums[2] + sums[3]);
+    for (int lane = 0; lane < PP_LANES; lane++)
+        sum += sums[0][lane];
+    for (; i < count; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+#if defined(PP_AMX)
+#include "product_amx.h"
+#else
+#include "product_vectors.h"
+#endif
+#endif

@@ -1,0 +1,114 @@
+/* The gradient step of SAC, TD3 and DDPG. One thread; nothing is kept between calls but what the caller hands in. */
+#include "sac.h"
+#include "td3.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#define PP_PUBLIC __attribute__((visibility("default")))
+typedef void (*pp_phase)(const pp_update *update, pp_space *space);
+
+PP_PUBLIC int64_t pp_update_bytes(void);
+PP_PUBLIC int64_t pp_scratch_bytes(const pp_update *update);
+PP_PUBLIC int pp_may_run(void);
+PP_PUBLIC void pp_learn_sac_values(const pp_update *update);
+PP_PUBLIC void pp_learn_sac_actions(const pp_update *update);
+PP_PUBLIC void pp_learn_td3_values(const pp_update *update);
+PP_PUBLIC void pp_learn_td3_actions(const pp_update *update);
+PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
+PP_PUBLIC void pp_act(const pp_network *net, const float *input, int64_t rows, float *scratch, float *output);
+PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
+                          int64_t left_transposed, int64_t right_transposed, void *scratch, float *to);
+PP_PUBLIC int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns);
+
+/* Numbers below 1e-38 count as 0: Adam's averages of a dead unit end there, and each would cost a hundred cycles. */
+static unsigned pp_begin(void)
+{
+    unsigned before = 0;
+#if defined(__x86_64__)
+    before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040u);
+#endif
+    pp_begin_products();
+    return before;
+}
+
+static void pp_end(unsigned before)
+{
+    pp_end_products();
+#if defined(__x86_64__)
+    _mm_setcsr(before);
+#else
+    (void)before;
+#endif
+}
+
+static void pp_run(const pp_update *update, pp_phase phase)
+{
+    pp_space space;
+    const unsigned before = pp_begin();
+    pp_carve_space(update, &space);
+    phase(update, &space);
+    pp_end(before);
+}
+
+/* Size of the structure that is handed in. */
+int64_t pp_update_bytes(void) { return (int64_t)sizeof(pp_update); }
+
+/* Bytes of scratch memory that an update needs, on a cache line; its `scratch` is NULL. */
+int64_t pp_scratch_bytes(const pp_update *update)
+{
+    pp_space space;
+    return (int64_t)pp_carve_space(update, &space);
+}
+
+/* Whether this processor and system let the kernels run that this was compiled with. */
+int pp_may_run(void)
+{
+    const int may = pp_begin_products();
+    if (may)
+        pp_end_products();
+    return may;
+}
+
+void pp_learn_sac_values(const pp_update *update) { pp_run(update, pp_sac_values); }
+void pp_learn_sac_actions(const pp_update *update) { pp_run(update, pp_sac_actions); }
+void pp_learn_td3_values(const pp_update *update) { pp_run(update, pp_td3_values); }
+void pp_learn_td3_actions(const pp_update *update) { pp_run(update, pp_td3_actions); }
+
+void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau)
+{
+    const unsigned before = pp_begin();
+    for (int64_t i = 0; i < count; i++)
+        pp_follow_network(&targets[i], &sources[i], tau);
+    pp_end(before);
+}
+
+/* Outputs of a network for a few rows; `scratch` holds two rows of its widest layer, in whole tiles. */
+void pp_act(const pp_network *net, const float *input, int64_t rows, float *scratch, float *output)
+{
+    pp_forward_rows(net, input, (ptrdiff_t)rows, scratch, output);
+}
+
+/* One product, with a stride of whole tiles in `to`; for tests. */
+void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
+                int64_t left_transposed, int64_t right_transposed, void *scratch, float *to)
+{
+    const pp_finish nothing = {NULL, 0, NULL, 0};
+    pp_arena arena = {(char *)scratch, 0};
+    void *a = pp_carve(&arena, pp_left_bytes((ptrdiff_t)rows, (ptrdiff_t)depth));
+    void *b = pp_carve(&arena, pp_right_bytes((ptrdiff_t)depth, (ptrdiff_t)columns));
+    const unsigned before = pp_begin();
+    pp_pack_left(left, (ptrdiff_t)(left_transposed ? rows : depth), (ptrdiff_t)rows, (ptrdiff_t)depth, left_transposed != 0, a);
+    pp_pack_right(right, (ptrdiff_t)(right_transposed ? depth : columns), (ptrdiff_t)depth, (ptrdiff_t)columns,
+                  right_transposed != 0, b);
+    pp_multiply(a, b, (ptrdiff_t)rows, (ptrdiff_t)depth, (ptrdiff_t)columns, to, pp_stride((ptrdiff_t)columns), &nothing);
+    pp_end(before);
+}
+
+int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns)
+{
+    return (int64_t)(pp_up(pp_left_bytes((ptrdiff_t)rows, (ptrdiff_t)depth), PP_LINE) +
+                     pp_up(pp_right_bytes((ptrdiff_t)depth, (ptrdiff_t)columns), PP_LINE));
+}

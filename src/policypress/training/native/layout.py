@@ -1,0 +1,88 @@
+"""What Python and C hand to each other: the structures of ``c/update.h`` and the functions of ``c/update.c``."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+from typing import Any
+
+PARTS = 2
+LAYERS = 16
+CRITICS = 8
+_TILE = 32
+
+
+class Tensor(ctypes.Structure):
+    """Addresses of a tensor of parameters and of Adam's averages and count; those are None where nothing is learned."""
+
+    _fields_ = [("value", c_void_p), ("first", c_void_p), ("second", c_void_p), ("count", c_void_p)]
+
+
+class AdamSettings(ctypes.Structure):
+    """The settings of one optimizer."""
+
+    _fields_ = [(name, c_double) for name in ("rate", "beta1", "beta2", "epsilon", "decay")]
+
+
+class Layer(ctypes.Structure):
+    """A linear layer, of one or several tensors that read the same."""
+
+    _fields_ = [
+        ("inputs", c_int64),
+        ("outputs", c_int64),
+        ("parts", c_int64),
+        ("weight", Tensor * PARTS),
+        ("bias", Tensor * PARTS),
+    ]
+
+
+class Network(ctypes.Structure):
+    """Layers with ReLUs between them."""
+
+    _fields_ = [("layers", POINTER(Layer)), ("count", c_int64)]
+
+
+class Update(ctypes.Structure):
+    """Everything that one update reads and changes."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("observations", "actions", "next_observations", "rewards", "dones")),
+        ("discounts", c_void_p),
+        ("noise", c_void_p),
+        ("next_noise", c_void_p),
+        *((name, c_int64) for name in ("batch", "observation_size", "action_size", "critic_count")),
+        ("actor", Network),
+        ("actor_target", Network),
+        ("critics", POINTER(Network)),
+        ("critic_targets", POINTER(Network)),
+        ("actor_adam", AdamSettings),
+        ("critic_adam", AdamSettings),
+        ("temperature_adam", AdamSettings),
+        ("log_temperature", Tensor),
+        ("temperature", c_double),
+        ("target_entropy", c_double),
+        ("gamma", c_double),
+        ("losses", c_void_p),
+        ("scratch", c_void_p),
+    ]
+
+
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "pp_may_run": (c_int, []),
+    "pp_update_bytes": (c_int64, []),
+    "pp_scratch_bytes": (c_int64, [POINTER(Update)]),
+    "pp_learn_sac_values": (None, [POINTER(Update)]),
+    "pp_learn_sac_actions": (None, [POINTER(Update)]),
+    "pp_learn_td3_values": (None, [POINTER(Update)]),
+    "pp_learn_td3_actions": (None, [POINTER(Update)]),
+    "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
+    "pp_act": (None, [POINTER(Network), c_void_p, c_int64, c_void_p, c_void_p]),
+    "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 5, c_void_p, c_void_p]),
+    "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),
+}
+"""Name → what it gives, what it takes."""
+
+
+def row_floats(width: int) -> int:
+    """From one row to the next in a matrix of scratch memory, ``pp_stride`` in C."""
+    return (width + _TILE - 1) // _TILE * _TILE + _TILE // 2

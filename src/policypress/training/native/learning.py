@@ -1,0 +1,51 @@
+"""What the native algorithms share: their wiring, acting in C, losses as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from policypress.training.fast.collecting import LeanCollecting
+from policypress.training.native.library import library
+from policypress.training.native.networks import Networks, check_setting
+from policypress.training.native.wiring import LOSSES, Wiring
+
+Actions = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class NativeLearning(LeanCollecting):
+    """An off-policy algorithm whose gradient step is C, for classes that also inherit a fast algorithm.
+
+    Attributes:
+        kernels: name of the kernel set that runs.
+    """
+
+    kernels: str
+    _wiring: Wiring
+
+    def _networks(self) -> Networks:
+        raise NotImplementedError
+
+    def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        policy: Any = self.policy
+        return policy.actor.optimizer, policy.critic.optimizer
+
+    def _log_temperature(self) -> torch.Tensor | None:
+        return None
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        check_setting(self)
+        networks = self._networks()
+        loaded, self.kernels = library()
+        self._wiring = Wiring(loaded, networks, self._optimizers(), self._log_temperature())
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_wiring", "kernels"]
+
+    def _remember(self, *places: int) -> None:
+        """Keep the losses at these places until they are logged."""
+        for place in places:
+            self._losses.setdefault(LOSSES[place], []).append(self._wiring.losses[place])

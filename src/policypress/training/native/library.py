@@ -1,0 +1,125 @@
+"""The C of the native update, compiled for this processor and loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from policypress.errors import NativeBuildError, TrainingInputError
+from policypress.toolchain.cache import Cache
+from policypress.toolchain.compiler import Compiler, find_compiler
+from policypress.toolchain.processor import features_here
+from policypress.training.native.layout import FUNCTIONS
+
+SOURCE = Path(__file__).resolve().parent / "c" / "update.c"
+# Sums may be fused with products; nobody looks at errno or floating-point exceptions.
+_OPTIONS = ("-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+_AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma")
+_AVX512_FEATURES = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"})
+HINT = "Learn with --update fast."
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """A form of the kernels: what the processor needs for it, in Linux's words, and how it is compiled."""
+
+    name: str
+    needs: frozenset[str]
+    flags: tuple[str, ...]
+
+
+SETS = (
+    KernelSet(
+        "amx",
+        _AVX512_FEATURES | {"avx512_bf16", "amx_tile", "amx_bf16"},
+        (*_AVX512, "-mavx512bf16", "-DPP_AMX"),
+    ),
+    KernelSet("avx512", _AVX512_FEATURES, _AVX512),
+    KernelSet("avx2", frozenset({"avx2", "fma"}), ("-mavx2", "-mfma")),
+    KernelSet("plain", frozenset(), ()),
+)
+"""The best first."""
+
+
+def sets_here() -> tuple[KernelSet, ...]:
+    """The kernel sets that this processor has, the best first."""
+    return tuple(kernels for kernels in SETS if kernels.needs <= features_here())
+
+
+@functools.cache
+def library() -> tuple[ctypes.CDLL, str]:
+    """The library with the best kernels that this machine builds and runs, and the name of those.
+
+    Raises:
+        TrainingInputError: there is no compiler, or none that builds it.
+    """
+    try:
+        compiler = find_compiler(headers=False)
+    except NativeBuildError as error:
+        raise _unbuildable(error) from error
+    refused: NativeBuildError | None = None
+    for kernels in sets_here():
+        try:
+            loaded = load(built(compiler, kernels))
+        except NativeBuildError as error:  # an old compiler does not know every instruction
+            refused = error
+            continue
+        if loaded.pp_may_run():
+            return loaded, kernels.name
+    raise _unbuildable(refused or NativeBuildError("No kernels run on this machine."))
+
+
+def built(compiler: Compiler, kernels: KernelSet, cache: Cache | None = None) -> Path:
+    """The shared library, from the cache or built now.
+
+    Raises:
+        NativeBuildError: the compiler refuses it, or the cache cannot be written.
+    """
+    compiler = replace(compiler, options=(*compiler.options, *_OPTIONS, *kernels.flags))
+    kept, key = Cache() if cache is None else cache, _key(compiler)
+    found = kept.find(key)
+    if found is not None:
+        return found
+    with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
+        output = Path(folder) / "update.so"
+        compiler.build(SOURCE, output)
+        return kept.store(key, output)
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """The library at ``path``, its functions declared.
+
+    Raises:
+        NativeBuildError: the system does not load it.
+    """
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise NativeBuildError("A compiled library cannot be loaded.", got=str(error)) from error
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+def _key(compiler: Compiler) -> str:
+    """Hash of everything that decides what is built."""
+    digest = hashlib.sha256("|".join([compiler.identity(), platform.machine(), sys.platform]).encode())
+    for path in sorted(SOURCE.parent.glob("*.[ch]")):
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _unbuildable(error: NativeBuildError) -> TrainingInputError:
+    return TrainingInputError(
+        "The native update cannot be built here.",
+        got=" ".join(f"{error.message} {error.got or ''}".split()),
+        expected="a C compiler (Debian: apt install gcc)",
+        hint=HINT,
+    )

@@ -1,0 +1,142 @@
+"""The networks of an algorithm as the native update reads them, and what it cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+
+from policypress.errors import TrainingInputError
+from policypress.training.native.layout import CRITICS, LAYERS
+from policypress.training.native.library import HINT
+
+# One after the other; several linear layers in one place read the same, and their outputs stand side by side.
+Layers = tuple[tuple[nn.Linear, ...], ...]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks by what they do.
+
+    Attributes:
+        actor: its last layer gives actions before they are squashed, or means and log deviations.
+        critics: read an observation and an action, give a value.
+        critic_targets: follow them.
+        actor_target: follows the actor; None where there is none.
+    """
+
+    actor: Layers
+    critics: tuple[Layers, ...]
+    critic_targets: tuple[Layers, ...]
+    actor_target: Layers | None = None
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """Every weight and bias."""
+        every = [self.actor, *self.critics, *self.critic_targets]
+        for layers in every if self.actor_target is None else [*every, self.actor_target]:
+            for parts in layers:
+                for layer in parts:
+                    yield layer.weight
+                    yield layer.bias
+
+
+def refused(got: str, expected: str) -> TrainingInputError:
+    """What the native update cannot do."""
+    return TrainingInputError("The native update cannot learn this.", got=got, expected=expected, hint=HINT)
+
+
+def check_setting(model: OffPolicyAlgorithm) -> None:
+    """Check what surrounds the networks.
+
+    Raises:
+        TrainingInputError: it is not what the native update can do.
+    """
+    if model.device.type != "cpu":
+        raise refused(f"device {model.device}", "cpu")
+    space = model.observation_space
+    if not isinstance(space, spaces.Box) or is_image_space(space):
+        raise refused(f"observations of {space}", "a box of numbers that are no image")
+    if model.use_sde:
+        raise refused("use_sde=True", "use_sde=False")
+    policy: Any = model.policy
+    for network in (policy.actor, policy.critic):
+        extractor = network.features_extractor
+        if type(extractor) is not FlattenExtractor:
+            raise refused(f"a features extractor {type(extractor).__name__}", "FlattenExtractor")
+
+
+def sac_networks(policy: Any) -> Networks:
+    """The networks of SAC.
+
+    Raises:
+        TrainingInputError: a layer that the native update does not know.
+    """
+    actor = policy.actor
+    hidden = _hidden(actor.latent_pi, "the actor", rectified_last=True)
+    heads = (_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor"))
+    critics, targets = _values(policy.critic), _values(policy.critic_target)
+    return _checked(Networks((*hidden, heads), critics, targets))
+
+
+def td3_networks(policy: Any) -> Networks:
+    """The networks of TD3 and DDPG.
+
+    Raises:
+        TrainingInputError: a layer that the native update does not know.
+    """
+    actor, target = (_squashed(network.mu) for network in (policy.actor, policy.actor_target))
+    return _checked(Networks(actor, _values(policy.critic), _values(policy.critic_target), target))
+
+
+def _checked(networks: Networks) -> Networks:
+    if len(networks.critics) > CRITICS:
+        raise refused(f"{len(networks.critics)} critics", f"{CRITICS} at most")
+    deepest = max(len(layers) for layers in (networks.actor, *networks.critics))
+    if deepest > LAYERS:
+        raise refused(f"a network of {deepest} layers", f"{LAYERS} at most")
+    for parameter in networks.parameters():
+        if parameter.dtype != torch.float32 or not parameter.is_contiguous():
+            raise refused(f"parameters of {parameter.dtype}, {tuple(parameter.stride())} apart", "float32, row by row")
+    return networks
+
+
+def _values(critic: Any) -> tuple[Layers, ...]:
+    return tuple(_hidden(network, "a critic", rectified_last=False) for network in critic.q_networks)
+
+
+def _squashed(chain: Any) -> Layers:
+    modules = list(chain)
+    if not modules or type(modules[-1]) is not nn.Tanh:
+        raise refused("an actor whose actions are not squashed", "a tanh behind its last layer")
+    return _hidden(modules[:-1], "the actor", rectified_last=False)
+
+
+def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, rectified_last: bool) -> Layers:
+    """Linear layers with a ReLU between two of them, and behind the last or not."""
+    modules = list(chain)
+    if rectified_last != (len(modules) % 2 == 0):
+        raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
+    for module in modules[1::2]:
+        # Quantized layers rectify what they read themselves.
+        if type(module) is not nn.ReLU:
+            raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
+    return tuple((_linear(module, whose),) for module in modules[::2])
+
+
+def _linear(module: nn.Module, whose: str) -> nn.Linear:
+    if type(module) is not nn.Linear:
+        raise refused(f"{whose} with a layer {type(module).__name__}", "linear layers")
+    if module.bias is None:
+        raise refused(f"{whose} with a layer without a bias", "linear layers with a bias")
+    return module
+
+
+def _words(modules: Sequence[nn.Module]) -> str:
+    return ", ".join(type(module).__name__ for module in modules) or "no layers"

@@ -1,0 +1,62 @@
+"""SAC with the gradient step in C.
+
+Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications (2018), as Stable-Baselines3 has it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from policypress.training.fast.sac import FastSAC
+from policypress.training.native.learning import Actions, NativeLearning
+from policypress.training.native.networks import Networks, sac_networks
+from policypress.training.native.wiring import after_step
+
+_LOG_STD = (-20.0, 2.0)
+
+
+class NativeSAC(NativeLearning, FastSAC):
+    """The fast SAC, its update compiled."""
+
+    def _networks(self) -> Networks:
+        return sac_networks(self.policy)
+
+    def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        learned = () if self.ent_coef_optimizer is None else (self.ent_coef_optimizer,)
+        return (*super()._optimizers(), *learned)
+
+    def _log_temperature(self) -> torch.Tensor | None:
+        return self.log_ent_coef
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Update critics, actor and temperature ``gradient_steps`` times."""
+        self.switch_training(True)
+        self._update_learning_rate(list(self._optimizers()))
+        wiring = self._wiring
+        update = wiring.prepare(batch_size)
+        update.gamma, update.target_entropy = self.gamma, float(self.target_entropy)
+        if self.log_ent_coef is None:
+            update.temperature = self.ent_coef_tensor.item()
+        shape = (batch_size, update.action_size)
+        self._losses = {}
+        for index in range(gradient_steps):
+            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            held = wiring.read(batch, noise=torch.randn(shape), next_noise=torch.randn(shape))
+            wiring.library.pp_learn_sac_values(update)
+            wiring.library.pp_learn_sac_actions(update)
+            del held
+            after_step(self.actor.optimizer)
+            if index % self.target_update_interval == 0:
+                wiring.follow(self.tau)
+            self._remember(0, 1, 3)
+            if self.log_ent_coef is not None:
+                self._remember(2)
+        self._n_updates += gradient_steps
+
+    def _explored(self, observations: torch.Tensor) -> Actions:
+        given = self._wiring.act(observations)
+        mean, log_std = np.split(given, 2, axis=1)
+        noise = torch.randn(mean.shape).numpy()
+        actions: Actions = np.tanh(mean + noise * np.exp(np.clip(log_std, *_LOG_STD)))
+        return actions

@@ -1,0 +1,93 @@
+"""Two models with the same networks and memories: one learns by the fast update, one by the native."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from policypress.training.fast.sac import FastSAC
+from policypress.training.fast.td3 import FastDDPG, FastTD3
+from policypress.training.logs import logger_for
+from policypress.training.native.library import SETS, KernelSet, sets_here
+from policypress.training.native.sac import NativeSAC
+from policypress.training.native.td3 import NativeDDPG, NativeTD3
+
+FAST: dict[str, Any] = {"sac": FastSAC, "td3": FastTD3, "ddpg": FastDDPG}
+NATIVE: dict[str, Any] = {"sac": NativeSAC, "td3": NativeTD3, "ddpg": NativeDDPG}
+
+
+class Nothing(gymnasium.Env[Any, Any]):
+    """An environment of any size in which nothing happens."""
+
+    def __init__(self, seen: int, done: int) -> None:
+        self.observation_space = gymnasium.spaces.Box(-10, 10, (seen,))
+        self.action_space = gymnasium.spaces.Box(-2, 3, (done,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def built_model(
+    kind: Any, seen: int, done: int, *, batch: int = 32, rows: int = 200, **more: Any
+) -> OffPolicyAlgorithm:
+    """A model whose memory holds ``rows`` transitions, the same for the same sizes."""
+    env = DummyVecEnv([lambda: Nothing(seen, done)])
+    arguments = {"policy_kwargs": {"net_arch": [32, 32]}, "learning_starts": 0, **deepcopy(more)}
+    model: OffPolicyAlgorithm = kind(
+        "MlpPolicy", env, seed=1, buffer_size=rows, batch_size=batch, device="cpu", **arguments
+    )
+    model.set_logger(logger_for(None))
+    model._setup_learn(10**6, None, True)
+    generator = np.random.default_rng(0)
+    for row in range(rows):
+        before, after = generator.normal(size=(2, 1, seen))
+        action = generator.uniform(-1, 1, (1, done))
+        reward, ended = generator.normal(size=1), np.array([row % 10 == 9])
+        model.replay_buffer.add(before, after, action, reward, ended, [{}])  # type: ignore[union-attr]
+    return model
+
+
+def learned(model: OffPolicyAlgorithm, steps: int, seed: int = 2) -> dict[str, torch.Tensor]:
+    """Parameters after so many gradient steps with the random numbers of ``seed``."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    model.train(steps, model.batch_size)
+    found = {name: tensor.detach().clone() for name, tensor in model.policy.state_dict().items()}
+    if getattr(model, "log_ent_coef", None) is not None:
+        found["log_ent_coef"] = model.log_ent_coef.detach().clone()  # type: ignore[attr-defined]
+    return found
+
+
+def worst(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The largest difference of two models' parameters."""
+    assert one.keys() == other.keys()
+    return max(float((tensor - other[name]).abs().max()) for name, tensor in one.items())
+
+
+def slopes(model: Any) -> dict[str, torch.Tensor]:
+    """The gradients of a first step, which Adam's averages are a tenth of."""
+    found = {}
+    for name in ("actor", "critic"):
+        network = getattr(model, name)
+        for key, parameter in network.named_parameters():
+            found[f"{name}.{key}"] = network.optimizer.state[parameter]["exp_avg"] * 10
+    return found
+
+
+def needs(kernels: str) -> KernelSet:
+    """The kernel set of this name; the test is skipped where it does not run."""
+    wanted = next(one for one in SETS if one.name == kernels)
+    if wanted not in sets_here():
+        pytest.skip(f"this processor has no {kernels}: {', '.join(sorted(wanted.needs))}")
+    return wanted

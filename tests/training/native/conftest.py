@@ -1,0 +1,30 @@
+"""Choosing the kernels that models learn by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from native_updates import needs
+from policypress.errors import NativeBuildError
+from policypress.toolchain.compiler import find_compiler
+from policypress.training.native import learning
+from policypress.training.native.library import built, load
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """``use("avx2")``: models that are made from now on learn by these kernels."""
+
+    def choose(kernels: str) -> None:
+        wanted = needs(kernels)
+        try:
+            loaded = load(built(find_compiler(headers=False), wanted))
+        except NativeBuildError as error:
+            pytest.skip(str(error))
+        if not loaded.pp_may_run():
+            pytest.skip(f"the system does not let {kernels} run")
+        monkeypatch.setattr(learning, "library", lambda: (loaded, kernels))
+
+    return choose

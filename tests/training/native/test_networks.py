@@ -1,0 +1,90 @@
+"""What the native update cannot learn is refused by name, with the update that can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from native_updates import NATIVE, Nothing, built_model
+from policypress.contract import EnvironmentSpec
+from policypress.errors import TrainingInputError
+from policypress.training.environments import learning_environments
+from policypress.training.model import build_model
+from policypress.training.native.networks import sac_networks, td3_networks
+from policypress.training.preparing import prepare
+
+
+class Doubling(BaseFeaturesExtractor):
+    """Features that are no observations."""
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        super().__init__(space, 6)
+        self.layer = torch.nn.Linear(3, 6)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return self.layer(observations)  # type: ignore[no-any-return]
+
+
+def with_network(**more: Any) -> dict[str, Any]:
+    return {"policy_kwargs": {"net_arch": [16, 16], **more}}
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (with_network(activation_fn=torch.nn.Tanh), "Tanh"),
+        (with_network(features_extractor_class=Doubling), "Doubling"),
+        (with_network(net_arch=[4] * 16), "17 layers"),
+        (with_network(n_critics=9), "9 critics"),
+        (with_network(optimizer_class=torch.optim.SGD, optimizer_kwargs={"momentum": 0.5}), "SGD"),
+        (with_network(optimizer_kwargs={"amsgrad": True}), "amsgrad"),
+    ],
+)
+def test_networks_and_optimizers_that_are_not_known(algorithm: str, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(TrainingInputError, match=rf"cannot learn this[\s\S]*{said}[\s\S]*--update fast"):
+        built_model(NATIVE[algorithm], 3, 2, **more).train(1, 8)
+
+
+def test_exploration_by_state_dependent_noise_is_refused() -> None:
+    with pytest.raises(TrainingInputError, match="use_sde"):
+        built_model(NATIVE["sac"], 3, 2, use_sde=True)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.Box(0, 255, (36, 36, 3), np.uint8),
+        gymnasium.spaces.Dict({"a": gymnasium.spaces.Box(-1, 1, (3,))}),
+    ],
+)
+def test_observations_that_are_no_flat_box(space: gymnasium.Space[Any]) -> None:
+    env = Nothing(3, 2)
+    env.observation_space = space  # type: ignore[assignment]
+    policy = "MultiInputPolicy" if isinstance(space, gymnasium.spaces.Dict) else "CnnPolicy"
+    with pytest.raises(TrainingInputError, match="observations of"):
+        NATIVE["td3"](policy, env, buffer_size=10)
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_algorithms_without_a_native_update(algorithm: str) -> None:
+    spec = prepare(algorithm, EnvironmentSpec("CartPole-v1"), steps=100, update="native").spec
+    with pytest.raises(TrainingInputError, match=r"no native update[\s\S]*ddpg, td3, sac[\s\S]*--update fast"):
+        build_model(spec, learning_environments(spec))
+
+
+def test_the_layers_are_the_policy_s() -> None:
+    sac = built_model(NATIVE["sac"], 3, 2, policy_kwargs={"net_arch": {"pi": [8], "qf": [4, 5]}, "n_critics": 3})
+    networks = sac_networks(sac.policy)
+    assert [[layer.out_features for layer in parts] for parts in networks.actor] == [[8], [2, 2]]
+    assert [[parts[0].out_features for parts in critic] for critic in networks.critics] == [[4, 5, 1]] * 3
+    assert networks.actor_target is None
+    td3 = built_model(NATIVE["td3"], 3, 2)
+    networks = td3_networks(td3.policy)
+    wanted = {id(parameter) for parameter in td3.policy.parameters()}
+    assert {id(parameter) for parameter in networks.parameters()} == wanted

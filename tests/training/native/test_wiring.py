@@ -1,0 +1,114 @@
+"""Optimizers are watched as torch's are, and a training that stopped goes on to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stable_baselines3 import SAC
+
+from native_updates import NATIVE, built_model, learned
+from policypress.contract import EnvironmentSpec
+from policypress.errors import TrainingInputError
+from policypress.training.outcome import places
+from policypress.training.preparing import prepare
+from policypress.training.spec import TrainingSpec
+from policypress.training.trainer import Manner, Silent, _Run, train
+
+
+def spec_of(algorithm: str, steps: int, **more: Any) -> TrainingSpec:
+    stated = [("net_arch", [32, 32]), ("learning_starts", 40), ("batch_size", 16)]
+    return prepare(
+        algorithm, EnvironmentSpec("Pendulum-v1"), steps=steps, seed=3, overrides=stated, update="native", **more
+    ).spec
+
+
+def weights(run: _Run) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in run.model.policy.state_dict().items()}
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
+def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, tmp_path: Path) -> None:
+    spec = spec_of(algorithm, 120)
+    manner = Manner(evaluate_every=0, checkpoint_every=70)
+    whole = _Run(spec, places(tmp_path / "whole.zip"), manner, Silent())
+    whole.to_the_end()
+    stopped = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
+
+    class Stop(Exception):
+        pass
+
+    def stop(steps: int) -> None:
+        if steps > 90:
+            raise Stop
+
+    stopped.progress.advanced = stop  # type: ignore[method-assign]
+    with pytest.raises(Stop):
+        stopped.to_the_end()
+    resumed = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
+    resumed.to_the_end()
+    assert resumed.story.resumed == [(70, True)]
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    for run in (whole, stopped, resumed):
+        run.close()
+
+
+def test_the_zip_is_the_library_s_and_the_record_names_the_kernels(tmp_path: Path) -> None:
+    spec = spec_of("sac", 60)
+    record = train(spec, tmp_path / "agent.zip", manner=Manner(evaluate_every=0))
+    assert record.to_json()["kernels"] in ("amx", "avx512", "avx2", "plain")
+    assert record.spec_hash == TrainingSpec.from_json({**spec.to_json(), "update": "fast"}).hash
+    loaded = SAC.load(tmp_path / "agent.zip")
+    assert not any("policypress" in str(value) for value in vars(loaded).values())
+
+
+@pytest.mark.parametrize("more", [{"prune": 0.5}, {"sparse": [("alpha", 4.0), ("strength", 0.01)]}])
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+def test_what_hangs_on_the_optimizer_s_steps_runs(algorithm: str, more: dict[str, Any], tmp_path: Path) -> None:
+    found = []
+    for name, extra in (("plain", {}), ("more", more)):
+        run = _Run(
+            spec_of(algorithm, 80, **extra), places(tmp_path / f"{name}.zip"), Manner(evaluate_every=0), Silent()
+        )
+        run.to_the_end()
+        run.close()
+        found.append(weights(run))
+    acting = [
+        name for name in found[0] if name.startswith("actor.") and name.endswith("weight") and "log_std" not in name
+    ]
+    if "prune" in more:
+        zeros = sum(int((found[1][name] == 0).sum()) for name in acting)
+        assert zeros == pytest.approx(0.5 * sum(found[1][name].numel() for name in acting), abs=1)
+    else:
+        sizes = [sum(float(weight[name].square().sum()) for name in acting) for weight in found]
+        assert sizes[1] < sizes[0]
+
+
+def test_a_hook_that_wants_to_see_gradients_is_refused() -> None:
+    model = built_model(NATIVE["sac"], 3, 2)
+    model.actor.optimizer.register_step_pre_hook(lambda *_: None)  # type: ignore[attr-defined]
+    with pytest.raises(TrainingInputError, match="hook"):
+        learned(model, 1)
+
+
+def test_learning_rates_are_those_of_the_schedule() -> None:
+    model = built_model(NATIVE["td3"], 3, 2, learning_rate=lambda left: 0.0)
+    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    after = learned(model, 3)
+    for name, tensor in before.items():
+        if "target" not in name:
+            assert torch.equal(after[name], tensor), name
+
+
+def test_batches_may_change_in_size() -> None:
+    one, other = (built_model(NATIVE["sac"], 3, 2) for _ in range(2))
+    for model, sizes in ((one, (16, 48, 16)), (other, (16, 48, 16))):
+        for index, size in enumerate(sizes):
+            model.batch_size = size
+            learned(model, 2, seed=index)
+    for name, tensor in one.policy.state_dict().items():
+        assert torch.equal(tensor, other.policy.state_dict()[name])
+        assert torch.isfinite(tensor).all()
