@@ -33,6 +33,7 @@ static pp_network network(const ptrdiff_t *widths, ptrdiff_t count, int64_t part
         pp_layer *layer = &layers[l];
         layer->inputs = widths[l];
         layer->parts = l + 1 == count ? parts : 1;
+        layer->rectified = l + 1 < count;
         layer->outputs = widths[l + 1] * layer->parts;
         for (int64_t p = 0; p < layer->parts; p++) {
             layer->weight[p] = tensor(widths[l] * widths[l + 1]);
@@ -41,6 +42,19 @@ static pp_network network(const ptrdiff_t *widths, ptrdiff_t count, int64_t part
     }
     const pp_network made = {layers, count};
     return made;
+}
+
+/* Quantize every layer, or the first part of each that has two. */
+static void quantize(pp_network *net)
+{
+    for (int64_t l = 0; l < net->count; l++) {
+        pp_layer *layer = (pp_layer *)&net->layers[l];
+        const pp_quantizer own = {filled(1, 0.0f), filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL, 127, 255, 1,
+                                  l > 0 && layer->parts == 1};
+        layer->quantizer[0] = own;
+        if (l > 0 && own.rectifies)
+            ((pp_layer *)&net->layers[l - 1])->rectified = 0;
+    }
 }
 
 static double sum_of(const pp_network *net)
@@ -53,7 +67,7 @@ static double sum_of(const pp_network *net)
     return sum;
 }
 
-static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width, int64_t critics, int sac)
+static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width, int64_t critics, int sac, int quantized)
 {
     const ptrdiff_t acting[] = {seen, width, width + 1, done}, judging[] = {seen + done, width, width + 1, 1};
     pp_network values[2], targets[2];
@@ -71,6 +85,14 @@ static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width
         .actor = network(acting, 3, sac ? 2 : 1), .actor_target = network(acting, 3, 1), .critics = values,
         .critic_targets = targets, .actor_adam = adam, .critic_adam = adam, .temperature_adam = adam,
         .log_temperature = tensor(1), .target_entropy = -1.0, .gamma = 0.99, .losses = losses};
+    for (int64_t c = 0; quantized && c < critics; c++) {
+        quantize(&values[c]);
+        quantize(&targets[c]);
+    }
+    if (quantized) {
+        quantize(&update.actor);
+        quantize(&update.actor_target);
+    }
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
     for (int step = 0; step < 3; step++) {
         (sac ? pp_learn_sac_values : pp_learn_td3_values)(&update);
@@ -79,8 +101,10 @@ static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width
         if (!sac)
             pp_follow(&update.actor_target, &update.actor, 1, 0.005);
     }
-    float *rows = (float *)malloc(2u * (size_t)pp_stride(2 * pp_most(width + 1, done)) * sizeof(float)), *given = filled(2 * done * 3, 0.0f);
-    pp_act(&update.actor, update.observations, 3, rows, given);
+    const int64_t rows = batch < 3 ? batch : 3;
+    float *given = filled(2 * done * rows, 0.0f);
+    void *scratch = aligned_alloc(64, (size_t)pp_act(&update.actor, NULL, rows, NULL, NULL));
+    pp_act(&update.actor, update.observations, rows, scratch, given);
     return sum_of(&update.actor) + sum_of(&values[0]) + sum_of(&targets[0]) + (double)given[0];
 }
 
@@ -91,10 +115,10 @@ int main(void)
         puts("finite: nothing runs here");
         return 0;
     }
-    for (int sac = 0; sac < 2; sac++) {
-        sum += run(5, 1, 1, 3, 1, sac);
-        sum += run(37, 19, 3, 33, 2, sac);
-        sum += run(100, 33, 17, 64, 2, sac);
+    for (int form = 0; form < 4; form++) {
+        sum += run(5, 1, 1, 3, 1, form & 1, form & 2);
+        sum += run(37, 19, 3, 33, 2, form & 1, form & 2);
+        sum += run(100, 33, 17, 64, 2, form & 1, form & 2);
     }
     printf("%s\n", isfinite(sum) ? "finite" : "not finite");
     return 0;

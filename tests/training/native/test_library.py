@@ -19,7 +19,7 @@ from policypress.errors import NativeBuildError, TrainingInputError
 from policypress.toolchain.cache import Cache
 from policypress.toolchain.compiler import find_compiler
 from policypress.training.native import library as libraries
-from policypress.training.native.layout import Update, row_floats
+from policypress.training.native.layout import Update
 from policypress.training.native.library import SETS, SOURCE, built, library, load
 
 NAMES = [kernels.name for kernels in SETS]
@@ -33,7 +33,12 @@ def loaded(name: str) -> ctypes.CDLL:
     return found
 
 
-def product(found: ctypes.CDLL, left: Any, right: Any, transposed: tuple[bool, bool]) -> Any:
+def row_floats(width: int) -> int:
+    """From one row to the next in a matrix of scratch memory, ``pp_stride`` in C."""
+    return -(-width // 32) * 32 + 16
+
+
+def product(found: ctypes.CDLL, left: Any, right: Any, transposed: tuple[bool, bool], exact: int = 0) -> Any:
     """left · right by the kernels, handed in as they are or transposed."""
     (rows, depth), columns = left.shape, right.shape[1]
     handed = [np.ascontiguousarray(x.T if turned else x) for x, turned in zip((left, right), transposed, strict=True)]
@@ -43,7 +48,7 @@ def product(found: ctypes.CDLL, left: Any, right: Any, transposed: tuple[bool, b
     result = padded[(-padded.ctypes.data % 64) // 4 :][: out.size].reshape(out.shape)
     places = (handed[0].ctypes.data, handed[1].ctypes.data)
     start = scratch.ctypes.data + (-scratch.ctypes.data % 64)
-    found.pp_product(*places, rows, depth, columns, *transposed, start, result.ctypes.data)
+    found.pp_product(*places, rows, depth, columns, *transposed, exact, start, result.ctypes.data)
     return result[:rows, :columns]
 
 

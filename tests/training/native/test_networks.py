@@ -81,8 +81,8 @@ def test_algorithms_without_a_native_update(algorithm: str) -> None:
 def test_the_layers_are_the_policy_s() -> None:
     sac = built_model(NATIVE["sac"], 3, 2, policy_kwargs={"net_arch": {"pi": [8], "qf": [4, 5]}, "n_critics": 3})
     networks = sac_networks(sac.policy)
-    assert [[layer.out_features for layer in parts] for parts in networks.actor] == [[8], [2, 2]]
-    assert [[parts[0].out_features for parts in critic] for critic in networks.critics] == [[4, 5, 1]] * 3
+    assert [[layer.out_features for layer in place.parts] for place in networks.actor] == [[8], [2, 2]]
+    assert [[place.parts[0].out_features for place in critic] for critic in networks.critics] == [[4, 5, 1]] * 3
     assert networks.actor_target is None
     td3 = built_model(NATIVE["td3"], 3, 2)
     networks = td3_networks(td3.policy)

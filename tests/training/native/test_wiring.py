@@ -14,6 +14,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.training.outcome import places
 from policypress.training.preparing import prepare
+from policypress.training.qat.config import QatConfig
 from policypress.training.spec import TrainingSpec
 from policypress.training.trainer import Manner, Silent, _Run, train
 
@@ -29,9 +30,10 @@ def weights(run: _Run) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.model.policy.state_dict().items()}
 
 
+@pytest.mark.parametrize("qat", [None, QatConfig(networks="all")], ids=["fp32", "qat"])
 @pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
-def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, tmp_path: Path) -> None:
-    spec = spec_of(algorithm, 120)
+def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConfig | None, tmp_path: Path) -> None:
+    spec = spec_of(algorithm, 120, qat=qat)
     manner = Manner(evaluate_every=0, checkpoint_every=70)
     whole = _Run(spec, places(tmp_path / "whole.zip"), manner, Silent())
     whole.to_the_end()

@@ -9,7 +9,6 @@ from typing import Any
 PARTS = 2
 LAYERS = 16
 CRITICS = 8
-_TILE = 32
 
 
 class Tensor(ctypes.Structure):
@@ -24,6 +23,15 @@ class AdamSettings(ctypes.Structure):
     _fields_ = [(name, c_double) for name in ("rate", "beta1", "beta2", "epsilon", "decay")]
 
 
+class Quantizer(ctypes.Structure):
+    """Addresses of a quantized layer's running extents (None where it is not), and its largest integers."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("least", "most", "peak")),
+        *((name, c_int64) for name in ("weight_steps", "input_steps", "per_channel", "rectifies")),
+    ]
+
+
 class Layer(ctypes.Structure):
     """A linear layer, of one or several tensors that read the same."""
 
@@ -31,8 +39,10 @@ class Layer(ctypes.Structure):
         ("inputs", c_int64),
         ("outputs", c_int64),
         ("parts", c_int64),
+        ("rectified", c_int64),
         ("weight", Tensor * PARTS),
         ("bias", Tensor * PARTS),
+        ("quantizer", Quantizer * PARTS),
     ]
 
 
@@ -76,13 +86,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pp_learn_td3_values": (None, [POINTER(Update)]),
     "pp_learn_td3_actions": (None, [POINTER(Update)]),
     "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
-    "pp_act": (None, [POINTER(Network), c_void_p, c_int64, c_void_p, c_void_p]),
-    "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 5, c_void_p, c_void_p]),
+    "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_void_p, c_void_p]),
+    "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
     "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),
 }
 """Name → what it gives, what it takes."""
-
-
-def row_floats(width: int) -> int:
-    """From one row to the next in a matrix of scratch memory, ``pp_stride`` in C."""
-    return (width + _TILE - 1) // _TILE * _TILE + _TILE // 2

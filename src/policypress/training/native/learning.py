@@ -45,6 +45,12 @@ class NativeLearning(LeanCollecting):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_wiring", "kernels"]
 
+    def _tell(self) -> None:
+        """Quantized layers of torch's hear that parameters and ranges are others: what acts rounds them anew."""
+        for network in self._quantized:
+            self.changed(network)
+        self.trust(False)
+
     def _remember(self, *places: int) -> None:
         """Keep the losses at these places until they are logged."""
         for place in places:

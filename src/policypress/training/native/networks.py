@@ -16,9 +16,19 @@ from torch import nn
 from policypress.errors import TrainingInputError
 from policypress.training.native.layout import CRITICS, LAYERS
 from policypress.training.native.library import HINT
+from policypress.training.qat.layers import FakeQuantized, QatLinear
 
-# One after the other; several linear layers in one place read the same, and their outputs stand side by side.
-Layers = tuple[tuple[nn.Linear, ...], ...]
+
+@dataclass(frozen=True)
+class Place:
+    """Linear layers that read the same, whose outputs stand side by side, and whether a ReLU stands behind them."""
+
+    parts: tuple[nn.Linear, ...]
+    rectified: bool = False
+
+
+# One after the other.
+Layers = tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,20 @@ class Networks:
     actor_target: Layers | None = None
 
     def parameters(self) -> Iterator[torch.Tensor]:
-        """Every weight and bias."""
+        """Every weight and bias, and the running extents of what is quantized."""
         every = [self.actor, *self.critics, *self.critic_targets]
         for layers in every if self.actor_target is None else [*every, self.actor_target]:
-            for parts in layers:
-                for layer in parts:
-                    yield layer.weight
-                    yield layer.bias
+            yield from parameters_of(layers)
+
+
+def parameters_of(layers: Layers) -> Iterator[torch.Tensor]:
+    """Every weight and bias of a network, and the running extents of what is quantized."""
+    for place in layers:
+        for layer in place.parts:
+            yield layer.weight
+            yield layer.bias
+            if isinstance(layer, FakeQuantized):
+                yield from layer.buffers()
 
 
 def refused(got: str, expected: str) -> TrainingInputError:
@@ -80,7 +97,7 @@ def sac_networks(policy: Any) -> Networks:
     """
     actor = policy.actor
     hidden = _hidden(actor.latent_pi, "the actor", rectified_last=True)
-    heads = (_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor"))
+    heads = Place((_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor")))
     critics, targets = _values(policy.critic), _values(policy.critic_target)
     return _checked(Networks((*hidden, heads), critics, targets))
 
@@ -123,15 +140,27 @@ def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, rectified
     modules = list(chain)
     if rectified_last != (len(modules) % 2 == 0):
         raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
-    for module in modules[1::2]:
-        # Quantized layers rectify what they read themselves.
-        if type(module) is not nn.ReLU:
+    found = []
+    for index in range(0, len(modules), 2):
+        behind = modules[index + 1 : index + 3]
+        if behind and type(behind[0]) is not nn.ReLU and not _rectifies(behind):
             raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
-    return tuple((_linear(module, whose),) for module in modules[::2])
+        rectified = bool(behind) and type(behind[0]) is nn.ReLU
+        found.append(Place((_linear(modules[index], whose),), rectified))
+    return tuple(found)
+
+
+def _rectifies(behind: Sequence[nn.Module]) -> bool:
+    """Whether a quantized layer does the work of the ReLU in front of it."""
+    layer = behind[-1]
+    return type(behind[0]) is nn.Identity and isinstance(layer, FakeQuantized) and layer.rectifies
 
 
 def _linear(module: nn.Module, whose: str) -> nn.Linear:
-    if type(module) is not nn.Linear:
+    if type(module) is QatLinear:
+        if module.settings.held:
+            raise refused(f"{whose} with ranges that are held", "ranges that move with every update")
+    elif type(module) is not nn.Linear:
         raise refused(f"{whose} with a layer {type(module).__name__}", "linear layers")
     if module.bias is None:
         raise refused(f"{whose} with a layer without a bias", "linear layers with a bias")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.sac import FastSAC
 from policypress.training.native.learning import Actions, NativeLearning
 from policypress.training.native.networks import Networks, sac_networks
@@ -49,9 +50,11 @@ class NativeSAC(NativeLearning, FastSAC):
             after_step(self.actor.optimizer)
             if index % self.target_update_interval == 0:
                 wiring.follow(self.tau)
+                copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
             self._remember(0, 1, 3)
             if self.log_ent_coef is not None:
                 self._remember(2)
+        self._tell()
         self._n_updates += gradient_steps
 
     def _explored(self, observations: torch.Tensor) -> Actions:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3 import DDPG
 
+from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.td3 import FastTD3
 from policypress.training.native.learning import Actions, NativeLearning
 from policypress.training.native.networks import Networks, td3_networks
@@ -42,8 +43,11 @@ class NativeTD3(NativeLearning, FastTD3):
                 wiring.library.pp_learn_td3_actions(update)
                 after_step(self.actor.optimizer)
                 wiring.follow(self.tau, actor=True)
+                copy_statistics(self.critic_batch_norm_stats_target, self.critic_batch_norm_stats)
+                copy_statistics(self.actor_batch_norm_stats_target, self.actor_batch_norm_stats)
                 self._remember(1)
             del held
+        self._tell()
 
     def _explored(self, observations: torch.Tensor) -> Actions:
         actions: Actions = np.tanh(self._wiring.act(observations))

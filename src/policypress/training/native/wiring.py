@@ -11,8 +11,9 @@ import torch
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from policypress.training.fast.adam import AdamStep
-from policypress.training.native.layout import AdamSettings, Layer, Network, Tensor, Update, row_floats
-from policypress.training.native.networks import Layers, Networks, refused
+from policypress.training.native.layout import AdamSettings, Layer, Network, Quantizer, Tensor, Update
+from policypress.training.native.networks import Layers, Networks, parameters_of, refused
+from policypress.training.qat.layers import FakeQuantized
 
 LOSSES = ("train/critic_loss", "train/actor_loss", "train/ent_coef_loss", "train/ent_coef")
 _LINE = 64
@@ -43,14 +44,13 @@ class Wiring:
         self._steps = [AdamStep(optimizer) for optimizer in optimizers]
         self._optimizers = optimizers
         self._parameters = list(networks.parameters())
-        self._acting = [tensor for parts in networks.actor for layer in parts for tensor in (layer.weight, layer.bias)]
+        self._acting = list(parameters_of(networks.actor))
         self._known: tuple[int, ...] = ()
         self._actor_known: tuple[int, ...] = ()
         self._kept: list[Any] = []
+        self._reserved = 0
         self.losses = np.zeros(len(LOSSES), np.float32)
         self.update = Update()
-        self._scratch = np.zeros(0, np.uint8)
-        self._scratch_key: tuple[int, ...] = ()
 
     def prepare(self, batch: int) -> Update:
         """The update for batches of this many transitions, with today's addresses and learning rates.
@@ -98,15 +98,14 @@ class Wiring:
 
     def act(self, observations: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Outputs of the actor's last layer for a few observations, ``(rows, outputs)``."""
-        known = tuple(tensor.data_ptr() for tensor in self._acting)
+        seen, act = _plain(observations), self.library.pp_act
+        known = (len(seen), *(tensor.data_ptr() for tensor in self._acting))
         if known != self._actor_known:
             self._actor = _network(self._networks.actor, None)
-            widest = max(layer.outputs for layer in self._actor.layers[: self._actor.count])
-            self._rows = np.zeros(2 * row_floats(widest), np.float32)
+            self._rows = _Scratch(act(self._actor, None, len(seen), None, None))
             self._actor_known = known
-        seen = _plain(observations)
         given = np.empty((len(seen), self._actor.layers[self._actor.count - 1].outputs), np.float32)
-        self.library.pp_act(self._actor, seen.data_ptr(), len(seen), self._rows.ctypes.data, given.ctypes.data)
+        act(self._actor, seen.data_ptr(), len(seen), self._rows.address, given.ctypes.data)
         return given
 
     def _tensors(self) -> Iterator[torch.Tensor]:
@@ -132,9 +131,9 @@ class Wiring:
             update.actor_target = _network(networks.actor_target, None)
         if self._log_temperature is not None:
             update.log_temperature = _tensor(self._log_temperature, self._optimizers[2].state)
-        inputs = networks.actor[0][0].in_features
+        inputs = networks.actor[0].parts[0].in_features
         update.observation_size = inputs
-        update.action_size = networks.critics[0][0][0].in_features - inputs
+        update.action_size = networks.critics[0][0].parts[0].in_features - inputs
         update.losses = self.losses.ctypes.data
         self._kept = [critics, targets]
 
@@ -142,14 +141,18 @@ class Wiring:
         """Scratch memory for this size of batch, on a cache line."""
         update = self.update
         update.batch = batch
-        if self._scratch_key == (batch,):
-            return
-        update.scratch = None
-        size = self.library.pp_scratch_bytes(update)
-        self._scratch = np.zeros(size + _LINE, np.uint8)
-        address = self._scratch.ctypes.data
-        update.scratch = address + (-address) % _LINE
-        self._scratch_key = (batch,)
+        if update.scratch is None or self._reserved != batch:
+            update.scratch = None
+            self._scratch = _Scratch(self.library.pp_scratch_bytes(update))
+            update.scratch, self._reserved = self._scratch.address, batch
+
+
+class _Scratch:
+    """Zeros on a cache line."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._memory = np.zeros(size_bytes + _LINE, np.uint8)
+        self.address = self._memory.ctypes.data + (-self._memory.ctypes.data) % _LINE
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
@@ -189,16 +192,26 @@ def _tensor(parameter: torch.Tensor, state: Any) -> Tensor:
     return Tensor(parameter.data_ptr(), *(state[parameter][name].data_ptr() for name in _STATE))
 
 
+def _quantizer(layer: FakeQuantized) -> Quantizer:
+    settings = layer.settings
+    extents = [layer.get_buffer(f"running_{name}").data_ptr() for name in ("min", "max")]
+    peak = layer.get_buffer("running_peak").data_ptr() if settings.scaled else None
+    weight_steps, input_steps = 2 ** (settings.weight_bits - 1) - 1, 2**settings.activation_bits - 1
+    return Quantizer(*extents, peak, weight_steps, input_steps, settings.per_channel, layer.rectifies)
+
+
 def _network(layers: Layers, state: Any) -> Network:
     """The network; it keeps its layers alive."""
     array = (Layer * len(layers))()
-    for index, parts in enumerate(layers):
-        made = array[index]
-        made.inputs, made.parts = parts[0].in_features, len(parts)
+    for index, place in enumerate(layers):
+        made, parts = array[index], place.parts
+        made.inputs, made.parts, made.rectified = parts[0].in_features, len(parts), place.rectified
         made.outputs = sum(part.out_features for part in parts)
         for part, linear in enumerate(parts):
             made.weight[part] = _tensor(linear.weight, state)
             made.bias[part] = _tensor(linear.bias, state)
+            if isinstance(linear, FakeQuantized):
+                made.quantizer[part] = _quantizer(linear)
     return Network(array, len(layers))
 
 

@@ -7,14 +7,20 @@
 #define PP_PRODUCT_H
 #include "memory.h"
 
-/* What becomes of the sums: a bias for each column (or NULL); then what is below 0 becomes 0 if `rectify`; or values become
-   0 where `mask`, of the result's shape with `mask_stride`, is not positive (NULL for none). */
+/* What becomes of the sums: a bias and then a factor for each column (NULL for none); then what is below 0 becomes 0 if `rectify`;
+   and values become 0 where `mask`, of the result's shape with `mask_stride`, is not between `low` and `high` (NULL for
+   none). */
 typedef struct {
-    const float *bias;
+    const float *bias, *factor;
     int rectify;
     const float *mask;
     ptrdiff_t mask_stride;
+    float low, high;
 } pp_finish;
+
+/* Operands that hold whole numbers up to 256 in magnitude alone. */
+#define PP_EXACT_LEFT 1
+#define PP_EXACT_RIGHT 2
 
 /* Lanes of the widest vectors that the compiler may use. */
 #if defined(__AVX512F__)

@@ -167,9 +167,11 @@ static void pp_pack_right(const float *from, ptrdiff_t stride, ptrdiff_t depth, 
             PP_TILE_DOT(3, 5, 7);      \
     } while (0)
 
-/* A block of R by C tiles of sums, R and C being 1 or 2; `line` is the size of a row of tiles, in pairs. */
+/* A block of R by C tiles of sums, R and C being 1 or 2; `line` is the size of a row of tiles, in pairs. The low parts of
+   operands that are exact are all 0. */
 static inline __attribute__((always_inline)) void pp_block(const uint32_t *left, const uint32_t *right, ptrdiff_t line,
-                                                           float *to, ptrdiff_t stride, const int R, const int C)
+                                                           float *to, ptrdiff_t stride, const int R, const int C,
+                                                           const int exact)
 {
     PP_TILE_ZERO(0);
     PP_TILE_ZERO(1);
@@ -177,16 +179,20 @@ static inline __attribute__((always_inline)) void pp_block(const uint32_t *left,
     PP_TILE_ZERO(3);
     for (ptrdiff_t k = 0; k < line; k += PP_TILE) {
         PP_TILE_LOAD(4, left + k, 64);
-        PP_TILE_LOAD(6, right + k + 256, 64);
         if (R > 1)
             PP_TILE_LOAD(5, left + line + k, 64);
-        if (C > 1)
-            PP_TILE_LOAD(7, right + line + k + 256, 64);
-        PP_DOTS(R, C); /* high · low */
+        if (!(exact & PP_EXACT_RIGHT)) {
+            PP_TILE_LOAD(6, right + k + 256, 64);
+            if (C > 1)
+                PP_TILE_LOAD(7, right + line + k + 256, 64);
+            PP_DOTS(R, C); /* high · low */
+        }
         PP_TILE_LOAD(6, right + k, 64);
         if (C > 1)
             PP_TILE_LOAD(7, right + line + k, 64);
         PP_DOTS(R, C); /* high · high */
+        if (exact & PP_EXACT_LEFT)
+            continue;
         PP_TILE_LOAD(4, left + k + 256, 64);
         if (R > 1)
             PP_TILE_LOAD(5, left + line + k + 256, 64);
@@ -201,31 +207,48 @@ static inline __attribute__((always_inline)) void pp_block(const uint32_t *left,
         PP_TILE_STORE(3, to + 16 * stride + 16, 4 * stride);
 }
 
-/* Bias, rectification and mask of a block that was just stored, in whole tiles. */
+static inline __attribute__((always_inline)) void pp_blocks(const uint32_t *left, const uint32_t *right, ptrdiff_t line,
+                                                            float *to, ptrdiff_t stride, int tall, int wide,
+                                                            const int exact)
+{
+    if (tall && wide)
+        pp_block(left, right, line, to, stride, 2, 2, exact);
+    else if (tall)
+        pp_block(left, right, line, to, stride, 2, 1, exact);
+    else if (wide)
+        pp_block(left, right, line, to, stride, 1, 2, exact);
+    else
+        pp_block(left, right, line, to, stride, 1, 1, exact);
+}
+
+/* Factor, bias, rectification and mask of a block that was just stored, in whole tiles. */
 static inline void pp_finish_block(const pp_finish *finish, float *to, ptrdiff_t stride, ptrdiff_t r, ptrdiff_t high,
                                    ptrdiff_t c, ptrdiff_t wide)
 {
-    const __m512 zero = _mm512_setzero_ps();
+    const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
     const pp_finish own = *finish;
-    if (own.bias == NULL && !own.rectify && own.mask == NULL)
+    const __m512 low = _mm512_set1_ps(own.low), above = _mm512_set1_ps(own.high);
+    if (own.factor == NULL && own.bias == NULL && !own.rectify && own.mask == NULL)
         return;
     for (ptrdiff_t j = 0; j < wide; j += 16) {
         const __m512 bias = own.bias == NULL ? zero : _mm512_loadu_ps(own.bias + c + j);
+        const __m512 factor = own.factor == NULL ? one : _mm512_loadu_ps(own.factor + c + j);
         for (ptrdiff_t i = 0; i < high; i++) {
             float *at = to + i * stride + j;
-            __m512 value = _mm512_add_ps(_mm512_load_ps(at), bias);
+            __m512 value = _mm512_mul_ps(_mm512_add_ps(_mm512_load_ps(at), bias), factor);
             if (own.rectify)
                 value = _mm512_max_ps(value, zero);
             if (own.mask != NULL) {
                 const __m512 mask = _mm512_loadu_ps(own.mask + (r + i) * own.mask_stride + c + j);
-                value = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mask, zero, _CMP_GT_OQ), value);
+                const __mmask16 over = _mm512_cmp_ps_mask(mask, low, _CMP_GT_OQ);
+                value = _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask(over, mask, above, _CMP_LT_OQ), value);
             }
             _mm512_store_ps(at, value);
         }
     }
 }
 
-static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns,
+static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns, int exact,
                         float *to, ptrdiff_t stride, const pp_finish *finish)
 {
     const uint32_t *a = (const uint32_t *)left, *b = (const uint32_t *)right;
@@ -235,14 +258,12 @@ static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptr
             const uint32_t *own_a = a + r / 16 * line, *own_b = b + c / 16 * line;
             float *block = to + r * stride + c;
             const int tall = r + 16 < rows, wide = c + 16 < columns;
-            if (tall && wide)
-                pp_block(own_a, own_b, line, block, stride, 2, 2);
-            else if (tall)
-                pp_block(own_a, own_b, line, block, stride, 2, 1);
-            else if (wide)
-                pp_block(own_a, own_b, line, block, stride, 1, 2);
+            if (exact == (PP_EXACT_LEFT | PP_EXACT_RIGHT))
+                pp_blocks(own_a, own_b, line, block, stride, tall, wide, PP_EXACT_LEFT | PP_EXACT_RIGHT);
+            else if (exact == PP_EXACT_RIGHT)
+                pp_blocks(own_a, own_b, line, block, stride, tall, wide, PP_EXACT_RIGHT);
             else
-                pp_block(own_a, own_b, line, block, stride, 1, 1);
+                pp_blocks(own_a, own_b, line, block, stride, tall, wide, 0);
             pp_finish_block(finish, block, stride, r, tall ? 32 : 16, c, wide ? 32 : 16);
         }
 }

@@ -47,7 +47,7 @@ static void pp_pack_right(const float *from, ptrdiff_t stride, ptrdiff_t depth, 
     pp_panels(from, transposed ? stride : 1, transposed ? 1 : stride, columns, depth, PP_BLOCK_COLUMNS, (float *)to);
 }
 
-static void pp_block(const float *left, const float *right, ptrdiff_t depth, const float *bias, ptrdiff_t valid, float *to)
+static void pp_block(const float *left, const float *right, ptrdiff_t depth, float *to)
 {
     pp_vector sums[PP_BLOCK_ROWS][2];
     for (int i = 0; i < PP_BLOCK_ROWS; i++)
@@ -60,38 +60,42 @@ static void pp_block(const float *left, const float *right, ptrdiff_t depth, con
             sums[i][1] += left[i] * second;
         }
     }
-    float block[PP_BLOCK_ROWS][PP_BLOCK_COLUMNS];
     for (int i = 0; i < PP_BLOCK_ROWS; i++) {
-        pp_store(block[i], sums[i][0]);
-        pp_store(block[i] + PP_LANES, sums[i][1]);
+        pp_store(to + i * PP_BLOCK_COLUMNS, sums[i][0]);
+        pp_store(to + i * PP_BLOCK_COLUMNS + PP_LANES, sums[i][1]);
     }
-    for (int i = 0; i < PP_BLOCK_ROWS; i++)
-        for (ptrdiff_t c = 0; c < valid; c++)
-            to[i * PP_BLOCK_COLUMNS + c] = block[i][c] + (bias == NULL ? 0.0f : bias[c]);
 }
 
-/* One row of results: rectified, or masked. */
+/* One row of results, from column `first` on. */
 static inline void pp_finish_row(const pp_finish *finish, float *row, ptrdiff_t r, ptrdiff_t first, ptrdiff_t count)
 {
+    if (finish->bias != NULL)
+        for (ptrdiff_t c = 0; c < count; c++)
+            row[c] += finish->bias[first + c];
+    if (finish->factor != NULL)
+        for (ptrdiff_t c = 0; c < count; c++)
+            row[c] *= finish->factor[first + c];
     if (finish->rectify)
         for (ptrdiff_t c = 0; c < count; c++)
             row[c] = row[c] > 0.0f ? row[c] : 0.0f;
     if (finish->mask != NULL) {
         const float *mask = finish->mask + r * finish->mask_stride + first;
         for (ptrdiff_t c = 0; c < count; c++)
-            row[c] = mask[c] > 0.0f ? row[c] : 0.0f;
+            row[c] = mask[c] > finish->low && mask[c] < finish->high ? row[c] : 0.0f;
     }
 }
 
-static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns,
+/* What is exact in bfloat16 is no faster here. */
+static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns, int exact,
                         float *to, ptrdiff_t stride, const pp_finish *finish)
 {
+    (void)exact;
     const float *a = (const float *)left, *b = (const float *)right;
     float block[PP_BLOCK_ROWS * PP_BLOCK_COLUMNS];
     for (ptrdiff_t c = 0; c < columns; c += PP_BLOCK_COLUMNS)
         for (ptrdiff_t r = 0; r < rows; r += PP_BLOCK_ROWS) {
             const ptrdiff_t wide = pp_least(PP_BLOCK_COLUMNS, columns - c), high = pp_least(PP_BLOCK_ROWS, rows - r);
-            pp_block(a + r * depth, b + c * depth, depth, finish->bias == NULL ? NULL : finish->bias + c, wide, block);
+            pp_block(a + r * depth, b + c * depth, depth, block);
             for (ptrdiff_t i = 0; i < high; i++) {
                 float *row = to + (r + i) * stride + c;
                 pp_copy(row, block + i * PP_BLOCK_COLUMNS, wide * (ptrdiff_t)sizeof(float));

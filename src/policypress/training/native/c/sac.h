@@ -53,14 +53,14 @@ static float pp_temperature(const pp_update *update, const float *density)
 static void pp_sac_values(const pp_update *update, pp_space *space)
 {
     const ptrdiff_t batch = (ptrdiff_t)update->batch, seen = (ptrdiff_t)update->observation_size;
-    pp_pack_network(&update->actor, &space->work, 1, -1, &space->actor);
+    pp_renew(&update->actor, 1, -1, &space->actor);
     pp_read(&space->actor_pass, update->observations, seen);
-    pp_forward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass);
+    pp_forward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, 1);
     pp_sample(update, &space->actor_pass, update->noise, space->chosen, space->density);
     const float temperature = pp_temperature(update, space->density);
     update->losses[3] = temperature;
     pp_read(&space->next_pass, update->next_observations, seen);
-    pp_forward(&update->actor, &space->actor, &space->work, batch, &space->next_pass);
+    pp_forward(&update->actor, &space->actor, &space->work, batch, &space->next_pass, 0);
     float *density = space->slope; /* of the next actions; free until the actor learns */
     pp_sample(update, &space->next_pass, update->next_noise, space->next_chosen, density);
     pp_find_goals(update, space, density, temperature);

@@ -5,12 +5,12 @@
 
 /* Actions of a deterministic actor: its outputs, squashed, with noise where there is some. */
 static void pp_decide(const pp_update *update, const pp_network *actor, pp_space *space, const float *observations,
-                      int backward, pp_pass *pass, float *chosen)
+                      int learns, pp_pass *pass, float *chosen)
 {
     const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size, last = (ptrdiff_t)actor->count;
-    pp_pack_network(actor, &space->work, backward, -1, &space->actor);
+    pp_renew(actor, learns, -1, &space->actor);
     pp_read(pass, observations, (ptrdiff_t)update->observation_size);
-    pp_forward(actor, &space->actor, &space->work, batch, pass);
+    pp_forward(actor, &space->actor, &space->work, batch, pass, learns);
     for (ptrdiff_t r = 0; r < batch; r++)
         for (ptrdiff_t i = 0; i < actions; i++)
             chosen[r * actions + i] = tanhf(pass->x[last][r * pass->stride[last] + i]);

@@ -17,9 +17,9 @@ PP_PUBLIC void pp_learn_sac_actions(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_values(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_actions(const pp_update *update);
 PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
-PP_PUBLIC void pp_act(const pp_network *net, const float *input, int64_t rows, float *scratch, float *output);
+PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output);
 PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
-                          int64_t left_transposed, int64_t right_transposed, void *scratch, float *to);
+                          int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to);
 PP_PUBLIC int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns);
 
 /* Numbers below 1e-38 count as 0: Adam's averages of a dead unit end there, and each would cost a hundred cycles. */
@@ -46,10 +46,10 @@ static void pp_end(unsigned before)
 
 static void pp_run(const pp_update *update, pp_phase phase)
 {
-    pp_space space;
+    pp_space *space = (pp_space *)update->scratch;
     const unsigned before = pp_begin();
-    pp_carve_space(update, &space);
-    phase(update, &space);
+    pp_carve_space(update, space);
+    phase(update, space);
     pp_end(before);
 }
 
@@ -85,17 +85,20 @@ void pp_follow(const pp_network *targets, const pp_network *sources, int64_t cou
     pp_end(before);
 }
 
-/* Outputs of a network for a few rows; `scratch` holds two rows of its widest layer, in whole tiles. */
-void pp_act(const pp_network *net, const float *input, int64_t rows, float *scratch, float *output)
+/* Outputs of a network for a few rows. Gives the bytes of scratch memory, on a cache line; without it nothing else. */
+int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output)
 {
-    pp_forward_rows(net, input, (ptrdiff_t)rows, scratch, output);
+    const unsigned before = pp_begin();
+    const ptrdiff_t bytes = pp_act_rows(net, input, (ptrdiff_t)rows, scratch, output);
+    pp_end(before);
+    return (int64_t)bytes;
 }
 
 /* One product, with a stride of whole tiles in `to`; for tests. */
 void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
-                int64_t left_transposed, int64_t right_transposed, void *scratch, float *to)
+                int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to)
 {
-    const pp_finish nothing = {NULL, 0, NULL, 0};
+    const pp_finish nothing = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
     pp_arena arena = {(char *)scratch, 0};
     void *a = pp_carve(&arena, pp_left_bytes((ptrdiff_t)rows, (ptrdiff_t)depth));
     void *b = pp_carve(&arena, pp_right_bytes((ptrdiff_t)depth, (ptrdiff_t)columns));
@@ -103,7 +106,7 @@ void pp_product(const float *left, const float *right, int64_t rows, int64_t dep
     pp_pack_left(left, (ptrdiff_t)(left_transposed ? rows : depth), (ptrdiff_t)rows, (ptrdiff_t)depth, left_transposed != 0, a);
     pp_pack_right(right, (ptrdiff_t)(right_transposed ? depth : columns), (ptrdiff_t)depth, (ptrdiff_t)columns,
                   right_transposed != 0, b);
-    pp_multiply(a, b, (ptrdiff_t)rows, (ptrdiff_t)depth, (ptrdiff_t)columns, to, pp_stride((ptrdiff_t)columns), &nothing);
+    pp_multiply(a, b, (ptrdiff_t)rows, (ptrdiff_t)depth, (ptrdiff_t)columns, (int)exact, to, pp_stride((ptrdiff_t)columns), &nothing);
     pp_end(before);
 }
 

@@ -1,7 +1,7 @@
 /* One update of an off-policy algorithm: what it reads, what it changes. Python fills it in, see layout.py. */
 #ifndef PP_UPDATE_H
 #define PP_UPDATE_H
-#include "network.h"
+#include "passes.h"
 
 #define PP_CRITICS 8
 
@@ -20,7 +20,7 @@ typedef struct {
     void *scratch;
 } pp_update;
 
-/* Everything an update has in scratch memory. */
+/* Everything an update has in scratch memory. What one phase of it leaves there, the next finds. */
 typedef struct {
     pp_work work;
     pp_operands actor, critic[PP_CRITICS];
@@ -32,9 +32,10 @@ typedef struct {
     ptrdiff_t joined_stride;
 } pp_space;
 
+/* Point `space`, which stands at the beginning of the scratch memory, to the rest of it; gives the bytes of all. */
 static ptrdiff_t pp_carve_space(const pp_update *update, pp_space *space)
 {
-    pp_arena arena = {(char *)update->scratch, 0};
+    pp_arena arena = {(char *)update->scratch, pp_up((ptrdiff_t)sizeof(pp_space), PP_LINE)};
     pp_needs needs = {0, 0, 0, 0, 0};
     const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size;
     const ptrdiff_t joined = (ptrdiff_t)update->observation_size + actions;
@@ -80,8 +81,8 @@ static void pp_find_goals(const pp_update *update, pp_space *space, const float 
     pp_read(pass, space->next_joined, space->joined_stride);
     for (ptrdiff_t c = 0; c < update->critic_count; c++) {
         const pp_network *target = &update->critic_targets[c];
-        pp_pack_network(target, &space->work, 0, -1, &space->critic[0]);
-        pp_forward(target, &space->critic[0], &space->work, batch, pass);
+        pp_renew(target, 0, -1, &space->critic[0]);
+        pp_forward(target, &space->critic[0], &space->work, batch, pass, 0);
         const float *values = pass->x[target->count];
         const ptrdiff_t stride = pass->stride[target->count];
         for (ptrdiff_t r = 0; r < batch; r++)
@@ -106,8 +107,8 @@ static void pp_learn_values(const pp_update *update, pp_space *space, double wei
     pp_read(pass, space->joined, space->joined_stride);
     for (ptrdiff_t c = 0; c < update->critic_count; c++) {
         const pp_network *critic = &update->critics[c];
-        pp_pack_network(critic, &space->work, 1, -1, operands);
-        pp_forward(critic, operands, &space->work, batch, pass);
+        pp_renew(critic, 1, -1, operands);
+        pp_forward(critic, operands, &space->work, batch, pass, 1);
         for (ptrdiff_t r = 0; r < batch; r++) {
             const float error = pass->x[critic->count][r * pass->stride[critic->count]] - space->goal[r];
             space->work.slopes[0][r * stride] = factor * error;
@@ -124,9 +125,9 @@ static void pp_judge(const pp_update *update, pp_space *space, ptrdiff_t count)
     pp_join(update, update->observations, space->chosen, space->joined, space->joined_stride);
     for (ptrdiff_t c = 0; c < count; c++) {
         const pp_network *critic = &update->critics[c];
-        pp_pack_network(critic, &space->work, 1, (ptrdiff_t)update->observation_size, &space->critic[c]);
+        pp_renew(critic, 1, (ptrdiff_t)update->observation_size, &space->critic[c]);
         pp_read(&space->critic_pass[c], space->joined, space->joined_stride);
-        pp_forward(critic, &space->critic[c], &space->work, (ptrdiff_t)update->batch, &space->critic_pass[c]);
+        pp_forward(critic, &space->critic[c], &space->work, (ptrdiff_t)update->batch, &space->critic_pass[c], 1);
     }
 }
 
