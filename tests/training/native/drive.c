@@ -12,24 +12,24 @@ static float drawn(void)
     return (float)((double)(state >> 33) / (double)(1u << 30) - 1.0);
 }
 
-static float *filled(ptrdiff_t count, float size)
+static float *filled(pp_int count, float size)
 {
     float *made = (float *)malloc((size_t)count * sizeof(float));
-    for (ptrdiff_t i = 0; i < count; i++)
+    for (pp_int i = 0; i < count; i++)
         made[i] = size * drawn();
     return made;
 }
 
-static pp_tensor tensor(ptrdiff_t count)
+static pp_tensor tensor(pp_int count)
 {
     const pp_tensor made = {filled(count, 0.2f), filled(count, 0.0f), filled(count, 0.0f), filled(1, 0.0f)};
     return made;
 }
 
-static pp_network network(const ptrdiff_t *widths, ptrdiff_t count, int64_t parts)
+static pp_network network(const pp_int *widths, pp_int count, int64_t parts)
 {
     pp_layer *layers = (pp_layer *)calloc((size_t)count, sizeof(pp_layer));
-    for (ptrdiff_t l = 0; l < count; l++) {
+    for (pp_int l = 0; l < count; l++) {
         pp_layer *layer = &layers[l];
         layer->inputs = widths[l];
         layer->parts = l + 1 == count ? parts : 1;
@@ -49,8 +49,9 @@ static void quantize(pp_network *net)
 {
     for (int64_t l = 0; l < net->count; l++) {
         pp_layer *layer = (pp_layer *)&net->layers[l];
-        const pp_quantizer own = {filled(1, 0.0f), filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL, 127, 255, 1,
-                                  l > 0 && layer->parts == 1};
+        const pp_quantizer own = {
+            filled(1, 0.0f),           filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL, 127, 255, 1,
+            l > 0 && layer->parts == 1};
         layer->quantizer[0] = own;
         if (l > 0 && own.rectifies)
             ((pp_layer *)&net->layers[l - 1])->rectified = 0;
@@ -67,9 +68,9 @@ static double sum_of(const pp_network *net)
     return sum;
 }
 
-static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width, int64_t critics, int sac, int quantized)
+static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t critics, int sac, int quantized)
 {
-    const ptrdiff_t acting[] = {seen, width, width + 1, done}, judging[] = {seen + done, width, width + 1, 1};
+    const pp_int acting[] = {seen, width, width + 1, done}, judging[] = {seen + done, width, width + 1, 1};
     pp_network values[2], targets[2];
     float losses[4];
     for (int64_t c = 0; c < critics; c++) {
@@ -77,14 +78,29 @@ static double run(int64_t batch, ptrdiff_t seen, ptrdiff_t done, ptrdiff_t width
         targets[c] = network(judging, 3, 1);
     }
     const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
-    pp_update update = {
-        .observations = filled(batch * seen, 1.0f), .actions = filled(batch * done, 1.0f),
-        .next_observations = filled(batch * seen, 1.0f), .rewards = filled(batch, 1.0f), .dones = filled(batch, 0.0f),
-        .discounts = filled(batch, 0.9f), .noise = filled(batch * done, 1.0f), .next_noise = filled(batch * done, 1.0f),
-        .batch = batch, .observation_size = seen, .action_size = done, .critic_count = critics,
-        .actor = network(acting, 3, sac ? 2 : 1), .actor_target = network(acting, 3, 1), .critics = values,
-        .critic_targets = targets, .actor_adam = adam, .critic_adam = adam, .temperature_adam = adam,
-        .log_temperature = tensor(1), .target_entropy = -1.0, .gamma = 0.99, .losses = losses};
+    pp_update update = {.observations = filled(batch * seen, 1.0f),
+                        .actions = filled(batch * done, 1.0f),
+                        .next_observations = filled(batch * seen, 1.0f),
+                        .rewards = filled(batch, 1.0f),
+                        .dones = filled(batch, 0.0f),
+                        .discounts = filled(batch, 0.9f),
+                        .noise = filled(batch * done, 1.0f),
+                        .next_noise = filled(batch * done, 1.0f),
+                        .batch = batch,
+                        .observation_size = seen,
+                        .action_size = done,
+                        .critic_count = critics,
+                        .actor = network(acting, 3, sac ? 2 : 1),
+                        .actor_target = network(acting, 3, 1),
+                        .critics = values,
+                        .critic_targets = targets,
+                        .actor_adam = adam,
+                        .critic_adam = adam,
+                        .temperature_adam = adam,
+                        .log_temperature = tensor(1),
+                        .target_entropy = -1.0,
+                        .gamma = 0.99,
+                        .losses = losses};
     for (int64_t c = 0; quantized && c < critics; c++) {
         quantize(&values[c]);
         quantize(&targets[c]);

@@ -36,13 +36,13 @@ static pp_step pp_next_step(const pp_adam *adam, const pp_tensor *tensor)
 }
 
 /* Move `count` parameters from `at` on by their gradient. */
-static void pp_move(const pp_step *step, const pp_tensor *tensor, ptrdiff_t at, const float *gradient, ptrdiff_t count)
+static void pp_move(const pp_step *step, const pp_tensor *tensor, pp_int at, const float *gradient, pp_int count)
 {
     float *restrict value = tensor->value + at, *restrict first = tensor->first + at;
     float *restrict second = tensor->second + at;
     const float *restrict slope = gradient;
     const pp_step own = *step;
-    for (ptrdiff_t i = 0; i < count; i++) {
+    for (pp_int i = 0; i < count; i++) {
         const float g = slope[i] + own.decay * value[i];
         first[i] = first[i] * own.keep1 + g * own.add1;
         second[i] = second[i] * own.keep2 + g * g * own.add2;
@@ -51,10 +51,10 @@ static void pp_move(const pp_step *step, const pp_tensor *tensor, ptrdiff_t at, 
 }
 
 /* Targets go towards their sources by the share `tau`. */
-static void pp_follow_values(float *restrict target, const float *restrict source, ptrdiff_t count, double tau)
+static void pp_follow_values(float *restrict target, const float *restrict source, pp_int count, double tau)
 {
     const float keep = (float)(1.0 - tau), add = (float)tau;
-    for (ptrdiff_t i = 0; i < count; i++)
+    for (pp_int i = 0; i < count; i++)
         target[i] = target[i] * keep + source[i] * add;
 }
 #endif

@@ -8,7 +8,8 @@
 #define PP_PARTS 2
 
 /* What rounds the input of a layer and its weight: the running extent of what was read (one number each; NULL where
-   nothing is rounded), the largest magnitude of each feature where they are scaled (else NULL), the largest integers. */
+   nothing is rounded), the largest magnitude of each feature where they are scaled (else NULL), the largest integers.
+ */
 typedef struct {
     float *least, *most, *peak;
     int64_t weight_steps, input_steps, per_channel, rectifies;
@@ -28,7 +29,7 @@ typedef struct {
 
 /* Parts of a layer that are computed together: all of them, or one where some are quantized. */
 typedef struct {
-    ptrdiff_t first, parts, column, outputs;
+    pp_int first, parts, column, outputs;
     const pp_quantizer *quantizer; /* NULL where nothing is rounded */
 } pp_piece;
 
@@ -44,7 +45,7 @@ typedef struct {
 typedef struct {
     pp_operand piece[PP_LAYERS][PP_PARTS];
     int backward;
-    ptrdiff_t back_from;
+    pp_int back_from;
 } pp_operands;
 
 /* What a piece multiplies: `values`, which are integers of this scale where it is `rounded`. Gradients go back where
@@ -53,16 +54,16 @@ typedef struct {
     int rounded;
     float scale, low, high;
     const float *values, *seen;
-    ptrdiff_t stride, seen_stride;
+    pp_int stride, seen_stride;
     float *levels, *scaled; /* own memory, of a quantized piece */
 } pp_reading;
 
 /* What the layers read and give, for a batch: x[count] is the network's output. */
 typedef struct {
     const float *input;
-    ptrdiff_t input_stride;
+    pp_int input_stride;
     float *x[PP_LAYERS + 1];
-    ptrdiff_t stride[PP_LAYERS + 1];
+    pp_int stride[PP_LAYERS + 1];
     pp_reading reading[PP_LAYERS][PP_PARTS];
 } pp_pass;
 
@@ -71,39 +72,45 @@ typedef struct {
     void *left, *right;
     float *stacked, *gradient, *sums, *more;
     float *slopes[2], *other;
-    ptrdiff_t slope_stride;
+    pp_int slope_stride;
 } pp_work;
 
 /* The largest of what the networks of an update need. */
 typedef struct {
-    ptrdiff_t left, right, stacked, gradient, width;
+    pp_int left, right, stacked, gradient, width;
 } pp_needs;
 
-static inline ptrdiff_t pp_inputs(const pp_network *net, ptrdiff_t l) { return (ptrdiff_t)net->layers[l].inputs; }
-static inline ptrdiff_t pp_outputs(const pp_network *net, ptrdiff_t l) { return (ptrdiff_t)net->layers[l].outputs; }
-
-static inline ptrdiff_t pp_pieces(const pp_layer *layer)
+static inline pp_int pp_inputs(const pp_network *net, pp_int l)
 {
-    for (ptrdiff_t p = 0; p < layer->parts; p++)
+    return (pp_int)net->layers[l].inputs;
+}
+static inline pp_int pp_outputs(const pp_network *net, pp_int l)
+{
+    return (pp_int)net->layers[l].outputs;
+}
+
+static inline pp_int pp_pieces(const pp_layer *layer)
+{
+    for (pp_int p = 0; p < layer->parts; p++)
         if (layer->quantizer[p].least != NULL)
-            return (ptrdiff_t)layer->parts;
+            return (pp_int)layer->parts;
     return 1;
 }
 
-static inline pp_piece pp_piece_of(const pp_layer *layer, ptrdiff_t i)
+static inline pp_piece pp_piece_of(const pp_layer *layer, pp_int i)
 {
-    const ptrdiff_t pieces = pp_pieces(layer), parts = (ptrdiff_t)layer->parts / pieces;
-    const ptrdiff_t each = (ptrdiff_t)layer->outputs / pieces;
+    const pp_int pieces = pp_pieces(layer), parts = (pp_int)layer->parts / pieces;
+    const pp_int each = (pp_int)layer->outputs / pieces;
     const pp_quantizer *own = &layer->quantizer[i];
     const pp_piece piece = {i * parts, parts, i * each, each, own->least == NULL ? NULL : own};
     return piece;
 }
 
-static void pp_count_needs(pp_needs *needs, const pp_network *net, ptrdiff_t batch)
+static void pp_count_needs(pp_needs *needs, const pp_network *net, pp_int batch)
 {
-    for (ptrdiff_t l = 0; l < net->count; l++) {
-        const ptrdiff_t in = pp_inputs(net, l), out = pp_outputs(net, l);
-        const ptrdiff_t rows = pp_most(pp_left_bytes(batch, in), pp_left_bytes(batch, out));
+    for (pp_int l = 0; l < net->count; l++) {
+        const pp_int in = pp_inputs(net, l), out = pp_outputs(net, l);
+        const pp_int rows = pp_most(pp_left_bytes(batch, in), pp_left_bytes(batch, out));
         needs->left = pp_most(needs->left, pp_most(rows, pp_left_bytes(out, batch)));
         needs->right = pp_most(needs->right, pp_right_bytes(batch, in));
         needs->gradient = pp_most(needs->gradient, pp_up(out, 16) * pp_stride(in));
@@ -112,7 +119,7 @@ static void pp_count_needs(pp_needs *needs, const pp_network *net, ptrdiff_t bat
     }
 }
 
-static void pp_carve_work(pp_arena *arena, pp_work *work, const pp_needs *needs, ptrdiff_t batch)
+static void pp_carve_work(pp_arena *arena, pp_work *work, const pp_needs *needs, pp_int batch)
 {
     work->left = pp_carve(arena, needs->left);
     work->right = pp_carve(arena, needs->right);
@@ -128,10 +135,10 @@ static void pp_carve_work(pp_arena *arena, pp_work *work, const pp_needs *needs,
 
 static void pp_carve_operands(pp_arena *arena, pp_operands *operands, const pp_network *net)
 {
-    for (ptrdiff_t l = 0; l < net->count; l++)
-        for (ptrdiff_t i = 0; i < pp_pieces(&net->layers[l]); i++) {
+    for (pp_int l = 0; l < net->count; l++)
+        for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++) {
             const pp_piece piece = pp_piece_of(&net->layers[l], i);
-            const ptrdiff_t in = pp_inputs(net, l), out = piece.outputs;
+            const pp_int in = pp_inputs(net, l), out = piece.outputs;
             pp_operand *to = &operands->piece[l][i];
             to->forward = pp_carve(arena, pp_right_bytes(in, out));
             to->backward = pp_carve(arena, pp_right_bytes(out, in));
@@ -145,12 +152,12 @@ static void pp_carve_operands(pp_arena *arena, pp_operands *operands, const pp_n
         }
 }
 
-static void pp_carve_pass(pp_arena *arena, pp_pass *pass, const pp_network *net, ptrdiff_t batch)
+static void pp_carve_pass(pp_arena *arena, pp_pass *pass, const pp_network *net, pp_int batch)
 {
-    for (ptrdiff_t l = 0; l < net->count; l++) {
+    for (pp_int l = 0; l < net->count; l++) {
         pass->x[l + 1] = pp_matrix(arena, batch, pp_outputs(net, l));
         pass->stride[l + 1] = pp_stride(pp_outputs(net, l));
-        for (ptrdiff_t i = 0; i < pp_pieces(&net->layers[l]); i++) {
+        for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++) {
             const pp_piece piece = pp_piece_of(&net->layers[l], i);
             const int rounds = piece.quantizer != NULL, scales = rounds && piece.quantizer->peak != NULL;
             pass->reading[l][i].levels = rounds ? pp_matrix(arena, batch, pp_inputs(net, l)) : NULL;
@@ -159,7 +166,7 @@ static void pp_carve_pass(pp_arena *arena, pp_pass *pass, const pp_network *net,
     }
 }
 
-static inline const float *pp_input(const pp_pass *pass, ptrdiff_t layer, ptrdiff_t *stride)
+static inline const float *pp_input(const pp_pass *pass, pp_int layer, pp_int *stride)
 {
     *stride = layer == 0 ? pass->input_stride : pass->stride[layer];
     return layer == 0 ? pass->input : pass->x[layer];
@@ -168,11 +175,11 @@ static inline const float *pp_input(const pp_pass *pass, ptrdiff_t layer, ptrdif
 /* The parameters of `target` go towards those of `source`. */
 static void pp_follow_network(const pp_network *target, const pp_network *source, double tau)
 {
-    for (ptrdiff_t l = 0; l < target->count; l++) {
+    for (pp_int l = 0; l < target->count; l++) {
         const pp_layer *to = &target->layers[l], *from = &source->layers[l];
-        const ptrdiff_t each = (ptrdiff_t)(to->outputs / to->parts);
-        for (ptrdiff_t p = 0; p < to->parts; p++) {
-            pp_follow_values(to->weight[p].value, from->weight[p].value, each * (ptrdiff_t)to->inputs, tau);
+        const pp_int each = (pp_int)(to->outputs / to->parts);
+        for (pp_int p = 0; p < to->parts; p++) {
+            pp_follow_values(to->weight[p].value, from->weight[p].value, each * (pp_int)to->inputs, tau);
             pp_follow_values(to->bias[p].value, from->bias[p].value, each, tau);
         }
     }

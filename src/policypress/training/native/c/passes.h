@@ -4,20 +4,20 @@
 #include "quantizer.h"
 
 /* A batch for a network to read. */
-static void pp_read(pp_pass *pass, const float *input, ptrdiff_t stride)
+static void pp_read(pp_pass *pass, const float *input, pp_int stride)
 {
     pass->input = input;
     pass->input_stride = stride;
 }
 
-/* From now on a network's parameters are others, and packed when they are needed: with gradients or without, those of the
-   inputs from `back_from` on among them (less than 0: of none). */
-static void pp_renew(const pp_network *net, int backward, ptrdiff_t back_from, pp_operands *operands)
+/* From now on a network's parameters are others, and packed when they are needed: with gradients or without, those of
+   the inputs from `back_from` on among them (less than 0: of none). */
+static void pp_renew(const pp_network *net, int backward, pp_int back_from, pp_operands *operands)
 {
     operands->backward = backward;
     operands->back_from = back_from;
-    for (ptrdiff_t l = 0; l < net->count; l++)
-        for (ptrdiff_t i = 0; i < PP_PARTS; i++)
+    for (pp_int l = 0; l < net->count; l++)
+        for (pp_int i = 0; i < PP_PARTS; i++)
             operands->piece[l][i].packed = 0;
 }
 
@@ -26,32 +26,33 @@ static const float *pp_whole_weight(const pp_layer *layer, const pp_piece *piece
 {
     if (piece->parts == 1)
         return layer->weight[piece->first].value;
-    const ptrdiff_t size = piece->outputs / piece->parts * (ptrdiff_t)layer->inputs;
-    for (ptrdiff_t p = 0; p < piece->parts; p++)
-        pp_copy(work->stacked + p * size, layer->weight[p].value, size * (ptrdiff_t)sizeof(float));
+    const pp_int size = piece->outputs / piece->parts * (pp_int)layer->inputs;
+    for (pp_int p = 0; p < piece->parts; p++)
+        pp_copy(work->stacked + p * size, layer->weight[p].value, size * (pp_int)sizeof(float));
     return work->stacked;
 }
 
-static void pp_pack_plain(const pp_layer *layer, const pp_piece *piece, const pp_work *work, ptrdiff_t from, pp_operand *to)
+static void pp_pack_plain(const pp_layer *layer, const pp_piece *piece, const pp_work *work, pp_int from,
+                          pp_operand *to)
 {
-    const ptrdiff_t in = (ptrdiff_t)layer->inputs, out = piece->outputs, each = out / piece->parts;
+    const pp_int in = (pp_int)layer->inputs, out = piece->outputs, each = out / piece->parts;
     const float *weight = pp_whole_weight(layer, piece, work);
     pp_pack_right(weight, in, in, out, 1, to->forward);
-    for (ptrdiff_t p = 0; p < piece->parts; p++)
-        pp_copy(to->bias + p * each, layer->bias[piece->first + p].value, each * (ptrdiff_t)sizeof(float));
+    for (pp_int p = 0; p < piece->parts; p++)
+        pp_copy(to->bias + p * each, layer->bias[piece->first + p].value, each * (pp_int)sizeof(float));
     if (from >= 0)
         pp_pack_right(weight + from, in, out, in - from, 0, to->backward);
 }
 
 /* What a piece reads, and its operands, which are packed where they are not. `observe` moves running extents. */
-static void pp_prepare_piece(const pp_network *net, ptrdiff_t l, const pp_piece *piece, pp_operands *operands,
-                             const pp_work *work, ptrdiff_t batch, pp_pass *pass, ptrdiff_t i, int observe)
+static void pp_prepare_piece(const pp_network *net, pp_int l, const pp_piece *piece, pp_operands *operands,
+                             const pp_work *work, pp_int batch, pp_pass *pass, pp_int i, int observe)
 {
     const pp_layer *layer = &net->layers[l];
-    const ptrdiff_t in = pp_inputs(net, l), from = l > 0 ? 0 : operands->back_from;
+    const pp_int in = pp_inputs(net, l), from = l > 0 ? 0 : operands->back_from;
     pp_operand *operand = &operands->piece[l][i];
     pp_reading *reading = &pass->reading[l][i];
-    ptrdiff_t stride;
+    pp_int stride;
     const float *x = pp_input(pass, l, &stride);
     reading->rounded = 0;
     if (piece->quantizer == NULL) {
@@ -84,26 +85,28 @@ static void pp_prepare_piece(const pp_network *net, ptrdiff_t l, const pp_piece 
     operand->packed = 1;
 }
 
-static void pp_put_columns(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, float *to, ptrdiff_t to_stride)
+static void pp_put_columns(const float *from, pp_int stride, pp_int rows, pp_int columns, float *to, pp_int to_stride)
 {
-    for (ptrdiff_t r = 0; r < rows; r++)
-        pp_copy(to + r * to_stride, from + r * stride, columns * (ptrdiff_t)sizeof(float));
+    for (pp_int r = 0; r < rows; r++)
+        pp_copy(to + r * to_stride, from + r * stride, columns * (pp_int)sizeof(float));
 }
 
 /* Outputs for the batch that `pass` reads. */
-static void pp_forward(const pp_network *net, pp_operands *operands, const pp_work *work, ptrdiff_t batch, pp_pass *pass, int observe)
+static void pp_forward(const pp_network *net, pp_operands *operands, const pp_work *work, pp_int batch, pp_pass *pass,
+                       int observe)
 {
-    for (ptrdiff_t l = 0; l < net->count; l++) {
-        const ptrdiff_t in = pp_inputs(net, l), pieces = pp_pieces(&net->layers[l]);
-        for (ptrdiff_t i = 0; i < pieces; i++) {
+    for (pp_int l = 0; l < net->count; l++) {
+        const pp_int in = pp_inputs(net, l), pieces = pp_pieces(&net->layers[l]);
+        for (pp_int i = 0; i < pieces; i++) {
             const pp_piece piece = pp_piece_of(&net->layers[l], i);
             pp_prepare_piece(net, l, &piece, operands, work, batch, pass, i, observe);
             const pp_operand *operand = &operands->piece[l][i];
             const pp_reading *reading = &pass->reading[l][i];
-            const pp_finish finish = {.bias = operand->bias, .factor = reading->rounded ? operand->factor : NULL,
+            const pp_finish finish = {.bias = operand->bias,
+                                      .factor = reading->rounded ? operand->factor : NULL,
                                       .rectify = net->layers[l].rectified != 0};
             float *to = pieces > 1 ? work->other : pass->x[l + 1];
-            const ptrdiff_t stride = pieces > 1 ? work->slope_stride : pass->stride[l + 1];
+            const pp_int stride = pieces > 1 ? work->slope_stride : pass->stride[l + 1];
             pp_pack_left(reading->values, reading->stride, batch, in, 0, work->left);
             pp_multiply(work->left, operand->forward, batch, in, piece.outputs,
                         reading->rounded ? PP_EXACT_LEFT | PP_EXACT_RIGHT : 0, to, stride, &finish);
@@ -114,74 +117,80 @@ static void pp_forward(const pp_network *net, pp_operands *operands, const pp_wo
 }
 
 /* Sums of the columns of a matrix in whole tiles. */
-static void pp_sum_columns(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, float *to)
+static void pp_sum_columns(const float *from, pp_int stride, pp_int rows, pp_int columns, float *to)
 {
-    for (ptrdiff_t c = 0; c < columns; c += PP_LANES) {
+    for (pp_int c = 0; c < columns; c += PP_LANES) {
         pp_vector sums[4] = {{0.0f}, {0.0f}, {0.0f}, {0.0f}};
-        for (ptrdiff_t r = 0; r < rows; r++)
+        for (pp_int r = 0; r < rows; r++)
             sums[r % 4] += pp_load(from + r * stride + c);
         pp_store(to + c, sums[0] + sums[1] + (sums[2] + sums[3]));
     }
 }
 
 /* Learn the parameters of a piece from the gradients of its outputs, (batch × outputs), and what it read. */
-static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const pp_operand *operand, const pp_reading *reading,
-                           const pp_adam *adam, const pp_work *work, ptrdiff_t batch, const float *slopes)
+static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const pp_operand *operand,
+                           const pp_reading *reading, const pp_adam *adam, const pp_work *work, pp_int batch,
+                           const float *slopes)
 {
-    const ptrdiff_t in = (ptrdiff_t)layer->inputs, out = piece->outputs, each = out / piece->parts, row = pp_stride(in);
+    const pp_int in = (pp_int)layer->inputs, out = piece->outputs, each = out / piece->parts, row = pp_stride(in);
     pp_finish finish = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
     if (reading->rounded) {
         const int scaled = piece->quantizer->peak != NULL;
-        for (ptrdiff_t k = 0; k < in; k++)
+        for (pp_int k = 0; k < in; k++)
             work->sums[k] = scaled ? reading->scale * operand->feature[k] : reading->scale;
         finish.factor = work->sums;
     }
     pp_pack_left(slopes, work->slope_stride, out, batch, 1, work->left);
     pp_pack_right(reading->values, reading->stride, batch, in, 0, work->right);
-    pp_multiply(work->left, work->right, out, batch, in, reading->rounded ? PP_EXACT_RIGHT : 0, work->gradient, row, &finish);
+    pp_multiply(work->left, work->right, out, batch, in, reading->rounded ? PP_EXACT_RIGHT : 0, work->gradient, row,
+                &finish);
     pp_sum_columns(slopes, work->slope_stride, batch, out, work->sums);
-    for (ptrdiff_t p = 0; p < piece->parts; p++) {
+    for (pp_int p = 0; p < piece->parts; p++) {
         const pp_tensor *weight = &layer->weight[piece->first + p], *bias = &layer->bias[piece->first + p];
         const pp_step step = pp_next_step(adam, weight), bias_step = pp_next_step(adam, bias);
-        for (ptrdiff_t r = 0; r < each; r++)
+        for (pp_int r = 0; r < each; r++)
             pp_move(&step, weight, r * in, work->gradient + (p * each + r) * row, in);
         pp_move(&bias_step, bias, 0, work->sums + p * each, each);
     }
 }
 
-/* Gradients of the inputs of a layer from `from` on, from those of a piece's outputs; added to what `to` holds, if `add`. */
+/* Gradients of the inputs of a layer from `from` on, from those of a piece's outputs; added to what `to` holds, if
+ * `add`. */
 static void pp_blame(const pp_piece *piece, const pp_operand *operand, const pp_reading *reading, const pp_work *work,
-                     ptrdiff_t batch, ptrdiff_t in, ptrdiff_t from, const float *slopes, int add, float *to)
+                     pp_int batch, pp_int in, pp_int from, const float *slopes, int add, float *to)
 {
     const int scaled = reading->rounded && piece->quantizer->peak != NULL;
     const pp_finish finish = {.factor = scaled ? operand->inverse + from : NULL,
                               .mask = reading->seen == NULL ? NULL : reading->seen + from,
-                              .mask_stride = reading->seen_stride, .low = reading->low, .high = reading->high};
+                              .mask_stride = reading->seen_stride,
+                              .low = reading->low,
+                              .high = reading->high};
     float *found = add ? work->other : to;
     pp_pack_left(slopes, work->slope_stride, batch, piece->outputs, 0, work->left);
     pp_multiply(work->left, operand->backward, batch, piece->outputs, in - from, 0, found, work->slope_stride, &finish);
-    for (ptrdiff_t r = 0; add && r < batch; r++)
-        for (ptrdiff_t k = 0; k < in - from; k++)
+    for (pp_int r = 0; add && r < batch; r++)
+        for (pp_int k = 0; k < in - from; k++)
             to[r * work->slope_stride + k] += found[r * work->slope_stride + k];
 }
 
-/* Gradients from those of the outputs, which are in work->slopes[0] and are overwritten. Learns by `adam`, or leaves the
-   parameters alone (NULL). Gives the gradient of the inputs from `back_from` on, or NULL where it is not wanted. */
-static const float *pp_backward(const pp_network *net, const pp_operands *operands, const pp_work *work, ptrdiff_t batch,
+/* Gradients from those of the outputs, which are in work->slopes[0] and are overwritten. Learns by `adam`, or leaves
+   the parameters alone (NULL). Gives the gradient of the inputs from `back_from` on, or NULL where it is not wanted. */
+static const float *pp_backward(const pp_network *net, const pp_operands *operands, const pp_work *work, pp_int batch,
                                 const pp_pass *pass, const pp_adam *adam)
 {
     float *slopes = work->slopes[0], *next = work->slopes[1];
-    for (ptrdiff_t l = (ptrdiff_t)net->count - 1; l >= 0; l--) {
+    for (pp_int l = (pp_int)net->count - 1; l >= 0; l--) {
         const pp_layer *layer = &net->layers[l];
-        const ptrdiff_t from = l > 0 ? 0 : operands->back_from;
-        for (ptrdiff_t i = 0; i < pp_pieces(layer); i++) {
+        const pp_int from = l > 0 ? 0 : operands->back_from;
+        for (pp_int i = 0; i < pp_pieces(layer); i++) {
             const pp_piece piece = pp_piece_of(layer, i);
             const pp_operand *operand = &operands->piece[l][i];
             const pp_reading *reading = &pass->reading[l][i];
             if (adam != NULL)
                 pp_learn_piece(layer, &piece, operand, reading, adam, work, batch, slopes + piece.column);
             if (from >= 0)
-                pp_blame(&piece, operand, reading, work, batch, pp_inputs(net, l), from, slopes + piece.column, i > 0, next);
+                pp_blame(&piece, operand, reading, work, batch, pp_inputs(net, l), from, slopes + piece.column, i > 0,
+                         next);
         }
         if (from < 0)
             return NULL;
@@ -193,18 +202,18 @@ static const float *pp_backward(const pp_network *net, const pp_operands *operan
 }
 
 /* Outputs for a few rows of a network without quantized layers: nothing is packed, `scratch` holds two rows. */
-static void pp_forward_rows(const pp_network *net, const float *input, ptrdiff_t rows, float *scratch, ptrdiff_t stride,
+static void pp_forward_rows(const pp_network *net, const float *input, pp_int rows, float *scratch, pp_int stride,
                             float *output)
 {
-    const ptrdiff_t last = (ptrdiff_t)net->count - 1, count = pp_outputs(net, last);
-    for (ptrdiff_t r = 0; r < rows; r++) {
+    const pp_int last = (pp_int)net->count - 1, count = pp_outputs(net, last);
+    for (pp_int r = 0; r < rows; r++) {
         const float *x = input + r * pp_inputs(net, 0);
-        for (ptrdiff_t l = 0; l <= last; l++) {
+        for (pp_int l = 0; l <= last; l++) {
             const pp_layer *layer = &net->layers[l];
-            const ptrdiff_t in = pp_inputs(net, l), each = (ptrdiff_t)(layer->outputs / layer->parts);
+            const pp_int in = pp_inputs(net, l), each = (pp_int)(layer->outputs / layer->parts);
             float *y = l == last ? output + r * count : scratch + l % 2 * stride;
-            for (ptrdiff_t c = 0; c < layer->outputs; c++) {
-                const ptrdiff_t p = c / each, i = c % each;
+            for (pp_int c = 0; c < layer->outputs; c++) {
+                const pp_int p = c / each, i = c % each;
                 const float sum = pp_dot(layer->weight[p].value + i * in, x, in) + layer->bias[p].value[i];
                 y[c] = layer->rectified && !(sum > 0.0f) ? 0.0f : sum;
             }
@@ -213,13 +222,14 @@ static void pp_forward_rows(const pp_network *net, const float *input, ptrdiff_t
     }
 }
 
-/* Outputs for a few rows, from the ranges in force; gives the bytes of scratch memory, without which it does nothing else. */
-static ptrdiff_t pp_act_rows(const pp_network *net, const float *input, ptrdiff_t rows, void *scratch, float *output)
+/* Outputs for a few rows, from the ranges in force; gives the bytes of scratch memory, without which it does nothing
+ * else. */
+static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, void *scratch, float *output)
 {
-    pp_arena arena = {(char *)scratch, pp_up((ptrdiff_t)(sizeof(pp_operands) + sizeof(pp_pass)), PP_LINE)};
+    pp_arena arena = {(char *)scratch, pp_up((pp_int)(sizeof(pp_operands) + sizeof(pp_pass)), PP_LINE)};
     pp_operands local, *operands = scratch == NULL ? &local : (pp_operands *)scratch;
     pp_pass own, *pass = scratch == NULL ? &own : (pp_pass *)(operands + 1);
-    const ptrdiff_t count = (ptrdiff_t)net->count;
+    const pp_int count = (pp_int)net->count;
     pp_needs needs = {0, 0, 0, 0, 0};
     pp_work work;
     int plain = 1;
@@ -229,8 +239,8 @@ static ptrdiff_t pp_act_rows(const pp_network *net, const float *input, ptrdiff_
     pp_carve_pass(&arena, pass, net, rows);
     if (scratch == NULL)
         return arena.taken;
-    for (ptrdiff_t l = 0; l < count; l++)
-        for (ptrdiff_t i = 0; i < pp_pieces(&net->layers[l]); i++)
+    for (pp_int l = 0; l < count; l++)
+        for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++)
             plain = plain && pp_piece_of(&net->layers[l], i).quantizer == NULL;
     if (plain) {
         pp_forward_rows(net, input, rows, work.slopes[0], pp_stride(needs.width), output);
@@ -239,7 +249,8 @@ static ptrdiff_t pp_act_rows(const pp_network *net, const float *input, ptrdiff_
     pp_renew(net, 0, -1, operands);
     pp_read(pass, input, pp_inputs(net, 0));
     pp_forward(net, operands, &work, rows, pass, 0);
-    pp_put_columns(pass->x[count], pass->stride[count], rows, pp_outputs(net, count - 1), output, pp_outputs(net, count - 1));
+    pp_put_columns(pass->x[count], pass->stride[count], rows, pp_outputs(net, count - 1), output,
+                   pp_outputs(net, count - 1));
     return arena.taken;
 }
 #endif

@@ -1,20 +1,20 @@
 /* What a set of kernels gives: a matrix product of two packed operands.
 
-   Product (rows × columns) = left (rows × depth) · right (depth × columns). Operands are packed from matrices in row-major
-   order with a stride, either as they are or transposed, and padded with zeros; the result is in scratch memory and may
-   be written up to whole tiles. Sums are taken in the same order every time. */
+   Product (rows × columns) = left (rows × depth) · right (depth × columns). Operands are packed from matrices in
+   row-major order with a stride, either as they are or transposed, and padded with zeros; the result is in scratch
+   memory and may be written up to whole tiles. Sums are taken in the same order every time. */
 #ifndef PP_PRODUCT_H
 #define PP_PRODUCT_H
 #include "memory.h"
 
-/* What becomes of the sums: a bias and then a factor for each column (NULL for none); then what is below 0 becomes 0 if `rectify`;
-   and values become 0 where `mask`, of the result's shape with `mask_stride`, is not between `low` and `high` (NULL for
-   none). */
+/* What becomes of the sums: a bias and then a factor for each column (NULL for none); then what is below 0 becomes 0 if
+   `rectify`; and values become 0 where `mask`, of the result's shape with `mask_stride`, is not between `low` and
+   `high` (NULL for none). */
 typedef struct {
     const float *bias, *factor;
     int rectify;
     const float *mask;
-    ptrdiff_t mask_stride;
+    pp_int mask_stride;
     float low, high;
 } pp_finish;
 
@@ -33,14 +33,20 @@ typedef struct {
 typedef float pp_vector __attribute__((vector_size(4 * PP_LANES)));
 typedef float pp_unaligned __attribute__((vector_size(4 * PP_LANES), aligned(4), may_alias));
 
-static inline pp_vector pp_load(const float *from) { return *(const pp_unaligned *)from; }
-static inline void pp_store(float *to, pp_vector value) { *(pp_unaligned *)to = value; }
+static inline pp_vector pp_load(const float *from)
+{
+    return *(const pp_unaligned *)from;
+}
+static inline void pp_store(float *to, pp_vector value)
+{
+    *(pp_unaligned *)to = value;
+}
 
-static inline float pp_dot(const float *a, const float *b, ptrdiff_t count)
+static inline float pp_dot(const float *a, const float *b, pp_int count)
 {
     pp_vector sums[4] = {{0.0f}, {0.0f}, {0.0f}, {0.0f}};
     float sum = 0.0f;
-    ptrdiff_t i = 0;
+    pp_int i = 0;
     for (; i + 4 * PP_LANES <= count; i += 4 * PP_LANES)
         for (int s = 0; s < 4; s++)
             sums[s] += pp_load(a + i + s * PP_LANES) * pp_load(b + i + s * PP_LANES);

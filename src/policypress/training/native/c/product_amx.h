@@ -1,9 +1,9 @@
 /* Products with AMX: float32 as the sum of two bfloat16 numbers, high and low.
 
-   x = h + l with |l| <= 2^-8 |x|, and what h + l leaves out is at most 2^-16 |x|. The product of the low parts is left out
-   too, so that a product of two numbers is right to 2^-14.4 of its size at worst; sums are float32. Numbers below 1e-38
-   count as 0. An operand is a row of tiles along the depth, 32 deep each: 16 rows of 16 pairs of the left one, or 16 pairs
-   by 16 columns of the right one; the tile of high parts stands before that of low parts. */
+   x = h + l with |l| <= 2^-8 |x|, and what h + l leaves out is at most 2^-16 |x|. The product of the low parts is left
+   out too, so that a product of two numbers is right to 2^-14.4 of its size at worst; sums are float32. Numbers below
+   1e-38 count as 0. An operand is a row of tiles along the depth, 32 deep each: 16 rows of 16 pairs of the left one, or
+   16 pairs by 16 columns of the right one; the tile of high parts stands before that of low parts. */
 #ifndef PP_PRODUCT_AMX_H
 #define PP_PRODUCT_AMX_H
 #include <immintrin.h>
@@ -11,15 +11,21 @@
 #define PP_TILE 512 /* pairs in the two tiles of 16 lines by 32 values */
 #define PP_DEEP 32
 
-static inline ptrdiff_t pp_operand_bytes(ptrdiff_t lines, ptrdiff_t depth)
+static inline pp_int pp_operand_bytes(pp_int lines, pp_int depth)
 {
-    return (lines + 15) / 16 * ((depth + PP_DEEP - 1) / PP_DEEP) * PP_TILE * (ptrdiff_t)sizeof(uint32_t);
+    return (lines + 15) / 16 * ((depth + PP_DEEP - 1) / PP_DEEP) * PP_TILE * (pp_int)sizeof(uint32_t);
 }
 
-static inline ptrdiff_t pp_left_bytes(ptrdiff_t rows, ptrdiff_t depth) { return pp_operand_bytes(rows, depth); }
-static inline ptrdiff_t pp_right_bytes(ptrdiff_t depth, ptrdiff_t columns) { return pp_operand_bytes(columns, depth); }
+static inline pp_int pp_left_bytes(pp_int rows, pp_int depth)
+{
+    return pp_operand_bytes(rows, depth);
+}
+static inline pp_int pp_right_bytes(pp_int depth, pp_int columns)
+{
+    return pp_operand_bytes(columns, depth);
+}
 
-static inline __m512 pp_some(const float *from, ptrdiff_t count)
+static inline __m512 pp_some(const float *from, pp_int count)
 {
     if (count >= 16)
         return _mm512_loadu_ps(from);
@@ -31,7 +37,10 @@ typedef struct {
     __m512i high, low;
 } pp_pairs;
 
-static inline __m512 pp_lower(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+static inline __m512 pp_lower(__m512i pairs)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
 static inline __m512 pp_upper(__m512i pairs)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
@@ -51,8 +60,8 @@ static inline pp_pairs pp_along(__m512 a, __m512 b)
 /* Pairs of a number of `a` and the one of `b` in the same place. */
 static inline pp_pairs pp_across(__m512 a, __m512 b)
 {
-    const __m512i weave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i weave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i high = _mm512_permutexvar_epi16(weave, (__m512i)_mm512_cvtne2ps_pbh(b, a));
     const __m512 low_a = _mm512_sub_ps(a, pp_lower(high)), low_b = _mm512_sub_ps(b, pp_upper(high));
     const pp_pairs pairs = {high, _mm512_permutexvar_epi16(weave, (__m512i)_mm512_cvtne2ps_pbh(low_b, low_a))};
@@ -93,12 +102,12 @@ static inline void pp_keep(uint32_t *to, __m512i rows[16], int transposed)
 }
 
 /* Two tiles from 16 rows of 32 values; lines are rows, or pairs if `transposed`. */
-static void pp_tile_of_rows(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t values, int transposed, uint32_t *to)
+static void pp_tile_of_rows(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed, uint32_t *to)
 {
     __m512i high[16], low[16];
     for (int i = 0; i < 16; i++) {
         const float *row = from + i * stride;
-        const ptrdiff_t count = i < rows ? values : 0;
+        const pp_int count = i < rows ? values : 0;
         const __m512 a = pp_some(row, count), b = count > 16 ? pp_some(row + 16, count - 16) : _mm512_setzero_ps();
         const pp_pairs pairs = pp_along(a, b);
         high[i] = pairs.high;
@@ -109,7 +118,8 @@ static void pp_tile_of_rows(const float *from, ptrdiff_t stride, ptrdiff_t rows,
 }
 
 /* Two tiles from 32 rows of 16 values, whose neighbours are pairs; lines are values if `transposed`, else pairs. */
-static void pp_tile_of_columns(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t values, int transposed, uint32_t *to)
+static void pp_tile_of_columns(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed,
+                               uint32_t *to)
 {
     __m512i high[16], low[16];
     for (int i = 0; i < 16; i++) {
@@ -125,10 +135,11 @@ static void pp_tile_of_columns(const float *from, ptrdiff_t stride, ptrdiff_t ro
 }
 
 /* An operand whose pairs are neighbours in a row of the matrix (`along`), or in a column of it. */
-static void pp_tiles(const float *from, ptrdiff_t stride, ptrdiff_t lines, ptrdiff_t depth, int along, int transposed, uint32_t *to)
+static void pp_tiles(const float *from, pp_int stride, pp_int lines, pp_int depth, int along, int transposed,
+                     uint32_t *to)
 {
-    for (ptrdiff_t line = 0; line < lines; line += 16)
-        for (ptrdiff_t k = 0; k < depth; k += PP_DEEP, to += PP_TILE)
+    for (pp_int line = 0; line < lines; line += 16)
+        for (pp_int k = 0; k < depth; k += PP_DEEP, to += PP_TILE)
             if (along)
                 pp_tile_of_rows(from + line * stride + k, stride, lines - line, depth - k, transposed, to);
             else
@@ -136,48 +147,47 @@ static void pp_tiles(const float *from, ptrdiff_t stride, ptrdiff_t lines, ptrdi
 }
 
 /* The left operand from a matrix (rows × depth), or from its transpose. */
-static void pp_pack_left(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t depth, int transposed, void *to)
+static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, void *to)
 {
     pp_tiles(from, stride, rows, depth, !transposed, transposed, (uint32_t *)to);
 }
 
 /* The right operand from a matrix (depth × columns), or from its transpose. */
-static void pp_pack_right(const float *from, ptrdiff_t stride, ptrdiff_t depth, ptrdiff_t columns, int transposed, void *to)
+static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, void *to)
 {
     pp_tiles(from, stride, columns, depth, transposed, transposed, (uint32_t *)to);
 }
 
 /* Tiles 0 to 3 are sums, 4 and 5 of the left operand, 6 and 7 of the right one. */
 #define PP_TILE_LOAD(tile, from, stride) \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((ptrdiff_t)(stride)) : "memory")
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((pp_int)(stride)) : "memory")
 #define PP_TILE_STORE(tile, to, stride) \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(stride)) : "memory")
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((pp_int)(stride)) : "memory")
 #define PP_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : :)
-#define PP_TILE_DOT(sum, left, right) \
-    __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum : :)
+#define PP_TILE_DOT(sum, left, right) __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum : :)
 
-#define PP_DOTS(R, C)                  \
-    do {                               \
-        PP_TILE_DOT(0, 4, 6);          \
-        if ((C) > 1)                   \
-            PP_TILE_DOT(1, 4, 7);      \
-        if ((R) > 1)                   \
-            PP_TILE_DOT(2, 5, 6);      \
-        if ((R) > 1 && (C) > 1)        \
-            PP_TILE_DOT(3, 5, 7);      \
+#define PP_DOTS(R, C)             \
+    do {                          \
+        PP_TILE_DOT(0, 4, 6);     \
+        if ((C) > 1)              \
+            PP_TILE_DOT(1, 4, 7); \
+        if ((R) > 1)              \
+            PP_TILE_DOT(2, 5, 6); \
+        if ((R) > 1 && (C) > 1)   \
+            PP_TILE_DOT(3, 5, 7); \
     } while (0)
 
-/* A block of R by C tiles of sums, R and C being 1 or 2; `line` is the size of a row of tiles, in pairs. The low parts of
-   operands that are exact are all 0. */
-static inline __attribute__((always_inline)) void pp_block(const uint32_t *left, const uint32_t *right, ptrdiff_t line,
-                                                           float *to, ptrdiff_t stride, const int R, const int C,
+/* A block of R by C tiles of sums, R and C being 1 or 2; `line` is the size of a row of tiles, in pairs. The low parts
+   of operands that are exact are all 0. */
+static inline __attribute__((always_inline)) void pp_block(const uint32_t *left, const uint32_t *right, pp_int line,
+                                                           float *to, pp_int stride, const int R, const int C,
                                                            const int exact)
 {
     PP_TILE_ZERO(0);
     PP_TILE_ZERO(1);
     PP_TILE_ZERO(2);
     PP_TILE_ZERO(3);
-    for (ptrdiff_t k = 0; k < line; k += PP_TILE) {
+    for (pp_int k = 0; k < line; k += PP_TILE) {
         PP_TILE_LOAD(4, left + k, 64);
         if (R > 1)
             PP_TILE_LOAD(5, left + line + k, 64);
@@ -207,8 +217,8 @@ static inline __attribute__((always_inline)) void pp_block(const uint32_t *left,
         PP_TILE_STORE(3, to + 16 * stride + 16, 4 * stride);
 }
 
-static inline __attribute__((always_inline)) void pp_blocks(const uint32_t *left, const uint32_t *right, ptrdiff_t line,
-                                                            float *to, ptrdiff_t stride, int tall, int wide,
+static inline __attribute__((always_inline)) void pp_blocks(const uint32_t *left, const uint32_t *right, pp_int line,
+                                                            float *to, pp_int stride, int tall, int wide,
                                                             const int exact)
 {
     if (tall && wide)
@@ -222,18 +232,18 @@ static inline __attribute__((always_inline)) void pp_blocks(const uint32_t *left
 }
 
 /* Factor, bias, rectification and mask of a block that was just stored, in whole tiles. */
-static inline void pp_finish_block(const pp_finish *finish, float *to, ptrdiff_t stride, ptrdiff_t r, ptrdiff_t high,
-                                   ptrdiff_t c, ptrdiff_t wide)
+static inline void pp_finish_block(const pp_finish *finish, float *to, pp_int stride, pp_int r, pp_int high, pp_int c,
+                                   pp_int wide)
 {
     const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
     const pp_finish own = *finish;
     const __m512 low = _mm512_set1_ps(own.low), above = _mm512_set1_ps(own.high);
     if (own.factor == NULL && own.bias == NULL && !own.rectify && own.mask == NULL)
         return;
-    for (ptrdiff_t j = 0; j < wide; j += 16) {
+    for (pp_int j = 0; j < wide; j += 16) {
         const __m512 bias = own.bias == NULL ? zero : _mm512_loadu_ps(own.bias + c + j);
         const __m512 factor = own.factor == NULL ? one : _mm512_loadu_ps(own.factor + c + j);
-        for (ptrdiff_t i = 0; i < high; i++) {
+        for (pp_int i = 0; i < high; i++) {
             float *at = to + i * stride + j;
             __m512 value = _mm512_mul_ps(_mm512_add_ps(_mm512_load_ps(at), bias), factor);
             if (own.rectify)
@@ -248,13 +258,13 @@ static inline void pp_finish_block(const pp_finish *finish, float *to, ptrdiff_t
     }
 }
 
-static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns, int exact,
-                        float *to, ptrdiff_t stride, const pp_finish *finish)
+static void pp_multiply(const void *left, const void *right, pp_int rows, pp_int depth, pp_int columns, int exact,
+                        float *to, pp_int stride, const pp_finish *finish)
 {
     const uint32_t *a = (const uint32_t *)left, *b = (const uint32_t *)right;
-    const ptrdiff_t line = (depth + PP_DEEP - 1) / PP_DEEP * PP_TILE;
-    for (ptrdiff_t c = 0; c < columns; c += 32)
-        for (ptrdiff_t r = 0; r < rows; r += 32) {
+    const pp_int line = (depth + PP_DEEP - 1) / PP_DEEP * PP_TILE;
+    for (pp_int c = 0; c < columns; c += 32)
+        for (pp_int r = 0; r < rows; r += 32) {
             const uint32_t *own_a = a + r / 16 * line, *own_b = b + c / 16 * line;
             float *block = to + r * stride + c;
             const int tall = r + 16 < rows, wide = c + 16 < columns;
@@ -286,5 +296,8 @@ static int pp_begin_products(void)
     return may;
 }
 
-static void pp_end_products(void) { __asm__ volatile("tilerelease" : :); }
+static void pp_end_products(void)
+{
+    __asm__ volatile("tilerelease" : :);
+}
 #endif

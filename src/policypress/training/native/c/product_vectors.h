@@ -6,53 +6,52 @@
 #define PP_BLOCK_ROWS (PP_LANES == 16 ? 12 : 6)
 #define PP_BLOCK_COLUMNS (2 * PP_LANES)
 
-static inline ptrdiff_t pp_left_bytes(ptrdiff_t rows, ptrdiff_t depth)
+static inline pp_int pp_left_bytes(pp_int rows, pp_int depth)
 {
-    return pp_up(rows, PP_BLOCK_ROWS) * depth * (ptrdiff_t)sizeof(float);
+    return pp_up(rows, PP_BLOCK_ROWS) * depth * (pp_int)sizeof(float);
 }
 
-static inline ptrdiff_t pp_right_bytes(ptrdiff_t depth, ptrdiff_t columns)
+static inline pp_int pp_right_bytes(pp_int depth, pp_int columns)
 {
-    return pp_up(columns, PP_BLOCK_COLUMNS) * depth * (ptrdiff_t)sizeof(float);
+    return pp_up(columns, PP_BLOCK_COLUMNS) * depth * (pp_int)sizeof(float);
 }
 
 /* Panels of `width` lines, each with the values of all lines at one depth together. */
-static void pp_panels(const float *from, ptrdiff_t line, ptrdiff_t step, ptrdiff_t lines, ptrdiff_t depth,
-                      ptrdiff_t width, float *to)
+static void pp_panels(const float *from, pp_int line, pp_int step, pp_int lines, pp_int depth, pp_int width, float *to)
 {
-    for (ptrdiff_t first = 0; first < lines; first += width, to += width * depth) {
-        const ptrdiff_t count = pp_least(width, lines - first);
+    for (pp_int first = 0; first < lines; first += width, to += width * depth) {
+        const pp_int count = pp_least(width, lines - first);
         const float *panel = from + first * line;
         if (count < width)
-            pp_clear(to, width * depth * (ptrdiff_t)sizeof(float));
+            pp_clear(to, width * depth * (pp_int)sizeof(float));
         if (line == 1)
-            for (ptrdiff_t k = 0; k < depth; k++)
-                pp_copy(to + k * width, panel + k * step, count * (ptrdiff_t)sizeof(float));
+            for (pp_int k = 0; k < depth; k++)
+                pp_copy(to + k * width, panel + k * step, count * (pp_int)sizeof(float));
         else
-            for (ptrdiff_t i = 0; i < count; i++)
-                for (ptrdiff_t k = 0; k < depth; k++)
+            for (pp_int i = 0; i < count; i++)
+                for (pp_int k = 0; k < depth; k++)
                     to[k * width + i] = panel[i * line + k * step];
     }
 }
 
 /* The left operand from a matrix (rows × depth), or from its transpose. */
-static void pp_pack_left(const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t depth, int transposed, void *to)
+static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, void *to)
 {
     pp_panels(from, transposed ? 1 : stride, transposed ? stride : 1, rows, depth, PP_BLOCK_ROWS, (float *)to);
 }
 
 /* The right operand from a matrix (depth × columns), or from its transpose. */
-static void pp_pack_right(const float *from, ptrdiff_t stride, ptrdiff_t depth, ptrdiff_t columns, int transposed, void *to)
+static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, void *to)
 {
     pp_panels(from, transposed ? stride : 1, transposed ? 1 : stride, columns, depth, PP_BLOCK_COLUMNS, (float *)to);
 }
 
-static void pp_block(const float *left, const float *right, ptrdiff_t depth, float *to)
+static void pp_block(const float *left, const float *right, pp_int depth, float *to)
 {
     pp_vector sums[PP_BLOCK_ROWS][2];
     for (int i = 0; i < PP_BLOCK_ROWS; i++)
         sums[i][0] = sums[i][1] = (pp_vector){0.0f};
-    for (ptrdiff_t k = 0; k < depth; k++, left += PP_BLOCK_ROWS, right += PP_BLOCK_COLUMNS) {
+    for (pp_int k = 0; k < depth; k++, left += PP_BLOCK_ROWS, right += PP_BLOCK_COLUMNS) {
         const pp_vector first = pp_load(right), second = pp_load(right + PP_LANES);
 #pragma GCC unroll 12
         for (int i = 0; i < PP_BLOCK_ROWS; i++) {
@@ -67,43 +66,46 @@ static void pp_block(const float *left, const float *right, ptrdiff_t depth, flo
 }
 
 /* One row of results, from column `first` on. */
-static inline void pp_finish_row(const pp_finish *finish, float *row, ptrdiff_t r, ptrdiff_t first, ptrdiff_t count)
+static inline void pp_finish_row(const pp_finish *finish, float *row, pp_int r, pp_int first, pp_int count)
 {
     if (finish->bias != NULL)
-        for (ptrdiff_t c = 0; c < count; c++)
+        for (pp_int c = 0; c < count; c++)
             row[c] += finish->bias[first + c];
     if (finish->factor != NULL)
-        for (ptrdiff_t c = 0; c < count; c++)
+        for (pp_int c = 0; c < count; c++)
             row[c] *= finish->factor[first + c];
     if (finish->rectify)
-        for (ptrdiff_t c = 0; c < count; c++)
+        for (pp_int c = 0; c < count; c++)
             row[c] = row[c] > 0.0f ? row[c] : 0.0f;
     if (finish->mask != NULL) {
         const float *mask = finish->mask + r * finish->mask_stride + first;
-        for (ptrdiff_t c = 0; c < count; c++)
+        for (pp_int c = 0; c < count; c++)
             row[c] = mask[c] > finish->low && mask[c] < finish->high ? row[c] : 0.0f;
     }
 }
 
 /* What is exact in bfloat16 is no faster here. */
-static void pp_multiply(const void *left, const void *right, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t columns, int exact,
-                        float *to, ptrdiff_t stride, const pp_finish *finish)
+static void pp_multiply(const void *left, const void *right, pp_int rows, pp_int depth, pp_int columns, int exact,
+                        float *to, pp_int stride, const pp_finish *finish)
 {
     (void)exact;
     const float *a = (const float *)left, *b = (const float *)right;
     float block[PP_BLOCK_ROWS * PP_BLOCK_COLUMNS];
-    for (ptrdiff_t c = 0; c < columns; c += PP_BLOCK_COLUMNS)
-        for (ptrdiff_t r = 0; r < rows; r += PP_BLOCK_ROWS) {
-            const ptrdiff_t wide = pp_least(PP_BLOCK_COLUMNS, columns - c), high = pp_least(PP_BLOCK_ROWS, rows - r);
+    for (pp_int c = 0; c < columns; c += PP_BLOCK_COLUMNS)
+        for (pp_int r = 0; r < rows; r += PP_BLOCK_ROWS) {
+            const pp_int wide = pp_least(PP_BLOCK_COLUMNS, columns - c), high = pp_least(PP_BLOCK_ROWS, rows - r);
             pp_block(a + r * depth, b + c * depth, depth, block);
-            for (ptrdiff_t i = 0; i < high; i++) {
+            for (pp_int i = 0; i < high; i++) {
                 float *row = to + (r + i) * stride + c;
-                pp_copy(row, block + i * PP_BLOCK_COLUMNS, wide * (ptrdiff_t)sizeof(float));
+                pp_copy(row, block + i * PP_BLOCK_COLUMNS, wide * (pp_int)sizeof(float));
                 pp_finish_row(finish, row, r + i, c, wide);
             }
         }
 }
 
-static int pp_begin_products(void) { return 1; }
+static int pp_begin_products(void)
+{
+    return 1;
+}
 static void pp_end_products(void) {}
 #endif

@@ -1,6 +1,6 @@
-/* Quantization-aware training: what a layer reads, its weight and its bias as integers say them, as training/qat/layers.py
-   has it. Inputs are 0 to 2^b − 1 between the running extent of what was read (Li 2023), weights signed and symmetric,
-   biases of scale s_x · s_w. */
+/* Quantization-aware training: what a layer reads, its weight and its bias as integers say them, as
+   training/qat/layers.py has it. Inputs are 0 to 2^b − 1 between the running extent of what was read (Li 2023), weights
+   signed and symmetric, biases of scale s_x · s_w. */
 #ifndef PP_QUANTIZER_H
 #define PP_QUANTIZER_H
 #include "network.h"
@@ -10,14 +10,14 @@
 #define PP_FEATURE_POWER 0.7f
 
 /* The least and the largest of each column. */
-static void pp_extents(const float *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, float *least, float *most)
+static void pp_extents(const float *x, pp_int stride, pp_int rows, pp_int columns, float *least, float *most)
 {
     float *restrict low = least, *restrict high = most;
-    pp_copy(low, x, columns * (ptrdiff_t)sizeof(float));
-    pp_copy(high, x, columns * (ptrdiff_t)sizeof(float));
-    for (ptrdiff_t r = 1; r < rows; r++) {
+    pp_copy(low, x, columns * (pp_int)sizeof(float));
+    pp_copy(high, x, columns * (pp_int)sizeof(float));
+    for (pp_int r = 1; r < rows; r++) {
         const float *restrict row = x + r * stride;
-        for (ptrdiff_t c = 0; c < columns; c++) {
+        for (pp_int c = 0; c < columns; c++) {
             low[c] = row[c] < low[c] ? row[c] : low[c];
             high[c] = row[c] > high[c] ? row[c] : high[c];
         }
@@ -25,9 +25,9 @@ static void pp_extents(const float *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff
 }
 
 /* What features are divided by: the power 0.7 of their largest magnitude, 1 where it is 0. */
-static void pp_find_features(const pp_quantizer *own, ptrdiff_t in, const pp_operand *operand)
+static void pp_find_features(const pp_quantizer *own, pp_int in, const pp_operand *operand)
 {
-    for (ptrdiff_t k = 0; own->peak != NULL && k < in; k++) {
+    for (pp_int k = 0; own->peak != NULL && k < in; k++) {
         operand->feature[k] = own->peak[k] == 0.0f ? 1.0f : powf(own->peak[k], PP_FEATURE_POWER);
         operand->inverse[k] = 1.0f / operand->feature[k];
     }
@@ -35,19 +35,19 @@ static void pp_find_features(const pp_quantizer *own, ptrdiff_t in, const pp_ope
 
 /* Widen the running extent by a batch. */
 static void pp_observe(const pp_quantizer *own, const pp_operand *operand, const pp_work *work, const float *x,
-                       ptrdiff_t stride, ptrdiff_t batch, ptrdiff_t in)
+                       pp_int stride, pp_int batch, pp_int in)
 {
     float *least = work->sums, *most = work->more, low, high;
     pp_extents(x, stride, batch, in, least, most);
     if (own->peak != NULL) {
-        for (ptrdiff_t k = 0; k < in; k++) {
+        for (pp_int k = 0; k < in; k++) {
             const float size = -least[k] > most[k] ? -least[k] : most[k];
             own->peak[k] = size > own->peak[k] ? size : own->peak[k];
         }
         pp_find_features(own, in, operand);
     }
     low = high = 0.0f;
-    for (ptrdiff_t k = 0; k < in; k++) {
+    for (pp_int k = 0; k < in; k++) {
         const float inverse = own->peak == NULL ? 1.0f : operand->inverse[k];
         low = least[k] * inverse < low ? least[k] * inverse : low;
         high = most[k] * inverse > high ? most[k] * inverse : high;
@@ -62,7 +62,8 @@ static void pp_observe(const pp_quantizer *own, const pp_operand *operand, const
 /* The integers between the running extent, and whether there is one. */
 static void pp_find_grid(const pp_quantizer *own, pp_reading *reading)
 {
-    const double low = *own->least < 0.0f ? (double)*own->least : 0.0, high = *own->most > 0.0f ? (double)*own->most : 0.0;
+    const double low = *own->least < 0.0f ? (double)*own->least : 0.0,
+                 high = *own->most > 0.0f ? (double)*own->most : 0.0;
     const double steps = (double)own->input_steps, wanted = (high - low) / steps;
     const double scale = wanted < (double)PP_SMALLEST ? 1.0 : wanted, zero = fmin(fmax(rint(-low / scale), 0.0), steps);
     reading->rounded = *own->least < *own->most;
@@ -72,24 +73,24 @@ static void pp_find_grid(const pp_quantizer *own, pp_reading *reading)
 }
 
 /* The integers of a batch, and what they were before. */
-static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, const float *x, ptrdiff_t stride,
-                           ptrdiff_t batch, ptrdiff_t in, pp_reading *reading)
+static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, const float *x, pp_int stride,
+                           pp_int batch, pp_int in, pp_reading *reading)
 {
     const float low = reading->low, high = reading->high, scale = reading->scale;
     reading->values = reading->levels;
     reading->stride = pp_stride(in);
     reading->seen = own->peak == NULL ? x : reading->scaled;
     reading->seen_stride = own->peak == NULL ? stride : pp_stride(in);
-    for (ptrdiff_t r = 0; r < batch; r++) {
+    for (pp_int r = 0; r < batch; r++) {
         const float *restrict row = x + r * stride, *restrict inverse = operand->inverse;
         float *restrict to = reading->levels + r * pp_stride(in);
         if (own->peak != NULL) {
             float *restrict scaled = reading->scaled + r * pp_stride(in);
-            for (ptrdiff_t k = 0; k < in; k++)
+            for (pp_int k = 0; k < in; k++)
                 scaled[k] = row[k] * inverse[k];
             row = scaled;
         }
-        for (ptrdiff_t k = 0; k < in; k++) {
+        for (pp_int k = 0; k < in; k++) {
             const float most = row[k] < high ? row[k] : high, held = most > low ? most : low;
             to[k] = rintf(held / scale);
         }
@@ -97,7 +98,7 @@ static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, c
 }
 
 /* What is read while nothing was seen yet: as it is, or rectified. */
-static void pp_pass_on(const pp_quantizer *own, const float *x, ptrdiff_t stride, ptrdiff_t batch, ptrdiff_t in,
+static void pp_pass_on(const pp_quantizer *own, const float *x, pp_int stride, pp_int batch, pp_int in,
                        pp_reading *reading)
 {
     reading->values = x;
@@ -110,42 +111,43 @@ static void pp_pass_on(const pp_quantizer *own, const float *x, ptrdiff_t stride
         return;
     reading->values = reading->levels;
     reading->stride = pp_stride(in);
-    for (ptrdiff_t r = 0; r < batch; r++)
-        for (ptrdiff_t k = 0; k < in; k++)
+    for (pp_int r = 0; r < batch; r++)
+        for (pp_int k = 0; k < in; k++)
             reading->levels[r * pp_stride(in) + k] = x[r * stride + k] > 0.0f ? x[r * stride + k] : 0.0f;
 }
 
-static float pp_size(const float *row, ptrdiff_t count)
+static float pp_size(const float *row, pp_int count)
 {
     float sizes[64] = {0.0f}, most = 0.0f;
-    ptrdiff_t k = 0;
+    pp_int k = 0;
     for (; k + 64 <= count; k += 64)
-        for (ptrdiff_t i = 0; i < 64; i++)
+        for (pp_int i = 0; i < 64; i++)
             sizes[i] = fabsf(row[k + i]) > sizes[i] ? fabsf(row[k + i]) : sizes[i];
     for (; k < count; k++)
         most = fabsf(row[k]) > most ? fabsf(row[k]) : most;
-    for (ptrdiff_t i = 0; i < 64; i++)
+    for (pp_int i = 0; i < 64; i++)
         most = sizes[i] > most ? sizes[i] : most;
     return most;
 }
 
 /* A weight as integers, in `to`, and the scale of each row. */
-static void pp_round_weight(const pp_quantizer *own, const pp_operand *operand, const float *weight, ptrdiff_t out,
-                            ptrdiff_t in, float *to, float *scales)
+static void pp_round_weight(const pp_quantizer *own, const pp_operand *operand, const float *weight, pp_int out,
+                            pp_int in, float *to, float *scales)
 {
     const float steps = (float)own->weight_steps;
     float whole = 0.0f;
-    for (ptrdiff_t r = 0; r < out; r++) {
+    for (pp_int r = 0; r < out; r++) {
         float *restrict row = to + r * in;
-        for (ptrdiff_t k = 0; k < in; k++)
+        for (pp_int k = 0; k < in; k++)
             row[k] = weight[r * in + k] * (own->peak == NULL ? 1.0f : operand->feature[k]);
         scales[r] = pp_size(row, in);
         whole = scales[r] > whole ? scales[r] : whole;
     }
-    for (ptrdiff_t r = 0; r < out; r++) {
-        const float wanted = (own->per_channel ? scales[r] : whole) / steps, scale = wanted < PP_SMALLEST ? 1.0f + wanted : wanted;
+    for (pp_int r = 0; r < out; r++) {
+        const float wanted = (own->per_channel ? scales[r] : whole) / steps,
+                    scale = wanted < PP_SMALLEST ? 1.0f + wanted : wanted;
         float *restrict row = to + r * in;
-        for (ptrdiff_t k = 0; k < in; k++)
+        for (pp_int k = 0; k < in; k++)
             row[k] = rintf(row[k] / scale);
         scales[r] = scale;
     }
@@ -158,23 +160,24 @@ static float pp_round_bias(float bias, float scale)
     return most > -PP_BIAS_LIMIT ? most : -PP_BIAS_LIMIT;
 }
 
-/* Pack the parameters of a quantized piece: integers for the outputs, whose sums, bias among them, times `factor` are the
-   numbers, so that what is 0 is 0 to the bit; and real numbers for the gradients of its inputs from `from` on (less than 0: of none). */
-static void pp_pack_quantized(const pp_layer *layer, const pp_piece *piece, const pp_reading *reading, const pp_work *work,
-                              ptrdiff_t from, pp_operand *to)
+/* Pack the parameters of a quantized piece: integers for the outputs, whose sums, bias among them, times `factor` are
+   the numbers, so that what is 0 is 0 to the bit; and real numbers for the gradients of its inputs from `from` on (less
+   than 0: of none). */
+static void pp_pack_quantized(const pp_layer *layer, const pp_piece *piece, const pp_reading *reading,
+                              const pp_work *work, pp_int from, pp_operand *to)
 {
-    const ptrdiff_t in = (ptrdiff_t)layer->inputs, out = piece->outputs;
+    const pp_int in = (pp_int)layer->inputs, out = piece->outputs;
     const float *weight = layer->weight[piece->first].value, *bias = layer->bias[piece->first].value;
     float *rounded = work->stacked, *scales = to->factor;
     pp_round_weight(piece->quantizer, to, weight, out, in, rounded, scales);
     pp_pack_right(rounded, in, in, out, 1, to->forward);
     if (from >= 0) {
-        for (ptrdiff_t r = 0; r < out; r++)
-            for (ptrdiff_t k = 0; k < in; k++)
+        for (pp_int r = 0; r < out; r++)
+            for (pp_int k = 0; k < in; k++)
                 rounded[r * in + k] *= scales[r];
         pp_pack_right(rounded + from, in, out, in - from, 0, to->backward);
     }
-    for (ptrdiff_t r = 0; r < out; r++) {
+    for (pp_int r = 0; r < out; r++) {
         scales[r] *= reading->scale;
         to->bias[r] = pp_round_bias(bias[r], scales[r]);
     }

@@ -17,11 +17,11 @@ static inline float pp_log_std(float given)
 /* The sampled actions of an actor whose outputs are means, then log deviations; and the logarithm of their density. */
 static void pp_sample(const pp_update *update, const pp_pass *pass, const float *noise, float *chosen, float *density)
 {
-    const ptrdiff_t actions = (ptrdiff_t)update->action_size, last = (ptrdiff_t)update->actor.count;
-    for (ptrdiff_t r = 0; r < update->batch; r++) {
+    const pp_int actions = (pp_int)update->action_size, last = (pp_int)update->actor.count;
+    for (pp_int r = 0; r < update->batch; r++) {
         const float *mean = pass->x[last] + r * pass->stride[last], *given = mean + actions;
         float sum = 0.0f;
-        for (ptrdiff_t i = 0; i < actions; i++) {
+        for (pp_int i = 0; i < actions; i++) {
             const float drawn = noise[r * actions + i], log_std = pp_log_std(given[i]);
             const float action = tanhf(mean[i] + drawn * expf(log_std));
             sum += -log_std - 0.5f * drawn * drawn - PP_HALF_LOG_TAU;
@@ -40,7 +40,7 @@ static float pp_temperature(const pp_update *update, const float *density)
         return (float)update->temperature;
     const float temperature = expf(*tensor->value);
     double sum = 0.0;
-    for (ptrdiff_t r = 0; r < update->batch; r++)
+    for (pp_int r = 0; r < update->batch; r++)
         sum += (double)density[r];
     const float gap = (float)(sum / (double)update->batch + update->target_entropy), slope = -gap;
     update->losses[2] = -(*tensor->value * gap);
@@ -52,7 +52,7 @@ static float pp_temperature(const pp_update *update, const float *density)
 /* Temperature and critics learn. What the actor did stays in scratch memory for pp_sac_actions. */
 static void pp_sac_values(const pp_update *update, pp_space *space)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, seen = (ptrdiff_t)update->observation_size;
+    const pp_int batch = (pp_int)update->batch, seen = (pp_int)update->observation_size;
     pp_renew(&update->actor, 1, -1, &space->actor);
     pp_read(&space->actor_pass, update->observations, seen);
     pp_forward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, 1);
@@ -70,13 +70,13 @@ static void pp_sac_values(const pp_update *update, pp_space *space)
 /* Slopes of the values: −1 / batch for the least of the critics, shared where several are. */
 static void pp_sac_blame(const pp_update *update, pp_space *space)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, critics = (ptrdiff_t)update->critic_count;
-    pp_clear(space->slope, batch * (ptrdiff_t)update->action_size * (ptrdiff_t)sizeof(float));
-    for (ptrdiff_t c = 0; c < critics; c++) {
-        for (ptrdiff_t r = 0; r < batch; r++) {
+    const pp_int batch = (pp_int)update->batch, critics = (pp_int)update->critic_count;
+    pp_clear(space->slope, batch * (pp_int)update->action_size * (pp_int)sizeof(float));
+    for (pp_int c = 0; c < critics; c++) {
+        for (pp_int r = 0; r < batch; r++) {
             const float value = pp_value(update, space, c, r);
             int alike = 0, least = 1;
-            for (ptrdiff_t other = 0; other < critics; other++) {
+            for (pp_int other = 0; other < critics; other++) {
                 const float against = pp_value(update, space, other, r);
                 least = least && value <= against;
                 alike += value == against;
@@ -90,23 +90,23 @@ static void pp_sac_blame(const pp_update *update, pp_space *space)
 /* The actor learns: its loss is mean(α · log π − least value). */
 static void pp_sac_actions(const pp_update *update, pp_space *space)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size;
-    const ptrdiff_t last = (ptrdiff_t)update->actor.count, critics = (ptrdiff_t)update->critic_count;
+    const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
+    const pp_int last = (pp_int)update->actor.count, critics = (pp_int)update->critic_count;
     const float temperature = update->losses[3], share = temperature / (float)batch;
     double loss = 0.0;
     pp_judge(update, space, critics);
-    for (ptrdiff_t r = 0; r < batch; r++) {
+    for (pp_int r = 0; r < batch; r++) {
         float least = pp_value(update, space, 0, r);
-        for (ptrdiff_t c = 1; c < critics; c++)
+        for (pp_int c = 1; c < critics; c++)
             least = pp_value(update, space, c, r) < least ? pp_value(update, space, c, r) : least;
         loss += (double)(temperature * space->density[r] - least);
     }
     update->losses[1] = (float)(loss / (double)batch);
     pp_sac_blame(update, space);
-    for (ptrdiff_t r = 0; r < batch; r++) {
+    for (pp_int r = 0; r < batch; r++) {
         const float *given = space->actor_pass.x[last] + r * space->actor_pass.stride[last] + actions;
         float *slopes = space->work.slopes[0] + r * space->work.slope_stride;
-        for (ptrdiff_t i = 0; i < actions; i++) {
+        for (pp_int i = 0; i < actions; i++) {
             const float action = space->chosen[r * actions + i], open = 1.0f - action * action;
             const float drawn = update->noise[r * actions + i], log_std = pp_log_std(given[i]);
             const float whole = space->slope[r * actions + i] + share * 2.0f * action / (open + PP_SQUASH_EPSILON);

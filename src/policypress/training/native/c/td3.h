@@ -7,20 +7,21 @@
 static void pp_decide(const pp_update *update, const pp_network *actor, pp_space *space, const float *observations,
                       int learns, pp_pass *pass, float *chosen)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size, last = (ptrdiff_t)actor->count;
+    const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size, last = (pp_int)actor->count;
     pp_renew(actor, learns, -1, &space->actor);
-    pp_read(pass, observations, (ptrdiff_t)update->observation_size);
+    pp_read(pass, observations, (pp_int)update->observation_size);
     pp_forward(actor, &space->actor, &space->work, batch, pass, learns);
-    for (ptrdiff_t r = 0; r < batch; r++)
-        for (ptrdiff_t i = 0; i < actions; i++)
+    for (pp_int r = 0; r < batch; r++)
+        for (pp_int i = 0; i < actions; i++)
             chosen[r * actions + i] = tanhf(pass->x[last][r * pass->stride[last] + i]);
 }
 
 /* The critics learn. */
 static void pp_td3_values(const pp_update *update, pp_space *space)
 {
-    pp_decide(update, &update->actor_target, space, update->next_observations, 0, &space->next_pass, space->next_chosen);
-    for (ptrdiff_t i = 0; i < update->batch * update->action_size; i++) {
+    pp_decide(update, &update->actor_target, space, update->next_observations, 0, &space->next_pass,
+              space->next_chosen);
+    for (pp_int i = 0; i < update->batch * update->action_size; i++) {
         const float moved = space->next_chosen[i] + update->next_noise[i], most = moved < 1.0f ? moved : 1.0f;
         space->next_chosen[i] = most > -1.0f ? most : -1.0f;
     }
@@ -31,21 +32,22 @@ static void pp_td3_values(const pp_update *update, pp_space *space)
 /* The actor learns: its loss is the mean of −value by the first critic. */
 static void pp_td3_actions(const pp_update *update, pp_space *space)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size;
+    const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
     double loss = 0.0;
     pp_decide(update, &update->actor, space, update->observations, 1, &space->actor_pass, space->chosen);
     pp_judge(update, space, 1);
-    for (ptrdiff_t r = 0; r < batch; r++) {
+    for (pp_int r = 0; r < batch; r++) {
         loss -= (double)pp_value(update, space, 0, r);
         space->work.slopes[0][r * space->work.slope_stride] = -1.0f / (float)batch;
     }
     update->losses[1] = (float)(loss / (double)batch);
-    pp_clear(space->slope, batch * actions * (ptrdiff_t)sizeof(float));
+    pp_clear(space->slope, batch * actions * (pp_int)sizeof(float));
     pp_blame_actions(update, space, 0);
-    for (ptrdiff_t r = 0; r < batch; r++)
-        for (ptrdiff_t i = 0; i < actions; i++) {
+    for (pp_int r = 0; r < batch; r++)
+        for (pp_int i = 0; i < actions; i++) {
             const float action = space->chosen[r * actions + i];
-            space->work.slopes[0][r * space->work.slope_stride + i] = space->slope[r * actions + i] * (1.0f - action * action);
+            space->work.slopes[0][r * space->work.slope_stride + i] =
+                space->slope[r * actions + i] * (1.0f - action * action);
         }
     pp_backward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, &update->actor_adam);
 }

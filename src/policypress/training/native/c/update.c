@@ -54,7 +54,10 @@ static void pp_run(const pp_update *update, pp_phase phase)
 }
 
 /* Size of the structure that is handed in. */
-int64_t pp_update_bytes(void) { return (int64_t)sizeof(pp_update); }
+int64_t pp_update_bytes(void)
+{
+    return (int64_t)sizeof(pp_update);
+}
 
 /* Bytes of scratch memory that an update needs, on a cache line; its `scratch` is NULL. */
 int64_t pp_scratch_bytes(const pp_update *update)
@@ -72,10 +75,22 @@ int pp_may_run(void)
     return may;
 }
 
-void pp_learn_sac_values(const pp_update *update) { pp_run(update, pp_sac_values); }
-void pp_learn_sac_actions(const pp_update *update) { pp_run(update, pp_sac_actions); }
-void pp_learn_td3_values(const pp_update *update) { pp_run(update, pp_td3_values); }
-void pp_learn_td3_actions(const pp_update *update) { pp_run(update, pp_td3_actions); }
+void pp_learn_sac_values(const pp_update *update)
+{
+    pp_run(update, pp_sac_values);
+}
+void pp_learn_sac_actions(const pp_update *update)
+{
+    pp_run(update, pp_sac_actions);
+}
+void pp_learn_td3_values(const pp_update *update)
+{
+    pp_run(update, pp_td3_values);
+}
+void pp_learn_td3_actions(const pp_update *update)
+{
+    pp_run(update, pp_td3_actions);
+}
 
 void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau)
 {
@@ -89,7 +104,7 @@ void pp_follow(const pp_network *targets, const pp_network *sources, int64_t cou
 int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output)
 {
     const unsigned before = pp_begin();
-    const ptrdiff_t bytes = pp_act_rows(net, input, (ptrdiff_t)rows, scratch, output);
+    const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, scratch, output);
     pp_end(before);
     return (int64_t)bytes;
 }
@@ -100,18 +115,19 @@ void pp_product(const float *left, const float *right, int64_t rows, int64_t dep
 {
     const pp_finish nothing = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
     pp_arena arena = {(char *)scratch, 0};
-    void *a = pp_carve(&arena, pp_left_bytes((ptrdiff_t)rows, (ptrdiff_t)depth));
-    void *b = pp_carve(&arena, pp_right_bytes((ptrdiff_t)depth, (ptrdiff_t)columns));
+    void *a = pp_carve(&arena, pp_left_bytes((pp_int)rows, (pp_int)depth));
+    void *b = pp_carve(&arena, pp_right_bytes((pp_int)depth, (pp_int)columns));
     const unsigned before = pp_begin();
-    pp_pack_left(left, (ptrdiff_t)(left_transposed ? rows : depth), (ptrdiff_t)rows, (ptrdiff_t)depth, left_transposed != 0, a);
-    pp_pack_right(right, (ptrdiff_t)(right_transposed ? depth : columns), (ptrdiff_t)depth, (ptrdiff_t)columns,
+    pp_pack_left(left, (pp_int)(left_transposed ? rows : depth), (pp_int)rows, (pp_int)depth, left_transposed != 0, a);
+    pp_pack_right(right, (pp_int)(right_transposed ? depth : columns), (pp_int)depth, (pp_int)columns,
                   right_transposed != 0, b);
-    pp_multiply(a, b, (ptrdiff_t)rows, (ptrdiff_t)depth, (ptrdiff_t)columns, (int)exact, to, pp_stride((ptrdiff_t)columns), &nothing);
+    pp_multiply(a, b, (pp_int)rows, (pp_int)depth, (pp_int)columns, (int)exact, to, pp_stride((pp_int)columns),
+                &nothing);
     pp_end(before);
 }
 
 int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns)
 {
-    return (int64_t)(pp_up(pp_left_bytes((ptrdiff_t)rows, (ptrdiff_t)depth), PP_LINE) +
-                     pp_up(pp_right_bytes((ptrdiff_t)depth, (ptrdiff_t)columns), PP_LINE));
+    return (int64_t)(pp_up(pp_left_bytes((pp_int)rows, (pp_int)depth), PP_LINE) +
+                     pp_up(pp_right_bytes((pp_int)depth, (pp_int)columns), PP_LINE));
 }

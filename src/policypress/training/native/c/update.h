@@ -8,15 +8,15 @@
 typedef struct {
     /* A batch: row by row, without gaps. */
     const float *observations, *actions, *next_observations, *rewards, *dones;
-    const float *discounts;           /* of each transition; NULL where `gamma` is that of all */
-    const float *noise, *next_noise;  /* standard normal numbers of SAC, (batch × actions); TD3 has `next_noise` alone */
+    const float *discounts;          /* of each transition; NULL where `gamma` is that of all */
+    const float *noise, *next_noise; /* standard normal numbers of SAC, (batch × actions); TD3 has `next_noise` alone */
     int64_t batch, observation_size, action_size, critic_count;
-    pp_network actor, actor_target;   /* SAC has no target of the actor */
+    pp_network actor, actor_target; /* SAC has no target of the actor */
     const pp_network *critics, *critic_targets;
     pp_adam actor_adam, critic_adam, temperature_adam;
-    pp_tensor log_temperature;        /* its value is NULL where the temperature is fixed */
+    pp_tensor log_temperature; /* its value is NULL where the temperature is fixed */
     double temperature, target_entropy, gamma;
-    float *losses;                    /* of critics, actor and temperature; and the temperature */
+    float *losses; /* of critics, actor and temperature; and the temperature */
     void *scratch;
 } pp_update;
 
@@ -25,30 +25,30 @@ typedef struct {
     pp_work work;
     pp_operands actor, critic[PP_CRITICS];
     pp_pass actor_pass, critic_pass[PP_CRITICS];
-    pp_pass next_pass; /* shares its memory with those of the critics, which come later */
-    float *joined, *next_joined;        /* observations beside actions */
-    float *chosen, *next_chosen;        /* actions, (batch × actions) */
-    float *density, *goal, *slope;      /* (batch); slopes of actions (batch × actions) */
-    ptrdiff_t joined_stride;
+    pp_pass next_pass;             /* shares its memory with those of the critics, which come later */
+    float *joined, *next_joined;   /* observations beside actions */
+    float *chosen, *next_chosen;   /* actions, (batch × actions) */
+    float *density, *goal, *slope; /* (batch); slopes of actions (batch × actions) */
+    pp_int joined_stride;
 } pp_space;
 
 /* Point `space`, which stands at the beginning of the scratch memory, to the rest of it; gives the bytes of all. */
-static ptrdiff_t pp_carve_space(const pp_update *update, pp_space *space)
+static pp_int pp_carve_space(const pp_update *update, pp_space *space)
 {
-    pp_arena arena = {(char *)update->scratch, pp_up((ptrdiff_t)sizeof(pp_space), PP_LINE)};
+    pp_arena arena = {(char *)update->scratch, pp_up((pp_int)sizeof(pp_space), PP_LINE)};
     pp_needs needs = {0, 0, 0, 0, 0};
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size;
-    const ptrdiff_t joined = (ptrdiff_t)update->observation_size + actions;
+    const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
+    const pp_int joined = (pp_int)update->observation_size + actions;
     pp_count_needs(&needs, &update->actor, batch);
     pp_count_needs(&needs, &update->critics[0], batch);
     pp_carve_work(&arena, &space->work, &needs, batch);
     pp_carve_operands(&arena, &space->actor, &update->actor);
-    for (ptrdiff_t c = 0; c < update->critic_count; c++)
+    for (pp_int c = 0; c < update->critic_count; c++)
         pp_carve_operands(&arena, &space->critic[c], &update->critics[c]);
     pp_carve_pass(&arena, &space->actor_pass, &update->actor, batch);
     pp_arena again = arena;
     pp_carve_pass(&again, &space->next_pass, &update->actor, batch);
-    for (ptrdiff_t c = 0; c < update->critic_count; c++)
+    for (pp_int c = 0; c < update->critic_count; c++)
         pp_carve_pass(&arena, &space->critic_pass[c], &update->critics[c], batch);
     arena.taken = pp_most(arena.taken, again.taken);
     space->joined_stride = pp_stride(joined);
@@ -63,32 +63,32 @@ static ptrdiff_t pp_carve_space(const pp_update *update, pp_space *space)
 }
 
 /* Observations beside actions: what critics read. */
-static void pp_join(const pp_update *update, const float *observations, const float *actions, float *to, ptrdiff_t stride)
+static void pp_join(const pp_update *update, const float *observations, const float *actions, float *to, pp_int stride)
 {
-    const ptrdiff_t seen = (ptrdiff_t)update->observation_size, done = (ptrdiff_t)update->action_size;
-    for (ptrdiff_t r = 0; r < update->batch; r++) {
-        pp_copy(to + r * stride, observations + r * seen, seen * (ptrdiff_t)sizeof(float));
-        pp_copy(to + r * stride + seen, actions + r * done, done * (ptrdiff_t)sizeof(float));
+    const pp_int seen = (pp_int)update->observation_size, done = (pp_int)update->action_size;
+    for (pp_int r = 0; r < update->batch; r++) {
+        pp_copy(to + r * stride, observations + r * seen, seen * (pp_int)sizeof(float));
+        pp_copy(to + r * stride + seen, actions + r * done, done * (pp_int)sizeof(float));
     }
 }
 
-/* goal = reward + (1 − done) · discount · (least value of the targets − temperature · density); density may be NULL. */
+/* goal = reward + (1 − done) · discount · (least value of the targets − temperature · density, which may be NULL). */
 static void pp_find_goals(const pp_update *update, pp_space *space, const float *density, float temperature)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch;
+    const pp_int batch = (pp_int)update->batch;
     pp_join(update, update->next_observations, space->next_chosen, space->next_joined, space->joined_stride);
     pp_pass *pass = &space->critic_pass[0];
     pp_read(pass, space->next_joined, space->joined_stride);
-    for (ptrdiff_t c = 0; c < update->critic_count; c++) {
+    for (pp_int c = 0; c < update->critic_count; c++) {
         const pp_network *target = &update->critic_targets[c];
         pp_renew(target, 0, -1, &space->critic[0]);
         pp_forward(target, &space->critic[0], &space->work, batch, pass, 0);
         const float *values = pass->x[target->count];
-        const ptrdiff_t stride = pass->stride[target->count];
-        for (ptrdiff_t r = 0; r < batch; r++)
+        const pp_int stride = pass->stride[target->count];
+        for (pp_int r = 0; r < batch; r++)
             space->goal[r] = c > 0 && space->goal[r] < values[r * stride] ? space->goal[r] : values[r * stride];
     }
-    for (ptrdiff_t r = 0; r < batch; r++) {
+    for (pp_int r = 0; r < batch; r++) {
         const float entropy = density == NULL ? 0.0f : temperature * density[r];
         const float discount = update->discounts == NULL ? (float)update->gamma : update->discounts[r];
         space->goal[r] = update->rewards[r] + (1.0f - update->dones[r]) * discount * (space->goal[r] - entropy);
@@ -98,18 +98,18 @@ static void pp_find_goals(const pp_update *update, pp_space *space, const float 
 /* Every critic learns the goals by the squared error times `weight`; its sum over critics is the loss. */
 static void pp_learn_values(const pp_update *update, pp_space *space, double weight)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, stride = space->work.slope_stride;
+    const pp_int batch = (pp_int)update->batch, stride = space->work.slope_stride;
     const float factor = (float)(2.0 * weight / (double)batch);
     double loss = 0.0;
     pp_join(update, update->observations, update->actions, space->joined, space->joined_stride);
     pp_pass *pass = &space->critic_pass[0];
     pp_operands *operands = &space->critic[0];
     pp_read(pass, space->joined, space->joined_stride);
-    for (ptrdiff_t c = 0; c < update->critic_count; c++) {
+    for (pp_int c = 0; c < update->critic_count; c++) {
         const pp_network *critic = &update->critics[c];
         pp_renew(critic, 1, -1, operands);
         pp_forward(critic, operands, &space->work, batch, pass, 1);
-        for (ptrdiff_t r = 0; r < batch; r++) {
+        for (pp_int r = 0; r < batch; r++) {
             const float error = pass->x[critic->count][r * pass->stride[critic->count]] - space->goal[r];
             space->work.slopes[0][r * stride] = factor * error;
             loss += (double)error * (double)error;
@@ -120,30 +120,31 @@ static void pp_learn_values(const pp_update *update, pp_space *space, double wei
 }
 
 /* Values of chosen actions by the first `count` critics, in their passes, ready for the way back to the actions. */
-static void pp_judge(const pp_update *update, pp_space *space, ptrdiff_t count)
+static void pp_judge(const pp_update *update, pp_space *space, pp_int count)
 {
     pp_join(update, update->observations, space->chosen, space->joined, space->joined_stride);
-    for (ptrdiff_t c = 0; c < count; c++) {
+    for (pp_int c = 0; c < count; c++) {
         const pp_network *critic = &update->critics[c];
-        pp_renew(critic, 1, (ptrdiff_t)update->observation_size, &space->critic[c]);
+        pp_renew(critic, 1, (pp_int)update->observation_size, &space->critic[c]);
         pp_read(&space->critic_pass[c], space->joined, space->joined_stride);
-        pp_forward(critic, &space->critic[c], &space->work, (ptrdiff_t)update->batch, &space->critic_pass[c], 1);
+        pp_forward(critic, &space->critic[c], &space->work, (pp_int)update->batch, &space->critic_pass[c], 1);
     }
 }
 
-static inline float pp_value(const pp_update *update, const pp_space *space, ptrdiff_t critic, ptrdiff_t r)
+static inline float pp_value(const pp_update *update, const pp_space *space, pp_int critic, pp_int r)
 {
-    const ptrdiff_t last = (ptrdiff_t)update->critics[critic].count;
+    const pp_int last = (pp_int)update->critics[critic].count;
     return space->critic_pass[critic].x[last][r * space->critic_pass[critic].stride[last]];
 }
 
 /* From the slopes of critic c's values, in work.slopes[0], to those of the actions, added to space->slope. */
-static void pp_blame_actions(const pp_update *update, pp_space *space, ptrdiff_t c)
+static void pp_blame_actions(const pp_update *update, pp_space *space, pp_int c)
 {
-    const ptrdiff_t batch = (ptrdiff_t)update->batch, actions = (ptrdiff_t)update->action_size;
-    const float *found = pp_backward(&update->critics[c], &space->critic[c], &space->work, batch, &space->critic_pass[c], NULL);
-    for (ptrdiff_t r = 0; r < batch; r++)
-        for (ptrdiff_t i = 0; i < actions; i++)
+    const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
+    const float *found =
+        pp_backward(&update->critics[c], &space->critic[c], &space->work, batch, &space->critic_pass[c], NULL);
+    for (pp_int r = 0; r < batch; r++)
+        for (pp_int i = 0; i < actions; i++)
             space->slope[r * actions + i] += found[r * space->work.slope_stride + i];
 }
 #endif
