@@ -3,6 +3,7 @@
     python benchmarks/learning_floors.py               # goes on with what is missing, then prints the table
     python benchmarks/learning_floors.py --limit 1     # one training more
     python benchmarks/learning_floors.py --table       # only the table
+    python benchmarks/learning_floors.py --update native   # SAC, TD3 and DDPG learn in C; the record says so
 
 A unit is one algorithm in one environment with one seed, in fp32 or with quantization-aware training of what acts, by
 the published hyperparameters. Its agent is then pressed (recipe ``none`` or ``qat``) and what was written plays 100
@@ -35,6 +36,7 @@ from policypress.study.press_worker import PressWorker
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.record import Episodes, TrainingRecord
+from policypress.training.spec import NATIVE_ALGORITHMS, Update
 from policypress.training.trainer import train
 from policypress.whole_file import write_whole
 
@@ -111,25 +113,31 @@ def final_returns(agent: Path, recipe: str, seed: int) -> tuple[list[float], int
     return [round(row.episode_return, 2) for row in rows], pressed.record.packed_bytes
 
 
-def do(unit: Unit, folder: Path) -> dict[str, Any]:
+def do(unit: Unit, folder: Path, update: Update) -> dict[str, Any]:
     """Train a unit's agent (or go on with it), and judge it."""
     steps = next(
         f.steps for f in FLOORS + LONG_FLOORS if (f.algorithm, f.environment) == (unit.algorithm, unit.environment)
     )
     qat = QatConfig() if unit.qat else None
-    prepared = prepare(unit.algorithm, EnvironmentSpec(unit.environment), steps=steps, seed=unit.seed, qat=qat)
+    environment = EnvironmentSpec(unit.environment)
+    how: Update = update if unit.algorithm in NATIVE_ALGORITHMS else "fast"
+    prepared = prepare(unit.algorithm, environment, steps=steps, seed=unit.seed, qat=qat, update=how)
     agent = folder / f"{unit.name}.zip"
     record = train(prepared.spec, agent, source=prepared.source)
     returns, packed_bytes = final_returns(agent, RECIPES[unit.qat], unit.seed)
-    return summary(unit, record, returns, packed_bytes)
+    return summary(unit, how, record, returns, packed_bytes)
 
 
-def summary(unit: Unit, record: TrainingRecord, returns: list[float], packed_bytes: int) -> dict[str, Any]:
+def summary(
+    unit: Unit, update: Update, record: TrainingRecord, returns: list[float], packed_bytes: int
+) -> dict[str, Any]:
     """What is kept of a unit: a few kB."""
     return {
         "version": 1,
         **asdict(unit),
         "source": record.source,
+        "update": update,
+        "kernels": record.kernels,
         "steps": record.steps,
         "cpu_s": record.cpu_s,
         "wall_s": record.wall_s,
@@ -185,6 +193,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=RECORDS, help="where the record of each unit goes")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--limit", type=int, help="units to do now; all that are missing by default")
+    parser.add_argument("--update", choices=("fast", "native"), default="fast", help="of SAC, TD3 and DDPG")
     parser.add_argument("--table", action="store_true", help="only print what is known")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -192,7 +201,7 @@ def main() -> None:
     for unit in [] if given.table else missing[: given.limit]:
         given.folder.mkdir(parents=True, exist_ok=True)
         given.records.mkdir(parents=True, exist_ok=True)
-        found = do(unit, given.folder)
+        found = do(unit, given.folder, given.update)
         write_whole(given.records / f"{unit.name}.json", (json.dumps(found) + "\n").encode())
         print(f"{unit.name}: {np.mean(found['returns']):.1f} after {found['cpu_s']:.0f} CPU s", flush=True)
     print(table(done(given.records, given.seeds)))
