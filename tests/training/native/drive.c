@@ -110,6 +110,12 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
         quantize(&update.actor_target);
     }
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
+    const pp_memory memory = {filled(2 * seen, 1.0f), filled(2 * seen, 1.0f), filled(2 * done, 1.0f),
+                              filled(2, 1.0f),        filled(2, 0.0f),        filled(2, 0.0f)};
+    int64_t *places = (int64_t *)malloc((size_t)batch * sizeof(int64_t));
+    for (int64_t r = 0; r < batch; r++)
+        places[r] = r % 2;
+    pp_draw(&memory, places, &update);
     for (int step = 0; step < 3; step++) {
         (sac ? pp_learn_sac_values : pp_learn_td3_values)(&update);
         (sac ? pp_learn_sac_actions : pp_learn_td3_actions)(&update);
@@ -121,6 +127,7 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
     float *given = filled(2 * done * rows, 0.0f);
     void *scratch = aligned_alloc(64, (size_t)pp_act(&update.actor, NULL, rows, NULL, NULL));
     pp_act(&update.actor, update.observations, rows, scratch, given);
+    pp_explore(given, sac ? update.noise : NULL, rows, done, filled(rows * done, 0.0f));
     return sum_of(&update.actor) + sum_of(&values[0]) + sum_of(&targets[0]) + (double)given[0];
 }
 

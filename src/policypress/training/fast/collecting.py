@@ -134,13 +134,9 @@ class LeanCollecting(OffPolicyAlgorithm):
             return super().predict(observation, state, episode_start, deterministic)
         with torch.no_grad():
             seen = torch.from_numpy(np.ascontiguousarray(observation)).to(self.device)
-            actions = self._explored(seen)
+            actions = self.policy._predict(seen, deterministic=False).cpu().numpy()
         actions = actions.reshape((-1, *(self.action_space.shape or ())))
         return (self.policy.unscale_action(actions) if isinstance(self.action_space, spaces.Box) else actions), state
-
-    def _explored(self, observations: torch.Tensor) -> npt.NDArray[np.float32]:
-        """Actions between −1 and 1 that explore."""
-        return self.policy._predict(observations, deterministic=False).cpu().numpy()
 
 
 def switched_modules(policy: BasePolicy) -> list[torch.nn.Module]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -32,14 +33,18 @@ class LeanReplayBuffer(ReplayBuffer):
             return super().sample(batch_size, env)
         if not self._rows:
             self._rows = self._views()
-        upper = self.buffer_size if self.full else self.pos
-        rows = np.random.randint(0, upper, size=batch_size)
-        columns = np.random.randint(0, high=self.n_envs, size=(batch_size,))
-        index = torch.from_numpy(rows * self.n_envs + columns)
+        index = torch.from_numpy(self.places(batch_size))
         drawn = {name: view.index_select(0, index) for name, view in self._rows.items()}
         done = drawn["dones"] * (1 - drawn["timeouts"])
         found = (drawn["observations"], drawn["actions"], drawn["next_observations"], done, drawn["rewards"])
         return ReplayBufferSamples(*(tensor.to(self.device) for tensor in found))
+
+    def places(self, batch_size: int) -> npt.NDArray[np.int64]:
+        """Which of rows × environments are drawn, by the library's random numbers."""
+        upper = self.buffer_size if self.full else self.pos
+        rows = np.random.randint(0, upper, size=batch_size)
+        columns = np.random.randint(0, high=self.n_envs, size=(batch_size,))
+        return rows * self.n_envs + columns
 
     def _views(self) -> dict[str, torch.Tensor]:
         """The arrays as tensors on the same memory, (rows × environments, …)."""

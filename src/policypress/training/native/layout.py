@@ -6,6 +6,7 @@ import ctypes
 from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 from typing import Any
 
+MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 PARTS = 2
 LAYERS = 16
 CRITICS = 8
@@ -77,16 +78,24 @@ class Update(ctypes.Structure):
     ]
 
 
+class Memory(ctypes.Structure):
+    """Addresses of a replay memory's arrays."""
+
+    _fields_ = [(name, c_void_p) for name in MEMORY]
+
+
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pp_may_run": (c_int, []),
     "pp_update_bytes": (c_int64, []),
     "pp_scratch_bytes": (c_int64, [POINTER(Update)]),
+    "pp_draw": (None, [POINTER(Memory), c_void_p, POINTER(Update)]),
     "pp_learn_sac_values": (None, [POINTER(Update)]),
     "pp_learn_sac_actions": (None, [POINTER(Update)]),
     "pp_learn_td3_values": (None, [POINTER(Update)]),
     "pp_learn_td3_actions": (None, [POINTER(Update)]),
     "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
     "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_void_p, c_void_p]),
+    "pp_explore": (None, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
     "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),
 }

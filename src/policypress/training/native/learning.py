@@ -12,8 +12,6 @@ from policypress.training.native.library import library
 from policypress.training.native.networks import Networks, check_setting
 from policypress.training.native.wiring import LOSSES, Wiring
 
-Actions = np.ndarray[Any, np.dtype[np.float32]]
-
 
 class NativeLearning(LeanCollecting):
     """An off-policy algorithm whose gradient step is C, for classes that also inherit a fast algorithm.
@@ -50,6 +48,16 @@ class NativeLearning(LeanCollecting):
         for network in self._quantized:
             self.changed(network)
         self.trust(False)
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> Any:
+        """The library's; what explores in collecting is computed in C."""
+        if deterministic or observation is not self._last_obs:
+            return super().predict(observation, state, episode_start, deterministic)
+        seen = np.ascontiguousarray(observation, np.float32).reshape(-1, self._wiring.update.observation_size)
+        actions = self._wiring.act(seen).reshape((-1, *(self.action_space.shape or ())))
+        return self.policy.unscale_action(actions), state
 
     def _remember(self, *places: int) -> None:
         """Keep the losses at these places until they are logged."""

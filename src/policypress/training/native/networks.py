@@ -47,6 +47,16 @@ class Networks:
     critic_targets: tuple[Layers, ...]
     actor_target: Layers | None = None
 
+    @property
+    def observation_size(self) -> int:
+        """Numbers in an observation."""
+        return self.actor[0].parts[0].in_features
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an action."""
+        return self.critics[0][0].parts[0].in_features - self.observation_size
+
     def parameters(self) -> Iterator[torch.Tensor]:
         """Every weight and bias, and the running extents of what is quantized."""
         every = [self.actor, *self.critics, *self.critic_targets]

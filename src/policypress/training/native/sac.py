@@ -5,16 +5,13 @@ Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications (2018), a
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.sac import FastSAC
-from policypress.training.native.learning import Actions, NativeLearning
+from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, sac_networks
 from policypress.training.native.wiring import after_step
-
-_LOG_STD = (-20.0, 2.0)
 
 
 class NativeSAC(NativeLearning, FastSAC):
@@ -32,7 +29,6 @@ class NativeSAC(NativeLearning, FastSAC):
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update critics, actor and temperature ``gradient_steps`` times."""
-        self.switch_training(True)
         self._update_learning_rate(list(self._optimizers()))
         wiring = self._wiring
         update = wiring.prepare(batch_size)
@@ -42,8 +38,8 @@ class NativeSAC(NativeLearning, FastSAC):
         shape = (batch_size, update.action_size)
         self._losses = {}
         for index in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            held = wiring.read(batch, noise=torch.randn(shape), next_noise=torch.randn(shape))
+            noise = {"noise": torch.randn(shape), "next_noise": torch.randn(shape)}
+            held = wiring.draw(self.replay_buffer, self._vec_normalize_env, **noise)  # type: ignore[arg-type]
             wiring.library.pp_learn_sac_values(update)
             wiring.library.pp_learn_sac_actions(update)
             del held
@@ -56,10 +52,3 @@ class NativeSAC(NativeLearning, FastSAC):
                 self._remember(2)
         self._tell()
         self._n_updates += gradient_steps
-
-    def _explored(self, observations: torch.Tensor) -> Actions:
-        given = self._wiring.act(observations)
-        mean, log_std = np.split(given, 2, axis=1)
-        noise = torch.randn(mean.shape).numpy()
-        actions: Actions = np.tanh(mean + noise * np.exp(np.clip(log_std, *_LOG_STD)))
-        return actions

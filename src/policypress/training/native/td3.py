@@ -6,13 +6,12 @@ Continuous Control with Deep Reinforcement Learning (2016); both as Stable-Basel
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from stable_baselines3 import DDPG
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.td3 import FastTD3
-from policypress.training.native.learning import Actions, NativeLearning
+from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, td3_networks
 from policypress.training.native.wiring import after_step
 
@@ -25,17 +24,17 @@ class NativeTD3(NativeLearning, FastTD3):
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the critics ``gradient_steps`` times, and the actor every ``policy_delay`` of them."""
-        self.switch_training(True)
         self._update_learning_rate(list(self._optimizers()))
         wiring = self._wiring
         update = wiring.prepare(batch_size)
         update.gamma = self.gamma
+        shape = (batch_size, update.action_size)
         self._losses = {}
         for _ in range(gradient_steps):
             self._n_updates += 1
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            noise = torch.empty_like(batch.actions).normal_(0, self.target_policy_noise)
-            held = wiring.read(batch, next_noise=noise.clamp_(-self.target_noise_clip, self.target_noise_clip))
+            noise = torch.empty(shape).normal_(0, self.target_policy_noise)
+            noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
+            held = wiring.draw(self.replay_buffer, self._vec_normalize_env, next_noise=noise)  # type: ignore[arg-type]
             wiring.library.pp_learn_td3_values(update)
             after_step(self.critic.optimizer)
             self._remember(0)
@@ -48,10 +47,6 @@ class NativeTD3(NativeLearning, FastTD3):
                 self._remember(1)
             del held
         self._tell()
-
-    def _explored(self, observations: torch.Tensor) -> Actions:
-        actions: Actions = np.tanh(self._wiring.act(observations))
-        return actions
 
 
 class NativeDDPG(NativeTD3, DDPG):

@@ -7,14 +7,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
 
 from policypress.training.fast.adam import AdamStep
-from policypress.training.native.layout import AdamSettings, Layer, Network, Quantizer, Tensor, Update
+from policypress.training.fast.replay import LeanReplayBuffer
+from policypress.training.native.layout import MEMORY, AdamSettings, Layer, Memory, Network, Quantizer, Tensor, Update
 from policypress.training.native.networks import Layers, Networks, parameters_of, refused
 from policypress.training.qat.layers import FakeQuantized
 
+Floats = npt.NDArray[np.float32]
 LOSSES = ("train/critic_loss", "train/actor_loss", "train/ent_coef_loss", "train/ent_coef")
 _LINE = 64
 _SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
@@ -43,14 +48,16 @@ class Wiring:
         self.library, self._networks, self._log_temperature = library, networks, log_temperature
         self._steps = [AdamStep(optimizer) for optimizer in optimizers]
         self._optimizers = optimizers
-        self._parameters = list(networks.parameters())
+        self._parameters = [*networks.parameters(), *([] if log_temperature is None else [log_temperature])]
         self._acting = list(parameters_of(networks.actor))
-        self._known: tuple[int, ...] = ()
-        self._actor_known: tuple[int, ...] = ()
+        self._known: list[int] = []
+        self._states: list[Any] = [None for _ in self._now()]
+        self._actor_known: list[int] = []
         self._kept: list[Any] = []
         self._reserved = 0
+        self._drawn: dict[str, torch.Tensor] | None = None
         self.losses = np.zeros(len(LOSSES), np.float32)
-        self.update = Update()
+        self.update = Update(observation_size=networks.observation_size, action_size=networks.action_size)
 
     def prepare(self, batch: int) -> Update:
         """The update for batches of this many transitions, with today's addresses and learning rates.
@@ -61,17 +68,34 @@ class Wiring:
         for step, optimizer in zip(self._steps, self._optimizers, strict=True):
             check_optimizer(optimizer)
             step.begin()
-        known = tuple(tensor.data_ptr() for tensor in self._tensors())
-        if known != self._known:
+        known = [tensor.data_ptr() for tensor in self._parameters]
+        if known != self._known or any(state is not now for state, now in zip(self._states, self._now(), strict=True)):
             self._wire()
-            self._known = known
+            self._known, self._states = known, list(self._now())
         names = ("actor_adam", "critic_adam", "temperature_adam")
         for name, optimizer in zip(names, self._optimizers, strict=False):
             setattr(self.update, name, _settings(optimizer.param_groups[0]))
         self._reserve(batch)
         return self.update
 
-    def read(self, batch: ReplayBufferSamples, **noise: torch.Tensor) -> list[torch.Tensor]:
+    def draw(self, buffer: ReplayBuffer, normaliser: VecNormalize | None, **noise: torch.Tensor) -> list[Any]:
+        """Draw a batch, and hand it in with random numbers; what comes back holds their memory until they were used."""
+        size = self.update.batch
+        if normaliser is not None or type(buffer) is not LeanReplayBuffer or not _is_plain(buffer):
+            return self.read(buffer.sample(size, env=normaliser), **noise)
+        if self._drawn is None or len(self._drawn["rewards"]) != size:
+            widths = (self._networks.observation_size, self._networks.action_size)
+            shapes = {"observations": widths[0], "next_observations": widths[0], "actions": widths[1]}
+            self._drawn = {name: torch.empty((size, shapes.get(name, 1))) for name in MEMORY[:-1]}
+        self.update.discounts = None
+        for name, tensor in (self._drawn | noise).items():
+            setattr(self.update, name, tensor.data_ptr())
+        places = buffer.places(size)
+        memory = Memory(*(getattr(buffer, name).ctypes.data for name in MEMORY))
+        self.library.pp_draw(memory, places.ctypes.data, self.update)
+        return list(noise.values())
+
+    def read(self, batch: ReplayBufferSamples, **noise: torch.Tensor) -> list[Any]:
         """Hand in a batch and random numbers; what comes back holds their memory until they were used."""
         found = {
             "observations": batch.observations,
@@ -96,27 +120,29 @@ class Wiring:
         if actor:
             follow(update.actor_target, update.actor, 1, tau)
 
-    def act(self, observations: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Outputs of the actor's last layer for a few observations, ``(rows, outputs)``."""
-        seen, act = _plain(observations), self.library.pp_act
-        known = (len(seen), *(tensor.data_ptr() for tensor in self._acting))
+    def act(self, observations: Floats) -> Floats:
+        """Actions between −1 and 1 that explore, for a few observations, ``(rows, features)`` without gaps."""
+        act, rows = self.library.pp_act, len(observations)
+        known = [rows, *[tensor.data_ptr() for tensor in self._acting]]
         if known != self._actor_known:
-            self._actor = _network(self._networks.actor, None)
-            self._rows = _Scratch(act(self._actor, None, len(seen), None, None))
-            self._actor_known = known
-        given = np.empty((len(seen), self._actor.layers[self._actor.count - 1].outputs), np.float32)
-        act(self._actor, seen.data_ptr(), len(seen), self._rows.address, given.ctypes.data)
-        return given
+            self._actor, self._actor_known = _network(self._networks.actor, None), known
+            self._rows = _Scratch(act(self._actor, None, rows, None, None))
+            given = self._actor.layers[self._actor.count - 1].outputs
+            self._given = torch.empty((rows, given))
+            self._chosen = torch.empty((rows, self._networks.action_size))
+            self._noise = torch.empty_like(self._chosen) if given > self._networks.action_size else None
+        given, chosen, noise = self._given.data_ptr(), self._chosen.data_ptr(), self._noise
+        act(self._actor, observations.ctypes.data, rows, self._rows.address, given)
+        drawn = None if noise is None else noise.normal_().data_ptr()
+        self.library.pp_explore(given, drawn, rows, self._networks.action_size, chosen)
+        return self._chosen.numpy().copy()
 
-    def _tensors(self) -> Iterator[torch.Tensor]:
-        yield from self._parameters
-        if self._log_temperature is not None:
-            yield self._log_temperature
+    def _now(self) -> Iterator[Any]:
+        """The optimizers' state of each parameter: what loads or makes one replaces it whole."""
         for step, optimizer in zip(self._steps, self._optimizers, strict=True):
+            state = optimizer.state
             for parameter in step.parameters:
-                state = optimizer.state[parameter]
-                for name in _STATE:
-                    yield state[name]
+                yield state.get(parameter)
 
     def _wire(self) -> None:
         """Write every address anew."""
@@ -131,9 +157,6 @@ class Wiring:
             update.actor_target = _network(networks.actor_target, None)
         if self._log_temperature is not None:
             update.log_temperature = _tensor(self._log_temperature, self._optimizers[2].state)
-        inputs = networks.actor[0].parts[0].in_features
-        update.observation_size = inputs
-        update.action_size = networks.critics[0][0].parts[0].in_features - inputs
         update.losses = self.losses.ctypes.data
         self._kept = [critics, targets]
 
@@ -180,6 +203,12 @@ def _settings(group: dict[str, Any]) -> AdamSettings:
     first, second = group["betas"]
     numbers = (group["lr"], first, second, group["eps"], group["weight_decay"])
     return AdamSettings(*(float(number) for number in numbers))
+
+
+def _is_plain(buffer: ReplayBuffer) -> bool:
+    """Whether a memory holds float32 numbers row by row."""
+    arrays = [getattr(buffer, name) for name in MEMORY]
+    return all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

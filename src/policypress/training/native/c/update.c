@@ -12,12 +12,14 @@ typedef void (*pp_phase)(const pp_update *update, pp_space *space);
 PP_PUBLIC int64_t pp_update_bytes(void);
 PP_PUBLIC int64_t pp_scratch_bytes(const pp_update *update);
 PP_PUBLIC int pp_may_run(void);
+PP_PUBLIC void pp_draw(const pp_memory *memory, const int64_t *places, const pp_update *update);
 PP_PUBLIC void pp_learn_sac_values(const pp_update *update);
 PP_PUBLIC void pp_learn_sac_actions(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_values(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_actions(const pp_update *update);
 PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
 PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output);
+PP_PUBLIC void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen);
 PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
                           int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to);
 PP_PUBLIC int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns);
@@ -75,6 +77,22 @@ int pp_may_run(void)
     return may;
 }
 
+/* The transitions at these places of a replay memory become the batch of an update, whose memory is written. */
+void pp_draw(const pp_memory *memory, const int64_t *places, const pp_update *update)
+{
+    const pp_int seen = (pp_int)update->observation_size, done = (pp_int)update->action_size;
+    float *observations = (float *)update->observations, *next = (float *)update->next_observations;
+    float *actions = (float *)update->actions, *rewards = (float *)update->rewards, *dones = (float *)update->dones;
+    for (pp_int r = 0; r < update->batch; r++) {
+        const pp_int at = (pp_int)places[r];
+        pp_copy(observations + r * seen, memory->observations + at * seen, seen * (pp_int)sizeof(float));
+        pp_copy(next + r * seen, memory->next_observations + at * seen, seen * (pp_int)sizeof(float));
+        pp_copy(actions + r * done, memory->actions + at * done, done * (pp_int)sizeof(float));
+        rewards[r] = memory->rewards[at];
+        dones[r] = memory->dones[at] * (1.0f - memory->timeouts[at]);
+    }
+}
+
 void pp_learn_sac_values(const pp_update *update)
 {
     pp_run(update, pp_sac_values);
@@ -107,6 +125,18 @@ int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *sc
     const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, scratch, output);
     pp_end(before);
     return (int64_t)bytes;
+}
+
+/* Actions between −1 and 1 from what an actor gave: squashed means, moved by noise times their deviations where there
+   is noise (then log deviations follow the means in each row). */
+void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < actions; i++) {
+            const float *row = given + r * (noise == NULL ? actions : 2 * actions);
+            const float moved = noise == NULL ? 0.0f : noise[r * actions + i] * expf(pp_log_std(row[actions + i]));
+            chosen[r * actions + i] = tanhf(row[i] + moved);
+        }
 }
 
 /* One product, with a stride of whole tiles in `to`; for tests. */

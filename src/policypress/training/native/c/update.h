@@ -20,6 +20,11 @@ typedef struct {
     void *scratch;
 } pp_update;
 
+/* A replay memory: rows of a transition each. */
+typedef struct {
+    const float *observations, *next_observations, *actions, *rewards, *dones, *timeouts;
+} pp_memory;
+
 /* Everything an update has in scratch memory. What one phase of it leaves there, the next finds. */
 typedef struct {
     pp_work work;
