@@ -142,8 +142,9 @@ def test_the_report_of_what_the_repository_holds_needs_no_torch() -> None:
         "from policypress.study.reader import StoreReader\n"
         f"with StoreReader(Path({str(database)!r})) as store:\n"
         "    report = read_study_report(store, 'lu2024-small.yml')\n"
-        "assert len(report.combinations) == 25\n"
-        "assert all(len(combination.variants) == 31 for combination in report.combinations)\n"
+        "played = [found for found in report.combinations if found.runtime == 'onnxruntime']\n"
+        "assert len(played) == 25, report.runtimes\n"
+        "assert all(len(combination.variants) >= 31 for combination in played)\n"
         "print(*[name for name in ('torch', 'gymnasium', 'pandas', 'pydantic') if name in sys.modules])\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -39,8 +39,8 @@ def memory_of_quantized(view: View) -> Evidence:
     not_lower, raised = Tally(lower.count(False), lower.count(True)), Tally.of(higher)
     verdicts = {not_lower.verdict(GENERALLY, _LEAST), raised.verdict(GENERALLY, _LEAST)}
     text = (
-        f"Peak memory is not lower (by over 1 %) in {not_lower.told()} quantized agents, and higher (by over 1 %) in "
-        f"{raised.told()} of PTDQ and PTSQ. Median relative to fp32: {_medians(shares)}."
+        f"Peak memory is not lower (by over 1 %) in {not_lower.told('quantized agents')}, and higher (by over 1 %) in "
+        f"{raised.told('of PTDQ and PTSQ')}. Median relative to fp32: {_medians(shares)}."
     )
     return view.says(_both(verdicts), text, not_lower=not_lower.yes, raised=raised.yes, agents=not_lower.total)
 
@@ -85,8 +85,8 @@ def energy_follows_return(view: View) -> Evidence:
         text = "No recipe takes over 5 % less energy for an episode." + shorter
         return view.says("undecided", text, less_energy=0, shorter=lengths.total, fell=lengths.yes)
     text = (
-        f"Where an episode takes over 5 % less energy, the return has fallen by over 10 % in {energy.told()} "
-        f"recipes.{shorter}{_modelled(view, 'energy_per_episode')}"
+        f"Where an episode takes over 5 % less energy, the return has fallen by over 10 % in "
+        f"{energy.told('recipes')}.{shorter}{_modelled(view, 'energy_per_episode')}"
     )
     return view.says(energy.verdict(0.9, _LEAST), text, less_energy=energy.total, fell=energy.yes)
 
@@ -103,7 +103,7 @@ def smaller(view: View) -> Evidence:
         return _nothing(view, "size")
     tally = Tally.of(share < 1 for share in shares)
     parts = [f"{kind} {median(found):.2f}" for kind, found in (("quantized", quantized), ("pruned", pruned)) if found]
-    text = f"The policy is smaller than fp32 in {tally.told()} recipes; median of the ratio: {', '.join(parts)}."
+    text = f"The policy is smaller than fp32 in {tally.told('recipes')}; median of the ratio: {', '.join(parts)}."
     return view.says(tally.verdict(GENERALLY), text, smaller=tally.yes, recipes=tally.total)
 
 
@@ -117,7 +117,7 @@ def _no_gain(view: View, quantity: str, name: str) -> Evidence:
         return _nothing(view, name)
     tally = Tally.of(share >= 1 - _SAME_TIME for found in shares.values() for share in found)
     text = (
-        f"The {name} is not lower (by over 5 %) in {tally.told()} recipes. Median relative to fp32 under the same "
+        f"The {name} is not lower (by over 5 %) in {tally.told('recipes')}. Median relative to fp32 under the same "
         f"runtime: {_medians(shares)}.{_modelled(view, quantity)}"
     )
     return view.says(tally.verdict(GENERALLY, _LEAST), text, no_gain=tally.yes, recipes=tally.total)

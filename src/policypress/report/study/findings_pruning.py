@@ -40,7 +40,7 @@ def ten_percent_safe(view: View) -> Evidence:
     if view.is_paper:
         answers = {place: ratios["l2"] >= _SAFE for place, ratios in view.prunable.items()}
         tally = Tally.of(answers.values())
-        text = f"Table 2 lets L2 remove 10 % or more in {tally.told()} combinations: the exceptions are nearly half."
+        text = f"Table 2 lets L2 remove 10 % or more in {tally.told('combinations')}: the exceptions are nearly half."
         return view.says(tally.verdict(GENERALLY), text, yes=tally.yes, combinations=tally.total)
     judged = {place: keeps(kept["l2", _SAFE]) for place, kept in view.kept.items() if ("l2", _SAFE) in kept}
     tally = Tally.of(judged.values())
@@ -48,7 +48,7 @@ def ten_percent_safe(view: View) -> Evidence:
         return _nothing(view)
     lost = ", ".join(named(place) for place, answer in judged.items() if answer is False)
     told = f" It clearly loses more than 10 % of the return in: {lost}." if lost else ""
-    text = f"L2 pruning of 10 % clearly keeps 90 % of the return in {tally.told()} combinations.{told}"
+    text = f"L2 pruning of 10 % clearly keeps 90 % of the return in {tally.told('combinations')}.{told}"
     return view.says(tally.verdict(GENERALLY, LEAST), text, yes=tally.yes, no=tally.no, unsure=tally.unsure)
 
 
@@ -94,7 +94,7 @@ def substantial_pruning(view: View) -> Evidence:
         return _nothing(view)
     able = {place: ratio >= _SUBSTANTIAL for place, (_, ratio) in view.optima.items()}
     tally = Tally.of(able.values())
-    text = f"A fifth of the channels or more can be removed in {tally.told()} combinations."
+    text = f"A fifth of the channels or more can be removed in {tally.told('combinations')}."
     return view.says(tally.verdict(0.5, 1 if view.is_paper else LEAST), text, yes=tally.yes, combinations=tally.total)
 
 

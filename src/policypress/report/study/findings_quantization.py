@@ -119,8 +119,8 @@ def qat_sac(view: View) -> Evidence:
     }
     shares = ", ".join(f"{environment} {percent(share)}" for environment, share in kept.items())
     text = (
-        f"SAC's QAT is the highest of the three where the statement says so, and not on Hopper, in {tally.told()} "
-        f"environments. Of the baseline's return it keeps: {shares}."
+        "SAC's QAT is the highest of the three where the statement says so, and not on Hopper, in "
+        f"{tally.told('environments')}. Of the baseline's return it keeps: {shares}."
     )
     return view.says(tally.verdict(1.0, least=4), text, yes=tally.yes, no=tally.no, unsure=tally.unsure, kept=kept)
 

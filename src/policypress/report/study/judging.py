@@ -117,10 +117,14 @@ class Tally:
             return "does not hold"
         return "undecided"
 
-    def told(self) -> str:
-        """Counts in words."""
-        unsure = f", {self.unsure} cannot be told apart from chance" if self.unsure else ""
-        return f"{self.yes} of {self.total}{unsure}"
+    def told(self, places: str = "") -> str:
+        """Counts in words.
+
+        >>> Tally(2, 5, 3).told("combinations")
+        '2 of 10 combinations (3 cannot be told apart from chance)'
+        """
+        unsure = f" ({self.unsure} cannot be told apart from chance)" if self.unsure else ""
+        return f"{self.yes} of {self.total}{' ' * bool(places)}{places}{unsure}"
 
 
 def paper_view() -> View:
