@@ -45,9 +45,7 @@ def built_model(
     env = DummyVecEnv([lambda: Nothing(seen, done)])
     arguments = {"policy_kwargs": {"net_arch": [32, 32]}, "learning_starts": 0, **deepcopy(more)}
     policy = arguments.pop("policy", "MlpPolicy")
-    model: OffPolicyAlgorithm = kind(
-        policy, env, seed=1, buffer_size=rows, batch_size=batch, device="cpu", **arguments
-    )
+    model: OffPolicyAlgorithm = kind(policy, env, seed=1, buffer_size=rows, batch_size=batch, device="cpu", **arguments)
     model.set_logger(logger_for(None))
     model._setup_learn(10**6, None, True)
     generator = np.random.default_rng(0)
