@@ -15,7 +15,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -112,6 +112,45 @@ def ratio(of: list[float], to: list[float]) -> tuple[float, str]:
     return middle, f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
+@dataclass(frozen=True)
+class Update:
+    """What quantization-aware training costs with one update: median ratio to the same update in fp32, and in words."""
+
+    name: str
+    actor: tuple[float, str]
+    every: tuple[float, str]
+
+    def missed(self, case: Case) -> Iterator[str]:
+        """What is above the case's limits, in words."""
+        limits = (("actor", self.actor, case.actor_at_most), ("all", self.every, case.all_at_most))
+        for what, (value, _), limit in limits:
+            if limit is not None and value > limit:
+                where = f"{case.algorithm} {case.environment}, {self.name}"
+                yield f"{where}: QAT ({what}) takes {value:.2f} times as long, expected {limit} at most"
+
+
+def quantized(name: str, taken_s: dict[str, list[float]]) -> Update | None:
+    """The cost with the update ``name``; None where the algorithm has none of that name."""
+    mark = "" if name == "fast" else f", {name}"
+    plain = taken_s.get(f"fast{mark}")
+    if plain is None:
+        return None
+    return Update(name, ratio(taken_s[f"qat actor{mark}"], plain), ratio(taken_s[f"qat all{mark}"], plain))
+
+
+def row(case: Case, taken_s: dict[str, list[float]]) -> str:
+    """The case's row of the table."""
+    speeds = [f"{1 / statistics.median(taken_s[form]):.0f}" for form in ("stock", "fast")]
+    costs = [quantized(name, taken_s) for name in ("fast", "native")]
+    native = [
+        ratio(taken_s[form], taken_s[f"{form}, native"])[1] if costs[1] is not None else "–"
+        for form in ("fast", "qat actor", "qat all")
+    ]
+    words = [text for cost in costs for text in (("–", "–") if cost is None else (cost.actor[1], cost.every[1]))]
+    cells = [*speeds, ratio(taken_s["stock"], taken_s["fast"])[1], *words[:2], *native, *words[2:]]
+    return f"| {case.algorithm} {case.environment} | {' | '.join(cells)} |"
+
+
 def main() -> int:
     """Measure and print a Markdown table; 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,32 +158,22 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| case | stock, steps/s | fast, steps/s | fast / stock | time with QAT, actor | all networks", end=" ")
-    print("| native / fast | with QAT, actor | all networks |")
-    print("|" + "---|" * 9)
+    print("| case | stock, steps/s | fast, steps/s | fast / stock | fast: time with QAT, actor | all networks", end=" ")
+    print("| native / fast | with QAT, actor | all networks | native: time with QAT, actor | all networks |")
+    print("|" + "---|" * 11)
     missed = []
     for case in CASES:
         if arguments.algorithms and case.algorithm not in arguments.algorithms:
             continue
         taken_s = measure(case, arguments.turns)
-        speed_up, fast = ratio(taken_s["stock"], taken_s["fast"])
-        actor, actor_words = ratio(taken_s["qat actor"], taken_s["fast"])
-        every, every_words = ratio(taken_s["qat all"], taken_s["fast"])
-        native = [
-            ratio(taken_s[form], taken_s[f"{form}, native"])[1] if f"{form}, native" in taken_s else "–"
-            for form in ("fast", "qat actor", "qat all")
-        ]
-        name = f"{case.algorithm} {case.environment}"
-        speeds = [f"{1 / statistics.median(taken_s[form]):.0f}" for form in ("stock", "fast")]
-        print(
-            f"| {name} | {speeds[0]} | {speeds[1]} | {fast} | {actor_words} | {every_words} | {' | '.join(native)} |",
-            flush=True,
-        )
+        print(row(case, taken_s), flush=True)
+        speed_up, _ = ratio(taken_s["stock"], taken_s["fast"])
         if case.stock_at_least is not None and speed_up < case.stock_at_least:
+            name = f"{case.algorithm} {case.environment}"
             missed.append(f"{name}: {speed_up:.2f} times as fast as stock, expected {case.stock_at_least}")
-        for what, value, limit in (("actor", actor, case.actor_at_most), ("all", every, case.all_at_most)):
-            if limit is not None and value > limit:
-                missed.append(f"{name}: QAT ({what}) takes {value:.2f} times as long, expected {limit} at most")
+        # The limits are for the fastest update that there is.
+        best = quantized("native", taken_s) or quantized("fast", taken_s)
+        missed += best.missed(case) if best is not None else ()
     print(*missed, sep="\n", file=sys.stderr)
     return 1 if missed else 0
 

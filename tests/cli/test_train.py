@@ -49,7 +49,7 @@ def test_an_agent_in_words_and_in_json(tmp_path: Path) -> None:
         ("dqn", "CartPole-v1", {"settings": ["learning_rate"]}, "name=value"),
         ("dqn", "CartPole-v1", {"qat_settings": ["weight_bits=1"]}, "2 to 8"),
         ("dqn", "CartPole-v1", {"qat_settings": ["weight_bit=4"]}, "Did you mean weight_bits"),
-        ("dqn", "CartPole-v1", {"update": "faster"}, "fast, stock"),
+        ("dqn", "CartPole-v1", {"update": "faster"}, "fast, native, stock"),
         ("dqn", "CartPole-v1", {"device": "gpu7"}, "cpu, or cuda"),
     ],
 )
