@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from policypress.toolchain.compiler import find_compiler
-from policypress.training.native.library import built, load, sets_here
+from policypress.training.native.compiled import built, load, sets_here
 
 SHAPES = ((256, 256, 256), (256, 17, 256), (256, 400, 300), (256, 376, 256))
 REPEATS, TURNS = 50, 10

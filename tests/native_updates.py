@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
 from policypress.training.logs import logger_for
-from policypress.training.native.library import SETS, KernelSet, sets_here
+from policypress.training.native.compiled import SETS, KernelSet, sets_here
 from policypress.training.native.sac import NativeSAC
 from policypress.training.native.td3 import NativeDDPG, NativeTD3
 
@@ -82,6 +82,19 @@ def slopes(model: Any) -> dict[str, torch.Tensor]:
         for key, parameter in network.named_parameters():
             found[f"{name}.{key}"] = network.optimizer.state[parameter]["exp_avg"] * 10
     return found
+
+
+def assert_first_gradients_agree(fast: Any, native: Any, tolerance: float) -> None:
+    """The gradients of one step are the same, within a share of each tensor's largest."""
+    for model in (fast, native):
+        # The actor's gradient then goes through critics that are the same to the bit.
+        model.critic.optimizer.param_groups[0]["lr"] = 0.0
+        model._update_learning_rate = lambda optimizers: None
+        learned(model, 1)
+    expected = slopes(fast)
+    for key, slope in slopes(native).items():
+        size = float(expected[key].abs().max())
+        torch.testing.assert_close(slope, expected[key], rtol=0.0, atol=tolerance * max(size, 1e-3))
 
 
 def needs(kernels: str) -> KernelSet:

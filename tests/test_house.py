@@ -107,7 +107,7 @@ COVERED_BY = {
     "training/outcome.py": "training/test_trainer.py",
     "training/surroundings.py": "training/test_trainer.py",
     "training/model.py": "training/test_trainer.py",
-    "training/native/layout.py": "training/native/test_library.py",
+    "training/native/layout.py": "training/native/test_compiled.py",
     "training/native/learning.py": "training/native/test_wiring.py",
     "training/story.py": "training/test_record.py",
     "training/versions.py": "training/test_record.py",

@@ -24,9 +24,12 @@ HALF = Learning("distill", 50, 100, 0.1, 0.02)
 
 
 def test_nobody_hears_where_nobody_listens() -> None:
+    heard: list[Note] = []
     tell(HALF)
-    with heard_by("a", None):
+    with heard_by("a", heard.append), heard_by("b", None):
         tell(HALF)
+    tell(HALF)
+    assert heard == []
 
 
 def test_the_innermost_listener_hears_and_then_the_outer_one_again() -> None:

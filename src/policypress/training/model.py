@@ -16,7 +16,7 @@ from policypress.training.algorithms import ALGORITHMS, Algorithm
 from policypress.training.fast.dqn import FastDQN
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
-from policypress.training.native.library import HINT
+from policypress.training.native.compiled import HINT
 from policypress.training.native.sac import NativeSAC
 from policypress.training.native.td3 import NativeDDPG, NativeTD3
 from policypress.training.qat.policies import quantized_policy

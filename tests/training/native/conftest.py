@@ -10,7 +10,7 @@ from native_updates import needs
 from policypress.errors import NativeBuildError
 from policypress.toolchain.compiler import find_compiler
 from policypress.training.native import learning
-from policypress.training.native.library import built, load
+from policypress.training.native.compiled import built, load
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from native_updates import FAST, NATIVE, built_model, learned, slopes, worst
-from policypress.training.native.library import SETS
+from native_updates import FAST, NATIVE, assert_first_gradients_agree, built_model, learned, worst
+from policypress.training.native.compiled import SETS
 
 # Of a gradient, as a share of the largest: each layer on the way adds its own.
 ROUNDING = {"amx": 3e-3, "plain": 5e-5}
@@ -73,15 +73,7 @@ def test_gradients_are_autograd_s(
     use(name)
     arguments = {"policy_kwargs": {"net_arch": widths, "n_critics": critics}, "batch": batch}
     fast, native = (built_model(kinds["sac"], seen, done, **arguments) for kinds in (FAST, NATIVE))
-    for model in (fast, native):
-        # The actor's gradient then goes through critics that are the same to the bit.
-        model.critic.optimizer.param_groups[0]["lr"] = 0.0  # type: ignore[attr-defined]
-        model._update_learning_rate = lambda optimizers: None  # type: ignore[method-assign]
-        learned(model, 1)
-    expected = slopes(fast)
-    for key, slope in slopes(native).items():
-        size = float(expected[key].abs().max())
-        torch.testing.assert_close(slope, expected[key], rtol=0.0, atol=ROUNDING[name] * max(size, 1e-3))
+    assert_first_gradients_agree(fast, native, ROUNDING[name])
 
 
 def test_it_explores_as_the_fast_one() -> None:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from native_updates import FAST, NATIVE, built_model, learned, slopes, worst
-from policypress.training.native.library import SETS
+from native_updates import FAST, NATIVE, assert_first_gradients_agree, built_model, learned, worst
+from policypress.training.native.compiled import SETS
 
 # Of a gradient, as a share of the largest: each layer on the way adds its own.
 ROUNDING = {"amx": 3e-3, "plain": 5e-5}
@@ -71,14 +70,7 @@ def test_gradients_are_autograd_s(
         built_model(kinds["td3"], seen, done, batch=batch, policy_kwargs=policy, policy_delay=1)
         for kinds in (FAST, NATIVE)
     )
-    for model in (fast, native):
-        model.critic.optimizer.param_groups[0]["lr"] = 0.0  # type: ignore[attr-defined]
-        model._update_learning_rate = lambda optimizers: None  # type: ignore[method-assign]
-        learned(model, 1)
-    expected = slopes(fast)
-    for key, slope in slopes(native).items():
-        size = float(expected[key].abs().max())
-        torch.testing.assert_close(slope, expected[key], rtol=0.0, atol=ROUNDING[name] * max(size, 1e-3))
+    assert_first_gradients_agree(fast, native, ROUNDING[name])
 
 
 def test_it_acts_as_the_fast_one() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from policypress.training.fast.collecting import LeanCollecting
-from policypress.training.native.library import library
+from policypress.training.native.compiled import library
 from policypress.training.native.networks import Networks, check_setting
 from policypress.training.native.wiring import LOSSES, Wiring
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from policypress.errors import TrainingInputError
+from policypress.training.native.compiled import HINT
 from policypress.training.native.layout import CRITICS, LAYERS
-from policypress.training.native.library import HINT
 from policypress.training.qat.layers import FakeQuantized, QatLinear
 
 

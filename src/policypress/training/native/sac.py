@@ -40,8 +40,8 @@ class NativeSAC(NativeLearning, FastSAC):
         for index in range(gradient_steps):
             noise = {"noise": torch.randn(shape), "next_noise": torch.randn(shape)}
             held = wiring.draw(self.replay_buffer, self._vec_normalize_env, **noise)  # type: ignore[arg-type]
-            wiring.library.pp_learn_sac_values(update)
-            wiring.library.pp_learn_sac_actions(update)
+            wiring.compiled.pp_learn_sac_values(update)
+            wiring.compiled.pp_learn_sac_actions(update)
             del held
             after_step(self.actor.optimizer)
             if index % self.target_update_interval == 0:

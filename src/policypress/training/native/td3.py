@@ -35,11 +35,11 @@ class NativeTD3(NativeLearning, FastTD3):
             noise = torch.empty(shape).normal_(0, self.target_policy_noise)
             noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
             held = wiring.draw(self.replay_buffer, self._vec_normalize_env, next_noise=noise)  # type: ignore[arg-type]
-            wiring.library.pp_learn_td3_values(update)
+            wiring.compiled.pp_learn_td3_values(update)
             after_step(self.critic.optimizer)
             self._remember(0)
             if self._n_updates % self.policy_delay == 0:
-                wiring.library.pp_learn_td3_actions(update)
+                wiring.compiled.pp_learn_td3_actions(update)
                 after_step(self.actor.optimizer)
                 wiring.follow(self.tau, actor=True)
                 copy_statistics(self.critic_batch_norm_stats_target, self.critic_batch_norm_stats)

@@ -45,7 +45,7 @@ class Wiring:
         optimizers: tuple[torch.optim.Optimizer, ...],
         log_temperature: torch.Tensor | None = None,
     ) -> None:
-        self.library, self._networks, self._log_temperature = library, networks, log_temperature
+        self.compiled, self._networks, self._log_temperature = library, networks, log_temperature
         self._steps = [AdamStep(optimizer) for optimizer in optimizers]
         self._optimizers = optimizers
         self._parameters = [*networks.parameters(), *([] if log_temperature is None else [log_temperature])]
@@ -92,7 +92,7 @@ class Wiring:
             setattr(self.update, name, tensor.data_ptr())
         places = buffer.places(size)
         memory = Memory(*(getattr(buffer, name).ctypes.data for name in MEMORY))
-        self.library.pp_draw(memory, places.ctypes.data, self.update)
+        self.compiled.pp_draw(memory, places.ctypes.data, self.update)
         return list(noise.values())
 
     def read(self, batch: ReplayBufferSamples, **noise: torch.Tensor) -> list[Any]:
@@ -115,14 +115,14 @@ class Wiring:
 
     def follow(self, tau: float, *, actor: bool = False) -> None:
         """The critics' targets, and the actor's, go towards their sources by the share ``tau``."""
-        update, follow = self.update, self.library.pp_follow
+        update, follow = self.update, self.compiled.pp_follow
         follow(update.critic_targets, update.critics, update.critic_count, tau)
         if actor:
             follow(update.actor_target, update.actor, 1, tau)
 
     def act(self, observations: Floats) -> Floats:
         """Actions between −1 and 1 that explore, for a few observations, ``(rows, features)`` without gaps."""
-        act, rows = self.library.pp_act, len(observations)
+        act, rows = self.compiled.pp_act, len(observations)
         known = [rows, *[tensor.data_ptr() for tensor in self._acting]]
         if known != self._actor_known:
             self._actor, self._actor_known = _network(self._networks.actor, None), known
@@ -134,7 +134,7 @@ class Wiring:
         given, chosen, noise = self._given.data_ptr(), self._chosen.data_ptr(), self._noise
         act(self._actor, observations.ctypes.data, rows, self._rows.address, given)
         drawn = None if noise is None else noise.normal_().data_ptr()
-        self.library.pp_explore(given, drawn, rows, self._networks.action_size, chosen)
+        self.compiled.pp_explore(given, drawn, rows, self._networks.action_size, chosen)
         return self._chosen.numpy().copy()
 
     def _now(self) -> Iterator[Any]:
@@ -166,7 +166,7 @@ class Wiring:
         update.batch = batch
         if update.scratch is None or self._reserved != batch:
             update.scratch = None
-            self._scratch = _Scratch(self.library.pp_scratch_bytes(update))
+            self._scratch = _Scratch(self.compiled.pp_scratch_bytes(update))
             update.scratch, self._reserved = self._scratch.address, batch
 
 

@@ -18,9 +18,9 @@ from native_updates import needs
 from policypress.errors import NativeBuildError, TrainingInputError
 from policypress.toolchain.cache import Cache
 from policypress.toolchain.compiler import find_compiler
-from policypress.training.native import library as libraries
+from policypress.training.native import compiled
+from policypress.training.native.compiled import SETS, SOURCE, built, library, load
 from policypress.training.native.layout import Update
-from policypress.training.native.library import SETS, SOURCE, built, library, load
 
 NAMES = [kernels.name for kernels in SETS]
 DRIVER = Path(__file__).with_name("drive.c")
@@ -131,7 +131,7 @@ def test_without_a_compiler_the_other_update_is_named(monkeypatch: pytest.Monkey
 
 
 def test_a_compiler_that_refuses_the_best_kernels_builds_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, asked = libraries.built, []
+    original, asked = compiled.built, []
 
     def refusing(compiler: Any, kernels: Any) -> Path:
         asked.append(kernels.name)
@@ -139,7 +139,7 @@ def test_a_compiler_that_refuses_the_best_kernels_builds_others(monkeypatch: pyt
             raise NativeBuildError("The C compiler refused the generated file.")
         return original(compiler, kernels)
 
-    monkeypatch.setattr(libraries, "built", refusing)
+    monkeypatch.setattr(compiled, "built", refusing)
     library.cache_clear()
     assert library()[1] == "plain"
     assert asked[-1] == "plain"
