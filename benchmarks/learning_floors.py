@@ -3,7 +3,7 @@
     python benchmarks/learning_floors.py               # goes on with what is missing, then prints the table
     python benchmarks/learning_floors.py --limit 1     # one training more
     python benchmarks/learning_floors.py --table       # only the table
-    python benchmarks/learning_floors.py --update native   # SAC, TD3 and DDPG learn in C; the record says so
+    python benchmarks/learning_floors.py --update native   # all but TRPO learn in C; the record says so
 
 A unit is one algorithm in one environment with one seed, in fp32 or with quantization-aware training of what acts, by
 the published hyperparameters. Its agent is then pressed (recipe ``none`` or ``qat``) and what was written plays 100
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=RECORDS, help="where the record of each unit goes")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--limit", type=int, help="units to do now; all that are missing by default")
-    parser.add_argument("--update", choices=("fast", "native"), default="fast", help="of SAC, TD3 and DDPG")
+    parser.add_argument("--update", choices=("fast", "native"), default="fast", help="of all but TRPO")
     parser.add_argument("--table", action="store_true", help="only print what is known")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--rewind", type=int, default=0)
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--update", choices=("fast", "native", "stock"), default="fast")
     parser.add_argument("--limit", type=int, help="trainings to do now; all that are missing by default")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,6 +78,7 @@ def main() -> None:
         given.share,
         given.rewind,
         given.episodes,
+        given.update,
     )
     left = run(plan, given.folder, limit=given.limit)
     found = results(plan, given.folder)

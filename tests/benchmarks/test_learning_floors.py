@@ -79,7 +79,8 @@ def test_a_unit_from_training_to_the_integers_that_act(
     monkeypatch.setattr(floors, "FLOORS", (short,))
     monkeypatch.setattr(floors, "EPISODES", 5)
     found = floors.do(floors.Unit("ppo", "CartPole-v1", True, 0), tmp_path, "native")
-    assert (found["update"], found["kernels"]) == ("fast", None)
+    assert found["update"] == "native"
+    assert found["kernels"]
     assert found["recipe"] == "qat"
     assert len(found["returns"]) == 5
     assert found["steps"] >= 512

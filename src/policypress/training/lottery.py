@@ -32,7 +32,7 @@ from policypress.training.judging import Judge
 from policypress.training.magnitude import Masked, acting_weights, magnitude_masks, random_masks, sparsity_of
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
-from policypress.training.spec import TrainingSpec
+from policypress.training.spec import TrainingSpec, Update
 from policypress.whole_file import write_whole
 
 DENSE, TICKET, RANDOM = "dense", "ticket", "random"
@@ -53,6 +53,7 @@ class LotteryPlan:
         share: of the weights that are left, pruned in each round.
         rewind: environment steps after which the weights that a ticket goes back to are taken; 0 for the first ones.
         episodes: of each evaluation, deterministic.
+        update: how gradient steps are computed, see :class:`TrainingSpec`.
     """
 
     algorithm: str
@@ -63,6 +64,7 @@ class LotteryPlan:
     share: float = 0.3
     rewind: int = 0
     episodes: int = 50
+    update: Update = "fast"
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -79,7 +81,8 @@ class LotteryPlan:
 
     def spec(self, seed: int) -> TrainingSpec:
         """The training of one seed."""
-        return prepare(self.algorithm, EnvironmentSpec(self.environment), steps=self.steps, seed=seed).spec
+        environment = EnvironmentSpec(self.environment)
+        return prepare(self.algorithm, environment, steps=self.steps, seed=seed, update=self.update).spec
 
     def sparsity(self, round_: int) -> float:
         """Share of weights that are pruned after so many rounds: 1 − (1 − share)^round."""

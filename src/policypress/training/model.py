@@ -17,6 +17,8 @@ from policypress.training.fast.dqn import FastDQN
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
 from policypress.training.native.compiled import HINT
+from policypress.training.native.dqn import NativeDQN
+from policypress.training.native.ppo import NativePPO
 from policypress.training.native.sac import NativeSAC
 from policypress.training.native.td3 import NativeDDPG, NativeTD3
 from policypress.training.qat.policies import quantized_policy
@@ -26,7 +28,13 @@ from policypress.training.spec import NATIVE_ALGORITHMS, TrainingSpec
 # PPO and TRPO learn seldom and from much: the libraries' own update has nothing to gain.
 FAST: dict[str, type[BaseAlgorithm]] = {"dqn": FastDQN, "ddpg": FastDDPG, "td3": FastTD3, "sac": FastSAC}
 
-NATIVE: dict[str, type[BaseAlgorithm]] = {"ddpg": NativeDDPG, "td3": NativeTD3, "sac": NativeSAC}
+NATIVE: dict[str, type[BaseAlgorithm]] = {
+    "dqn": NativeDQN,
+    "ddpg": NativeDDPG,
+    "td3": NativeTD3,
+    "sac": NativeSAC,
+    "ppo": NativePPO,
+}
 
 
 def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:

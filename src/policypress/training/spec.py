@@ -14,7 +14,7 @@ from policypress.training.qat.config import QatConfig
 
 SPEC_VERSION = 1
 Update = Literal["fast", "native", "stock"]
-NATIVE_ALGORITHMS = ("ddpg", "td3", "sac")
+NATIVE_ALGORITHMS = ("dqn", "ddpg", "td3", "sac", "ppo")
 """Those with a native update."""
 _HOW = ("device", "update", "start_from")
 
@@ -32,7 +32,7 @@ class TrainingSpec:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         hyperparameters: those that differ from the library's defaults, as plain data, by the RL Zoo's names.
         update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one, ``native`` the same in C
-            (SAC, TD3 and DDPG). This and the device say how to compute, not what: they differ in rounding, are not in
+            (all but TRPO). This and the device say how to compute, not what: they differ in rounding, are not in
             the hash, and a training may go on with another.
         qat: quantization-aware training, or None for fp32.
         start_from: the zip of a trained agent whose networks are fine-tuned, or None; where it is, not what, so it is

@@ -26,14 +26,14 @@ static pp_tensor tensor(pp_int count)
     return made;
 }
 
-static pp_network network(const pp_int *widths, pp_int count, int64_t parts)
+static pp_network network(const pp_int *widths, pp_int count, int64_t parts, int64_t behind)
 {
     pp_layer *layers = (pp_layer *)calloc((size_t)count, sizeof(pp_layer));
     for (pp_int l = 0; l < count; l++) {
         pp_layer *layer = &layers[l];
         layer->inputs = widths[l];
         layer->parts = l + 1 == count ? parts : 1;
-        layer->rectified = l + 1 < count;
+        layer->behind = l + 1 < count ? behind : PP_NOTHING;
         layer->outputs = widths[l + 1] * layer->parts;
         for (int64_t p = 0; p < layer->parts; p++) {
             layer->weight[p] = tensor(widths[l] * widths[l + 1]);
@@ -44,17 +44,25 @@ static pp_network network(const pp_int *widths, pp_int count, int64_t parts)
     return made;
 }
 
-/* Quantize every layer, or the first part of each that has two. */
-static void quantize(pp_network *net)
+static pp_extent extent(const pp_layer *layer, int64_t l)
+{
+    const pp_extent made = {filled(1, 0.0f), filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL};
+    return made;
+}
+
+/* Quantize every layer, or the first part of each that has two; with extents in force of their own, or not. */
+static void quantize(pp_network *net, int held)
 {
     for (int64_t l = 0; l < net->count; l++) {
         pp_layer *layer = (pp_layer *)&net->layers[l];
-        const pp_quantizer own = {
-            filled(1, 0.0f),           filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL, 127, 255, 1,
-            l > 0 && layer->parts == 1};
+        const int rectifies = l > 0 && layer->parts == 1 && net->layers[l - 1].behind == PP_RELU;
+        const pp_extent running = extent(layer, l), force = held ? extent(layer, l) : running;
+        const pp_quantizer own = {running, force, 127, 255, 1, rectifies};
         layer->quantizer[0] = own;
-        if (l > 0 && own.rectifies)
-            ((pp_layer *)&net->layers[l - 1])->rectified = 0;
+        if (held)
+            *force.most = 1.0f;
+        if (rectifies)
+            ((pp_layer *)&net->layers[l - 1])->behind = PP_NOTHING;
     }
 }
 
@@ -74,8 +82,8 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
     pp_network values[2], targets[2];
     float losses[4];
     for (int64_t c = 0; c < critics; c++) {
-        values[c] = network(judging, 3, 1);
-        targets[c] = network(judging, 3, 1);
+        values[c] = network(judging, 3, 1, PP_RELU);
+        targets[c] = network(judging, 3, 1, PP_RELU);
     }
     const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
     pp_update update = {.observations = filled(batch * seen, 1.0f),
@@ -90,8 +98,8 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
                         .observation_size = seen,
                         .action_size = done,
                         .critic_count = critics,
-                        .actor = network(acting, 3, sac ? 2 : 1),
-                        .actor_target = network(acting, 3, 1),
+                        .actor = network(acting, 3, sac ? 2 : 1, PP_RELU),
+                        .actor_target = network(acting, 3, 1, PP_RELU),
                         .critics = values,
                         .critic_targets = targets,
                         .actor_adam = adam,
@@ -102,12 +110,12 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
                         .gamma = 0.99,
                         .losses = losses};
     for (int64_t c = 0; quantized && c < critics; c++) {
-        quantize(&values[c]);
-        quantize(&targets[c]);
+        quantize(&values[c], 0);
+        quantize(&targets[c], 0);
     }
     if (quantized) {
-        quantize(&update.actor);
-        quantize(&update.actor_target);
+        quantize(&update.actor, 0);
+        quantize(&update.actor_target, 0);
     }
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
     const pp_memory memory = {filled(2 * seen, 1.0f), filled(2 * seen, 1.0f), filled(2 * done, 1.0f),
@@ -125,10 +133,90 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
     }
     const int64_t rows = batch < 3 ? batch : 3;
     float *given = filled(2 * done * rows, 0.0f);
-    void *scratch = aligned_alloc(64, (size_t)pp_act(&update.actor, NULL, rows, NULL, NULL));
-    pp_act(&update.actor, update.observations, rows, scratch, given);
+    void *scratch = aligned_alloc(64, (size_t)pp_act(&update.actor, NULL, rows, 0, NULL, NULL));
+    for (int64_t known = 0; known < 2; known++)
+        pp_act(&update.actor, update.observations, rows, known, scratch, given);
     pp_explore(given, sac ? update.noise : NULL, rows, done, filled(rows * done, 0.0f));
     return sum_of(&update.actor) + sum_of(&values[0]) + sum_of(&targets[0]) + (double)given[0];
+}
+
+/* DQN's network. */
+static double run_values(int64_t batch, pp_int seen, pp_int done, pp_int width, int quantized)
+{
+    const pp_int widths[] = {seen, width, width + 1, done};
+    const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
+    float losses[4], *actions = filled(batch, 0.0f);
+    for (int64_t r = 0; r < batch; r++)
+        actions[r] = (float)(r % done);
+    pp_update update = {.observations = filled(batch * seen, 1.0f),
+                        .actions = actions,
+                        .next_observations = filled(batch * seen, 1.0f),
+                        .rewards = filled(batch, 1.0f),
+                        .dones = filled(batch, 0.0f),
+                        .batch = batch,
+                        .observation_size = seen,
+                        .actor = network(widths, 3, 1, PP_RELU),
+                        .actor_target = network(widths, 3, 1, PP_RELU),
+                        .actor_adam = adam,
+                        .gamma = 0.99,
+                        .longest = 0.1,
+                        .losses = losses};
+    if (quantized) {
+        quantize(&update.actor, 0);
+        quantize(&update.actor_target, 0);
+    }
+    update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
+    for (int step = 0; step < 3; step++) {
+        pp_learn_dqn_values(&update);
+        pp_follow(&update.actor_target, &update.actor, 1, 0.5);
+    }
+    return sum_of(&update.actor) + (double)losses[0];
+}
+
+/* PPO, with a last minibatch that is smaller. */
+static double run_rollout(int64_t batch, pp_int seen, pp_int done, pp_int width, int numbered, int quantized)
+{
+    const pp_int acting[] = {seen, width, width + 1, done}, judging[] = {seen, width + 2, width, 1};
+    const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
+    const int64_t steps = batch + batch / 2 + 1;
+    float losses[PP_LOSSES], *actions = filled(steps * (numbered ? 1 : done), 1.0f);
+    for (int64_t r = 0; numbered && r < steps; r++)
+        actions[r] = (float)(r % done);
+    pp_rollout rollout = {.observations = filled(steps * seen, 1.0f),
+                          .actions = actions,
+                          .values = filled(steps, 1.0f),
+                          .log_probs = filled(steps, 1.0f),
+                          .advantages = filled(steps, 1.0f),
+                          .returns = filled(steps, 1.0f),
+                          .batch = batch,
+                          .observation_size = seen,
+                          .action_size = done,
+                          .normalised = 1,
+                          .actor = network(acting, 3, 1, PP_TANH),
+                          .critic = network(judging, 3, 1, PP_RELU),
+                          .adam = adam,
+                          .clip = 0.2,
+                          .value_clip = numbered ? -1.0 : 0.2,
+                          .entropy_weight = 0.01,
+                          .value_weight = 0.5,
+                          .longest = 0.5,
+                          .farthest = -1.0,
+                          .losses = losses};
+    if (!numbered)
+        rollout.log_std = tensor(done);
+    if (quantized) {
+        quantize(&rollout.actor, 1);
+        quantize(&rollout.critic, 1);
+    }
+    rollout.scratch = aligned_alloc(64, (size_t)pp_rollout_scratch_bytes(&rollout));
+    int64_t *places = (int64_t *)malloc((size_t)steps * sizeof(int64_t));
+    for (int64_t r = 0; r < steps; r++)
+        places[r] = steps - 1 - r;
+    for (int epoch = 0; epoch < 3; epoch++) {
+        pp_learn_rollout(&rollout, places, batch);
+        pp_learn_rollout(&rollout, places + batch, steps - batch);
+    }
+    return sum_of(&rollout.actor) + sum_of(&rollout.critic) + (double)losses[3];
 }
 
 int main(void)
@@ -142,6 +230,9 @@ int main(void)
         sum += run(5, 1, 1, 3, 1, form & 1, form & 2);
         sum += run(37, 19, 3, 33, 2, form & 1, form & 2);
         sum += run(100, 33, 17, 64, 2, form & 1, form & 2);
+        sum += run_values(37, 5, 3, 33, form & 2);
+        sum += run_rollout(5, 1, 1, 3, form & 1, form & 2);
+        sum += run_rollout(64, 19, 6, 40, form & 1, form & 2);
     }
     printf("%s\n", isfinite(sum) ? "finite" : "not finite");
     return 0;

@@ -20,7 +20,7 @@ from policypress.toolchain.cache import Cache
 from policypress.toolchain.compiler import find_compiler
 from policypress.training.native import compiled
 from policypress.training.native.compiled import SETS, SOURCE, built, library, load
-from policypress.training.native.layout import Update
+from policypress.training.native.layout import Rollout, Update
 
 NAMES = [kernels.name for kernels in SETS]
 DRIVER = Path(__file__).with_name("drive.c")
@@ -80,8 +80,9 @@ def test_the_same_product_twice_is_the_same_to_the_bit(name: str) -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_python_and_c_mean_the_same_structure() -> None:
+def test_python_and_c_mean_the_same_structures() -> None:
     assert ctypes.sizeof(Update) == loaded("plain").pp_update_bytes()
+    assert ctypes.sizeof(Rollout) == loaded("plain").pp_rollout_bytes()
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -12,6 +12,7 @@ from stable_baselines3 import SAC
 from native_updates import NATIVE, built_model, learned
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
+from policypress.training.algorithms import ALGORITHMS
 from policypress.training.outcome import places
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
@@ -20,10 +21,15 @@ from policypress.training.trainer import Manner, Silent, _Run, train
 
 
 def spec_of(algorithm: str, steps: int, **more: Any) -> TrainingSpec:
-    stated = [("net_arch", [32, 32]), ("learning_starts", 40), ("batch_size", 16)]
-    return prepare(
-        algorithm, EnvironmentSpec("Pendulum-v1"), steps=steps, seed=3, overrides=stated, update="native", **more
-    ).spec
+    environment = EnvironmentSpec("CartPole-v1" if algorithm == "dqn" else "Pendulum-v1")
+    stated: list[tuple[str, Any]] = [("net_arch", [32, 32]), ("batch_size", 16)]
+    if algorithm == "ppo":
+        stated += [("n_steps", 20), ("n_envs", 2), ("n_epochs", 3), ("use_sde", False)]
+    else:
+        stated.append(("learning_starts", 40))
+    if algorithm == "dqn":
+        stated += [("train_freq", 4), ("gradient_steps", 2), ("target_update_interval", 7)]
+    return prepare(algorithm, environment, steps=steps, seed=3, overrides=stated, update="native", **more).spec
 
 
 def weights(run: _Run) -> dict[str, torch.Tensor]:
@@ -31,7 +37,7 @@ def weights(run: _Run) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("qat", [None, QatConfig(networks="all")], ids=["fp32", "qat"])
-@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "ddpg", "ppo"])
 def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConfig | None, tmp_path: Path) -> None:
     spec = spec_of(algorithm, 120, qat=qat)
     manner = Manner(evaluate_every=0, checkpoint_every=70)
@@ -51,7 +57,7 @@ def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConf
         stopped.to_the_end()
     resumed = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
     resumed.to_the_end()
-    assert resumed.story.resumed == [(70, True)]
+    assert resumed.story.resumed == [(80 if algorithm == "ppo" else 70 + 2 * (algorithm == "dqn"), True)]
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
     for run in (whole, stopped, resumed):
@@ -68,19 +74,23 @@ def test_the_zip_is_the_library_s_and_the_record_names_the_kernels(tmp_path: Pat
 
 
 @pytest.mark.parametrize("more", [{"prune": 0.5}, {"sparse": [("alpha", 4.0), ("strength", 0.01)]}])
-@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+@pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "ppo"])
 def test_what_hangs_on_the_optimizer_s_steps_runs(algorithm: str, more: dict[str, Any], tmp_path: Path) -> None:
     found = []
+    # PPO prunes when a rollout begins: four fifths of 200 steps are the last one's begin.
     for name, extra in (("plain", {}), ("more", more)):
         run = _Run(
-            spec_of(algorithm, 80, **extra), places(tmp_path / f"{name}.zip"), Manner(evaluate_every=0), Silent()
+            spec_of(algorithm, 200 if algorithm == "ppo" else 80, **extra),
+            places(tmp_path / f"{name}.zip"),
+            Manner(evaluate_every=0),
+            Silent(),
         )
         run.to_the_end()
         run.close()
         found.append(weights(run))
-    acting = [
-        name for name in found[0] if name.startswith("actor.") and name.endswith("weight") and "log_std" not in name
-    ]
+    prefixes = ALGORITHMS[algorithm].acting
+    weights_of = [name for name in found[0] if name.startswith(prefixes) and name.endswith("weight")]
+    acting = [name for name in weights_of if "log_std" not in name]
     if "prune" in more:
         zeros = sum(int((found[1][name] == 0).sum()) for name in acting)
         assert zeros == pytest.approx(0.5 * sum(found[1][name].numel() for name in acting), abs=1)

@@ -7,9 +7,11 @@ from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 from typing import Any
 
 MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+ROLLOUT = ("observations", "actions", "values", "log_probs", "advantages", "returns")
 PARTS = 2
 LAYERS = 16
 CRITICS = 8
+BEHIND = ("nothing", "relu", "tanh")
 
 
 class Tensor(ctypes.Structure):
@@ -24,23 +26,30 @@ class AdamSettings(ctypes.Structure):
     _fields_ = [(name, c_double) for name in ("rate", "beta1", "beta2", "epsilon", "decay")]
 
 
+class Extent(ctypes.Structure):
+    """Addresses of the extent of what a layer read; None where it is not quantized."""
+
+    _fields_ = [(name, c_void_p) for name in ("least", "most", "peak")]
+
+
 class Quantizer(ctypes.Structure):
-    """Addresses of a quantized layer's running extents (None where it is not), and its largest integers."""
+    """A quantized layer's extents, running and in force, and its largest integers."""
 
     _fields_ = [
-        *((name, c_void_p) for name in ("least", "most", "peak")),
+        ("running", Extent),
+        ("force", Extent),
         *((name, c_int64) for name in ("weight_steps", "input_steps", "per_channel", "rectifies")),
     ]
 
 
 class Layer(ctypes.Structure):
-    """A linear layer, of one or several tensors that read the same."""
+    """A linear layer, of one or several tensors that read the same, and what stands behind it: a place in `BEHIND`."""
 
     _fields_ = [
         ("inputs", c_int64),
         ("outputs", c_int64),
         ("parts", c_int64),
-        ("rectified", c_int64),
+        ("behind", c_int64),
         ("weight", Tensor * PARTS),
         ("bias", Tensor * PARTS),
         ("quantizer", Quantizer * PARTS),
@@ -48,7 +57,7 @@ class Layer(ctypes.Structure):
 
 
 class Network(ctypes.Structure):
-    """Layers with ReLUs between them."""
+    """Layers, one behind the other."""
 
     _fields_ = [("layers", POINTER(Layer)), ("count", c_int64)]
 
@@ -73,6 +82,23 @@ class Update(ctypes.Structure):
         ("temperature", c_double),
         ("target_entropy", c_double),
         ("gamma", c_double),
+        ("longest", c_double),
+        ("losses", c_void_p),
+        ("scratch", c_void_p),
+    ]
+
+
+class Rollout(ctypes.Structure):
+    """Everything that a minibatch of PPO reads and changes."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ROLLOUT),
+        *((name, c_int64) for name in ("batch", "observation_size", "action_size", "normalised")),
+        ("actor", Network),
+        ("critic", Network),
+        ("log_std", Tensor),
+        ("adam", AdamSettings),
+        *((name, c_double) for name in ("clip", "value_clip", "entropy_weight", "value_weight", "longest", "farthest")),
         ("losses", c_void_p),
         ("scratch", c_void_p),
     ]
@@ -93,8 +119,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pp_learn_sac_actions": (None, [POINTER(Update)]),
     "pp_learn_td3_values": (None, [POINTER(Update)]),
     "pp_learn_td3_actions": (None, [POINTER(Update)]),
+    "pp_learn_dqn_values": (None, [POINTER(Update)]),
+    "pp_rollout_bytes": (c_int64, []),
+    "pp_rollout_scratch_bytes": (c_int64, [POINTER(Rollout)]),
+    "pp_learn_rollout": (c_int64, [POINTER(Rollout), c_void_p, c_int64]),
     "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
-    "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_void_p, c_void_p]),
+    "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_int64, c_void_p, c_void_p]),
     "pp_explore": (None, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
     "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),

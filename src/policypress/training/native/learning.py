@@ -43,6 +43,11 @@ class NativeLearning(LeanCollecting):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_wiring", "kernels"]
 
+    def trust(self, trusted: bool) -> None:
+        """As always; what acts in C looks at parameters and ranges anew."""
+        super().trust(trusted)
+        self._wiring.acting.renew()
+
     def _tell(self) -> None:
         """Quantized layers of torch's hear that parameters and ranges are others: what acts rounds them anew."""
         for network in self._quantized:

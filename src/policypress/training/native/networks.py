@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
@@ -21,11 +21,17 @@ from policypress.training.qat.layers import FakeQuantized, QatLinear
 
 @dataclass(frozen=True)
 class Place:
-    """Linear layers that read the same, whose outputs stand side by side, and whether a ReLU stands behind them."""
+    """Linear layers that read the same, whose outputs stand side by side, and what stands behind them.
+
+    ``behind`` is ``nothing``, ``relu`` or ``tanh``.
+    """
 
     parts: tuple[nn.Linear, ...]
-    rectified: bool = False
+    behind: str = "nothing"
 
+
+_ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
+_EXPECTED = "linear layers with a ReLU or a tanh between two"
 
 # One after the other.
 Layers = tuple[Place, ...]
@@ -36,7 +42,8 @@ class Networks:
     """The networks by what they do.
 
     Attributes:
-        actor: its last layer gives actions before they are squashed, or means and log deviations.
+        actor: its last layer gives actions before they are squashed, or means and log deviations, or values of
+            numbered actions (DQN).
         critics: read an observation and an action, give a value.
         critic_targets: follow them.
         actor_target: follows the actor; None where there is none.
@@ -54,14 +61,36 @@ class Networks:
 
     @property
     def action_size(self) -> int:
-        """Numbers in an action."""
-        return self.critics[0][0].parts[0].in_features - self.observation_size
+        """Numbers in an action; 0 where actions are numbered and no critic reads them."""
+        return self.critics[0][0].parts[0].in_features - self.observation_size if self.critics else 0
 
     def parameters(self) -> Iterator[torch.Tensor]:
         """Every weight and bias, and the running extents of what is quantized."""
         every = [self.actor, *self.critics, *self.critic_targets]
         for layers in every if self.actor_target is None else [*every, self.actor_target]:
             yield from parameters_of(layers)
+
+
+@dataclass(frozen=True)
+class ActorCritic:
+    """The networks of PPO, which learn together.
+
+    Attributes:
+        actor: gives means, or what numbered actions' probabilities are made of.
+        critic: gives a value.
+        log_std: of means; None where actions are numbered.
+    """
+
+    actor: Layers
+    critic: Layers
+    log_std: torch.Tensor | None = None
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """Every weight and bias, the deviations, and the extents of what is quantized."""
+        yield from parameters_of(self.actor)
+        yield from parameters_of(self.critic)
+        if self.log_std is not None:
+            yield self.log_std
 
 
 def parameters_of(layers: Layers) -> Iterator[torch.Tensor]:
@@ -79,7 +108,7 @@ def refused(got: str, expected: str) -> TrainingInputError:
     return TrainingInputError("The native update cannot learn this.", got=got, expected=expected, hint=HINT)
 
 
-def check_setting(model: OffPolicyAlgorithm) -> None:
+def check_setting(model: BaseAlgorithm) -> None:
     """Check what surrounds the networks.
 
     Raises:
@@ -92,10 +121,8 @@ def check_setting(model: OffPolicyAlgorithm) -> None:
         raise refused(f"observations of {space}", "a box of numbers that are no image")
     if model.use_sde:
         raise refused("use_sde=True", "use_sde=False")
-    policy: Any = model.policy
-    for network in (policy.actor, policy.critic):
-        extractor = network.features_extractor
-        if type(extractor) is not FlattenExtractor:
+    for name, extractor in model.policy.named_modules():
+        if name.rpartition(".")[2].endswith("features_extractor") and type(extractor) is not FlattenExtractor:
             raise refused(f"a features extractor {type(extractor).__name__}", "FlattenExtractor")
 
 
@@ -106,10 +133,21 @@ def sac_networks(policy: Any) -> Networks:
         TrainingInputError: a layer that the native update does not know.
     """
     actor = policy.actor
-    hidden = _hidden(actor.latent_pi, "the actor", rectified_last=True)
+    hidden = _hidden(actor.latent_pi, "the actor", activated_last=True)
     heads = Place((_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor")))
     critics, targets = _values(policy.critic), _values(policy.critic_target)
     return _checked(Networks((*hidden, heads), critics, targets))
+
+
+def dqn_networks(policy: Any) -> Networks:
+    """The network of DQN, as the actor, and its target.
+
+    Raises:
+        TrainingInputError: a layer that the native update does not know.
+    """
+    networks = (policy.q_net, policy.q_net_target)
+    values, target = (_hidden(net.q_net, "the network", activated_last=False) for net in networks)
+    return _checked(Networks(values, (), (), target))
 
 
 def td3_networks(policy: Any) -> Networks:
@@ -122,41 +160,64 @@ def td3_networks(policy: Any) -> Networks:
     return _checked(Networks(actor, _values(policy.critic), _values(policy.critic_target), target))
 
 
+def actor_critic(policy: Any) -> ActorCritic:
+    """The networks of PPO.
+
+    Raises:
+        TrainingInputError: a layer that the native update does not know.
+    """
+    extractor = policy.mlp_extractor
+    actor, critic = (
+        (*_hidden(hidden, whose, activated_last=True), Place((_linear(last, whose),)))
+        for hidden, last, whose in (
+            (extractor.policy_net, policy.action_net, "the actor"),
+            (extractor.value_net, policy.value_net, "the critic"),
+        )
+    )
+    found = ActorCritic(actor, critic, getattr(policy, "log_std", None))
+    _check_tensors((actor, critic), found.parameters())
+    return found
+
+
 def _checked(networks: Networks) -> Networks:
     if len(networks.critics) > CRITICS:
         raise refused(f"{len(networks.critics)} critics", f"{CRITICS} at most")
-    deepest = max(len(layers) for layers in (networks.actor, *networks.critics))
-    if deepest > LAYERS:
-        raise refused(f"a network of {deepest} layers", f"{LAYERS} at most")
-    for parameter in networks.parameters():
-        if parameter.dtype != torch.float32 or not parameter.is_contiguous():
-            raise refused(f"parameters of {parameter.dtype}, {tuple(parameter.stride())} apart", "float32, row by row")
+    _check_tensors((networks.actor, *networks.critics), networks.parameters())
     return networks
 
 
+def _check_tensors(networks: Sequence[Layers], parameters: Iterator[torch.Tensor]) -> None:
+    deepest = max(len(layers) for layers in networks)
+    if deepest > LAYERS:
+        raise refused(f"a network of {deepest} layers", f"{LAYERS} at most")
+    for parameter in parameters:
+        if parameter.dtype != torch.float32 or not parameter.is_contiguous():
+            raise refused(f"parameters of {parameter.dtype}, {tuple(parameter.stride())} apart", "float32, row by row")
+
+
 def _values(critic: Any) -> tuple[Layers, ...]:
-    return tuple(_hidden(network, "a critic", rectified_last=False) for network in critic.q_networks)
+    return tuple(_hidden(network, "a critic", activated_last=False) for network in critic.q_networks)
 
 
 def _squashed(chain: Any) -> Layers:
     modules = list(chain)
     if not modules or type(modules[-1]) is not nn.Tanh:
         raise refused("an actor whose actions are not squashed", "a tanh behind its last layer")
-    return _hidden(modules[:-1], "the actor", rectified_last=False)
+    return _hidden(modules[:-1], "the actor", activated_last=False)
 
 
-def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, rectified_last: bool) -> Layers:
-    """Linear layers with a ReLU between two of them, and behind the last or not."""
+def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, activated_last: bool) -> Layers:
+    """Linear layers with a ReLU or a tanh between two of them, and behind the last or not."""
     modules = list(chain)
-    if rectified_last != (len(modules) % 2 == 0):
-        raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
+    if activated_last != (len(modules) % 2 == 0):
+        raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
     found = []
     for index in range(0, len(modules), 2):
         behind = modules[index + 1 : index + 3]
-        if behind and type(behind[0]) is not nn.ReLU and not _rectifies(behind):
-            raise refused(f"{whose} with {_words(modules)}", "linear layers with a ReLU between two")
-        rectified = bool(behind) and type(behind[0]) is nn.ReLU
-        found.append(Place((_linear(modules[index], whose),), rectified))
+        if behind and type(behind[0]) not in _ACTIVATIONS and not _rectifies(behind):
+            raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
+        activation = _ACTIVATIONS.get(type(behind[0]), "nothing") if behind else "nothing"
+        found.append(Place((_linear(modules[index], whose),), activation))
     return tuple(found)
 
 
@@ -167,10 +228,7 @@ def _rectifies(behind: Sequence[nn.Module]) -> bool:
 
 
 def _linear(module: nn.Module, whose: str) -> nn.Linear:
-    if type(module) is QatLinear:
-        if module.settings.held:
-            raise refused(f"{whose} with ranges that are held", "ranges that move with every update")
-    elif type(module) is not nn.Linear:
+    if not isinstance(module, nn.Linear) or type(module) not in (QatLinear, nn.Linear):
         raise refused(f"{whose} with a layer {type(module).__name__}", "linear layers")
     if module.bias is None:
         raise refused(f"{whose} with a layer without a bias", "linear layers with a bias")

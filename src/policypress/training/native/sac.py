@@ -9,9 +9,9 @@ import torch
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.sac import FastSAC
+from policypress.training.native.addresses import after_step
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, sac_networks
-from policypress.training.native.wiring import after_step
 
 
 class NativeSAC(NativeLearning, FastSAC):

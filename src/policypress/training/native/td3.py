@@ -11,9 +11,9 @@ from stable_baselines3 import DDPG
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.td3 import FastTD3
+from policypress.training.native.addresses import after_step
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, td3_networks
-from policypress.training.native.wiring import after_step
 
 
 class NativeTD3(NativeLearning, FastTD3):

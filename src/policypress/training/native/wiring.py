@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from policypress.training.fast.adam import AdamStep
 from policypress.training.fast.replay import LeanReplayBuffer
-from policypress.training.native.layout import MEMORY, AdamSettings, Layer, Memory, Network, Quantizer, Tensor, Update
-from policypress.training.native.networks import Layers, Networks, parameters_of, refused
-from policypress.training.qat.layers import FakeQuantized
+from policypress.training.native.acting import Acting
+from policypress.training.native.addresses import (
+    Scratch,
+    check_optimizer,
+    network_of,
+    row_of,
+    settings_of,
+    tensor_of,
+)
+from policypress.training.native.layout import MEMORY, Memory, Update
+from policypress.training.native.networks import Networks
 
 Floats = npt.NDArray[np.float32]
 LOSSES = ("train/critic_loss", "train/actor_loss", "train/ent_coef_loss", "train/ent_coef")
-_LINE = 64
-_SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
-_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 class Wiring:
@@ -49,10 +55,10 @@ class Wiring:
         self._steps = [AdamStep(optimizer) for optimizer in optimizers]
         self._optimizers = optimizers
         self._parameters = [*networks.parameters(), *([] if log_temperature is None else [log_temperature])]
-        self._acting = list(parameters_of(networks.actor))
+        self.acting = Acting(library, networks.actor)
+        self._chosen: torch.Tensor | None = None
         self._known: list[int] = []
         self._states: list[Any] = [None for _ in self._now()]
-        self._actor_known: list[int] = []
         self._kept: list[Any] = []
         self._reserved = 0
         self._drawn: dict[str, torch.Tensor] | None = None
@@ -74,7 +80,7 @@ class Wiring:
             self._known, self._states = known, list(self._now())
         names = ("actor_adam", "critic_adam", "temperature_adam")
         for name, optimizer in zip(names, self._optimizers, strict=False):
-            setattr(self.update, name, _settings(optimizer.param_groups[0]))
+            setattr(self.update, name, settings_of(optimizer))
         self._reserve(batch)
         return self.update
 
@@ -85,7 +91,7 @@ class Wiring:
             return self.read(buffer.sample(size, env=normaliser), **noise)
         if self._drawn is None or len(self._drawn["rewards"]) != size:
             widths = (self._networks.observation_size, self._networks.action_size)
-            shapes = {"observations": widths[0], "next_observations": widths[0], "actions": widths[1]}
+            shapes = {"observations": widths[0], "next_observations": widths[0], "actions": max(widths[1], 1)}
             self._drawn = {name: torch.empty((size, shapes.get(name, 1))) for name in MEMORY[:-1]}
         self.update.discounts = None
         for name, tensor in (self._drawn | noise).items():
@@ -93,6 +99,8 @@ class Wiring:
         places = buffer.places(size)
         memory = Memory(*(getattr(buffer, name).ctypes.data for name in MEMORY))
         self.compiled.pp_draw(memory, places.ctypes.data, self.update)
+        if not self._networks.action_size:  # numbers of actions, which are no float32
+            self._drawn["actions"].numpy()[:, 0] = buffer.actions.reshape(-1)[places]
         return list(noise.values())
 
     def read(self, batch: ReplayBufferSamples, **noise: torch.Tensor) -> list[Any]:
@@ -122,19 +130,12 @@ class Wiring:
 
     def act(self, observations: Floats) -> Floats:
         """Actions between −1 and 1 that explore, for a few observations, ``(rows, features)`` without gaps."""
-        act, rows = self.compiled.pp_act, len(observations)
-        known = [rows, *[tensor.data_ptr() for tensor in self._acting]]
-        if known != self._actor_known:
-            self._actor, self._actor_known = _network(self._networks.actor, None), known
-            self._rows = _Scratch(act(self._actor, None, rows, None, None))
-            given = self._actor.layers[self._actor.count - 1].outputs
-            self._given = torch.empty((rows, given))
-            self._chosen = torch.empty((rows, self._networks.action_size))
-            self._noise = torch.empty_like(self._chosen) if given > self._networks.action_size else None
-        given, chosen, noise = self._given.data_ptr(), self._chosen.data_ptr(), self._noise
-        act(self._actor, observations.ctypes.data, rows, self._rows.address, given)
-        drawn = None if noise is None else noise.normal_().data_ptr()
-        self.compiled.pp_explore(given, drawn, rows, self._networks.action_size, chosen)
+        given, actions = self.acting(observations), self._networks.action_size
+        if self._chosen is None or len(self._chosen) != len(given):
+            self._chosen = torch.empty((len(given), actions))
+            self._noise = torch.empty_like(self._chosen) if given.shape[1] > actions else None
+        drawn = None if self._noise is None else self._noise.normal_().data_ptr()
+        self.compiled.pp_explore(given.ctypes.data, drawn, len(given), actions, self._chosen.data_ptr())
         return self._chosen.numpy().copy()
 
     def _now(self) -> Iterator[Any]:
@@ -147,16 +148,16 @@ class Wiring:
     def _wire(self) -> None:
         """Write every address anew."""
         networks, update = self._networks, self.update
-        actor, critic = self._optimizers[0].state, self._optimizers[1].state
-        critics = [_network(layers, critic) for layers in networks.critics]
-        targets = [_network(layers, None) for layers in networks.critic_targets]
-        update.actor = _network(networks.actor, actor)
-        update.critics, update.critic_targets = _row(critics), _row(targets)
+        actor, critic = self._optimizers[0].state, self._optimizers[-1 if len(self._optimizers) < 2 else 1].state
+        critics = [network_of(layers, critic) for layers in networks.critics]
+        targets = [network_of(layers, None) for layers in networks.critic_targets]
+        update.actor = network_of(networks.actor, actor)
+        update.critics, update.critic_targets = row_of(critics), row_of(targets)
         update.critic_count = len(critics)
         if networks.actor_target is not None:
-            update.actor_target = _network(networks.actor_target, None)
+            update.actor_target = network_of(networks.actor_target, None)
         if self._log_temperature is not None:
-            update.log_temperature = _tensor(self._log_temperature, self._optimizers[2].state)
+            update.log_temperature = tensor_of(self._log_temperature, self._optimizers[2].state)
         update.losses = self.losses.ctypes.data
         self._kept = [critics, targets]
 
@@ -166,84 +167,17 @@ class Wiring:
         update.batch = batch
         if update.scratch is None or self._reserved != batch:
             update.scratch = None
-            self._scratch = _Scratch(self.compiled.pp_scratch_bytes(update))
+            self._scratch = Scratch(self.compiled.pp_scratch_bytes(update))
             update.scratch, self._reserved = self._scratch.address, batch
 
 
-class _Scratch:
-    """Zeros on a cache line."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._memory = np.zeros(size_bytes + _LINE, np.uint8)
-        self.address = self._memory.ctypes.data + (-self._memory.ctypes.data) % _LINE
-
-
-def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Check that an optimizer is one whose steps are known.
-
-    Raises:
-        TrainingInputError: it is not plain Adam with one group, or somebody wants to see gradients.
-    """
-    if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
-        raise refused(f"{type(optimizer).__name__} with {len(optimizer.param_groups)} groups", "Adam with one group")
-    special = [name for name in _SPECIAL if optimizer.param_groups[0][name]]
-    if special:
-        raise refused(f"Adam with {', '.join(special)}", "plain Adam")
-    if optimizer._optimizer_step_pre_hooks:
-        raise refused("a hook in front of the optimizer's steps", "none: gradients are not seen")
-
-
-def after_step(optimizer: torch.optim.Optimizer) -> None:
-    """What was registered to run behind the optimizer's own steps."""
-    for hook in list(optimizer._optimizer_step_post_hooks.values()):
-        hook(optimizer, (), {})
-
-
-def _settings(group: dict[str, Any]) -> AdamSettings:
-    first, second = group["betas"]
-    numbers = (group["lr"], first, second, group["eps"], group["weight_decay"])
-    return AdamSettings(*(float(number) for number in numbers))
-
-
 def _is_plain(buffer: ReplayBuffer) -> bool:
-    """Whether a memory holds float32 numbers row by row."""
+    """Whether a memory holds float32 numbers row by row, and actions that are such or numbered."""
     arrays = [getattr(buffer, name) for name in MEMORY]
+    if isinstance(buffer.action_space, spaces.Discrete):
+        arrays = [array for array in arrays if array is not buffer.actions]
     return all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype is torch.float32 and tensor.is_contiguous() else tensor.float().contiguous()
-
-
-def _tensor(parameter: torch.Tensor, state: Any) -> Tensor:
-    if state is None:
-        return Tensor(parameter.data_ptr(), None, None, None)
-    return Tensor(parameter.data_ptr(), *(state[parameter][name].data_ptr() for name in _STATE))
-
-
-def _quantizer(layer: FakeQuantized) -> Quantizer:
-    settings = layer.settings
-    extents = [layer.get_buffer(f"running_{name}").data_ptr() for name in ("min", "max")]
-    peak = layer.get_buffer("running_peak").data_ptr() if settings.scaled else None
-    weight_steps, input_steps = 2 ** (settings.weight_bits - 1) - 1, 2**settings.activation_bits - 1
-    return Quantizer(*extents, peak, weight_steps, input_steps, settings.per_channel, layer.rectifies)
-
-
-def _network(layers: Layers, state: Any) -> Network:
-    """The network; it keeps its layers alive."""
-    array = (Layer * len(layers))()
-    for index, place in enumerate(layers):
-        made, parts = array[index], place.parts
-        made.inputs, made.parts, made.rectified = parts[0].in_features, len(parts), place.rectified
-        made.outputs = sum(part.out_features for part in parts)
-        for part, linear in enumerate(parts):
-            made.weight[part] = _tensor(linear.weight, state)
-            made.bias[part] = _tensor(linear.bias, state)
-            if isinstance(linear, FakeQuantized):
-                made.quantizer[part] = _quantizer(linear)
-    return Network(array, len(layers))
-
-
-def _row(networks: Iterable[Network]) -> Any:
-    found = list(networks)
-    return (Network * len(found))(*found)

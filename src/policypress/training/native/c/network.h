@@ -7,17 +7,27 @@
 #define PP_LAYERS 16
 #define PP_PARTS 2
 
-/* What rounds the input of a layer and its weight: the running extent of what was read (one number each; NULL where
-   nothing is rounded), the largest magnitude of each feature where they are scaled (else NULL), the largest integers.
- */
+/* The extent of what was read: the least and the largest number, and the largest magnitude of each feature where they
+   are scaled (else NULL). */
 typedef struct {
     float *least, *most, *peak;
+} pp_extent;
+
+/* What rounds the input of a layer and its weight: the extent that is running, that in force (the same, or as it was
+   when a rollout began; all NULL where nothing is rounded), the largest integers. */
+typedef struct {
+    pp_extent running, force;
     int64_t weight_steps, input_steps, per_channel, rectifies;
 } pp_quantizer;
 
+/* What stands behind a layer. */
+#define PP_NOTHING 0
+#define PP_RELU 1
+#define PP_TANH 2
+
 /* A linear layer; its outputs may be those of several tensors that read the same (mean and deviation of a policy). */
 typedef struct {
-    int64_t inputs, outputs, parts, rectified;  /* `rectified`: a ReLU stands behind it */
+    int64_t inputs, outputs, parts, behind;
     pp_tensor weight[PP_PARTS], bias[PP_PARTS]; /* of outputs / parts each, rows of weight `inputs` long */
     pp_quantizer quantizer[PP_PARTS];
 } pp_layer;
@@ -92,7 +102,7 @@ static inline pp_int pp_outputs(const pp_network *net, pp_int l)
 static inline pp_int pp_pieces(const pp_layer *layer)
 {
     for (pp_int p = 0; p < layer->parts; p++)
-        if (layer->quantizer[p].least != NULL)
+        if (layer->quantizer[p].force.least != NULL)
             return (pp_int)layer->parts;
     return 1;
 }
@@ -102,7 +112,7 @@ static inline pp_piece pp_piece_of(const pp_layer *layer, pp_int i)
     const pp_int pieces = pp_pieces(layer), parts = (pp_int)layer->parts / pieces;
     const pp_int each = (pp_int)layer->outputs / pieces;
     const pp_quantizer *own = &layer->quantizer[i];
-    const pp_piece piece = {i * parts, parts, i * each, each, own->least == NULL ? NULL : own};
+    const pp_piece piece = {i * parts, parts, i * each, each, own->force.least == NULL ? NULL : own};
     return piece;
 }
 
@@ -159,7 +169,7 @@ static void pp_carve_pass(pp_arena *arena, pp_pass *pass, const pp_network *net,
         pass->stride[l + 1] = pp_stride(pp_outputs(net, l));
         for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++) {
             const pp_piece piece = pp_piece_of(&net->layers[l], i);
-            const int rounds = piece.quantizer != NULL, scales = rounds && piece.quantizer->peak != NULL;
+            const int rounds = piece.quantizer != NULL, scales = rounds && piece.quantizer->force.peak != NULL;
             pass->reading[l][i].levels = rounds ? pp_matrix(arena, batch, pp_inputs(net, l)) : NULL;
             pass->reading[l][i].scaled = scales ? pp_matrix(arena, batch, pp_inputs(net, l)) : NULL;
         }
@@ -170,6 +180,15 @@ static inline const float *pp_input(const pp_pass *pass, pp_int layer, pp_int *s
 {
     *stride = layer == 0 ? pass->input_stride : pass->stride[layer];
     return layer == 0 ? pass->input : pass->x[layer];
+}
+
+/* Parameters of a network: floats of all its gradients. */
+static inline pp_int pp_parameters(const pp_network *net)
+{
+    pp_int count = 0;
+    for (pp_int l = 0; l < net->count; l++)
+        count += pp_outputs(net, l) * (pp_inputs(net, l) + 1);
+    return count;
 }
 
 /* The parameters of `target` go towards those of `source`. */

@@ -2,6 +2,9 @@
 #ifndef PP_PASSES_H
 #define PP_PASSES_H
 #include "quantizer.h"
+#include "squash.h"
+
+#define PP_NORM_EPSILON 1e-6
 
 /* A batch for a network to read. */
 static void pp_read(pp_pass *pass, const float *input, pp_int stride)
@@ -60,20 +63,20 @@ static void pp_prepare_piece(const pp_network *net, pp_int l, const pp_piece *pi
         reading->stride = reading->seen_stride = stride;
         reading->low = 0.0f;
         reading->high = INFINITY;
-        if (l == 0 || !net->layers[l - 1].rectified)
+        if (l == 0 || net->layers[l - 1].behind != PP_RELU)
             reading->seen = NULL;
     } else {
         if (observe)
             pp_observe(piece->quantizer, operand, work, x, stride, batch, in);
         else if (!operand->packed)
-            pp_find_features(piece->quantizer, in, operand);
+            pp_find_features(&piece->quantizer->force, in, operand);
         pp_find_grid(piece->quantizer, reading);
         if (reading->rounded)
             pp_round_input(piece->quantizer, operand, x, stride, batch, in, reading);
         else
             pp_pass_on(piece->quantizer, x, stride, batch, in, reading);
         /* Behind a ReLU, what is 0 was rectified. */
-        if (l > 0 && net->layers[l - 1].rectified && reading->seen != NULL)
+        if (l > 0 && net->layers[l - 1].behind == PP_RELU && reading->seen != NULL)
             reading->low = reading->low > 0.0f ? reading->low : 0.0f;
     }
     if (operand->packed && !observe)
@@ -104,7 +107,7 @@ static void pp_forward(const pp_network *net, pp_operands *operands, const pp_wo
             const pp_reading *reading = &pass->reading[l][i];
             const pp_finish finish = {.bias = operand->bias,
                                       .factor = reading->rounded ? operand->factor : NULL,
-                                      .rectify = net->layers[l].rectified != 0};
+                                      .rectify = net->layers[l].behind == PP_RELU};
             float *to = pieces > 1 ? work->other : pass->x[l + 1];
             const pp_int stride = pieces > 1 ? work->slope_stride : pass->stride[l + 1];
             pp_pack_left(reading->values, reading->stride, batch, in, 0, work->left);
@@ -113,6 +116,8 @@ static void pp_forward(const pp_network *net, pp_operands *operands, const pp_wo
             if (pieces > 1)
                 pp_put_columns(to, stride, batch, piece.outputs, pass->x[l + 1] + piece.column, pass->stride[l + 1]);
         }
+        if (net->layers[l].behind == PP_TANH)
+            pp_squash(pass->x[l + 1], pass->stride[l + 1], batch, pp_outputs(net, l));
     }
 }
 
@@ -127,15 +132,65 @@ static void pp_sum_columns(const float *from, pp_int stride, pp_int rows, pp_int
     }
 }
 
+/* What becomes of gradients: Adam steps at once; or they are kept, one tensor's after the other's, until their joint norm
+   is known (`kept` is not NULL). */
+typedef struct {
+    const pp_adam *adam;
+    float *kept;
+} pp_learner;
+
+static void pp_use(pp_learner *learner, const pp_tensor *tensor, pp_int rows, pp_int columns, const float *gradient,
+                   pp_int stride)
+{
+    if (learner->kept != NULL) {
+        for (pp_int r = 0; r < rows; r++)
+            pp_copy(learner->kept + r * columns, gradient + r * stride, columns * (pp_int)sizeof(float));
+        learner->kept += rows * columns;
+        return;
+    }
+    const pp_step step = pp_next_step(learner->adam, tensor);
+    for (pp_int r = 0; r < rows; r++)
+        pp_move(&step, tensor, r * columns, gradient + r * stride, columns);
+}
+
+/* A step of a network by gradients that were kept; gives the place behind them. */
+static const float *pp_step_kept(const pp_network *net, const pp_adam *adam, const float *kept)
+{
+    for (pp_int l = (pp_int)net->count - 1; l >= 0; l--) {
+        const pp_layer *layer = &net->layers[l];
+        const pp_int each = pp_outputs(net, l) / (pp_int)layer->parts, size = each * pp_inputs(net, l);
+        for (pp_int p = 0; p < layer->parts; p++) {
+            const pp_step step = pp_next_step(adam, &layer->weight[p]), bias_step = pp_next_step(adam, &layer->bias[p]);
+            pp_move(&step, &layer->weight[p], 0, kept, size);
+            pp_move(&bias_step, &layer->bias[p], 0, kept + size, each);
+            kept += size + each;
+        }
+    }
+    return kept;
+}
+
+/* Scale gradients so that their joint norm is at most `longest`. */
+static void pp_clip(float *kept, pp_int count, double longest)
+{
+    double squares = 0.0;
+    for (pp_int i = 0; i < count; i += 1024) {
+        const float *part = kept + i;
+        squares += (double)pp_dot(part, part, pp_least(1024, count - i));
+    }
+    const float factor = (float)(longest / (sqrt(squares) + PP_NORM_EPSILON));
+    for (pp_int i = 0; factor < 1.0f && i < count; i++)
+        kept[i] *= factor;
+}
+
 /* Learn the parameters of a piece from the gradients of its outputs, (batch × outputs), and what it read. */
 static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const pp_operand *operand,
-                           const pp_reading *reading, const pp_adam *adam, const pp_work *work, pp_int batch,
+                           const pp_reading *reading, pp_learner *learner, const pp_work *work, pp_int batch,
                            const float *slopes)
 {
     const pp_int in = (pp_int)layer->inputs, out = piece->outputs, each = out / piece->parts, row = pp_stride(in);
     pp_finish finish = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
     if (reading->rounded) {
-        const int scaled = piece->quantizer->peak != NULL;
+        const int scaled = piece->quantizer->force.peak != NULL;
         for (pp_int k = 0; k < in; k++)
             work->sums[k] = scaled ? reading->scale * operand->feature[k] : reading->scale;
         finish.factor = work->sums;
@@ -146,11 +201,8 @@ static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const p
                 &finish);
     pp_sum_columns(slopes, work->slope_stride, batch, out, work->sums);
     for (pp_int p = 0; p < piece->parts; p++) {
-        const pp_tensor *weight = &layer->weight[piece->first + p], *bias = &layer->bias[piece->first + p];
-        const pp_step step = pp_next_step(adam, weight), bias_step = pp_next_step(adam, bias);
-        for (pp_int r = 0; r < each; r++)
-            pp_move(&step, weight, r * in, work->gradient + (p * each + r) * row, in);
-        pp_move(&bias_step, bias, 0, work->sums + p * each, each);
+        pp_use(learner, &layer->weight[piece->first + p], each, in, work->gradient + p * each * row, row);
+        pp_use(learner, &layer->bias[piece->first + p], 1, each, work->sums + p * each, each);
     }
 }
 
@@ -159,7 +211,7 @@ static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const p
 static void pp_blame(const pp_piece *piece, const pp_operand *operand, const pp_reading *reading, const pp_work *work,
                      pp_int batch, pp_int in, pp_int from, const float *slopes, int add, float *to)
 {
-    const int scaled = reading->rounded && piece->quantizer->peak != NULL;
+    const int scaled = reading->rounded && piece->quantizer->force.peak != NULL;
     const pp_finish finish = {.factor = scaled ? operand->inverse + from : NULL,
                               .mask = reading->seen == NULL ? NULL : reading->seen + from,
                               .mask_stride = reading->seen_stride,
@@ -173,10 +225,10 @@ static void pp_blame(const pp_piece *piece, const pp_operand *operand, const pp_
             to[r * work->slope_stride + k] += found[r * work->slope_stride + k];
 }
 
-/* Gradients from those of the outputs, which are in work->slopes[0] and are overwritten. Learns by `adam`, or leaves
-   the parameters alone (NULL). Gives the gradient of the inputs from `back_from` on, or NULL where it is not wanted. */
+/* Gradients from those of the outputs, which are in work->slopes[0] and are overwritten. The `learner` gets the
+   parameters', or they are not wanted (NULL). Gives the gradient of the inputs from `back_from` on, or NULL where it is not wanted. */
 static const float *pp_backward(const pp_network *net, const pp_operands *operands, const pp_work *work, pp_int batch,
-                                const pp_pass *pass, const pp_adam *adam)
+                                const pp_pass *pass, pp_learner *learner)
 {
     float *slopes = work->slopes[0], *next = work->slopes[1];
     for (pp_int l = (pp_int)net->count - 1; l >= 0; l--) {
@@ -186,14 +238,16 @@ static const float *pp_backward(const pp_network *net, const pp_operands *operan
             const pp_piece piece = pp_piece_of(layer, i);
             const pp_operand *operand = &operands->piece[l][i];
             const pp_reading *reading = &pass->reading[l][i];
-            if (adam != NULL)
-                pp_learn_piece(layer, &piece, operand, reading, adam, work, batch, slopes + piece.column);
+            if (learner != NULL)
+                pp_learn_piece(layer, &piece, operand, reading, learner, work, batch, slopes + piece.column);
             if (from >= 0)
                 pp_blame(&piece, operand, reading, work, batch, pp_inputs(net, l), from, slopes + piece.column, i > 0,
                          next);
         }
         if (from < 0)
             return NULL;
+        if (l > 0 && net->layers[l - 1].behind == PP_TANH)
+            pp_unsquash(pass->x[l], pass->stride[l], next, work->slope_stride, batch, pp_inputs(net, l));
         float *other = slopes;
         slopes = next;
         next = other;
@@ -215,16 +269,19 @@ static void pp_forward_rows(const pp_network *net, const float *input, pp_int ro
             for (pp_int c = 0; c < layer->outputs; c++) {
                 const pp_int p = c / each, i = c % each;
                 const float sum = pp_dot(layer->weight[p].value + i * in, x, in) + layer->bias[p].value[i];
-                y[c] = layer->rectified && !(sum > 0.0f) ? 0.0f : sum;
+                y[c] = layer->behind == PP_RELU && !(sum > 0.0f) ? 0.0f : sum;
             }
+            if (layer->behind == PP_TANH)
+                pp_squash(y, 0, 1, pp_outputs(net, l));
             x = y;
         }
     }
 }
 
 /* Outputs for a few rows, from the ranges in force; gives the bytes of scratch memory, without which it does nothing
- * else. */
-static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, void *scratch, float *output)
+   else. `known`: parameters and ranges are those of the last call with this memory. */
+static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, int known, void *scratch,
+                          float *output)
 {
     pp_arena arena = {(char *)scratch, pp_up((pp_int)(sizeof(pp_operands) + sizeof(pp_pass)), PP_LINE)};
     pp_operands local, *operands = scratch == NULL ? &local : (pp_operands *)scratch;
@@ -246,7 +303,8 @@ static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows
         pp_forward_rows(net, input, rows, work.slopes[0], pp_stride(needs.width), output);
         return arena.taken;
     }
-    pp_renew(net, 0, -1, operands);
+    if (!known)
+        pp_renew(net, 0, -1, operands);
     pp_read(pass, input, pp_inputs(net, 0));
     pp_forward(net, operands, &work, rows, pass, 0);
     pp_put_columns(pass->x[count], pass->stride[count], rows, pp_outputs(net, count - 1), output,

@@ -25,48 +25,51 @@ static void pp_extents(const float *x, pp_int stride, pp_int rows, pp_int column
 }
 
 /* What features are divided by: the power 0.7 of their largest magnitude, 1 where it is 0. */
-static void pp_find_features(const pp_quantizer *own, pp_int in, const pp_operand *operand)
+static void pp_find_features(const pp_extent *extent, pp_int in, const pp_operand *operand)
 {
-    for (pp_int k = 0; own->peak != NULL && k < in; k++) {
-        operand->feature[k] = own->peak[k] == 0.0f ? 1.0f : powf(own->peak[k], PP_FEATURE_POWER);
+    for (pp_int k = 0; extent->peak != NULL && k < in; k++) {
+        operand->feature[k] = extent->peak[k] == 0.0f ? 1.0f : powf(extent->peak[k], PP_FEATURE_POWER);
         operand->inverse[k] = 1.0f / operand->feature[k];
     }
 }
 
-/* Widen the running extent by a batch. */
+/* Widen the running extent by a batch, and find the features in force. */
 static void pp_observe(const pp_quantizer *own, const pp_operand *operand, const pp_work *work, const float *x,
                        pp_int stride, pp_int batch, pp_int in)
 {
+    const pp_extent *running = &own->running;
     float *least = work->sums, *most = work->more, low, high;
     pp_extents(x, stride, batch, in, least, most);
-    if (own->peak != NULL) {
+    if (running->peak != NULL) {
         for (pp_int k = 0; k < in; k++) {
             const float size = -least[k] > most[k] ? -least[k] : most[k];
-            own->peak[k] = size > own->peak[k] ? size : own->peak[k];
+            running->peak[k] = size > running->peak[k] ? size : running->peak[k];
         }
-        pp_find_features(own, in, operand);
+        pp_find_features(running, in, operand);
     }
     low = high = 0.0f;
     for (pp_int k = 0; k < in; k++) {
-        const float inverse = own->peak == NULL ? 1.0f : operand->inverse[k];
+        const float inverse = running->peak == NULL ? 1.0f : operand->inverse[k];
         low = least[k] * inverse < low ? least[k] * inverse : low;
         high = most[k] * inverse > high ? most[k] * inverse : high;
     }
     /* What is rectified begins at 0, as the running extent does. */
-    if (!own->rectifies && low < *own->least)
-        *own->least = low;
-    if (high > *own->most)
-        *own->most = high;
+    if (!own->rectifies && low < *running->least)
+        *running->least = low;
+    if (high > *running->most)
+        *running->most = high;
+    if (own->force.peak != running->peak)
+        pp_find_features(&own->force, in, operand);
 }
 
-/* The integers between the running extent, and whether there is one. */
+/* The integers between the extent in force, and whether there is one. */
 static void pp_find_grid(const pp_quantizer *own, pp_reading *reading)
 {
-    const double low = *own->least < 0.0f ? (double)*own->least : 0.0,
-                 high = *own->most > 0.0f ? (double)*own->most : 0.0;
+    const float least = *own->force.least, most = *own->force.most;
+    const double low = least < 0.0f ? (double)least : 0.0, high = most > 0.0f ? (double)most : 0.0;
     const double steps = (double)own->input_steps, wanted = (high - low) / steps;
     const double scale = wanted < (double)PP_SMALLEST ? 1.0 : wanted, zero = fmin(fmax(rint(-low / scale), 0.0), steps);
-    reading->rounded = *own->least < *own->most;
+    reading->rounded = least < most;
     reading->scale = (float)scale;
     reading->low = (float)(-zero * (double)reading->scale);
     reading->high = (float)((steps - zero) * (double)reading->scale);
@@ -79,12 +82,12 @@ static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, c
     const float low = reading->low, high = reading->high, scale = reading->scale;
     reading->values = reading->levels;
     reading->stride = pp_stride(in);
-    reading->seen = own->peak == NULL ? x : reading->scaled;
-    reading->seen_stride = own->peak == NULL ? stride : pp_stride(in);
+    reading->seen = own->force.peak == NULL ? x : reading->scaled;
+    reading->seen_stride = own->force.peak == NULL ? stride : pp_stride(in);
     for (pp_int r = 0; r < batch; r++) {
         const float *restrict row = x + r * stride, *restrict inverse = operand->inverse;
         float *restrict to = reading->levels + r * pp_stride(in);
-        if (own->peak != NULL) {
+        if (own->force.peak != NULL) {
             float *restrict scaled = reading->scaled + r * pp_stride(in);
             for (pp_int k = 0; k < in; k++)
                 scaled[k] = row[k] * inverse[k];
@@ -139,7 +142,7 @@ static void pp_round_weight(const pp_quantizer *own, const pp_operand *operand, 
     for (pp_int r = 0; r < out; r++) {
         float *restrict row = to + r * in;
         for (pp_int k = 0; k < in; k++)
-            row[k] = weight[r * in + k] * (own->peak == NULL ? 1.0f : operand->feature[k]);
+            row[k] = weight[r * in + k] * (own->force.peak == NULL ? 1.0f : operand->feature[k]);
         scales[r] = pp_size(row, in);
         whole = scales[r] > whole ? scales[r] : whole;
     }

@@ -116,6 +116,7 @@ static void pp_sac_actions(const pp_update *update, pp_space *space)
             slopes[actions + i] = inside ? mean * drawn * expf(log_std) - share : 0.0f;
         }
     }
-    pp_backward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, &update->actor_adam);
+    pp_learner learner = {&update->actor_adam, NULL};
+    pp_backward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, &learner);
 }
 #endif

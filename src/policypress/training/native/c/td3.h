@@ -49,6 +49,7 @@ static void pp_td3_actions(const pp_update *update, pp_space *space)
             space->work.slopes[0][r * space->work.slope_stride + i] =
                 space->slope[r * actions + i] * (1.0f - action * action);
         }
-    pp_backward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, &update->actor_adam);
+    pp_learner learner = {&update->actor_adam, NULL};
+    pp_backward(&update->actor, &space->actor, &space->work, batch, &space->actor_pass, &learner);
 }
 #endif

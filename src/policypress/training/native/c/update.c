@@ -1,4 +1,7 @@
-/* The gradient step of SAC, TD3 and DDPG. One thread; nothing is kept between calls but what the caller hands in. */
+/* The gradient step of DQN, SAC, TD3, DDPG and PPO. One thread; nothing is kept between calls but what the caller
+   hands in. */
+#include "dqn.h"
+#include "ppo.h"
 #include "sac.h"
 #include "td3.h"
 
@@ -17,8 +20,13 @@ PP_PUBLIC void pp_learn_sac_values(const pp_update *update);
 PP_PUBLIC void pp_learn_sac_actions(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_values(const pp_update *update);
 PP_PUBLIC void pp_learn_td3_actions(const pp_update *update);
+PP_PUBLIC void pp_learn_dqn_values(const pp_update *update);
+PP_PUBLIC int64_t pp_rollout_bytes(void);
+PP_PUBLIC int64_t pp_rollout_scratch_bytes(const pp_rollout *rollout);
+PP_PUBLIC int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64_t count);
 PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
-PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output);
+PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t known, void *scratch,
+                         float *output);
 PP_PUBLIC void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen);
 PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
                           int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to);
@@ -110,6 +118,34 @@ void pp_learn_td3_actions(const pp_update *update)
     pp_run(update, pp_td3_actions);
 }
 
+void pp_learn_dqn_values(const pp_update *update)
+{
+    pp_run(update, pp_dqn_values);
+}
+
+/* Size of the structure that is handed in. */
+int64_t pp_rollout_bytes(void)
+{
+    return (int64_t)sizeof(pp_rollout);
+}
+
+/* Bytes of scratch memory that a minibatch needs, on a cache line; its `scratch` is NULL. */
+int64_t pp_rollout_scratch_bytes(const pp_rollout *rollout)
+{
+    pp_rollout_space space;
+    return (int64_t)pp_carve_rollout_space(rollout, &space);
+}
+
+/* Learn from the steps of a rollout at `count` places, as many as were reserved for or fewer. Gives whether it did: not
+   where the policy has moved too far. */
+int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64_t count)
+{
+    const unsigned before = pp_begin();
+    const int learned = pp_ppo_minibatch(rollout, places, (pp_int)count);
+    pp_end(before);
+    return learned;
+}
+
 void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau)
 {
     const unsigned before = pp_begin();
@@ -118,11 +154,12 @@ void pp_follow(const pp_network *targets, const pp_network *sources, int64_t cou
     pp_end(before);
 }
 
-/* Outputs of a network for a few rows. Gives the bytes of scratch memory, on a cache line; without it nothing else. */
-int64_t pp_act(const pp_network *net, const float *input, int64_t rows, void *scratch, float *output)
+/* Outputs of a network for a few rows. Gives the bytes of scratch memory, on a cache line; without it nothing else.
+   `known` is not 0 where parameters and ranges are those of the last call with this memory. */
+int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t known, void *scratch, float *output)
 {
     const unsigned before = pp_begin();
-    const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, scratch, output);
+    const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, known != 0, scratch, output);
     pp_end(before);
     return (int64_t)bytes;
 }

@@ -1,4 +1,5 @@
-/* One update of an off-policy algorithm: what it reads, what it changes. Python fills it in, see layout.py. */
+/* One update of an off-policy algorithm: what it reads, what it changes. Python fills it in, see layout.py. DQN's
+   network is the `actor`: it has no critics. */
 #ifndef PP_UPDATE_H
 #define PP_UPDATE_H
 #include "passes.h"
@@ -16,6 +17,7 @@ typedef struct {
     pp_adam actor_adam, critic_adam, temperature_adam;
     pp_tensor log_temperature; /* its value is NULL where the temperature is fixed */
     double temperature, target_entropy, gamma;
+    double longest; /* norm that DQN's gradients may have */
     float *losses; /* of critics, actor and temperature; and the temperature */
     void *scratch;
 } pp_update;
@@ -34,6 +36,7 @@ typedef struct {
     float *joined, *next_joined;   /* observations beside actions */
     float *chosen, *next_chosen;   /* actions, (batch × actions) */
     float *density, *goal, *slope; /* (batch); slopes of actions (batch × actions) */
+    float *kept;                   /* gradients of the actor, where it is DQN's network */
     pp_int joined_stride;
 } pp_space;
 
@@ -45,7 +48,8 @@ static pp_int pp_carve_space(const pp_update *update, pp_space *space)
     const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
     const pp_int joined = (pp_int)update->observation_size + actions;
     pp_count_needs(&needs, &update->actor, batch);
-    pp_count_needs(&needs, &update->critics[0], batch);
+    if (update->critic_count > 0)
+        pp_count_needs(&needs, &update->critics[0], batch);
     pp_carve_work(&arena, &space->work, &needs, batch);
     pp_carve_operands(&arena, &space->actor, &update->actor);
     for (pp_int c = 0; c < update->critic_count; c++)
@@ -56,6 +60,7 @@ static pp_int pp_carve_space(const pp_update *update, pp_space *space)
     for (pp_int c = 0; c < update->critic_count; c++)
         pp_carve_pass(&arena, &space->critic_pass[c], &update->critics[c], batch);
     arena.taken = pp_most(arena.taken, again.taken);
+    space->kept = update->critic_count > 0 ? NULL : pp_floats(&arena, pp_parameters(&update->actor));
     space->joined_stride = pp_stride(joined);
     space->joined = pp_matrix(&arena, batch, joined);
     space->next_joined = pp_matrix(&arena, batch, joined);
@@ -77,7 +82,16 @@ static void pp_join(const pp_update *update, const float *observations, const fl
     }
 }
 
-/* goal = reward + (1 − done) · discount · (least value of the targets − temperature · density, which may be NULL). */
+/* goal = reward + (1 − done) · discount · value of what follows, which goal holds. */
+static void pp_discount(const pp_update *update, pp_space *space)
+{
+    for (pp_int r = 0; r < update->batch; r++) {
+        const float discount = update->discounts == NULL ? (float)update->gamma : update->discounts[r];
+        space->goal[r] = update->rewards[r] + (1.0f - update->dones[r]) * discount * space->goal[r];
+    }
+}
+
+/* What follows is worth the least value of the targets − temperature · density, which may be NULL. */
 static void pp_find_goals(const pp_update *update, pp_space *space, const float *density, float temperature)
 {
     const pp_int batch = (pp_int)update->batch;
@@ -93,11 +107,9 @@ static void pp_find_goals(const pp_update *update, pp_space *space, const float 
         for (pp_int r = 0; r < batch; r++)
             space->goal[r] = c > 0 && space->goal[r] < values[r * stride] ? space->goal[r] : values[r * stride];
     }
-    for (pp_int r = 0; r < batch; r++) {
-        const float entropy = density == NULL ? 0.0f : temperature * density[r];
-        const float discount = update->discounts == NULL ? (float)update->gamma : update->discounts[r];
-        space->goal[r] = update->rewards[r] + (1.0f - update->dones[r]) * discount * (space->goal[r] - entropy);
-    }
+    for (pp_int r = 0; density != NULL && r < batch; r++)
+        space->goal[r] -= temperature * density[r];
+    pp_discount(update, space);
 }
 
 /* Every critic learns the goals by the squared error times `weight`; its sum over critics is the loss. */
@@ -119,7 +131,8 @@ static void pp_learn_values(const pp_update *update, pp_space *space, double wei
             space->work.slopes[0][r * stride] = factor * error;
             loss += (double)error * (double)error;
         }
-        pp_backward(critic, operands, &space->work, batch, pass, &update->critic_adam);
+        pp_learner learner = {&update->critic_adam, NULL};
+        pp_backward(critic, operands, &space->work, batch, pass, &learner);
     }
     update->losses[0] = (float)(weight * loss / (double)batch);
 }
