@@ -57,7 +57,6 @@ COVERED_BY = {
     "policy/onnx_registry.py": "policy/test_onnx_operators.py",
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
     "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
-    "training/native/acting.py": "training/native/test_wiring.py",
     "training/native/addresses.py": "training/native/test_wiring.py",
     "training/native/rollouts.py": "training/native/test_ppo.py",
     "report/study/combination.py": "report/study/test_study_report.py",
