@@ -2,8 +2,8 @@
 
 For each agent, a Markdown row of
 
-- fp32: the policy against its ONNX file, largest |Δ| in units of 1e-5 · (1 + |a|), without and with the slack that
-  float32 rounding gets, and
+- fp32: the policy, evaluated in float64, against its ONNX file: largest |Δ| in units of 1e-5 · (1 + |a|), without and
+  with the slack that float32 rounding gets, and
 - a quantizing recipe: the share of observations with a rounding tie, and of components within 1e-4 of the range
   (policy in float64 against its file) on the other observations and on those; the largest |Δ| without a tie, as
   a share of the range; and the largest |Δ| of all in units of the one-step bound.
@@ -68,7 +68,7 @@ def float_agreement(policy: Policy, observations: Any) -> FloatAgreement:
     """The fp32 policy against its file."""
     tensors = to_tensors(observations)
     with torch.no_grad():
-        want = policy.scores(tensors).numpy()
+        want = policy.clone().double().scores(tensors).numpy()
     error = np.abs(run_file(policy, observations) - want)
     tolerance = FLOAT_TOLERANCE * (1 + np.abs(want))
     slack = rounding_slack(policy, tensors)
