@@ -167,7 +167,8 @@ static double run_values(int64_t batch, pp_int seen, pp_int done, pp_int width, 
     }
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
     for (int step = 0; step < 3; step++) {
-        pp_learn_dqn_values(&update);
+        for (update.target_known = 0; update.target_known < 2; update.target_known++)
+            pp_learn_dqn_values(&update);
         pp_follow(&update.actor_target, &update.actor, 1, 0.5);
     }
     return sum_of(&update.actor) + (double)losses[0];

@@ -32,7 +32,8 @@ class NativeDQN(NativeLearning, FastDQN):
         update = wiring.prepare(batch_size)
         update.gamma, update.longest = self.gamma, float(self.max_grad_norm)
         losses = []
-        for _ in range(gradient_steps):
+        for index in range(gradient_steps):
+            update.target_known = index > 0  # it follows between two rounds of updates
             held = wiring.draw(self.replay_buffer, self._vec_normalize_env)  # type: ignore[arg-type]
             wiring.compiled.pp_learn_dqn_values(update)
             after_step(self.policy.optimizer)

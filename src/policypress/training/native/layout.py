@@ -83,6 +83,7 @@ class Update(ctypes.Structure):
         ("target_entropy", c_double),
         ("gamma", c_double),
         ("longest", c_double),
+        ("target_known", c_int64),
         ("losses", c_void_p),
         ("scratch", c_void_p),
     ]

@@ -9,9 +9,10 @@ static void pp_find_best(const pp_update *update, pp_space *space)
     const pp_network *target = &update->actor_target;
     const pp_int batch = (pp_int)update->batch, actions = pp_outputs(target, (pp_int)target->count - 1);
     pp_pass *pass = &space->next_pass;
-    pp_renew(target, 0, -1, &space->actor);
+    if (!update->target_known)
+        pp_renew(target, 0, -1, &space->target);
     pp_read(pass, update->next_observations, (pp_int)update->observation_size);
-    pp_forward(target, &space->actor, &space->work, batch, pass, 0);
+    pp_forward(target, &space->target, &space->work, batch, pass, 0);
     for (pp_int r = 0; r < batch; r++) {
         const float *values = pass->x[target->count] + r * pass->stride[target->count];
         space->goal[r] = values[0];

@@ -17,7 +17,8 @@ typedef struct {
     pp_adam actor_adam, critic_adam, temperature_adam;
     pp_tensor log_temperature; /* its value is NULL where the temperature is fixed */
     double temperature, target_entropy, gamma;
-    double longest; /* norm that DQN's gradients may have */
+    double longest;       /* norm that DQN's gradients may have */
+    int64_t target_known; /* DQN's target network is that of the last update with this scratch memory */
     float *losses; /* of critics, actor and temperature; and the temperature */
     void *scratch;
 } pp_update;
@@ -31,6 +32,7 @@ typedef struct {
 typedef struct {
     pp_work work;
     pp_operands actor, critic[PP_CRITICS];
+    pp_operands target; /* DQN's */
     pp_pass actor_pass, critic_pass[PP_CRITICS];
     pp_pass next_pass;             /* shares its memory with those of the critics, which come later */
     float *joined, *next_joined;   /* observations beside actions */
@@ -54,6 +56,8 @@ static pp_int pp_carve_space(const pp_update *update, pp_space *space)
     pp_carve_operands(&arena, &space->actor, &update->actor);
     for (pp_int c = 0; c < update->critic_count; c++)
         pp_carve_operands(&arena, &space->critic[c], &update->critics[c]);
+    if (update->critic_count == 0)
+        pp_carve_operands(&arena, &space->target, &update->actor_target);
     pp_carve_pass(&arena, &space->actor_pass, &update->actor, batch);
     pp_arena again = arena;
     pp_carve_pass(&again, &space->next_pass, &update->actor, batch);
