@@ -3,7 +3,7 @@
     python benchmarks/learning_floors.py               # goes on with what is missing, then prints the table
     python benchmarks/learning_floors.py --limit 1     # one training more
     python benchmarks/learning_floors.py --table       # only the table
-    python benchmarks/learning_floors.py --update native   # all but TRPO learn in C; the record says so
+    python benchmarks/learning_floors.py --update native   # in C; the record says so
 
 A unit is one algorithm in one environment with one seed, in fp32 or with quantization-aware training of what acts, by
 the published hyperparameters. Its agent is then pressed (recipe ``none`` or ``qat``) and what was written plays 100
@@ -36,7 +36,7 @@ from policypress.study.press_worker import PressWorker
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.record import Episodes, TrainingRecord
-from policypress.training.spec import NATIVE_ALGORITHMS, Update
+from policypress.training.spec import Update
 from policypress.training.trainer import train
 from policypress.whole_file import write_whole
 
@@ -120,12 +120,11 @@ def do(unit: Unit, folder: Path, update: Update) -> dict[str, Any]:
     )
     qat = QatConfig() if unit.qat else None
     environment = EnvironmentSpec(unit.environment)
-    how: Update = update if unit.algorithm in NATIVE_ALGORITHMS else "fast"
-    prepared = prepare(unit.algorithm, environment, steps=steps, seed=unit.seed, qat=qat, update=how)
+    prepared = prepare(unit.algorithm, environment, steps=steps, seed=unit.seed, qat=qat, update=update)
     agent = folder / f"{unit.name}.zip"
     record = train(prepared.spec, agent, source=prepared.source)
     returns, packed_bytes = final_returns(agent, RECIPES[unit.qat], unit.seed)
-    return summary(unit, how, record, returns, packed_bytes)
+    return summary(unit, update, record, returns, packed_bytes)
 
 
 def summary(
@@ -193,7 +192,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=RECORDS, help="where the record of each unit goes")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--limit", type=int, help="units to do now; all that are missing by default")
-    parser.add_argument("--update", choices=("fast", "native"), default="fast", help="of all but TRPO")
+    parser.add_argument("--update", choices=("fast", "native"), default="fast")
     parser.add_argument("--table", action="store_true", help="only print what is known")
     given = parser.parse_args()
     torch.set_num_threads(1)

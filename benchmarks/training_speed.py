@@ -27,7 +27,7 @@ from policypress.training.logs import logger_for
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
-from policypress.training.spec import NATIVE_ALGORITHMS, TrainingSpec
+from policypress.training.spec import TrainingSpec
 from policypress.training.trainer import round_of
 
 FOREVER = 10**8
@@ -88,10 +88,8 @@ def forms_of(case: Case) -> dict[str, TrainingSpec]:
         "qat actor": replace(fast, qat=QatConfig()),
         "qat all": replace(fast, qat=QatConfig(networks="all")),
     }
-    if case.algorithm in NATIVE_ALGORITHMS:
-        learned = ("fast", "qat actor", "qat all")
-        forms |= {f"{name}, native": replace(forms[name], update="native") for name in learned}
-    return forms
+    learned = ("fast", "qat actor", "qat all")
+    return forms | {f"{name}, native": replace(forms[name], update="native") for name in learned}
 
 
 def measure(case: Case, turns: int) -> dict[str, list[float]]:

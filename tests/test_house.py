@@ -58,6 +58,7 @@ COVERED_BY = {
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
     "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
     "training/native/addresses.py": "training/native/test_wiring.py",
+    "training/native/collecting.py": "training/native/test_ppo.py",
     "training/native/rollouts.py": "training/native/test_ppo.py",
     "report/study/combination.py": "report/study/test_study_report.py",
     "report/study/combining.py": "report/study/test_assembling.py",

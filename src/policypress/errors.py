@@ -19,6 +19,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     │   ├── ArtifactError               a file that is no artifact of ours, or of a newer schema
     │   ├── StudyInputError             a study file or a store that does not fit
     │   ├── TrainingInputError          an algorithm, hyperparameter or checkpoint that a training cannot use
+    │   │   └── NativeUpdateError       it cannot be learned, or built, in C here
     │   └── OutputError                 the output path cannot be written
     ├── ParityError                     the file would not do what the policy does; nothing was written
     ├── StoreError                      the result store is damaged or held by another driver
@@ -147,6 +148,10 @@ class StudyInputError(InputError):
 
 class TrainingInputError(InputError):
     """A training cannot be set up: its algorithm, a hyperparameter, the environment's spaces, or its checkpoint."""
+
+
+class NativeUpdateError(TrainingInputError):
+    """The native update cannot learn this, or cannot be built here."""
 
 
 class OutputError(InputError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.errors import TrainingInputError, UnknownEnvironmentError
 from policypress.training.preparing import checked_update, prepare
+from policypress.training.spec import Update
 
 
 def test_published_values_and_overrides() -> None:
@@ -69,4 +72,4 @@ def test_what_cannot_be_prepared() -> None:
         prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("tua", 1)])
     with pytest.raises(TrainingInputError, match="no such update"):
         checked_update("faster")
-    assert [checked_update(name) for name in ("stock", "fast", "native")] == ["stock", "fast", "native"]
+    assert [checked_update(name) for name in get_args(Update)] == ["auto", "fast", "native", "stock"]

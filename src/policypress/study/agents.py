@@ -129,11 +129,9 @@ def _turn(agent: PlannedAgent) -> tuple[bool, int]:
 def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iterator[PlannedAgent]:
     from policypress.training.preparing import prepare
     from policypress.training.qat.config import QatConfig
-    from policypress.training.spec import NATIVE_ALGORITHMS
 
     qat = None if training.qat is None else QatConfig(**training.qat.model_dump())
     for algorithm in training.algorithms:
-        update = training.update if algorithm in NATIVE_ALGORITHMS or training.update != "native" else "fast"
         for environment in training.environments:
             for seed in training.seeds:
                 prepared = prepare(
@@ -147,7 +145,7 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     prune=training.prune,
                     episodes=training.episodes,
                     by=training.published,
-                    update=update,
+                    update=training.update,
                 )
                 stored = json.loads(json.dumps(prepared.spec.to_json()))
                 yield PlannedAgent(

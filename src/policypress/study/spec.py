@@ -133,7 +133,7 @@ class Training(_Part):
     qat: QatOptions | None = None
     sparse: dict[str, float] | None = None
     prune: float | None = Field(default=None, gt=0, lt=1)
-    update: Literal["fast", "native", "stock"] = "fast"
+    update: Literal["auto", "fast", "native", "stock"] = "fast"
 
     @field_validator("qat", mode="before")
     @classmethod

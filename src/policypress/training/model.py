@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -11,21 +12,21 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
-from policypress.errors import PolicypressError, TrainingInputError
+from policypress.errors import NativeUpdateError, PolicypressError, TrainingInputError
 from policypress.training.algorithms import ALGORITHMS, Algorithm
 from policypress.training.fast.dqn import FastDQN
 from policypress.training.fast.sac import FastSAC
 from policypress.training.fast.td3 import FastDDPG, FastTD3
-from policypress.training.native.compiled import HINT
 from policypress.training.native.dqn import NativeDQN
 from policypress.training.native.ppo import NativePPO
 from policypress.training.native.sac import NativeSAC
 from policypress.training.native.td3 import NativeDDPG, NativeTD3
+from policypress.training.native.trpo import NativeTRPO
 from policypress.training.qat.policies import quantized_policy
 from policypress.training.settings import POLICY_KWARGS, library_arguments
-from policypress.training.spec import NATIVE_ALGORITHMS, TrainingSpec
+from policypress.training.spec import TrainingSpec
 
-# PPO and TRPO learn seldom and from much: the libraries' own update has nothing to gain.
+# PPO and TRPO have none: with it they learn by the libraries' own.
 FAST: dict[str, type[BaseAlgorithm]] = {"dqn": FastDQN, "ddpg": FastDDPG, "td3": FastTD3, "sac": FastSAC}
 
 NATIVE: dict[str, type[BaseAlgorithm]] = {
@@ -34,6 +35,7 @@ NATIVE: dict[str, type[BaseAlgorithm]] = {
     "td3": NativeTD3,
     "sac": NativeSAC,
     "ppo": NativePPO,
+    "trpo": NativeTRPO,
 }
 
 
@@ -56,7 +58,7 @@ def build_model(spec: TrainingSpec, environments: VecEnv) -> BaseAlgorithm:
         with warnings.catch_warnings():
             # Said by the published choices themselves (a batch that does not divide the rollout; an MLP on a GPU).
             warnings.simplefilter("ignore", UserWarning)
-            return _class_of(chosen, spec)(policy, environments, seed=spec.seed, device=spec.device, **arguments)
+            return _first_that_can(_classes(chosen, spec), policy, environments, spec, arguments)
     except PolicypressError:
         raise
     except (AssertionError, ValueError, TypeError, NotImplementedError) as error:
@@ -74,13 +76,25 @@ def policy_name(space: gymnasium.Space[Any]) -> str:
     return "CnnPolicy" if is_image_space(space) else "MlpPolicy"
 
 
-def _class_of(chosen: Algorithm, spec: TrainingSpec) -> type[BaseAlgorithm]:
-    if spec.update == "native" and spec.algorithm not in NATIVE_ALGORITHMS:
-        raise TrainingInputError(
-            "This algorithm has no native update.", got=spec.algorithm, expected=", ".join(NATIVE_ALGORITHMS), hint=HINT
-        )
-    forms = {"fast": FAST, "native": NATIVE}.get(spec.update, {})
-    return forms.get(spec.algorithm, chosen.stock)
+def _classes(chosen: Algorithm, spec: TrainingSpec) -> tuple[type[BaseAlgorithm], ...]:
+    """Classes with the update that was asked for, the one to be preferred first."""
+    fast, native = FAST.get(chosen.name, chosen.stock), NATIVE[chosen.name]
+    return {"stock": (chosen.stock,), "fast": (fast,), "native": (native,), "auto": (native, fast)}[spec.update]
+
+
+def _first_that_can(
+    classes: tuple[type[BaseAlgorithm], ...],
+    policy: Any,
+    environments: VecEnv,
+    spec: TrainingSpec,
+    arguments: dict[str, Any],
+) -> BaseAlgorithm:
+    for kind in classes[:-1]:
+        try:
+            return kind(policy, environments, seed=spec.seed, device=spec.device, **deepcopy(arguments))
+        except NativeUpdateError:
+            continue
+    return classes[-1](policy, environments, seed=spec.seed, device=spec.device, **arguments)
 
 
 def _check_device(device: str) -> None:

@@ -60,7 +60,7 @@ def prepare(
         device: where to compute.
         overrides: hyperparameters in the place of the published ones.
         qat: quantization-aware training, or None.
-        update: the library's gradient step or the fast one.
+        update: how gradient steps are computed, see :class:`TrainingSpec`.
         start_from: the zip of a trained agent to fine-tune.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
         prune: share of the acting weights to prune gradually.

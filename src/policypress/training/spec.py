@@ -13,9 +13,7 @@ from policypress.training.algorithms import AlgorithmName
 from policypress.training.qat.config import QatConfig
 
 SPEC_VERSION = 1
-Update = Literal["fast", "native", "stock"]
-NATIVE_ALGORITHMS = ("dqn", "ddpg", "td3", "sac", "ppo")
-"""Those with a native update."""
+Update = Literal["auto", "fast", "native", "stock"]
 _HOW = ("device", "update", "start_from")
 
 
@@ -31,9 +29,9 @@ class TrainingSpec:
         seed: of everything random.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         hyperparameters: those that differ from the library's defaults, as plain data, by the RL Zoo's names.
-        update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one, ``native`` the same in C
-            (all but TRPO). This and the device say how to compute, not what: they differ in rounding, are not in
-            the hash, and a training may go on with another.
+        update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one, ``native`` the same in C,
+            ``auto`` native where it can be, else fast. This and the device say how to compute, not what: they differ in
+            rounding, are not in the hash, and a training may go on with another.
         qat: quantization-aware training, or None for fp32.
         start_from: the zip of a trained agent whose networks are fine-tuned, or None; where it is, not what, so it is
             not in the hash.

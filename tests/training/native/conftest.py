@@ -9,7 +9,7 @@ import pytest
 from native_updates import needs
 from policypress.errors import NativeBuildError
 from policypress.toolchain.compiler import find_compiler
-from policypress.training.native import learning, ppo
+from policypress.training.native import collecting, learning
 from policypress.training.native.compiled import built, load
 
 
@@ -25,7 +25,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             pytest.skip(str(error))
         if not loaded.pp_may_run():
             pytest.skip(f"the system does not let {kernels} run")
-        for module in (learning, ppo):
+        for module in (learning, collecting):
             monkeypatch.setattr(module, "library", lambda: (loaded, kernels))
 
     return choose

@@ -13,6 +13,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from native_updates import NATIVE, Nothing, built_model
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
+from policypress.training import model
+from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import learning_environments
 from policypress.training.model import build_model
 from policypress.training.native.networks import sac_networks, td3_networks
@@ -71,10 +73,34 @@ def test_observations_that_are_no_flat_box(space: gymnasium.Space[Any]) -> None:
         NATIVE["td3"](policy, env, buffer_size=10)
 
 
-def test_an_algorithm_without_a_native_update() -> None:
-    spec = prepare("trpo", EnvironmentSpec("CartPole-v1"), steps=100, update="native").spec
-    with pytest.raises(TrainingInputError, match=r"no native update[\s\S]*td3, sac, ppo[\s\S]*--update fast"):
-        build_model(spec, learning_environments(spec))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_auto_is_native_where_that_can_be_and_fast_elsewhere(algorithm: str) -> None:
+    environment = EnvironmentSpec("CartPole-v1" if algorithm == "dqn" else "Pendulum-v1")
+    made = []
+    for activation in ("ReLU", "ELU"):
+        stated = [("activation_fn", activation), ("use_sde", False)]
+        stated = stated[:1] if algorithm in ("dqn", "td3", "ddpg") else stated
+        spec = prepare(algorithm, environment, steps=100, overrides=stated, update="auto").spec
+        made.append(build_model(spec, learning_environments(spec)))
+    assert type(made[0]) is model.NATIVE[algorithm]
+    assert type(made[1]) is model.FAST.get(algorithm, ALGORITHMS[algorithm].stock)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "ppo"])
+def test_auto_begins_as_fast_does_where_native_cannot(algorithm: str) -> None:
+    weights = []
+    for update in ("auto", "fast"):
+        stated = [("activation_fn", "ELU"), ("use_sde", False)]
+        spec = prepare(
+            algorithm,
+            EnvironmentSpec("Pendulum-v1"),
+            steps=100,
+            overrides=stated,
+            update=update,  # type: ignore[arg-type]
+        ).spec
+        made = build_model(spec, learning_environments(spec))
+        weights.append({**made.policy.state_dict(), "drawn": torch.randn(3), "seen": torch.tensor(made.env.reset())})  # type: ignore[union-attr]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_the_layers_are_the_policy_s() -> None:

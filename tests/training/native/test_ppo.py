@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from native_rollouts import built
 from native_updates import Nothing, worst
 from policypress.agent.loading import load_agent
 from policypress.compression.pipeline import Materials, press
@@ -21,7 +22,6 @@ from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.policy.from_agent import policy_from_agent
-from policypress.training.logs import logger_for
 from policypress.training.native.compiled import SETS
 from policypress.training.native.networks import actor_critic
 from policypress.training.native.ppo import NativePPO
@@ -33,34 +33,6 @@ from policypress.training.trainer import Manner, train
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch")
 ROUNDING = {"amx": 3e-3, "plain": 1e-4}
 STEP = 3e-4  # the library's learning rate
-
-
-class Drifting(Nothing):
-    """Something happens, of which actions and chance decide; every tenth step an episode is cut off."""
-
-    def __init__(self, seen: int, done: int, numbered: bool) -> None:
-        super().__init__(seen, done, numbered)
-        self._steps, self._generator = 0, np.random.default_rng(0)
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return self._seen(), {}
-
-    def step(self, action: Any) -> Any:
-        self._steps += 1
-        reward = float(np.sum(action)) / 10 + float(self._generator.normal())
-        return self._seen(), reward, self._steps % 17 == 0, self._steps % 10 == 0, {}
-
-    def _seen(self) -> Any:
-        return self._generator.normal(size=self.observation_space.shape).astype(np.float32)
-
-
-def built(kind: type[PPO], seen: int, done: int, numbered: bool, **more: Any) -> PPO:
-    """A model in two environments, the same for the same arguments."""
-    environments = DummyVecEnv([lambda: Drifting(seen, done, numbered) for _ in range(2)])
-    arguments = {"n_steps": 64, "batch_size": 48, "n_epochs": 4, "policy": "MlpPolicy", **more}
-    model = kind(env=environments, seed=1, device="cpu", **arguments)
-    model.set_logger(logger_for(None))
-    return model
 
 
 def both(seen: int, done: int, numbered: bool, *, steps: int = 256, **more: Any) -> tuple[PPO, PPO]:

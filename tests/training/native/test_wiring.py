@@ -23,8 +23,9 @@ from policypress.training.trainer import Manner, Silent, _Run, train
 def spec_of(algorithm: str, steps: int, **more: Any) -> TrainingSpec:
     environment = EnvironmentSpec("CartPole-v1" if algorithm == "dqn" else "Pendulum-v1")
     stated: list[tuple[str, Any]] = [("net_arch", [32, 32]), ("batch_size", 16)]
-    if algorithm == "ppo":
-        stated += [("n_steps", 20), ("n_envs", 2), ("n_epochs", 3), ("use_sde", False)]
+    if algorithm in ("ppo", "trpo"):
+        stated += [("n_steps", 20), ("n_envs", 2), ("use_sde", False)]
+        stated.append(("n_epochs", 3) if algorithm == "ppo" else ("n_critic_updates", 3))
     else:
         stated.append(("learning_starts", 40))
     if algorithm == "dqn":
@@ -37,7 +38,7 @@ def weights(run: _Run) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("qat", [None, QatConfig(networks="all")], ids=["fp32", "qat"])
-@pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "ddpg", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "ddpg", "ppo", "trpo"])
 def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConfig | None, tmp_path: Path) -> None:
     spec = spec_of(algorithm, 120, qat=qat)
     manner = Manner(evaluate_every=0, checkpoint_every=70)
@@ -57,7 +58,7 @@ def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConf
         stopped.to_the_end()
     resumed = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
     resumed.to_the_end()
-    assert resumed.story.resumed == [(80 if algorithm == "ppo" else 70 + 2 * (algorithm == "dqn"), True)]
+    assert resumed.story.resumed == [(80 if algorithm in ("ppo", "trpo") else 70 + 2 * (algorithm == "dqn"), True)]
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
     for run in (whole, stopped, resumed):

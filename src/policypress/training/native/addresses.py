@@ -29,7 +29,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Check that an optimizer is one whose steps are known.
 
     Raises:
-        TrainingInputError: it is not plain Adam with one group, or somebody wants to see gradients.
+        NativeUpdateError: it is not plain Adam with one group, or somebody wants to see gradients.
     """
     if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
         raise refused(f"{type(optimizer).__name__} with {len(optimizer.param_groups)} groups", "Adam with one group")

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from policypress.errors import NativeBuildError, TrainingInputError
+from policypress.errors import NativeBuildError, NativeUpdateError
 from policypress.toolchain.cache import Cache
 from policypress.toolchain.compiler import Compiler, find_compiler
 from policypress.toolchain.processor import features_here
@@ -57,7 +57,7 @@ def library() -> tuple[ctypes.CDLL, str]:
     """The library with the best kernels that this machine builds and runs, and the name of those.
 
     Raises:
-        TrainingInputError: there is no compiler, or none that builds it.
+        NativeUpdateError: there is no compiler, or none that builds it.
     """
     try:
         compiler = find_compiler(headers=False)
@@ -116,8 +116,8 @@ def _key(compiler: Compiler) -> str:
     return digest.hexdigest()[:32]
 
 
-def _unbuildable(error: NativeBuildError) -> TrainingInputError:
-    return TrainingInputError(
+def _unbuildable(error: NativeBuildError) -> NativeUpdateError:
+    return NativeUpdateError(
         "The native update cannot be built here.",
         got=" ".join(f"{error.message} {error.got or ''}".split()),
         expected="a C compiler (Debian: apt install gcc)",

@@ -90,7 +90,7 @@ class Update(ctypes.Structure):
 
 
 class Rollout(ctypes.Structure):
-    """Everything that a minibatch of PPO reads and changes."""
+    """Everything that a minibatch of PPO, or of TRPO's critic, reads and changes."""
 
     _fields_ = [
         *((name, c_void_p) for name in ROLLOUT),
@@ -124,6 +124,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pp_rollout_bytes": (c_int64, []),
     "pp_rollout_scratch_bytes": (c_int64, [POINTER(Rollout)]),
     "pp_learn_rollout": (c_int64, [POINTER(Rollout), c_void_p, c_int64]),
+    "pp_learn_returns": (None, [POINTER(Rollout), c_void_p, c_int64]),
     "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
     "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_int64, c_void_p, c_void_p]),
     "pp_explore": (None, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),

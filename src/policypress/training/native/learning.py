@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from policypress.training.fast.collecting import LeanCollecting
+from policypress.training.native.addresses import check_optimizer
 from policypress.training.native.compiled import library
 from policypress.training.native.networks import Networks, check_setting
 from policypress.training.native.wiring import LOSSES, Wiring
@@ -37,6 +38,8 @@ class NativeLearning(LeanCollecting):
         super()._setup_model()
         check_setting(self)
         networks = self._networks()
+        for optimizer in self._optimizers():
+            check_optimizer(optimizer)
         loaded, self.kernels = library()
         self._wiring = Wiring(loaded, networks, self._optimizers(), self._log_temperature())
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
-from policypress.errors import TrainingInputError
+from policypress.errors import NativeUpdateError
 from policypress.training.native.compiled import HINT
 from policypress.training.native.layout import CRITICS, LAYERS
 from policypress.training.qat.layers import FakeQuantized, QatLinear
@@ -103,16 +103,16 @@ def parameters_of(layers: Layers) -> Iterator[torch.Tensor]:
                 yield from layer.buffers()
 
 
-def refused(got: str, expected: str) -> TrainingInputError:
+def refused(got: str, expected: str) -> NativeUpdateError:
     """What the native update cannot do."""
-    return TrainingInputError("The native update cannot learn this.", got=got, expected=expected, hint=HINT)
+    return NativeUpdateError("The native update cannot learn this.", got=got, expected=expected, hint=HINT)
 
 
 def check_setting(model: BaseAlgorithm) -> None:
     """Check what surrounds the networks.
 
     Raises:
-        TrainingInputError: it is not what the native update can do.
+        NativeUpdateError: it is not what the native update can do.
     """
     if model.device.type != "cpu":
         raise refused(f"device {model.device}", "cpu")
@@ -130,7 +130,7 @@ def sac_networks(policy: Any) -> Networks:
     """The networks of SAC.
 
     Raises:
-        TrainingInputError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not know.
     """
     actor = policy.actor
     hidden = _hidden(actor.latent_pi, "the actor", activated_last=True)
@@ -143,7 +143,7 @@ def dqn_networks(policy: Any) -> Networks:
     """The network of DQN, as the actor, and its target.
 
     Raises:
-        TrainingInputError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not know.
     """
     networks = (policy.q_net, policy.q_net_target)
     values, target = (_hidden(net.q_net, "the network", activated_last=False) for net in networks)
@@ -154,7 +154,7 @@ def td3_networks(policy: Any) -> Networks:
     """The networks of TD3 and DDPG.
 
     Raises:
-        TrainingInputError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not know.
     """
     actor, target = (_squashed(network.mu) for network in (policy.actor, policy.actor_target))
     return _checked(Networks(actor, _values(policy.critic), _values(policy.critic_target), target))
@@ -164,7 +164,7 @@ def actor_critic(policy: Any) -> ActorCritic:
     """The networks of PPO.
 
     Raises:
-        TrainingInputError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not know.
     """
     extractor = policy.mlp_extractor
     actor, critic = (

@@ -5,98 +5,19 @@ Source: Schulman et al., Proximal Policy Optimization Algorithms (2017), as Stab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import explained_variance
 
-from policypress.training.native.acting import Acting
 from policypress.training.native.addresses import after_step
-from policypress.training.native.compiled import library
-from policypress.training.native.networks import actor_critic, check_setting, refused
-from policypress.training.native.rollouts import LOSSES, RolloutWiring
-
-_HALF_LOG_TWO_PI = float(0.5 * np.log(2 * np.pi))
-Floats = npt.NDArray[np.float32]
+from policypress.training.native.collecting import Floats, NativeCollecting
+from policypress.training.native.rollouts import LOSSES
 
 
-class NativePPO(PPO):
-    """The library's PPO: its random numbers, its formulas; networks and losses are computed in C.
-
-    Attributes:
-        kernels: name of the kernel set that runs.
-    """
-
-    kernels: str
-    _wiring: RolloutWiring
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        check_setting(self)
-        space, policy = self.action_space, self.policy
-        if not isinstance(space, spaces.Box | spaces.Discrete):
-            raise refused(f"actions of {space}", "a box of numbers, or numbered actions")
-        networks = actor_critic(policy)
-        loaded, self.kernels = library()
-        size = int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape))
-        self._wiring = RolloutWiring(loaded, networks, policy.optimizer, size)
-        self._actor, self._critic = Acting(loaded, networks.actor), Acting(loaded, networks.critic)
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_wiring", "_actor", "_critic", "kernels"]
-
-    def collect_rollouts(self, *arguments: Any, **more: Any) -> bool:
-        """The library's, with the policy's forward pass in C."""
-        with self._acting_in_c():
-            return super().collect_rollouts(*arguments, **more)
-
-    @contextmanager
-    def _acting_in_c(self) -> Iterator[None]:
-        policy: Any = self.policy
-        self._actor.renew()
-        self._critic.renew()
-        vars(policy)["forward"] = self._act
-        try:
-            yield
-        finally:
-            del policy.forward
-
-    def _act(self, observations: torch.Tensor, deterministic: bool = False) -> tuple[torch.Tensor, ...]:
-        """Actions that explore ``(rows, …)``, values ``(rows, 1)`` and logarithms of the actions' probabilities."""
-        seen = np.ascontiguousarray(observations.numpy(), np.float32).reshape(len(observations), -1)
-        values = torch.from_numpy(self._critic(seen).copy())
-        given = self._actor(seen)
-        chosen, log_probs = self._numbered(given) if self.policy_numbers else self._drawn(given)
-        return chosen.reshape((-1, *(self.action_space.shape or ()))), values, torch.from_numpy(log_probs)
-
-    @property
-    def policy_numbers(self) -> bool:
-        """Whether actions are numbered."""
-        return isinstance(self.action_space, spaces.Discrete)
-
-    def _drawn(self, means: Floats) -> tuple[torch.Tensor, Floats]:
-        """Actions around their means, drawn as the library draws them."""
-        log_std: Floats = self.policy.log_std.detach().numpy()
-        deviations = torch.from_numpy(np.broadcast_to(np.exp(log_std), means.shape).copy())
-        chosen = torch.normal(torch.zeros_like(deviations), torch.ones_like(deviations))
-        noise: Floats = chosen.numpy()
-        log_probs = (-0.5 * noise * noise - log_std).sum(axis=1) - _HALF_LOG_TWO_PI * means.shape[1]
-        return chosen.mul_(deviations).add_(torch.from_numpy(means)), log_probs.astype(np.float32)
-
-    def _numbered(self, logits: Floats) -> tuple[torch.Tensor, Floats]:
-        """Numbers of actions, drawn as the library draws them."""
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        shares = np.exp(shifted)
-        whole = shares.sum(axis=1, keepdims=True)
-        chosen = torch.multinomial(torch.from_numpy(shares / whole), 1, True)
-        log_probs = np.take_along_axis(shifted, chosen.numpy(), axis=1) - np.log(whole)
-        return chosen, log_probs[:, 0]
+class NativePPO(NativeCollecting, PPO):
+    """The library's PPO: its random numbers, its formulas; networks and losses are computed in C."""
 
     def train(self) -> None:
         """Learn from the rollout that was collected, ``n_epochs`` times over."""
@@ -149,7 +70,7 @@ class NativePPO(PPO):
             "explained_variance": variance,
             "clip_range": clip,
         }
-        if not self.policy_numbers:
+        if not self.numbered:
             numbers["std"] = float(self.policy.log_std.detach().exp().mean())
         if value_clip is not None:
             numbers["clip_range_vf"] = value_clip

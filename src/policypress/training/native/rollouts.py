@@ -1,4 +1,4 @@
-"""Addresses of what PPO learns from a rollout."""
+"""Addresses of what PPO and TRPO learn from a rollout."""
 
 from __future__ import annotations
 
@@ -14,26 +14,36 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from policypress.training.fast.adam import AdamStep
 from policypress.training.native.addresses import Scratch, check_optimizer, network_of, settings_of, tensor_of
 from policypress.training.native.layout import ROLLOUT, Rollout
-from policypress.training.native.networks import ActorCritic
+from policypress.training.native.networks import ActorCritic, parameters_of
 
 LOSSES = ("policy_gradient_loss", "value_loss", "entropy_loss", "loss", "clip_fraction", "approx_kl")
 
 
 class RolloutWiring:
-    """One :class:`Rollout` for the networks of PPO, kept right as their tensors come and go.
+    """One :class:`Rollout` for the networks of PPO or TRPO, kept right as their tensors come and go.
 
     Args:
         library: the compiled update.
         networks: of the policy.
         optimizer: of all its parameters.
         action_size: numbers in an action, or how many actions there are.
+        learns_actor: whether the optimizer moves the actor too.
     """
 
     def __init__(
-        self, library: ctypes.CDLL, networks: ActorCritic, optimizer: torch.optim.Optimizer, action_size: int
+        self,
+        library: ctypes.CDLL,
+        networks: ActorCritic,
+        optimizer: torch.optim.Optimizer,
+        action_size: int,
+        *,
+        learns_actor: bool = True,
     ) -> None:
         self.compiled, self._networks, self._optimizer = library, networks, optimizer
-        self._step = AdamStep(optimizer)
+        self._step, self._learns_actor = AdamStep(optimizer), learns_actor
+        if not learns_actor:
+            critic = {id(parameter) for parameter in parameters_of(networks.critic)}
+            self._step.parameters = [parameter for parameter in self._step.parameters if id(parameter) in critic]
         self._parameters = list(networks.parameters())
         self._known: list[int] = []
         self._states: list[Any] = []
@@ -46,7 +56,7 @@ class RolloutWiring:
         """Minibatches of this many steps of a rollout that is full, with today's addresses and learning rate.
 
         Raises:
-            TrainingInputError: an optimizer that is not plain Adam, or somebody wants to see gradients.
+            NativeUpdateError: an optimizer that is not plain Adam, or somebody wants to see gradients.
         """
         check_optimizer(self._optimizer)
         self._step.begin()
@@ -66,6 +76,11 @@ class RolloutWiring:
         """Learn from a minibatch; False where the policy has moved too far, and nothing was learned."""
         return bool(self.compiled.pp_learn_rollout(self.rollout, places.ctypes.data, len(places)))
 
+    def learn_values(self, places: npt.NDArray[np.int64]) -> float:
+        """Only the critic learns from a minibatch; gives its loss."""
+        self.compiled.pp_learn_returns(self.rollout, places.ctypes.data, len(places))
+        return float(self.losses[LOSSES.index("value_loss")])
+
     def _now(self) -> Iterator[Any]:
         state = self._optimizer.state
         for parameter in self._step.parameters:
@@ -74,8 +89,9 @@ class RolloutWiring:
     def _wire(self) -> None:
         """Write every address anew."""
         networks, state, rollout = self._networks, self._optimizer.state, self.rollout
-        rollout.actor, rollout.critic = network_of(networks.actor, state), network_of(networks.critic, state)
-        if networks.log_std is not None:
+        rollout.critic = network_of(networks.critic, state)
+        rollout.actor = network_of(networks.actor, state if self._learns_actor else None)
+        if networks.log_std is not None and self._learns_actor:
             rollout.log_std = tensor_of(networks.log_std, state)
         rollout.losses = self.losses.ctypes.data
 

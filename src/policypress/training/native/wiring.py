@@ -69,7 +69,7 @@ class Wiring:
         """The update for batches of this many transitions, with today's addresses and learning rates.
 
         Raises:
-            TrainingInputError: an optimizer that is not plain Adam, or somebody wants to see gradients.
+            NativeUpdateError: an optimizer that is not plain Adam, or somebody wants to see gradients.
         """
         for step, optimizer in zip(self._steps, self._optimizers, strict=True):
             check_optimizer(optimizer)

@@ -210,6 +210,26 @@ static void pp_step_rollout(const pp_rollout *rollout, pp_rollout_space *space, 
     pp_move(&step, &rollout->log_std, 0, kept, (pp_int)rollout->action_size);
 }
 
+static void pp_value_steps(const pp_rollout *rollout, pp_rollout_space *space, pp_int count)
+{
+    pp_renew(&rollout->critic, 1, -1, &space->critic);
+    pp_read(&space->critic_pass, space->seen, space->seen_stride);
+    pp_forward(&rollout->critic, &space->critic, &space->work, count, &space->critic_pass, 1);
+}
+
+/* The critic alone learns, by Adam at once: TRPO's, whose actor is moved elsewhere. Values are not clipped, and their
+   loss is not weighed: `value_clip` is less than 0 and `value_weight` 1. */
+static void pp_returns_minibatch(const pp_rollout *rollout, const int64_t *places, pp_int count)
+{
+    pp_rollout_space *space = (pp_rollout_space *)rollout->scratch;
+    pp_learner learner = {&rollout->adam, NULL};
+    pp_carve_rollout_space(rollout, space);
+    pp_gather(rollout, space, places, count);
+    pp_value_steps(rollout, space, count);
+    pp_slope_values(rollout, space, places, count);
+    pp_backward(&rollout->critic, &space->critic, &space->work, count, &space->critic_pass, &learner);
+}
+
 /* Learn from the steps at `count` places, unless the policy has moved too far; gives whether it did. */
 static int pp_ppo_minibatch(const pp_rollout *rollout, const int64_t *places, pp_int count)
 {
@@ -218,9 +238,7 @@ static int pp_ppo_minibatch(const pp_rollout *rollout, const int64_t *places, pp
     pp_carve_rollout_space(rollout, space);
     pp_learner learner = {NULL, space->kept};
     pp_gather(rollout, space, places, count);
-    pp_renew(critic, 1, -1, &space->critic);
-    pp_read(&space->critic_pass, space->seen, space->seen_stride);
-    pp_forward(critic, &space->critic, &space->work, count, &space->critic_pass, 1);
+    pp_value_steps(rollout, space, count);
     pp_renew(actor, 1, -1, &space->actor);
     pp_read(&space->actor_pass, space->seen, space->seen_stride);
     pp_forward(actor, &space->actor, &space->work, count, &space->actor_pass, 1);

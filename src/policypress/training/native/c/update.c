@@ -1,5 +1,5 @@
-/* The gradient step of DQN, SAC, TD3, DDPG and PPO. One thread; nothing is kept between calls but what the caller
-   hands in. */
+/* The gradient step of DQN, SAC, TD3, DDPG and PPO, and of TRPO's critic. One thread; nothing is kept
+   between calls but what the caller hands in. */
 #include "dqn.h"
 #include "ppo.h"
 #include "sac.h"
@@ -24,6 +24,7 @@ PP_PUBLIC void pp_learn_dqn_values(const pp_update *update);
 PP_PUBLIC int64_t pp_rollout_bytes(void);
 PP_PUBLIC int64_t pp_rollout_scratch_bytes(const pp_rollout *rollout);
 PP_PUBLIC int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64_t count);
+PP_PUBLIC void pp_learn_returns(const pp_rollout *rollout, const int64_t *places, int64_t count);
 PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
 PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t known, void *scratch,
                          float *output);
@@ -144,6 +145,14 @@ int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64
     const int learned = pp_ppo_minibatch(rollout, places, (pp_int)count);
     pp_end(before);
     return learned;
+}
+
+/* The critic learns the returns of the steps at `count` places. */
+void pp_learn_returns(const pp_rollout *rollout, const int64_t *places, int64_t count)
+{
+    const unsigned before = pp_begin();
+    pp_returns_minibatch(rollout, places, (pp_int)count);
+    pp_end(before);
 }
 
 void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau)

@@ -1,0 +1,99 @@
+"""What the native on-policy algorithms share: networks that are computed in C while they collect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from policypress.training.native.acting import Acting
+from policypress.training.native.addresses import check_optimizer
+from policypress.training.native.compiled import library
+from policypress.training.native.networks import actor_critic, check_setting, refused
+from policypress.training.native.rollouts import RolloutWiring
+
+_HALF_LOG_TWO_PI = float(0.5 * np.log(2 * np.pi))
+Floats = npt.NDArray[np.float32]
+
+
+class NativeCollecting(OnPolicyAlgorithm):
+    """The library's collecting with its random numbers, for classes that also inherit an algorithm.
+
+    Attributes:
+        kernels: name of the kernel set that runs.
+        learns_actor: whether the optimizer moves the actor too.
+    """
+
+    learns_actor = True
+
+    kernels: str
+    _wiring: RolloutWiring
+
+    @property
+    def numbered(self) -> bool:
+        """Whether actions are numbered."""
+        return isinstance(self.action_space, spaces.Discrete)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        check_setting(self)
+        space, policy = self.action_space, self.policy
+        if not isinstance(space, spaces.Box | spaces.Discrete):
+            raise refused(f"actions of {space}", "a box of numbers, or numbered actions")
+        networks = actor_critic(policy)
+        check_optimizer(policy.optimizer)
+        loaded, self.kernels = library()
+        size = int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape))
+        self._wiring = RolloutWiring(loaded, networks, policy.optimizer, size, learns_actor=self.learns_actor)
+        self._actor, self._critic = Acting(loaded, networks.actor), Acting(loaded, networks.critic)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_wiring", "_actor", "_critic", "kernels"]
+
+    def collect_rollouts(self, *arguments: Any, **more: Any) -> bool:
+        """The library's, with the policy's forward pass in C."""
+        with self._acting_in_c():
+            return super().collect_rollouts(*arguments, **more)
+
+    @contextmanager
+    def _acting_in_c(self) -> Iterator[None]:
+        policy: Any = self.policy
+        self._actor.renew()
+        self._critic.renew()
+        vars(policy)["forward"] = self._act
+        try:
+            yield
+        finally:
+            del policy.forward
+
+    def _act(self, observations: torch.Tensor, deterministic: bool = False) -> tuple[torch.Tensor, ...]:
+        """Actions that explore ``(rows, …)``, values ``(rows, 1)`` and logarithms of the actions' probabilities."""
+        seen = np.ascontiguousarray(observations.numpy(), np.float32).reshape(len(observations), -1)
+        values = torch.from_numpy(self._critic(seen).copy())
+        given = self._actor(seen)
+        chosen, log_probs = self._picked(given) if self.numbered else self._drawn(given)
+        return chosen.reshape((-1, *(self.action_space.shape or ()))), values, torch.from_numpy(log_probs)
+
+    def _drawn(self, means: Floats) -> tuple[torch.Tensor, Floats]:
+        """Actions around their means, drawn as the library draws them."""
+        log_std: Floats = self.policy.log_std.detach().numpy()
+        deviations = torch.from_numpy(np.broadcast_to(np.exp(log_std), means.shape).copy())
+        chosen = torch.normal(torch.zeros_like(deviations), torch.ones_like(deviations))
+        noise: Floats = chosen.numpy()
+        log_probs = (-0.5 * noise * noise - log_std).sum(axis=1) - _HALF_LOG_TWO_PI * means.shape[1]
+        return chosen.mul_(deviations).add_(torch.from_numpy(means)), log_probs.astype(np.float32)
+
+    def _picked(self, logits: Floats) -> tuple[torch.Tensor, Floats]:
+        """Numbers of actions, drawn as the library draws them."""
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        shares = np.exp(shifted)
+        whole = shares.sum(axis=1, keepdims=True)
+        chosen = torch.multinomial(torch.from_numpy(shares / whole), 1, True)
+        log_probs = np.take_along_axis(shifted, chosen.numpy(), axis=1) - np.log(whole)
+        return chosen, log_probs[:, 0]
