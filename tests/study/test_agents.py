@@ -39,17 +39,13 @@ def test_one_asked_for_twice_is_one_with_both_recipes(tmp_path: Path) -> None:
     assert agent.recipes == ("ptdq", "ptsq")
 
 
-def test_how_a_training_computes_is_not_its_identity_and_is_native_where_it_can_be(tmp_path: Path) -> None:
-    grid = {"algorithms": ["sac", "td3", "ddpg", "ppo"], "environments": "Pendulum-v1"}
+@pytest.mark.parametrize("update", ["auto", "native", "stock"])
+def test_how_a_training_computes_is_not_its_identity(update: str, tmp_path: Path) -> None:
+    grid = {"algorithms": ["sac", "ppo"], "environments": "Pendulum-v1"}
     plain = planned_agents(_spec(_training(**grid)), tmp_path)
-    native = planned_agents(_spec(_training(**grid, update="native")), tmp_path)
-    assert [agent.identity for agent in native] == [agent.identity for agent in plain]
-    assert {agent.algorithm: (agent.training or {})["update"] for agent in native} == {
-        "sac": "native",
-        "td3": "native",
-        "ddpg": "native",
-        "ppo": "fast",
-    }
+    other = planned_agents(_spec(_training(**grid, update=update)), tmp_path)
+    assert [agent.identity for agent in other] == [agent.identity for agent in plain]
+    assert {(agent.training or {})["update"] for agent in other} == {update}
 
 
 @pytest.mark.parametrize(

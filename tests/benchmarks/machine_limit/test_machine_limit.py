@@ -40,8 +40,8 @@ def test_the_widest_unit_and_narrower_ones_measure_something() -> None:
     meter = Meter()
     limit = meter.measure(70_001, seconds=0.002)
     assert (limit.unit, limit.packed_bytes) == (meter.unit, 70_001)
-    assert min(limit.read_bytes_per_s, limit.int8_macs_per_s, limit.fp32_macs_per_s) > 1e6
-    assert limit.tile_macs_per_s >= limit.int8_macs_per_s
+    # Nothing is said of which is the faster: on a busy machine either may be interrupted.
+    assert min(limit.read_bytes_per_s, limit.int8_macs_per_s, limit.fp32_macs_per_s, limit.tile_macs_per_s) > 1e6
     assert meter.macs_per_s("int8", unit="no such unit", seconds=0.001) == 0
 
 
