@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,11 @@ def test_the_same_unit_gives_the_same_numbers(tmp_path: Path) -> None:
         run(PLAN, tmp_path / folder, limit=1)
     one, two = ((tmp_path / folder / "dense-seed3-round0.json").read_text() for folder in ("one", "two"))
     assert one == two
+
+
+def test_more_seeds_are_more_of_the_same_experiment(tmp_path: Path) -> None:
+    first = run(PLAN, tmp_path, limit=0)
+    assert run(replace(PLAN, seeds=(*PLAN.seeds, 90, 91)), tmp_path, limit=0) == 3 * first
 
 
 def test_another_plan_needs_another_folder(tmp_path: Path) -> None:

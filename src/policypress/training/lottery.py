@@ -224,7 +224,9 @@ def _load(folder: Path, unit: Unit) -> dict[str, Any]:
 
 
 def _check_same(plan: LotteryPlan, folder: Path) -> None:
-    path, text = folder / "plan.json", json.dumps(asdict(plan), sort_keys=True)
+    """Check that ``folder`` holds this experiment, or none; more seeds than before are more of the same."""
+    path = folder / "plan.json"
+    text = json.dumps({name: value for name, value in asdict(plan).items() if name != "seeds"}, sort_keys=True)
     if path.is_file() and path.read_text() != text:
         raise TrainingInputError(
             "The folder holds another lottery-ticket experiment.",
