@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from synthetic_grid import gentle
 
 from policypress.report.study.conclusions import Evidence, Finding
+from policypress.report.study.estimates import Undefined
 from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
 from policypress.report.study.judging import Tally
 from policypress.report.study.study_report import StudyReport
@@ -142,6 +144,18 @@ def test_a_study_with_costs(broad: StudyReport) -> None:
     assert "modelled from CPU time" in found["energy"].text
     assert found["energy-follows-return"].verdict == "undecided"
     assert found["size"].verdict == "holds"
+
+
+def test_energy_is_not_set_beside_returns_that_are_not_known(broad: StudyReport) -> None:
+    unknown = Undefined("not done")
+    combinations = [
+        replace(one, variants=tuple(replace(variant, ratio_to_baseline=unknown) for variant in one.variants))
+        for one in broad.combinations
+    ]
+    found = {finding.name: finding.study[0] for finding in findings(combinations, ("onnxruntime",))}
+    assert found["energy-follows-return"].verdict == "no data"
+    assert "No returns are known" in found["energy-follows-return"].text
+    assert found["energy"].verdict == "holds"
 
 
 def test_verdicts_are_of_each_runtime(report: Report) -> None:

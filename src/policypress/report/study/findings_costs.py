@@ -73,6 +73,8 @@ def energy_follows_return(view: View) -> Evidence:
     """Energy falls only where the return falls, since episodes end early."""
     if view.is_paper:
         return view.says("no data", _DRAWN.format(figures="Figures 1 to 3"))
+    if not any(isinstance(variant.ratio_to_baseline, Estimate) for _, variant in _variants(view, (*METHODS, *NORMS))):
+        return view.says("no data", "No returns are known under this runtime, beside which energy could be set.")
     energy = _falling(view, "energy_per_episode")
     lengths = _falling(view, "episode_length")
     shorter = (
