@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import onnx
 import pytest
@@ -15,11 +17,13 @@ from policypress.compression.calibration import ranges
 from policypress.compression.pipeline import Pressed, press
 from policypress.compression.ptsq import Ptsq
 from policypress.compression.recipe import Recipe
-from policypress.errors import RecipeError
+from policypress.environment.rollout_source import RolloutSource
+from policypress.errors import ObservationError, RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
 from policypress.policy.quantization import LayerQuant, affine_spec
 from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.seeding import EVALUATION, episode_seeds
 
 
 def pressed_by(policy: Policy, text: str) -> Pressed:
@@ -122,3 +126,70 @@ def test_with_float_weights_only_activations_are_rounded(build: type[Policy]) ->
 def test_unknown_weights_are_refused() -> None:
     with pytest.raises(RecipeError, match="weights=int8 or weights=fp32"):
         Ptsq(weights="int4")
+
+
+class Drifting(gymnasium.Env[Any, Any]):
+    """Observations follow the actions, far from where the fp32 policy goes, and tell in which episode they are."""
+
+    def __init__(self, policy: Policy) -> None:
+        space: Any = policy.observation_space
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, space.shape)
+        self.action_space = gymnasium.spaces.Box(*(bound.astype(np.float32) for bound in policy.action_space.bounds()))  # type: ignore[union-attr]
+        self.seeds: list[int | None] = []
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.seeds.append(seed)
+        self._state = self.np_random.normal(size=self.observation_space.shape).astype(np.float32)
+        self._steps = 0
+        return self._state, {}
+
+    def step(self, action: Any) -> Any:
+        self._steps += 1
+        self._state = (self._state * 1.01 + float(np.sum(action))).astype(np.float32)
+        return self._state, 0.0, False, self._steps >= 20, {}
+
+
+@pytest.mark.parametrize("weights", ["int8", "fp32"])
+def test_calibrated_on_its_own_states(weights: str) -> None:
+    policy = sac()
+    environments: list[Drifting] = []
+
+    def factory() -> Drifting:
+        environments.append(Drifting(policy))
+        return environments[-1]
+
+    materials = replace(materials_for(policy), rollouts=RolloutSource(factory))
+    plain = press(policy, Recipe.parse(f"ptsq(weights={weights})"), materials)
+    assert environments == []
+    scales, seeds = [], []
+    for source in ("own", "evaluation"):
+        recipe = Recipe.parse(f"ptsq(weights={weights}, calibrate={source})")
+        assert recipe.steps[0].learns
+        scales.append(recipe_scales(press(policy, recipe, materials)))
+        seeds.append(environments[-1].seeds)
+        assert recipe_scales(press(policy, recipe, materials)) == scales[-1]
+    # Its own states are wilder than those of the calibration.
+    assert any(own > 1.5 * before > 0 for own, before in zip(scales[0], recipe_scales(plain), strict=True))
+    wanted = episode_seeds(0, EVALUATION, len(seeds[1]))
+    assert tuple(seeds[1]) == wanted
+    assert not set(seeds[0]) & set(wanted)
+
+
+def recipe_scales(pressed: Pressed) -> list[float]:
+    """Every scalar constant of the file, of which the scales are some."""
+    constants = [numpy_helper.to_array(one) for one in model_of(pressed).graph.initializer]
+    return [float(value) for value in constants if value.ndim == 0 and value.dtype == np.float32]
+
+
+def test_its_own_states_want_an_environment() -> None:
+    policy = sac()
+    with pytest.raises(ObservationError, match=r"calibrate=own[\s\S]*no environment[\s\S]*--env"):
+        pressed_by(policy, "ptsq(calibrate=own)")
+
+
+def test_other_states_are_an_error_and_the_old_hash_stays() -> None:
+    with pytest.raises(RecipeError, match=r"calibrate=random[\s\S]*calibrate=own"):
+        Recipe.parse("ptsq(calibrate=random)")
+    assert "calibrate" not in str(Recipe.parse("ptsq").to_json())
+    assert Recipe.parse("ptsq(calibrate=own)").hash != Recipe.parse("ptsq").hash

@@ -30,9 +30,14 @@ def chunks(observations: Observations, rows: int = CHUNK_ROWS) -> Iterator[Tenso
             yield torch.from_numpy(np.ascontiguousarray(observations[start : start + rows]))
 
 
+def row_count(observations: Observations) -> int:
+    """How many observations there are."""
+    return len(next(iter(observations.values())) if isinstance(observations, Mapping) else observations)
+
+
 def spread_rows(observations: Observations, count: int) -> Observations:
     """``count`` observations spread evenly over all of them, or all where there are no more."""
-    size = len(next(iter(observations.values())) if isinstance(observations, Mapping) else observations)
+    size = row_count(observations)
     chosen = np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
     if isinstance(observations, Mapping):
         return {key: value[chosen] for key, value in observations.items()}

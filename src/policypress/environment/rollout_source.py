@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from policypress import seeding
@@ -30,7 +31,9 @@ class RolloutSource:
     factory: Callable[[], Env]
     max_steps: int | None = None
 
-    def visited(self, act: Actor, *, count: int, seed: int, purpose: str) -> ObservationBatch:
+    def visited(
+        self, act: Actor, *, count: int, seed: int, purpose: str, episodes: Iterable[int] | None = None
+    ) -> ObservationBatch:
         """The first ``count`` observations that ``act`` meets, episode after episode, in the order of the visit.
 
         The last episode ends where the count is reached. The observations depend on ``act``, ``seed`` and
@@ -41,6 +44,7 @@ class RolloutSource:
             count: how many observations, at least 1.
             seed: the user's seed.
             purpose: name of the random stream, so that no two uses see the same episodes.
+            episodes: seeds of episodes to see before those of the stream.
 
         Raises:
             ObservationError: the environment gave a value that is not finite.
@@ -51,7 +55,7 @@ class RolloutSource:
         met: list[Observation] = []
         env = self.factory()
         try:
-            for episode_seed in _seeds(seed, purpose):
+            for episode_seed in chain(episodes or (), _seeds(seed, purpose)):
                 run_episode(env, act, episode_seed, min(limit, count - len(met)), lambda seen: met.append(_copy(seen)))
                 if len(met) >= count:
                     break

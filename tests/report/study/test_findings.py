@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_grid import gentle
+from synthetic_grid import gentle, make_grid
 
+from policypress.report.study.assembling import read_study_report
 from policypress.report.study.conclusions import Evidence, Finding
 from policypress.report.study.estimates import Undefined
 from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
 from policypress.report.study.judging import Tally
 from policypress.report.study.study_report import StudyReport
+from policypress.study.reader import STORE_NAME, StoreReader
 
 PAPER = {finding.name: finding for finding in findings((), ())}
 
@@ -94,11 +97,6 @@ def of(finding: Finding, runtime: str) -> Evidence:
 @pytest.fixture(scope="session")
 def broad(tmp_path_factory: pytest.TempPathFactory) -> StudyReport:
     """All 25 combinations with two seeds and a few recipes; returns far above every published one."""
-    from synthetic_grid import make_grid
-
-    from policypress.report.study.assembling import read_study_report
-    from policypress.study.reader import STORE_NAME, StoreReader
-
     path = tmp_path_factory.mktemp("broad") / STORE_NAME
     recipes = ("none", "ptdq", "ptsq", "equalize > ptsq", "prune(l1, 0.05)", "prune(l2, 0.1)", "prune(l2, 0.7)")
 
@@ -122,7 +120,32 @@ def test_a_study_in_which_ptdq_is_best_and_ptsq_worst(broad: StudyReport) -> Non
     assert found["qat-humanoid-standup"].verdict in ("undecided", "does not hold")
     # Scaled inputs mend it all on the same calibration states.
     assert found["ptsq-distribution-shift"].verdict == "does not hold"
-    assert found["ptsq-distribution-shift"].numbers["mended"] == 25
+    assert found["ptsq-distribution-shift"].numbers["losing"] == 25
+    assert min(found["ptsq-distribution-shift"].numbers["scaled"]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("own", "scaled", "verdict"),
+    [(0.95, 0.6, "holds"), (0.62, 0.98, "does not hold"), (0.6, 0.6, "does not hold"), (0.9, 0.9, "holds")],
+)
+def test_a_shift_is_what_calibrating_on_the_states_that_are_met_mends(
+    own: float, scaled: float, verdict: str, tmp_path: Path
+) -> None:
+    kept = {"none": 5.0, "ptsq": 3.0, "ptsq(calibrate=own)": 5 * own, "equalize > ptsq": 5 * scaled}
+    path = tmp_path / STORE_NAME
+    make_grid(
+        path,
+        algorithms=ALGORITHMS,
+        environments=ENVIRONMENTS,
+        seeds=1,
+        share=lambda algorithm, environment, recipe: kept.get(recipe, 4.0),
+        recipes=tuple(kept),
+    )
+    with StoreReader(path) as store:
+        found = judged(read_study_report(store, "synthetic.yml"))["ptsq-distribution-shift"]
+    assert found.verdict == verdict
+    assert found.numbers["own"] == pytest.approx([(own - 0.6) / 0.4] * 25, abs=0.05)
+    assert f"scaling the inputs on the same states in {25 * (scaled > 0.8)} of 25" in found.text
 
 
 def test_a_study_in_which_l2_prunes_more(broad: StudyReport) -> None:

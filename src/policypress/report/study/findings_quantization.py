@@ -16,6 +16,13 @@ PUBLISHED_SHARES = {"ptdq": 0.40, "ptsq": 0.24, "qat": 0.36}
 _NEAR = 0.10
 _ENOUGH_FOR_SHARES = 20
 _STANDUP = "HumanoidStandup"
+_MENDERS = {
+    "own": ("ptsq(calibrate=own)", "calibrating on the quantized policy's own states"),
+    "evaluation": ("ptsq(calibrate=evaluation)", "calibrating on states of the evaluation"),
+    "scaled": ("equalize > ptsq", "scaling the inputs on the same states"),
+}
+_SHIFTED = ("own", "evaluation")
+_MOST = 0.5  # of a loss
 _LOSING = 0.95  # of the baseline's return: less is a loss that can be mended
 
 
@@ -133,37 +140,45 @@ def ptsq_shift(view: View) -> Evidence:
             "Nothing can be derived."
         )
         return view.says("no data", text)
-    closed = _mended(view)
-    if closed is None:
+    mended = {name: _mended(view, recipe) for name, (recipe, _) in _MENDERS.items()}
+    known = {name: shares for name, shares in mended.items() if shares is not None}
+    if not known:
         text = (
             "The study has no PTSQ that is calibrated on other states, and none with scaled inputs on the same states "
             "(`equalize > ptsq`), which would tell a shift from badly scaled inputs."
         )
         return view.says("no data", text)
-    tally = Tally(sum(share < 0.5 for share in closed), sum(share >= 0.5 for share in closed))
-    verdict = "undecided" if not closed else tally.verdict(0.5, least=5)
-    text = (
-        f"On the same calibration states, scaling the inputs alone makes up for half of PTSQ's loss or more in "
-        f"{tally.no} of {tally.total} combinations that lose over 5 %; a shift of states would not be mended by that."
+    told = "; ".join(
+        f"{_MENDERS[name][1]} in {sum(share >= _MOST for share in shares.values())} of {len(shares)}"
+        for name, shares in known.items()
     )
-    return view.says(verdict, text, losing=tally.total, mended=tally.no)
+    moved = [known[name] for name in _SHIFTED if name in known]
+    if moved:
+        # A shift would be mended by calibrating on the states that are met.
+        losing = set().union(*moved)
+        tally = Tally.of(any(shares.get(place, 0.0) >= _MOST for shares in moved) for place in losing)
+    else:
+        tally = Tally.of(share < _MOST for shares in known.values() for share in shares.values())
+    verdict = tally.verdict(0.5, least=5) if tally.total else "undecided"
+    text = f"Half of PTSQ's loss or more, of combinations that lose over 5 %, is made up for by {told}."
+    return view.says(verdict, text, losing=tally.total, **{name: sorted(known[name].values()) for name in known})
 
 
-def _mended(view: View) -> list[float] | None:
-    """Share of PTSQ's loss that scaling the inputs makes up for, of each combination that loses over 5 %."""
-    measured, mended = False, []
+def _mended(view: View, recipe: str) -> dict[str, float] | None:
+    """Share of PTSQ's loss that ``recipe`` makes up for, by combination that loses over 5 %; None without returns."""
+    measured, mended = False, {}
     for combination in view.combinations:
-        plain, scaled = combination.variant("ptsq"), combination.variant("equalize > ptsq")
-        if plain is None or scaled is None or combination.learned.verdict != "learned":
+        plain, other = combination.variant("ptsq"), combination.variant(recipe)
+        if plain is None or other is None or combination.learned.verdict != "learned":
             continue
-        if not (plain.returns_by_seed and scaled.returns_by_seed and combination.baseline_by_seed):
+        if not (plain.returns_by_seed and other.returns_by_seed and combination.baseline_by_seed):
             continue
         measured = True
         base, lost, found = (
-            _mean(by_seed) for by_seed in (combination.baseline_by_seed, plain.returns_by_seed, scaled.returns_by_seed)
+            _mean(by_seed) for by_seed in (combination.baseline_by_seed, plain.returns_by_seed, other.returns_by_seed)
         )
         if lost < _LOSING * base:
-            mended.append((found - lost) / (base - lost))
+            mended[combination.name] = (found - lost) / (base - lost)
     return mended if measured else None
 
 
