@@ -14,6 +14,7 @@ from policypress.training.fast.dqn import FastDQN
 from policypress.training.native.addresses import after_step
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, dqn_networks
+from policypress.training.native.wiring import Floats
 
 
 class NativeDQN(NativeLearning, FastDQN):
@@ -43,13 +44,8 @@ class NativeDQN(NativeLearning, FastDQN):
         self._tell()
         self._n_updates += gradient_steps
 
-    def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> Any:
-        """Epsilon-greedy as the library's; what explores in collecting is computed in C."""
-        if deterministic or observation is not self._last_obs:
-            return super().predict(observation, state, episode_start, deterministic)
-        seen = np.ascontiguousarray(observation, np.float32).reshape(-1, self._wiring.update.observation_size)
+    def _explore(self, observations: Floats) -> Any:
+        """Epsilon-greedy, as the library's."""
         if np.random.rand() < self.exploration_rate:
-            return np.array([self.action_space.sample() for _ in range(len(seen))]), state
-        return self._wiring.acting(seen).argmax(axis=1), state
+            return np.array([self.action_space.sample() for _ in range(len(observations))])
+        return self._wiring.acting(observations).argmax(axis=1)

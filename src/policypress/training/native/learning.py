@@ -11,7 +11,7 @@ from policypress.training.fast.collecting import LeanCollecting
 from policypress.training.native.addresses import check_optimizer
 from policypress.training.native.compiled import library
 from policypress.training.native.networks import Networks, check_setting
-from policypress.training.native.wiring import LOSSES, Wiring
+from policypress.training.native.wiring import LOSSES, Floats, Wiring
 
 
 class NativeLearning(LeanCollecting):
@@ -63,9 +63,13 @@ class NativeLearning(LeanCollecting):
         """The library's; what explores in collecting is computed in C."""
         if deterministic or observation is not self._last_obs:
             return super().predict(observation, state, episode_start, deterministic)
-        seen = np.ascontiguousarray(observation, np.float32).reshape(-1, self._wiring.update.observation_size)
-        actions = self._wiring.act(seen).reshape((-1, *(self.action_space.shape or ())))
-        return self.policy.unscale_action(actions), state
+        rows = np.ascontiguousarray(observation, np.float32).reshape(-1, self._wiring.update.observation_size)
+        return self._explore(rows), state
+
+    def _explore(self, observations: Floats) -> Any:
+        """Actions for these rows, as the environment takes them."""
+        actions = self._wiring.act(observations).reshape((-1, *(self.action_space.shape or ())))
+        return self.policy.unscale_action(actions)
 
     def _remember(self, *places: int) -> None:
         """Keep the losses at these places until they are logged."""
