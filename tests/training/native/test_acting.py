@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,12 @@ from policypress.training.native.networks import Layers, Place
 from policypress.training.qat.layers import LayerSettings, QatLinear
 
 
+def chosen() -> ctypes.CDLL:
+    """The kernels of ``use``."""
+    loaded: ctypes.CDLL = vars(learning)["library"]()[0]
+    return loaded
+
+
 def identity() -> torch.nn.Linear:
     layer = torch.nn.Linear(1, 1)
     with torch.no_grad():
@@ -25,7 +32,7 @@ def identity() -> torch.nn.Linear:
 
 def squashing(use: Callable[[str], None], kernels: str) -> Acting:
     use(kernels)
-    return Acting(learning.library()[0], (Place((identity(),), "tanh"), Place((identity(),))))
+    return Acting(chosen(), (Place((identity(),), "tanh"), Place((identity(),))))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,7 +60,7 @@ def test_parameters_are_read_again_after_they_have_changed(use: Callable[[str], 
     layers: Layers = (Place((layer,)),)
     seen = torch.randn(6, 4)
     layer(seen)  # observes
-    acting = Acting(learning.library()[0], layers)
+    acting = Acting(chosen(), layers)
     for rows in (6, 2, 6):
         with torch.no_grad():
             np.testing.assert_allclose(acting(seen[:rows].numpy()), layer(seen[:rows]).numpy(), rtol=1e-5, atol=1e-6)
