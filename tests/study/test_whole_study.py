@@ -13,6 +13,7 @@ from policypress.errors import StoreError, StudyInputError
 from policypress.study import agent_tasks
 from policypress.study.debug_executor import DebugExecutor
 from policypress.study.driver import NEEDED_FAILED
+from policypress.study.estimate import NATIVE_STEPS_PER_S
 from policypress.study.prepared_agent import place_of
 from policypress.study.reader import StoreReader
 from policypress.study.status import study_status
@@ -131,7 +132,7 @@ def test_the_estimate_shrinks_to_nothing(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     before = study.left()
     assert before.cells == len(study.plan.cells)
-    assert before.training_s == pytest.approx(2 * 128 / 800)
+    assert before.training_s == pytest.approx(2 * 128 / NATIVE_STEPS_PER_S["ppo"])
     run_whole_study(study, DebugExecutor())
     after = study.left()
     assert (after.cells, after.cpu_s, after.disk_bytes) == (0, 0.0, 0)

@@ -17,10 +17,12 @@ from policypress.study.cell import Cell
 from policypress.study.plan import StudyPlan
 from policypress.study.reader import StoreReader
 
-# Environment steps per second while learning, with the published hyperparameters.
+# Environment steps per second while learning, with the published hyperparameters: the fast update, and the native one.
 LEARNING_STEPS_PER_S = {"dqn": 800.0, "ddpg": 100.0, "td3": 100.0, "sac": 80.0, "ppo": 800.0, "trpo": 1500.0}
+NATIVE_STEPS_PER_S = {"dqn": 2400.0, "ddpg": 240.0, "td3": 240.0, "sac": 270.0, "ppo": 2400.0, "trpo": 3000.0}
 ACTING_STEPS_PER_S = 8000.0
 EPISODE_STEPS = 1000
+FAST = "fast"
 BUILD_S = 2.0
 # A student that learns from the policy.
 LEARN_S = 90.0
@@ -80,7 +82,7 @@ class _Known:
     """Times that the store has measured, by what they are of."""
 
     def __init__(self, store: StoreReader | None) -> None:
-        self._rates: dict[tuple[str, str], list[float]] = {}
+        self._rates: dict[tuple[str, str, str], list[float]] = {}
         self._steps_per_episode: dict[tuple[str, str], list[float]] = {}
         self._episodes: dict[str, list[float]] = {}
         self._builds: dict[str, float] = {}
@@ -91,7 +93,7 @@ class _Known:
         for record in store.trainings().values():
             spec, wall_s = record["spec"], float(record["wall_s"])
             if wall_s > 0:
-                key = (spec["algorithm"], spec["environment"]["id"])
+                key = (spec["algorithm"], spec["environment"]["id"], spec.get("update", FAST))
                 self._rates.setdefault(key, []).append(record["steps"] / wall_s)
             if spec.get("episodes") is not None:
                 per_episode = record["steps"] / spec["episodes"]
@@ -104,11 +106,12 @@ class _Known:
     def training_s(self, agent: PlannedAgent) -> float:
         if agent.training is None or agent.kept:
             return 0.0
-        algorithm = str(agent.training["algorithm"])
-        measured = self._rates.get((algorithm, agent.environment.id)) or [
-            rate for (name, _), rates in self._rates.items() if name == algorithm for rate in rates
+        algorithm, update = str(agent.training["algorithm"]), str(agent.training.get("update", FAST))
+        measured = self._rates.get((algorithm, agent.environment.id, update)) or [
+            rate for (name, _, by), rates in self._rates.items() if (name, by) == (algorithm, update) for rate in rates
         ]
-        rate = fmean(measured) if measured else LEARNING_STEPS_PER_S.get(algorithm, 100.0)
+        usual = LEARNING_STEPS_PER_S if update in (FAST, "stock") else NATIVE_STEPS_PER_S
+        rate = fmean(measured) if measured else usual.get(algorithm, 100.0)
         return self._steps(agent.training, agent.environment.id) / rate
 
     def _steps(self, training: Mapping[str, Any], environment: str) -> float:

@@ -120,7 +120,7 @@ class Training(_Part):
         qat: quantization-aware training, or none.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or none.
         prune: share of the acting weights to prune gradually by magnitude, or none.
-        update: how to compute, not what: ``native`` for the algorithms that have it, ``fast``, or ``stock``.
+        update: how to compute, not what: ``native``, ``fast``, ``stock``, or ``auto``: native if possible, else fast.
     """
 
     algorithms: Names
@@ -133,7 +133,7 @@ class Training(_Part):
     qat: QatOptions | None = None
     sparse: dict[str, float] | None = None
     prune: float | None = Field(default=None, gt=0, lt=1)
-    update: Literal["auto", "fast", "native", "stock"] = "fast"
+    update: Literal["auto", "fast", "native", "stock"] = "auto"
 
     @field_validator("qat", mode="before")
     @classmethod
