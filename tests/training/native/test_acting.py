@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -74,3 +75,27 @@ def test_parameters_are_read_again_after_they_have_changed(use: Callable[[str], 
     layer.weight.data = torch.zeros(3, 4)  # elsewhere in memory
     acting.renew()
     np.testing.assert_allclose(acting(seen.numpy()), layer.bias.detach().expand(6, 3).numpy(), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("kernels", ["plain", "avx2", "avx512", "amx"])
+@pytest.mark.parametrize("both", [False, True])
+def test_any_number_of_rows_gives_what_the_layers_say(kernels: str, both: bool, use: Callable[[str], None]) -> None:
+    use(kernels)
+    torch.manual_seed(0)
+    settings = LayerSettings(8, 8, per_channel=True, scaled=True)
+    hidden = QatLinear(torch.nn.Linear(17, 40), settings)
+    means = QatLinear(torch.nn.Linear(40, 6), LayerSettings(8, 8, per_channel=False, scaled=False))
+    deviations = torch.nn.Linear(40, 6)
+    heads = (means, QatLinear(deviations, settings) if both else deviations)
+    seen = torch.randn(9, 17)
+    between = torch.relu(hidden(seen))
+    expected = torch.cat([head(between) for head in heads], dim=1).detach().numpy()
+    acting = Acting(chosen(), (Place((hidden,), "relu"), Place(heads)))
+    # AMX multiplies what is not quantized as the sum of two bfloat16 numbers.
+    near = {"rtol": 1e-3, "atol": 1e-4} if kernels == "amx" else {"rtol": 1e-5, "atol": 1e-5}
+    for rows in range(1, 10):
+        first = acting(seen[:rows].numpy()).copy()
+        np.testing.assert_allclose(first, expected[:rows], **near)
+        np.testing.assert_array_equal(acting(seen[:rows].numpy()), first)  # what is known is not rounded again
+        acting.renew()
+        np.testing.assert_array_equal(acting(seen[:rows].numpy()), first)

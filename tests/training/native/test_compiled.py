@@ -152,3 +152,17 @@ def test_what_is_no_library_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(NativeBuildError, match="cannot be loaded"):
         load(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60, deadline=None)
+@given(divisor=st.floats(2.0**-40, 2.0**20, width=32), seed=st.integers(0, 2**32 - 1))
+def test_what_is_rounded_was_divided_to_the_bit(name: str, divisor: float, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    halves = (np.arange(-300, 300) + np.float32(0.5)) * np.float32(divisor)  # where a bit decides an integer
+    beside = [halves, np.nextafter(halves, np.float32(-np.inf)), np.nextafter(halves, np.float32(np.inf))]
+    anywhere = generator.standard_normal(2000) * 10.0 ** generator.uniform(-4, 4, 2000) * divisor
+    numbers = np.concatenate([*beside, anywhere, [0.0, divisor]]).astype(np.float32)
+    found = np.full_like(numbers, np.nan)
+    loaded(name).pp_quotients(numbers.ctypes.data, len(numbers), divisor, found.ctypes.data)
+    np.testing.assert_array_equal(found, numbers / np.float32(divisor))

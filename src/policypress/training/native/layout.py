@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int, c_int64, c_void_p
 from typing import Any
 
 MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -129,6 +129,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_int64, c_void_p, c_void_p]),
     "pp_explore": (None, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
+    "pp_quotients": (None, [c_void_p, c_int64, c_float, c_void_p]),
     "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),
 }
 """Name → what it gives, what it takes."""

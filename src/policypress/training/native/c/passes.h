@@ -40,20 +40,19 @@ static void pp_pack_plain(const pp_layer *layer, const pp_piece *piece, const pp
 {
     const pp_int in = (pp_int)layer->inputs, out = piece->outputs, each = out / piece->parts;
     const float *weight = pp_whole_weight(layer, piece, work);
-    pp_pack_right(weight, in, in, out, 1, to->forward);
+    pp_pack_right(weight, in, in, out, 1, 0, to->forward);
     for (pp_int p = 0; p < piece->parts; p++)
         pp_copy(to->bias + p * each, layer->bias[piece->first + p].value, each * (pp_int)sizeof(float));
     if (from >= 0)
-        pp_pack_right(weight + from, in, out, in - from, 0, to->backward);
+        pp_pack_right(weight + from, in, out, in - from, 0, 0, to->backward);
 }
 
-/* What a piece reads, and its operands, which are packed where they are not. `observe` moves running extents. */
-static void pp_prepare_piece(const pp_network *net, pp_int l, const pp_piece *piece, pp_operands *operands,
-                             const pp_work *work, pp_int batch, pp_pass *pass, pp_int i, int observe)
+/* What a piece reads, as it is multiplied. `observe` moves running extents; features are found where those in force may
+   be others, or `anew`. */
+static void pp_prepare_reading(const pp_network *net, pp_int l, const pp_piece *piece, const pp_operand *operand,
+                               const pp_work *work, pp_int batch, pp_pass *pass, pp_int i, int observe, int anew)
 {
-    const pp_layer *layer = &net->layers[l];
-    const pp_int in = pp_inputs(net, l), from = l > 0 ? 0 : operands->back_from;
-    pp_operand *operand = &operands->piece[l][i];
+    const pp_int in = pp_inputs(net, l);
     pp_reading *reading = &pass->reading[l][i];
     pp_int stride;
     const float *x = pp_input(pass, l, &stride);
@@ -65,26 +64,37 @@ static void pp_prepare_piece(const pp_network *net, pp_int l, const pp_piece *pi
         reading->high = INFINITY;
         if (l == 0 || net->layers[l - 1].behind != PP_RELU)
             reading->seen = NULL;
-    } else {
-        if (observe)
-            pp_observe(piece->quantizer, operand, work, x, stride, batch, in);
-        else if (!operand->packed)
-            pp_find_features(&piece->quantizer->force, in, operand);
-        pp_find_grid(piece->quantizer, reading);
-        if (reading->rounded)
-            pp_round_input(piece->quantizer, operand, x, stride, batch, in, reading);
-        else
-            pp_pass_on(piece->quantizer, x, stride, batch, in, reading);
-        /* Behind a ReLU, what is 0 was rectified. */
-        if (l > 0 && net->layers[l - 1].behind == PP_RELU && reading->seen != NULL)
-            reading->low = reading->low > 0.0f ? reading->low : 0.0f;
+        return;
     }
+    if (observe)
+        pp_observe(piece->quantizer, operand, work, x, stride, batch, in);
+    else if (anew)
+        pp_find_features(&piece->quantizer->force, in, operand);
+    pp_find_grid(piece->quantizer, reading);
+    if (reading->rounded)
+        pp_round_input(piece->quantizer, operand, x, stride, batch, in, reading);
+    else
+        pp_pass_on(piece->quantizer, x, stride, batch, in, reading);
+    /* Behind a ReLU, what is 0 was rectified. */
+    if (l > 0 && net->layers[l - 1].behind == PP_RELU && reading->seen != NULL)
+        reading->low = reading->low > 0.0f ? reading->low : 0.0f;
+}
+
+/* What a piece reads, and its operands, which are packed where they are not. */
+static void pp_prepare_piece(const pp_network *net, pp_int l, const pp_piece *piece, pp_operands *operands,
+                             const pp_work *work, pp_int batch, pp_pass *pass, pp_int i, int observe)
+{
+    const pp_layer *layer = &net->layers[l];
+    const pp_int from = !operands->backward ? -1 : l > 0 ? 0 : operands->back_from;
+    pp_operand *operand = &operands->piece[l][i];
+    const pp_reading *reading = &pass->reading[l][i];
+    pp_prepare_reading(net, l, piece, operand, work, batch, pass, i, observe, !operand->packed);
     if (operand->packed && !observe)
         return;
     if (reading->rounded)
-        pp_pack_quantized(layer, piece, reading, work, operands->backward ? from : -1, operand);
+        pp_pack_quantized(layer, piece, reading, work, from, operand);
     else
-        pp_pack_plain(layer, piece, work, operands->backward ? from : -1, operand);
+        pp_pack_plain(layer, piece, work, from, operand);
     operand->packed = 1;
 }
 
@@ -110,7 +120,7 @@ static void pp_forward(const pp_network *net, pp_operands *operands, const pp_wo
                                       .rectify = net->layers[l].behind == PP_RELU};
             float *to = pieces > 1 ? work->other : pass->x[l + 1];
             const pp_int stride = pieces > 1 ? work->slope_stride : pass->stride[l + 1];
-            pp_pack_left(reading->values, reading->stride, batch, in, 0, work->left);
+            pp_pack_left(reading->values, reading->stride, batch, in, 0, reading->rounded, work->left);
             pp_multiply(work->left, operand->forward, batch, in, piece.outputs,
                         reading->rounded ? PP_EXACT_LEFT | PP_EXACT_RIGHT : 0, to, stride, &finish);
             if (pieces > 1)
@@ -195,8 +205,8 @@ static void pp_learn_piece(const pp_layer *layer, const pp_piece *piece, const p
             work->sums[k] = scaled ? reading->scale * operand->feature[k] : reading->scale;
         finish.factor = work->sums;
     }
-    pp_pack_left(slopes, work->slope_stride, out, batch, 1, work->left);
-    pp_pack_right(reading->values, reading->stride, batch, in, 0, work->right);
+    pp_pack_left(slopes, work->slope_stride, out, batch, 1, 0, work->left);
+    pp_pack_right(reading->values, reading->stride, batch, in, 0, reading->rounded, work->right);
     pp_multiply(work->left, work->right, out, batch, in, reading->rounded ? PP_EXACT_RIGHT : 0, work->gradient, row,
                 &finish);
     pp_sum_columns(slopes, work->slope_stride, batch, out, work->sums);
@@ -218,7 +228,7 @@ static void pp_blame(const pp_piece *piece, const pp_operand *operand, const pp_
                               .low = reading->low,
                               .high = reading->high};
     float *found = add ? work->other : to;
-    pp_pack_left(slopes, work->slope_stride, batch, piece->outputs, 0, work->left);
+    pp_pack_left(slopes, work->slope_stride, batch, piece->outputs, 0, 0, work->left);
     pp_multiply(work->left, operand->backward, batch, piece->outputs, in - from, 0, found, work->slope_stride, &finish);
     for (pp_int r = 0; add && r < batch; r++)
         for (pp_int k = 0; k < in - from; k++)
@@ -253,62 +263,5 @@ static const float *pp_backward(const pp_network *net, const pp_operands *operan
         next = other;
     }
     return slopes;
-}
-
-/* Outputs for a few rows of a network without quantized layers: nothing is packed, `scratch` holds two rows. */
-static void pp_forward_rows(const pp_network *net, const float *input, pp_int rows, float *scratch, pp_int stride,
-                            float *output)
-{
-    const pp_int last = (pp_int)net->count - 1, count = pp_outputs(net, last);
-    for (pp_int r = 0; r < rows; r++) {
-        const float *x = input + r * pp_inputs(net, 0);
-        for (pp_int l = 0; l <= last; l++) {
-            const pp_layer *layer = &net->layers[l];
-            const pp_int in = pp_inputs(net, l), each = (pp_int)(layer->outputs / layer->parts);
-            float *y = l == last ? output + r * count : scratch + l % 2 * stride;
-            for (pp_int c = 0; c < layer->outputs; c++) {
-                const pp_int p = c / each, i = c % each;
-                const float sum = pp_dot(layer->weight[p].value + i * in, x, in) + layer->bias[p].value[i];
-                y[c] = layer->behind == PP_RELU && !(sum > 0.0f) ? 0.0f : sum;
-            }
-            if (layer->behind == PP_TANH)
-                pp_squash(y, 0, 1, pp_outputs(net, l));
-            x = y;
-        }
-    }
-}
-
-/* Outputs for a few rows, from the ranges in force; gives the bytes of scratch memory, without which it does nothing
-   else. `known`: parameters and ranges are those of the last call with this memory. */
-static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, int known, void *scratch,
-                          float *output)
-{
-    pp_arena arena = {(char *)scratch, pp_up((pp_int)(sizeof(pp_operands) + sizeof(pp_pass)), PP_LINE)};
-    pp_operands local, *operands = scratch == NULL ? &local : (pp_operands *)scratch;
-    pp_pass own, *pass = scratch == NULL ? &own : (pp_pass *)(operands + 1);
-    const pp_int count = (pp_int)net->count;
-    pp_needs needs = {0, 0, 0, 0, 0};
-    pp_work work;
-    int plain = 1;
-    pp_count_needs(&needs, net, rows);
-    pp_carve_work(&arena, &work, &needs, rows);
-    pp_carve_operands(&arena, operands, net);
-    pp_carve_pass(&arena, pass, net, rows);
-    if (scratch == NULL)
-        return arena.taken;
-    for (pp_int l = 0; l < count; l++)
-        for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++)
-            plain = plain && pp_piece_of(&net->layers[l], i).quantizer == NULL;
-    if (plain) {
-        pp_forward_rows(net, input, rows, work.slopes[0], pp_stride(needs.width), output);
-        return arena.taken;
-    }
-    if (!known)
-        pp_renew(net, 0, -1, operands);
-    pp_read(pass, input, pp_inputs(net, 0));
-    pp_forward(net, operands, &work, rows, pass, 0);
-    pp_put_columns(pass->x[count], pass->stride[count], rows, pp_outputs(net, count - 1), output,
-                   pp_outputs(net, count - 1));
-    return arena.taken;
 }
 #endif

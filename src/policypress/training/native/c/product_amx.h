@@ -101,24 +101,31 @@ static inline void pp_keep(uint32_t *to, __m512i rows[16], int transposed)
         _mm512_store_si512(to + 16 * i, rows[i]);
 }
 
-/* Two tiles from 16 rows of 32 values; lines are rows, or pairs if `transposed`. */
-static void pp_tile_of_rows(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed, uint32_t *to)
+/* Two tiles from 16 rows of 32 values; lines are rows, or pairs if `transposed`. Of exact values only that of high
+   parts is written: nobody reads the other. */
+static void pp_tile_of_rows(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed, int exact,
+                            uint32_t *to)
 {
     __m512i high[16], low[16];
     for (int i = 0; i < 16; i++) {
         const float *row = from + i * stride;
         const pp_int count = i < rows ? values : 0;
         const __m512 a = pp_some(row, count), b = count > 16 ? pp_some(row + 16, count - 16) : _mm512_setzero_ps();
+        if (exact) {
+            high[i] = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+            continue;
+        }
         const pp_pairs pairs = pp_along(a, b);
         high[i] = pairs.high;
         low[i] = pairs.low;
     }
     pp_keep(to, high, transposed);
-    pp_keep(to + 256, low, transposed);
+    if (!exact)
+        pp_keep(to + 256, low, transposed);
 }
 
 /* Two tiles from 32 rows of 16 values, whose neighbours are pairs; lines are values if `transposed`, else pairs. */
-static void pp_tile_of_columns(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed,
+static void pp_tile_of_columns(const float *from, pp_int stride, pp_int rows, pp_int values, int transposed, int exact,
                                uint32_t *to)
 {
     __m512i high[16], low[16];
@@ -131,31 +138,34 @@ static void pp_tile_of_columns(const float *from, pp_int stride, pp_int rows, pp
         low[i] = pairs.low;
     }
     pp_keep(to, high, transposed);
-    pp_keep(to + 256, low, transposed);
+    if (!exact)
+        pp_keep(to + 256, low, transposed);
 }
 
 /* An operand whose pairs are neighbours in a row of the matrix (`along`), or in a column of it. */
-static void pp_tiles(const float *from, pp_int stride, pp_int lines, pp_int depth, int along, int transposed,
+static void pp_tiles(const float *from, pp_int stride, pp_int lines, pp_int depth, int along, int transposed, int exact,
                      uint32_t *to)
 {
     for (pp_int line = 0; line < lines; line += 16)
         for (pp_int k = 0; k < depth; k += PP_DEEP, to += PP_TILE)
             if (along)
-                pp_tile_of_rows(from + line * stride + k, stride, lines - line, depth - k, transposed, to);
+                pp_tile_of_rows(from + line * stride + k, stride, lines - line, depth - k, transposed, exact, to);
             else
-                pp_tile_of_columns(from + k * stride + line, stride, depth - k, lines - line, transposed, to);
+                pp_tile_of_columns(from + k * stride + line, stride, depth - k, lines - line, transposed, exact, to);
 }
 
-/* The left operand from a matrix (rows × depth), or from its transpose. */
-static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, void *to)
+/* The left operand from a matrix (rows × depth), or from its transpose; `exact` if it is multiplied as exact. */
+static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, int exact,
+                         void *to)
 {
-    pp_tiles(from, stride, rows, depth, !transposed, transposed, (uint32_t *)to);
+    pp_tiles(from, stride, rows, depth, !transposed, transposed, exact, (uint32_t *)to);
 }
 
-/* The right operand from a matrix (depth × columns), or from its transpose. */
-static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, void *to)
+/* The right operand from a matrix (depth × columns), or from its transpose; `exact` if it is multiplied as exact. */
+static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, int exact,
+                          void *to)
 {
-    pp_tiles(from, stride, columns, depth, transposed, transposed, (uint32_t *)to);
+    pp_tiles(from, stride, columns, depth, transposed, transposed, exact, (uint32_t *)to);
 }
 
 /* Tiles 0 to 3 are sums, 4 and 5 of the left operand, 6 and 7 of the right one. */

@@ -34,15 +34,19 @@ static void pp_panels(const float *from, pp_int line, pp_int step, pp_int lines,
     }
 }
 
-/* The left operand from a matrix (rows × depth), or from its transpose. */
-static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, void *to)
+/* The left operand from a matrix (rows × depth), or from its transpose; exact or not, here it is the same. */
+static void pp_pack_left(const float *from, pp_int stride, pp_int rows, pp_int depth, int transposed, int exact,
+                         void *to)
 {
+    (void)exact;
     pp_panels(from, transposed ? 1 : stride, transposed ? stride : 1, rows, depth, PP_BLOCK_ROWS, (float *)to);
 }
 
-/* The right operand from a matrix (depth × columns), or from its transpose. */
-static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, void *to)
+/* The right operand from a matrix (depth × columns), or from its transpose; exact or not, here it is the same. */
+static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int columns, int transposed, int exact,
+                          void *to)
 {
+    (void)exact;
     pp_panels(from, transposed ? stride : 1, transposed ? 1 : stride, columns, depth, PP_BLOCK_COLUMNS, (float *)to);
 }
 

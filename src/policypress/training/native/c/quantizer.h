@@ -79,7 +79,7 @@ static void pp_find_grid(const pp_quantizer *own, pp_reading *reading)
 static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, const float *x, pp_int stride,
                            pp_int batch, pp_int in, pp_reading *reading)
 {
-    const float low = reading->low, high = reading->high, scale = reading->scale;
+    const float low = reading->low, high = reading->high, scale = reading->scale, one = 1.0f / scale;
     reading->values = reading->levels;
     reading->stride = pp_stride(in);
     reading->seen = own->force.peak == NULL ? x : reading->scaled;
@@ -95,7 +95,7 @@ static void pp_round_input(const pp_quantizer *own, const pp_operand *operand, c
         }
         for (pp_int k = 0; k < in; k++) {
             const float most = row[k] < high ? row[k] : high, held = most > low ? most : low;
-            to[k] = rintf(held / scale);
+            to[k] = rintf(pp_quotient(held, scale, one));
         }
     }
 }
@@ -119,6 +119,7 @@ static void pp_pass_on(const pp_quantizer *own, const float *x, pp_int stride, p
             reading->levels[r * pp_stride(in) + k] = x[r * stride + k] > 0.0f ? x[r * stride + k] : 0.0f;
 }
 
+/* The largest magnitude, of many numbers side by side. */
 static float pp_size(const float *row, pp_int count)
 {
     float sizes[64] = {0.0f}, most = 0.0f;
@@ -128,9 +129,10 @@ static float pp_size(const float *row, pp_int count)
             sizes[i] = fabsf(row[k + i]) > sizes[i] ? fabsf(row[k + i]) : sizes[i];
     for (; k < count; k++)
         most = fabsf(row[k]) > most ? fabsf(row[k]) : most;
-    for (pp_int i = 0; i < 64; i++)
-        most = sizes[i] > most ? sizes[i] : most;
-    return most;
+    for (pp_int half = 32; half > 0; half /= 2)
+        for (pp_int i = 0; i < half; i++)
+            sizes[i] = sizes[half + i] > sizes[i] ? sizes[half + i] : sizes[i];
+    return sizes[0] > most ? sizes[0] : most;
 }
 
 /* A weight as integers, in `to`, and the scale of each row. */
@@ -140,18 +142,23 @@ static void pp_round_weight(const pp_quantizer *own, const pp_operand *operand, 
     const float steps = (float)own->weight_steps;
     float whole = 0.0f;
     for (pp_int r = 0; r < out; r++) {
+        const float *restrict given = weight + r * in, *restrict feature = operand->feature;
         float *restrict row = to + r * in;
-        for (pp_int k = 0; k < in; k++)
-            row[k] = weight[r * in + k] * (own->force.peak == NULL ? 1.0f : operand->feature[k]);
+        if (own->force.peak == NULL)
+            pp_copy(row, given, in * (pp_int)sizeof(float));
+        else
+            for (pp_int k = 0; k < in; k++)
+                row[k] = given[k] * feature[k];
         scales[r] = pp_size(row, in);
         whole = scales[r] > whole ? scales[r] : whole;
     }
     for (pp_int r = 0; r < out; r++) {
         const float wanted = (own->per_channel ? scales[r] : whole) / steps,
                     scale = wanted < PP_SMALLEST ? 1.0f + wanted : wanted;
+        const float one = 1.0f / scale;
         float *restrict row = to + r * in;
         for (pp_int k = 0; k < in; k++)
-            row[k] = rintf(row[k] / scale);
+            row[k] = rintf(pp_quotient(row[k], scale, one));
         scales[r] = scale;
     }
 }
@@ -173,12 +180,12 @@ static void pp_pack_quantized(const pp_layer *layer, const pp_piece *piece, cons
     const float *weight = layer->weight[piece->first].value, *bias = layer->bias[piece->first].value;
     float *rounded = work->stacked, *scales = to->factor;
     pp_round_weight(piece->quantizer, to, weight, out, in, rounded, scales);
-    pp_pack_right(rounded, in, in, out, 1, to->forward);
+    pp_pack_right(rounded, in, in, out, 1, 1, to->forward);
     if (from >= 0) {
         for (pp_int r = 0; r < out; r++)
             for (pp_int k = 0; k < in; k++)
                 rounded[r * in + k] *= scales[r];
-        pp_pack_right(rounded + from, in, out, in - from, 0, to->backward);
+        pp_pack_right(rounded + from, in, out, in - from, 0, 0, to->backward);
     }
     for (pp_int r = 0; r < out; r++) {
         scales[r] *= reading->scale;

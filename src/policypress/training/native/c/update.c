@@ -1,5 +1,6 @@
 /* The gradient step of DQN, SAC, TD3, DDPG and PPO, and of TRPO's critic. One thread; nothing is kept
    between calls but what the caller hands in. */
+#include "acting.h"
 #include "dqn.h"
 #include "ppo.h"
 #include "sac.h"
@@ -31,6 +32,7 @@ PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows
 PP_PUBLIC void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen);
 PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
                           int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to);
+PP_PUBLIC void pp_quotients(const float *x, int64_t count, float divisor, float *to);
 PP_PUBLIC int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns);
 
 /* Numbers below 1e-38 count as 0: Adam's averages of a dead unit end there, and each would cost a hundred cycles. */
@@ -194,12 +196,21 @@ void pp_product(const float *left, const float *right, int64_t rows, int64_t dep
     void *a = pp_carve(&arena, pp_left_bytes((pp_int)rows, (pp_int)depth));
     void *b = pp_carve(&arena, pp_right_bytes((pp_int)depth, (pp_int)columns));
     const unsigned before = pp_begin();
-    pp_pack_left(left, (pp_int)(left_transposed ? rows : depth), (pp_int)rows, (pp_int)depth, left_transposed != 0, a);
+    pp_pack_left(left, (pp_int)(left_transposed ? rows : depth), (pp_int)rows, (pp_int)depth, left_transposed != 0,
+                 ((int)exact & PP_EXACT_LEFT) != 0 && ((int)exact & PP_EXACT_RIGHT) != 0, a);
     pp_pack_right(right, (pp_int)(right_transposed ? depth : columns), (pp_int)depth, (pp_int)columns,
-                  right_transposed != 0, b);
+                  right_transposed != 0, ((int)exact & PP_EXACT_RIGHT) != 0, b);
     pp_multiply(a, b, (pp_int)rows, (pp_int)depth, (pp_int)columns, (int)exact, to, pp_stride((pp_int)columns),
                 &nothing);
     pp_end(before);
+}
+
+/* Quotients of many numbers and one; for tests. */
+void pp_quotients(const float *x, int64_t count, float divisor, float *to)
+{
+    const float inverse = 1.0f / divisor;
+    for (int64_t i = 0; i < count; i++)
+        to[i] = pp_quotient(x[i], divisor, inverse);
 }
 
 int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns)
