@@ -33,7 +33,7 @@ def test_an_agent_in_words_and_in_json(tmp_path: Path) -> None:
     again = run(*command, "--json")
     told = json.loads(again.stdout)
     assert told["spec"]["qat"]["weight_bits"] == 6
-    assert told["spec"]["update"] == "fast"
+    assert told["spec"]["update"] == "auto"
     assert told["steps"] == 768
     assert "step" not in again.stderr
 

@@ -69,8 +69,8 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
     update: Annotated[
-        str, typer.Option("--update", help="fast, native (C), auto (native where it can be), or stock: the library's.")
-    ] = "fast",
+        str, typer.Option("--update", help="native (C), fast, auto (native where it can be), or stock: the library's.")
+    ] = "auto",
     strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
     as_json: JsonOption = False,
 ) -> None:
