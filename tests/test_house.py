@@ -97,7 +97,6 @@ COVERED_BY = {
     "search/worker.py": "search/test_compress.py",
     "study/agent_tasks.py": "study/test_whole_study.py",
     "study/cell_worker.py": "study/test_driver.py",
-    "study/estimate.py": "study/test_whole_study.py",
     "study/status.py": "study/test_whole_study.py",
     "study/study_worker.py": "study/test_whole_study.py",
     "study/training_identity.py": "study/test_agents.py",

@@ -172,10 +172,12 @@ def test_a_budget_in_episodes_ends_with_the_last_one(case: str, tmp_path: Path) 
     assert load_agent(tmp_path / "whole.zip").environment is not None
 
 
-def test_killed_it_goes_on_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("update", ["fast", "auto"])
+def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
     """SIGKILL, in a process of its own, at no particular place."""
     command = [sys.executable, "-m", "policypress", "train", "sac", "Pendulum-v1", "--steps", "400", "--seed", "3"]
     command += ["--set", "net_arch=[16,16]", "--eval-every", "0", "--checkpoint-every", "50"]
+    command += ["--update", update]
     process = subprocess.Popen(
         [*command, "-o", str(tmp_path / "cut.zip")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -185,7 +187,7 @@ def test_killed_it_goes_on_exactly(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     overrides = [("net_arch", [16, 16])]
-    spec = prepare("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides).spec
+    spec = prepare("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides, update=update).spec
     resumed = train(spec, tmp_path / "cut.zip", manner=QUICK)
     train(spec, tmp_path / "whole.zip", manner=QUICK)
     ((step, exact),) = resumed.resumed
