@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float32]
 class Acting:
     """A network's outputs for as many rows as there are environments.
 
-    Quantized layers are rounded and packed once, and again after :meth:`renew`.
+    Quantized layers are rounded once, and again after :meth:`renew`.
 
     Args:
         library: the compiled update.

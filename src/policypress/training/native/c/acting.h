@@ -1,5 +1,5 @@
-/* What a network gives for a few rows: an actor's, while it explores. Nothing is packed: each weight is read once for all
-   rows. */
+/* What a network gives while its actor explores. For a few rows nothing is packed: each weight is read once for all of
+   them. */
 #ifndef PP_ACTING_H
 #define PP_ACTING_H
 #include "passes.h"
