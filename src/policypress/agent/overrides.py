@@ -17,12 +17,22 @@ class Overrides:
         cnn_strides: of the convolutions, first to last (``--cnn-strides 4,2``).
         observation_space: of the environment the user named (``--env``), images channel-first.
         action_space: of the environment the user named (``--env``).
+        normalizer: path of the VecNormalize statistics, or ``none`` (``--normalizer``); looked for where left out.
+        output_name: the output of an ONNX file that is the action (``--output-name``).
+        discrete_actions: an ONNX file's output chooses among so many actions (``--actions``).
+        scale_actions: the network gives -1 to 1, which is scaled to the action bounds (``--scale-actions``).
+        check: path of observations and the actions that the author's own code gave for them (``--check``).
     """
 
     activation: Activation | None = None
     cnn_strides: tuple[int, ...] | None = None
     observation_space: Space | None = None
     action_space: Space | None = None
+    normalizer: str | None = None
+    output_name: str | None = None
+    discrete_actions: int | None = None
+    scale_actions: bool = False
+    check: str | None = None
 
 
 NO_OVERRIDES = Overrides()

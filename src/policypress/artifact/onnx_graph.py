@@ -57,18 +57,20 @@ class OnnxGraph:
         self._counter += 1
         return f"{hint}.{self._counter}"
 
-    def constant(self, values: npt.NDArray[Any] | Tensor, hint: str) -> str:
-        """Name of an initializer with these values."""
+    def constant(self, values: npt.NDArray[Any] | Tensor, hint: str, *, shared: bool = True) -> str:
+        """Name of an initializer with these values, which others may read too unless ``shared`` is False."""
         array = values.detach().numpy() if isinstance(values, Tensor) else values
         array = np.asarray(array, order="C")
         key = (str(array.dtype), array.shape, array.tobytes())
-        if key not in self._constants:
-            # Values are named after layers, which have no dot in their names: so the two cannot meet.
-            hint = hint if "." in hint else f"{hint}.value"
-            name = hint if hint not in self.initializers else self.fresh(hint)
-            self.initializers[name] = numpy_helper.from_array(array, name)
+        if shared and key in self._constants:
+            return self._constants[key]
+        # Values are named after layers, which have no dot in their names: so the two cannot meet.
+        hint = hint if "." in hint else f"{hint}.value"
+        name = hint if hint not in self.initializers else self.fresh(hint)
+        self.initializers[name] = numpy_helper.from_array(array, name)
+        if shared:
             self._constants[key] = name
-        return self._constants[key]
+        return name
 
     def scalar(self, value: float, hint: str = "constant") -> str:
         """Name of a float32 scalar initializer."""
@@ -139,21 +141,23 @@ class OnnxGraph:
             return self.constant(values, hint)
         integers = quantize(values.detach(), spec).numpy()
         stored = self._integers(integers, spec, f"{hint}.quantized")
-        scale_name, zero_name = self._parameters(spec, hint)
+        # ONNX Runtime turns signed weights into unsigned ones where the processor's signed product saturates
+        # (session.x64quantprecision), each with its zero point: one that another weight reads as well it refuses.
+        scale_name, zero_name = self._parameters(spec, hint, shared=spec.bits > 8)
         if spec.bits < 8 and not spec.packed:
             self.widths[stored] = spec.bits
         attributes: dict[str, Any] = {} if spec.axis is None else {"axis": spec.axis}
         return self.op("DequantizeLinear", [stored, scale_name, zero_name], self.fresh(hint), **attributes)
 
-    def _parameters(self, spec: QuantSpec, hint: str) -> tuple[str, str]:
-        zero = self._integers(spec.zero_point.detach().numpy(), spec, f"{hint}.zero_point")
+    def _parameters(self, spec: QuantSpec, hint: str, *, shared: bool = True) -> tuple[str, str]:
+        zero = self._integers(spec.zero_point.detach().numpy(), spec, f"{hint}.zero_point", shared=shared)
         return self.constant(spec.scale, f"{hint}.scale"), zero
 
-    def _integers(self, integers: npt.NDArray[Any], spec: QuantSpec, hint: str) -> str:
+    def _integers(self, integers: npt.NDArray[Any], spec: QuantSpec, hint: str, *, shared: bool = True) -> str:
         """Name of an initializer with these integers, in the type that holds them."""
         if not spec.packed:
             dtype: type[np.generic] = np.int32 if spec.bits == BIAS_BITS else (np.int8 if spec.signed else np.uint8)
-            return self.constant(integers.astype(dtype), hint)
+            return self.constant(integers.astype(dtype), hint, shared=shared)
         self._packed = True
         kind = TensorProto.INT4 if spec.signed else TensorProto.UINT4
         halves = np.append(integers.astype(np.uint8).flatten() & 0xF, np.uint8(0))[: (integers.size + 1) // 2 * 2]

@@ -7,15 +7,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import out, print_json
 from policypress.cli.options import (
-    ActivationOption,
-    EnvOption,
     FilesArgument,
     JsonOption,
     SeedOption,
-    StridesOption,
-    stated,
 )
 from policypress.measurement.latency import FLOOR, Latency, benchmark
 from policypress.runtime.loading import runtime_named
@@ -23,13 +20,12 @@ from policypress.runtime.loading import runtime_named
 MICRO = 1e6
 
 
+@with_agent_options
 def bench(
     files: FilesArgument,
+    agent_options: AgentOptions,
     samples: Annotated[int, typer.Option("--samples", min=10, help="Warm samples of each file.")] = 2000,
     seed: SeedOption = 0,
-    env: EnvOption = None,
-    activation: ActivationOption = None,
-    cnn_strides: StridesOption = None,
     runtime: Annotated[
         list[str] | None,
         typer.Option("--runtime", metavar="NAME", help="native, onnxruntime or auto; repeatable to compare."),
@@ -42,7 +38,7 @@ def bench(
       policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip
       policypress bench small.onnx --runtime native --runtime onnxruntime
     """
-    said = stated(files[0], env, None, None, activation, cnn_strides)
+    said = agent_options.stated(files[0])
     results = benchmark(
         files,
         samples=samples,

@@ -7,19 +7,14 @@ from typing import Annotated
 
 import typer
 
+from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import INTERRUPTED_MESSAGE, StudyProgress, err, out, print_json, progress_bar, tell
 from policypress.cli.options import (
-    ActivationOption,
     AgentArgument,
-    EnvKwargsOption,
-    EnvOption,
     EpisodesOption,
     JsonOption,
     MaxStepsOption,
     SeedOption,
-    StridesOption,
-    WrapperOption,
-    stated,
 )
 from policypress.errors import StudyInputError
 from policypress.measurement.machine import fingerprint
@@ -35,8 +30,10 @@ from policypress.study.compress import CLASSIC
 from policypress.study.reader import StoreReader
 
 
+@with_agent_options
 def compress(
     agent: AgentArgument,
+    agent_options: AgentOptions,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")],
     recipe: Annotated[
         list[str] | None,
@@ -64,9 +61,6 @@ def compress(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also play under sensor noise, delay, other masses and frictions.")
     ] = False,
-    env: EnvOption = None,
-    env_kwargs: EnvKwargsOption = None,
-    wrapper: WrapperOption = None,
     observations: Annotated[
         Path | None,
         typer.Option("--observations", metavar="NPZ", help="Recorded observations in place of an environment."),
@@ -74,8 +68,6 @@ def compress(
     episodes: EpisodesOption = 100,
     seed: SeedOption = 0,
     max_steps: MaxStepsOption = None,
-    activation: ActivationOption = None,
-    cnn_strides: StridesOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
     no_costs: Annotated[
@@ -107,7 +99,7 @@ def compress(
     """
     if recipe and classic:
         raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
-    said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
+    said = agent_options.stated(agent)
     with progress_bar(refreshing=False) as bar:
         done = run_compress(
             agent,

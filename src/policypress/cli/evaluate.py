@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import EPISODES, out, print_json, progress_bar, tell
 from policypress.cli.options import (
-    ActivationOption,
-    EnvKwargsOption,
-    EnvOption,
     EpisodesOption,
     FilesArgument,
     JsonOption,
     MaxStepsOption,
     RuntimeOption,
     SeedOption,
-    StridesOption,
-    WrapperOption,
-    stated,
 )
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.evaluation import evaluate as run_evaluate
@@ -25,16 +20,13 @@ from policypress.measurement.statistics import Undefined
 from policypress.runtime.loading import runtime_named
 
 
+@with_agent_options
 def evaluate(
     files: FilesArgument,
+    agent_options: AgentOptions,
     episodes: EpisodesOption = 100,
     seed: SeedOption = 0,
-    env: EnvOption = None,
-    env_kwargs: EnvKwargsOption = None,
-    wrapper: WrapperOption = None,
     max_steps: MaxStepsOption = None,
-    activation: ActivationOption = None,
-    cnn_strides: StridesOption = None,
     runtime: RuntimeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +39,7 @@ def evaluate(
     with progress_bar() as bar:
         for file in files:
             task = bar.add_task(file.replace("[", r"\["), total=episodes, unit=EPISODES)
-            said = stated(file, env, env_kwargs, wrapper, activation, cnn_strides)
+            said = agent_options.stated(file)
             results.append(
                 run_evaluate(
                     file,

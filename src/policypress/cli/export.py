@@ -9,17 +9,12 @@ from typing import Annotated
 import typer
 
 from policypress.artifact.c.targets import target_of
+from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import LearningBar, err, out, print_json, progress_bar, tell
 from policypress.cli.options import (
-    ActivationOption,
     AgentArgument,
-    EnvKwargsOption,
-    EnvOption,
     JsonOption,
     SeedOption,
-    StridesOption,
-    WrapperOption,
-    stated,
 )
 from policypress.errors import InputError, OutputError
 from policypress.export.c_source import ProvenSource
@@ -28,21 +23,18 @@ from policypress.report.quantities import size
 from policypress.study.export_agent import export_agent
 
 
+@with_agent_options
 def export(
     agent: AgentArgument,
+    agent_options: AgentOptions,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .onnx, .c or .so.")],
     recipe: Annotated[str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".')] = "none",
-    env: EnvOption = None,
-    env_kwargs: EnvKwargsOption = None,
-    wrapper: WrapperOption = None,
     observations: Annotated[
         Path | None, typer.Option("--observations", metavar="NPZ", help="Recorded observations, without environment.")
     ] = None,
     target: Annotated[
         str | None, typer.Option("--target", help="For C: host, aarch64, cortex-m4, cortex-m7 or freestanding.")
     ] = None,
-    activation: ActivationOption = None,
-    cnn_strides: StridesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +58,7 @@ def export(
             raise InputError(
                 "Only C is written for a target.", got=f"--target {target}, {output}", expected="-o NAME.c"
             )
-    said = stated(agent, env, env_kwargs, wrapper, activation, cnn_strides)
+    said = agent_options.stated(agent)
     with progress_bar(refreshing=False) as bar:
         exported = export_agent(
             agent,

@@ -6,8 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import out, print_json, tell
-from policypress.cli.options import ActivationOption, AgentArgument, EnvOption, JsonOption, StridesOption, stated
+from policypress.cli.options import AgentArgument, JsonOption
 from policypress.contract import space_to_json
 from policypress.environment.fit import in_words
 from policypress.measurement.subject import Subject, subject_of
@@ -16,11 +17,10 @@ from policypress.report.quantities import size
 FLOAT_BYTES = 4
 
 
+@with_agent_options
 def inspect(
     agent: AgentArgument,
-    env: EnvOption = None,
-    activation: ActivationOption = None,
-    cnn_strides: StridesOption = None,
+    agent_options: AgentOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Show what an agent is: algorithm, spaces, network, what its graph folds in. Nothing in it is executed.
@@ -29,7 +29,7 @@ def inspect(
       policypress inspect examples/agents/sac-HalfCheetah-v4.zip
       policypress inspect path/to/zoo/folder --json
     """
-    said = stated(agent, env, None, None, activation, cnn_strides)
+    said = agent_options.stated(agent)
     subject = subject_of(agent, env=said.environment, overrides=said.overrides, needs_environment=False)
     if as_json:
         print_json(_described(subject))

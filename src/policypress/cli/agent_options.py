@@ -1,0 +1,131 @@
+"""What every command that reads agents lets the user state of them: one set of options, one object."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from policypress.agent.bundle import Activation
+from policypress.agent.overrides import Overrides
+from policypress.cli.options import EnvKwargsOption, WrapperOption
+from policypress.contract import EnvironmentSpec
+from policypress.environment.trust import user_environment
+from policypress.errors import EnvironmentInputError, InputError
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user stated on the command line of the agent and its environment."""
+
+    environment: EnvironmentSpec | None
+    overrides: Overrides
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """The options themselves, as they were typed; each field is one option of every command that reads agents."""
+
+    env: Annotated[
+        str | None, typer.Option("--env", metavar="ID", help="Environment id, or package.module:MyEnv-v0.")
+    ] = None
+    env_kwargs: EnvKwargsOption = None
+    wrapper: WrapperOption = None
+    normalizer: Annotated[
+        str | None,
+        typer.Option("--normalizer", metavar="FILE|none", help="VecNormalize statistics of the agent, or none."),
+    ] = None
+    activation: Annotated[
+        str | None, typer.Option("--activation", help="Hidden activation, where the file does not tell it.")
+    ] = None
+    cnn_strides: Annotated[
+        str | None, typer.Option("--cnn-strides", metavar="4,2", help="Strides of a custom CNN's convolutions.")
+    ] = None
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="NPZ", help="Observations and the actions that your own code gave for them."),
+    ] = None
+    output_name: Annotated[
+        str | None, typer.Option("--output-name", metavar="NAME", help="ONNX: the output that is the action.")
+    ] = None
+    actions: Annotated[
+        int | None, typer.Option("--actions", metavar="N", min=1, help="ONNX: the output chooses among N actions.")
+    ] = None
+    scale_actions: Annotated[
+        bool, typer.Option("--scale-actions", help="The network gives -1 to 1; scale it to the action bounds.")
+    ] = False
+
+    def stated(self, agent: str) -> Stated:
+        """What they say of ``agent``.
+
+        Arguments and wrappers without ``--env`` go to the environment that the agent names.
+
+        Raises:
+            InputError: a value that does not parse, or no environment to add arguments to.
+        """
+        overrides = Overrides(
+            activation=None if self.activation is None else Activation(self.activation.lower()),
+            cnn_strides=None if self.cnn_strides is None else _strides(self.cnn_strides),
+            normalizer=self.normalizer,
+            output_name=self.output_name,
+            discrete_actions=self.actions,
+            scale_actions=self.scale_actions,
+            check=None if self.check is None else str(self.check),
+        )
+        if self.env is None and not self.env_kwargs and not self.wrapper:
+            return Stated(None, overrides)
+        env = self.env or _named_by(agent, overrides)
+        return Stated(user_environment(env, self.env_kwargs or (), self.wrapper or ()), overrides)
+
+
+def with_agent_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options of :class:`AgentOptions` in place of its parameter ``agent_options``."""
+    own = inspect.signature(command, eval_str=True)
+    hints = get_type_hints(AgentOptions, include_extras=True)
+    shared = {
+        field.name: inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(AgentOptions)
+    }
+    kept = [part for name, part in own.parameters.items() if name != "agent_options"]
+    parameters = [*(part.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in kept), *shared.values()]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(agent_options=AgentOptions(**{name: given.pop(name) for name in shared}), **given)
+
+    del run.__wrapped__  # or its signature would be taken for this one's
+    signature: Any = inspect.Signature(parameters, return_annotation=None)
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {part.name: part.annotation for part in parameters}
+    return run
+
+
+def _named_by(agent: str, overrides: Overrides) -> str:
+    # Reading an agent needs torch; most commands that share these options do not.
+    from policypress.agent.loading import load_agent
+
+    named = load_agent(agent, overrides=overrides).environment
+    if named is None:
+        raise EnvironmentInputError(
+            "There is no environment to add arguments or wrappers to.",
+            got=f"{agent} names none",
+            expected="--env beside --env-kwargs and --wrapper",
+        )
+    return named.id
+
+
+def _strides(text: str) -> tuple[int, ...]:
+    try:
+        strides = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        strides = ()
+    if not strides or min(strides) < 1:
+        raise InputError("The strides do not parse.", got=f"--cnn-strides {text}", expected="e.g. --cnn-strides 4,2")
+    return strides
