@@ -32,6 +32,7 @@ def binding_source(contract: Contract, module: str) -> str:
         KeyError: the contract has a dtype that no artifact has.
     """
     rows, shapes, casts, converted = [], [], [], 0
+    stepped = []
     for number, spec in enumerate(contract.inputs):
         kind, c_type, item_bytes = _ELEMENTS[spec.dtype]
         size_bytes = math.prod(spec.shape) * item_bytes
@@ -44,6 +45,7 @@ def binding_source(contract: Contract, module: str) -> str:
         size = f"{item_bytes}, {math.prod(spec.shape)}, {len(spec.shape)}"
         rows.append(f"    {{{key}, {kind}, {size}, pb_shape_{number}, {place}}},")
         casts.append(f"(const {c_type} *)inputs[{number}]")
+        stepped.append(f"{casts[-1]} + row * {math.prod(spec.shape)}")
     action = next(spec for spec in contract.outputs if spec.name == "action")
     scores = next((math.prod(spec.shape) for spec in contract.outputs if spec.name == "scores"), 0)
     integer = not isinstance(contract.action_space, Box)
@@ -56,6 +58,7 @@ def binding_source(contract: Contract, module: str) -> str:
         f"#define PB_INPUTS {len(contract.inputs)}",
         f"#define PB_CONVERTED_BYTES {max(converted, 1)}",
         f"#define PB_CALL_INPUTS {', '.join(casts)}",
+        f"#define PB_ROW_INPUTS {', '.join(stepped)}",
         f"#define PB_SCORES {scores}",
         f"#define PB_ACTION_ELEMENT {'int32_t' if integer else 'float'}",
         f"#define PB_ACTION_INTEGER {int(integer)}",

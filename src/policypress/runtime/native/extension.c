@@ -54,11 +54,12 @@ static int pb_format(const Py_buffer *view)
         format++;
     if (format[0] == 0 || format[1] != 0)
         return PB_OTHER;
+    /* What a format says is believed where the size of an item says it too: an item may have any, 0 included. */
     switch (format[0]) {
-    case 'f': return PB_REAL32;
+    case 'f': return view->itemsize == 4 ? PB_REAL32 : PB_OTHER;
     case 'd': return view->itemsize == 8 ? PB_REAL64 : PB_OTHER;
-    case 'B': return PB_BYTE;
-    case 'b': case '?': return PB_SIGNED_BYTE;
+    case 'B': return view->itemsize == 1 ? PB_BYTE : PB_OTHER;
+    case 'b': case '?': return view->itemsize == 1 ? PB_SIGNED_BYTE : PB_OTHER;
     case 'i': return view->itemsize == 4 ? PB_INT32 : PB_OTHER;
     case 'l': case 'q': return view->itemsize == 8 ? PB_INT64 : view->itemsize == 4 ? PB_INT32 : PB_OTHER;
     default: return PB_OTHER;
@@ -130,10 +131,18 @@ static int pb_sequence(PyObject *given, const struct pb_input *want, char *conve
     if (want->ndim == 0)
         return pb_number(given, want, to);
     PyObject *items = PySequence_Fast(given, "");
-    Py_ssize_t count = items == NULL ? 0 : PySequence_Fast_GET_SIZE(items);
-    int taken = items != NULL && count == want->size;
-    for (Py_ssize_t i = 0; taken && i < count; i++)
-        taken = pb_number(PySequence_Fast_GET_ITEM(items, i), want, to + i * want->item_bytes);
+    int taken = items != NULL && PySequence_Fast_GET_SIZE(items) == want->size;
+    for (Py_ssize_t i = 0; taken && i < want->size; i++) {
+        /* __float__ may have changed the list and dropped what was in it: looked at anew, and each item held. */
+        if (PySequence_Fast_GET_SIZE(items) != want->size) {
+            taken = 0;
+            break;
+        }
+        PyObject *item = PySequence_Fast_GET_ITEM(items, i);
+        Py_INCREF(item);
+        taken = pb_number(item, want, to + i * want->item_bytes);
+        Py_DECREF(item);
+    }
     Py_XDECREF(items);
     return taken;
 }
@@ -165,6 +174,13 @@ static const void *pb_direct(const struct pb_state *state, PyObject *given, cons
 }
 #endif
 
+/* What is not this input's format is for somebody else; what no program should catch is for nobody. */
+static void pb_forgive(void)
+{
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_MemoryError))
+        PyErr_Clear();
+}
+
 /* 1: `inputs` are set and the views held until pb_release. 0: this is for somebody else; nothing is held. */
 static int pb_take(struct pb_state *state, PyObject *observation, struct pb_taken *taken, char *converted, int lists)
 {
@@ -181,6 +197,7 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
             given = PyDict_GetItemWithError(observation, state->keys[i]);
         else if (PB_INPUTS > 1)
             given = NULL;
+        Py_XINCREF(given); /* Code that reading it runs may take it out of the dict. */
         const void *elements = NULL;
         if (given != NULL && PyObject_CheckBuffer(given)) {
             Py_buffer *view = &taken->views[taken->held];
@@ -191,8 +208,9 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
         } else if (given != NULL && lists && pb_sequence(given, want, converted)) {
             elements = converted + want->converted;
         }
+        Py_XDECREF(given);
         if (elements == NULL) {
-            PyErr_Clear();
+            pb_forgive();
             pb_release(taken);
             return 0;
         }
@@ -203,6 +221,8 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
 
 static PyObject *pb_wrong(int status)
 {
+    if (PyErr_Occurred())
+        return NULL;
     if (status & POLICY_NOT_FINITE)
         PyErr_SetString(PyExc_ValueError, "the observation holds NaN or infinity");
     else
@@ -213,7 +233,13 @@ static PyObject *pb_wrong(int status)
 /* What act() does with an observation that it cannot take: ask for help, or say what would be right. */
 static PyObject *pb_refuse(struct pb_state *state, PyObject *observation, int status)
 {
-    return state->checked == NULL ? pb_wrong(status) : PyObject_CallOneArg(state->checked, observation);
+    if (state->checked == NULL || PyErr_Occurred())
+        return pb_wrong(status);
+    PyObject *checked = state->checked;
+    Py_INCREF(checked); /* It may bind another in its place. */
+    PyObject *result = PyObject_CallOneArg(checked, observation);
+    Py_DECREF(checked);
+    return result;
 }
 
 static void pb_count(struct pb_state *state, int status)
@@ -244,9 +270,12 @@ static PyObject *pb_numbers(const pb_action *action)
 /* Writes actions into a buffer of the caller's, in its own integer format. 0: the buffer is another one. */
 static int pb_give(const pb_action *action, size_t count, const Py_buffer *to)
 {
-    if ((size_t)to->len != count * (size_t)to->itemsize || (uintptr_t)to->buf % (size_t)to->itemsize != 0)
-        return 0;
     int format = pb_format(to);
+    if (format == PB_OTHER || (size_t)to->len != count * (size_t)to->itemsize ||
+        (uintptr_t)to->buf % (size_t)to->itemsize != 0)
+        return 0;
+    if (count == 0)
+        return 1;
 #if PB_ACTION_INTEGER
     if (format == PB_INT64)
         for (size_t i = 0; i < count; i++)
@@ -276,6 +305,18 @@ static Py_ssize_t pb_count_of(const struct pb_array *array)
 }
 #endif
 
+#if !PB_ACTION_SCALAR
+/* An array for an action, from whoever bound the module. */
+static PyObject *pb_made(struct pb_state *state)
+{
+    PyObject *new_action = state->new_action;
+    Py_INCREF(new_action); /* It may bind another in its place. */
+    PyObject *made = PyObject_CallNoArgs(new_action);
+    Py_DECREF(new_action);
+    return made;
+}
+#endif
+
 static PyObject *pb_act(PyObject *module, PyObject *observation)
 {
     struct pb_state *state = pb_state_of(module);
@@ -295,7 +336,7 @@ static PyObject *pb_act(PyObject *module, PyObject *observation)
 #else
     if (state->new_action == NULL)
         return pb_numbers(action);
-    PyObject *array = PyObject_CallNoArgs(state->new_action);
+    PyObject *array = pb_made(state);
     Py_buffer to;
 #if !PB_ACTION_INTEGER
     const struct pb_array *floats = array == NULL ? NULL : pb_floats(state, array, PB_WRITABLE);
@@ -348,13 +389,17 @@ static PyObject *pb_act_into(PyObject *module, PyObject *const *arguments, Py_ss
     return PyLong_FromLong(status);
 }
 
+/* Whether an array has as many rows as a batch: along its first axis, unless it is flat. */
+static int pb_in_rows(const Py_buffer *view, Py_ssize_t rows) { return view->ndim < 2 || view->shape[0] == rows; }
+
 /* The rows of a batch in one input, or -1 with an error. */
 static Py_ssize_t pb_rows(const Py_buffer *view, const struct pb_input *want)
 {
     int format = pb_format(view);
     int wide = want->format == PB_INT32 && format == PB_INT64;
     Py_ssize_t row_bytes = want->size * (wide ? 8 : want->item_bytes);
-    if ((format == want->format || wide) && view->len % row_bytes == 0 && (uintptr_t)view->buf % (size_t)(wide ? 8 : want->item_bytes) == 0)
+    if ((format == want->format || wide) && view->len % row_bytes == 0 && pb_in_rows(view, view->len / row_bytes) &&
+        (uintptr_t)view->buf % (size_t)(wide ? 8 : want->item_bytes) == 0)
         return view->len / row_bytes;
     PyErr_SetString(PyExc_ValueError, "a batch does not fit the policy: expected rows of " PB_EXPECTED);
     return -1;
@@ -409,6 +454,35 @@ refused:
     return 0;
 }
 
+static int pb_overlap(const Py_buffer *a, const Py_buffer *b)
+{
+    const char *first = (const char *)a->buf, *second = (const char *)b->buf;
+    return a->len > 0 && b->len > 0 && first < second + b->len && second < first + a->len;
+}
+
+/* Whether a buffer for results lies on an input, which would be overwritten before it is read. */
+static int pb_on_inputs(const struct pb_batch *batch, const Py_buffer *to)
+{
+    int on = 0;
+    for (int i = 0; i < batch->taken.held; i++)
+        on |= pb_overlap(&batch->taken.views[i], to);
+    return on;
+}
+
+/* Acts on rows with the kernels `set`, which stay the same to the end whatever use_kernel is told meanwhile. */
+static int pb_many(const struct policy_kernel_set *set, const void *const *inputs, pb_action *actions, float *scores,
+                   size_t rows)
+{
+#if POLICY_TILE > 1
+    return set->many(PB_CALL_INPUTS, actions, scores, rows);
+#else
+    int status = 0;
+    for (size_t row = 0; row < rows; row++)
+        status |= set->one(PB_ROW_INPUTS, actions + row * PB_ACTION_SIZE, scores == NULL ? NULL : scores + row * PB_SCORES);
+    return status;
+#endif
+}
+
 /* Acts on a batch: inputs, a buffer for the actions, and with `scores` a buffer for these before it. */
 static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_ssize_t count, int scores)
 {
@@ -429,9 +503,16 @@ static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_
         goto action;
     size_t rows = (size_t)batch.rows, sized = rows * PB_ACTION_SIZE;
     int direct = pb_format(&to) == (PB_ACTION_INTEGER ? PB_INT32 : PB_REAL32) && (uintptr_t)to.buf % 4 == 0;
-    if ((size_t)to.len != sized * (size_t)to.itemsize ||
-        (scores && (pb_format(&scored) != PB_REAL32 || (size_t)scored.len != rows * PB_SCORES * sizeof(float)))) {
+    int fits = (size_t)to.len == sized * (size_t)to.itemsize && pb_in_rows(&to, batch.rows);
+    if (scores)
+        fits = fits && pb_format(&scored) == PB_REAL32 && (uintptr_t)scored.buf % sizeof(float) == 0 &&
+               (size_t)scored.len == rows * PB_SCORES * sizeof(float) && pb_in_rows(&scored, batch.rows);
+    if (!fits) {
         PyErr_SetString(PyExc_ValueError, "a buffer for results does not fit: expected rows of " PB_EXPECTED_ACTION);
+        goto all;
+    }
+    if (pb_on_inputs(&batch, &to) || (scores && (pb_on_inputs(&batch, &scored) || pb_overlap(&scored, &to)))) {
+        PyErr_SetString(PyExc_ValueError, "a buffer for results lies on another buffer of the call");
         goto all;
     }
     if (!direct && (actions = PyMem_Calloc(sized + 1, sizeof(pb_action))) == NULL) {
@@ -440,14 +521,11 @@ static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_
     }
     const void *const *inputs = batch.taken.inputs;
     pb_action *target = direct ? (pb_action *)to.buf : actions;
+    /* Read while the interpreter's lock is held, as use_kernel writes it. */
+    const struct policy_kernel_set *set = policy_chosen;
     int status;
     Py_BEGIN_ALLOW_THREADS
-#if PB_SCORES > 0
-    if (scores)
-        status = policy_run_batch(PB_CALL_INPUTS, (float *)scored.buf, target, rows);
-    else
-#endif
-        status = policy_act_batch(PB_CALL_INPUTS, target, rows);
+    status = pb_many(set, inputs, target, scores ? (float *)scored.buf : NULL, rows);
     Py_END_ALLOW_THREADS
     if (!direct && !pb_give(actions, sized, &to)) {
         PyErr_SetString(PyExc_ValueError, "the actions do not fit their buffer: expected rows of " PB_EXPECTED_ACTION);
@@ -511,7 +589,9 @@ static int pb_is_laid_out(PyObject *given)
 {
     const struct pb_array *array = (const struct pb_array *)given;
     Py_buffer view;
-    if (Py_TYPE(given)->tp_basicsize < (Py_ssize_t)sizeof *array || strcmp(Py_TYPE(given)->tp_name, "numpy.ndarray") != 0 ||
+    /* No class that Python code makes, whatever it is called: its objects may hold anything there. */
+    if ((Py_TYPE(given)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0 ||
+        Py_TYPE(given)->tp_basicsize < (Py_ssize_t)sizeof *array || strcmp(Py_TYPE(given)->tp_name, "numpy.ndarray") != 0 ||
         PyObject_GetBuffer(given, &view, PyBUF_STRIDES) != 0)
         return 0;
     int same = view.buf == (void *)array->data && view.ndim == array->ndim;
@@ -527,9 +607,9 @@ static int pb_is_laid_out(PyObject *given)
 }
 
 /* Learns how numpy's arrays lie from one that `new_action` makes; where they lie otherwise, there is the protocol. */
-static void pb_know_arrays(struct pb_state *state)
+static int pb_know_arrays(struct pb_state *state, PyObject *new_action)
 {
-    PyObject *made = PyObject_CallNoArgs(state->new_action);
+    PyObject *made = PyObject_CallNoArgs(new_action);
     PyObject *floats = made == NULL ? NULL : PyObject_CallMethod(made, "astype", "s", "float32");
     Py_CLEAR(state->array);
     Py_CLEAR(state->real32);
@@ -540,7 +620,8 @@ static void pb_know_arrays(struct pb_state *state)
     }
     Py_XDECREF(floats);
     Py_XDECREF(made);
-    PyErr_Clear();
+    pb_forgive();
+    return !PyErr_Occurred();
 }
 
 static PyObject *pb_bind(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
@@ -554,7 +635,8 @@ static PyObject *pb_bind(PyObject *module, PyObject *const *arguments, Py_ssize_
     Py_XSETREF(state->new_action, arguments[0]);
     Py_INCREF(arguments[1]);
     Py_XSETREF(state->checked, arguments[1]);
-    pb_know_arrays(state);
+    if (!pb_know_arrays(state, arguments[0]))
+        return NULL;
     Py_RETURN_NONE;
 }
 
