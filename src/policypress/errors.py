@@ -13,6 +13,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     │   │   ├── UnknownEnvironmentError no such id
     │   │   ├── SpaceMismatchError      the agent does not fit the environment; names what fits
     │   │   └── WrapperError            a wrapper that is not on the allow-list, or fails
+    │   ├── EnvironmentFailedError          the user's environment raised, or gave what no environment may give
     │   ├── ObservationError            wrong shape, dtype, key, or a non-finite value
     │   ├── NetworkError                a network or ONNX file with an operator outside the supported set
     │   ├── RecipeError                 a recipe that does not parse, or is out of order
@@ -124,6 +125,10 @@ class SpaceMismatchError(EnvironmentInputError):
 
 class WrapperError(EnvironmentInputError):
     """A wrapper is not on the allow-list, or cannot be applied."""
+
+
+class EnvironmentFailedError(InputError):
+    """The user's environment raised an exception, or gave what no environment may give; the message says where."""
 
 
 class ObservationError(InputError):

@@ -59,6 +59,12 @@ def main() -> None:
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
+        # Not before it is needed: gymnasium, which raised it then, takes half a second to import.
+        from policypress.environment.faults import failure_within
+
+        blamed = failure_within(error)
+        if blamed is not None:
+            _fail(str(blamed), blamed.exit_code)
         hint = f"run again with {DEBUG_VARIABLE}=1 and report what it shows"
         _fail(f"internal error: {type(error).__name__}: {error}\n  what to do: {hint}", 1)
 

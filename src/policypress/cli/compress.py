@@ -16,7 +16,7 @@ from policypress.cli.options import (
     MaxStepsOption,
     SeedOption,
 )
-from policypress.errors import StudyInputError
+from policypress.errors import EnvironmentFailedError, StudyInputError
 from policypress.measurement.machine import fingerprint
 from policypress.report.folder import write_folder
 from policypress.report.results import Results, read_results
@@ -28,6 +28,7 @@ from policypress.search.compress import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.compress import compress as run_compress
 from policypress.study.compress import CLASSIC
 from policypress.study.reader import StoreReader
+from policypress.study.tasks import Failure
 
 
 @with_agent_options
@@ -141,7 +142,15 @@ def compress(
         err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}", markup=False)
         raise typer.Exit(130)
     if done.outcome.failed and done.history is None:
-        raise typer.Exit(1)
+        raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
+
+
+def _told_failures(failures: list[Failure]) -> int:
+    """The exit code for cells that failed; says how to go on where the user's environment did."""
+    blamed = [failure.kind == EnvironmentFailedError.__name__ for failure in failures]
+    if any(blamed):
+        err.print("Once the environment is mended, the same command with --retry-failed goes on.")
+    return EnvironmentFailedError.exit_code if all(blamed) else 1
 
 
 def _show(results: Results, *, played: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from policypress.environment.faults import blamed, checked_reset, opened
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import action_converter
 from policypress.seeding import episode_seeds
@@ -24,20 +25,17 @@ def ignores_seed(factory: Callable[[], Env], seed: int = 0, *, seeds: int = SEED
         seeds: how many resets are compared.
         steps: at most so many steps of each; an environment that draws its first number later is not found out.
     """
-    env = factory()
-    try:
+    with opened(factory) as env, blamed("reset() or step()"):
         first = _played(env, episode_seeds(seed, "determinism", seeds)[0], seed, steps)
         others = episode_seeds(seed, "determinism", seeds)[1:]
         return all(_same(first, _played(env, other, seed, steps)) for other in others)
-    finally:
-        env.close()
 
 
 def _played(env: Env, reset_seed: int, action_seed: int, steps: int) -> list[Any]:
     """What an episode of drawn actions shows."""
     convert = action_converter(env.action_space)
     env.action_space.seed(action_seed)
-    observation, _ = env.reset(seed=reset_seed)
+    observation = checked_reset(env.reset(seed=reset_seed))
     shown: list[Any] = [observation]
     for _ in range(steps):
         observation, reward, terminated, truncated, _ = env.step(convert(env.action_space.sample()))

@@ -19,9 +19,10 @@ from policypress.contract import (
     WrapperSpec,
 )
 from policypress.environment import contact_forces
+from policypress.environment.faults import opened
 from policypress.environment.identifiers import resolve
 from policypress.environment.making import make
-from policypress.environment.spaces import from_gymnasium
+from policypress.environment.spaces import spaces_in
 from policypress.environment.trust import UserEnvironmentSpec
 from policypress.environment.variants import adds_time_feature, candidates, distance, has_time_feature
 from policypress.errors import PolicypressError, SpaceMismatchError
@@ -118,11 +119,8 @@ def fitting_variants(
 
 def spaces_of(spec: EnvironmentSpec) -> tuple[Space, Space]:
     """Observation and action space of an environment; errors are those of ``make``."""
-    env = make(spec)
-    try:
-        return from_gymnasium(env.observation_space), from_gymnasium(env.action_space)
-    finally:
-        env.close()
+    with opened(lambda: make(spec)) as env:
+        return spaces_in(env)
 
 
 def resolve_for_agent(

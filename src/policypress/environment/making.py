@@ -16,6 +16,7 @@ from gymnasium.envs.registration import registry
 
 from policypress.contract import EnvironmentSpec
 from policypress.environment import fresh_world, wrappers
+from policypress.environment.faults import RAISED, place_of
 from policypress.environment.fresh_world import FreshWorld
 from policypress.environment.identifiers import is_mujoco, module_of, resolve
 from policypress.environment.observation_wrappers import Env
@@ -95,12 +96,12 @@ def _construct(registered: Any, spec: EnvironmentSpec) -> Env:
         raise MissingDependencyError(
             f"{registered.id} needs a package that is not installed.", got=str(error), hint="Install what it names."
         ) from error
-    except Exception as error:
+    except RAISED as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "no arguments"
         raise EnvironmentInputError(
             f"{registered.id} cannot be made.",
-            got=f"{given}: {type(error).__name__}: {error}",
-            hint="Change the arguments with --env-kwargs key=value.",
+            got=f"{given}: {place_of(error)}",
+            hint="Change the arguments with --env-kwargs key=value, or mend the environment where it says.",
         ) from error
 
 

@@ -29,6 +29,7 @@ from policypress.environment.batches import (
     take,
 )
 from policypress.environment.extremes import extremes
+from policypress.environment.faults import opened
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, Observation, run_episode
 from policypress.environment.spaces import from_gymnasium
@@ -79,15 +80,12 @@ def visited(
     """
     limit = max_steps or max(_SHORTEST_LIMIT, math.ceil(count / episodes))
     reservoir = _Reservoir(count, seeding.generator(seed, "observations", purpose))
-    env = factory()
-    try:
+    with opened(factory) as env:
         for done, episode_seed in enumerate(_endless_seeds(seed, f"observations/{purpose}")):
             if done >= episodes and reservoir.met >= count:
                 break
             run_episode(env, act, episode_seed, limit, reservoir.offer)
         batch = stack(reservoir.in_order(), from_gymnasium(env.observation_space))
-    finally:
-        env.close()
     check_finite(batch, "The environment gave an observation")
     return batch
 

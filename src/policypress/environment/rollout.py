@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
+from policypress.environment.faults import RAISED, checked_reset, failure_of, opened
 from policypress.environment.observation_wrappers import Env
-from policypress.errors import ObservationError
+from policypress.errors import EnvironmentFailedError, ObservationError, PolicypressError
 from policypress.records import EpisodeRecord
 
+_TRIED = 3
 _FEW = 64  # below this a Python sum checks finiteness faster than numpy
 Observation = Any
 # Anything that acts: takes one observation as the environment gives it, gives an action of the environment: a number
@@ -42,27 +44,64 @@ def run_episode(
 
     Raises:
         ObservationError: the action is not finite or of the wrong size.
+        EnvironmentFailedError: the environment raised, does not follow gymnasium's interface, or gave an observation
+            that ``act`` cannot read or a reward that is no finite number.
     """
     to_action = action_converter(env.action_space)
     start_s = time.process_time()
-    observation, _ = env.reset(seed=seed)
     total, length = 0.0, 0
     terminated = truncated = False
-    step, time_limit = _plain_step(env)
-    while not (terminated or truncated) and length != max_steps:
-        if on_observation is not None:
-            on_observation(observation)
-        observation, reward, terminated, truncated, _ = step(to_action(act(observation)))
-        total += float(reward)
-        length += 1
-        if length == time_limit:
-            truncated = True
+    doing = "reset()"
+    try:
+        observation = checked_reset(env.reset(seed=seed))
+        step, time_limit = _plain_step(env)
+        while not (terminated or truncated) and length != max_steps:
+            if on_observation is not None:
+                on_observation(observation)
+            doing = ""  # the actor's own errors are its own
+            chosen = act(observation)
+            doing = "step()"
+            observation, reward, terminated, truncated, _ = step(to_action(chosen))
+            total += float(reward)
+            length += 1
+            if length == time_limit:
+                truncated = True
+    except ObservationError as error:
+        if doing:
+            raise
+        raise _observation_failure(error, seed, length) from error
+    except PolicypressError:
+        raise
+    except RAISED as error:
+        if not doing:
+            raise
+        raise failure_of(error, doing) from error
+    if not math.isfinite(total):
+        raise _reward_failure(total, seed, length)
     return EpisodeRecord(
         seed=seed,
         episode_return=total,
         length=length,
         ending="terminated" if terminated else "truncated" if truncated else "step_limit",
         cpu_s=time.process_time() - start_s,
+    )
+
+
+def _observation_failure(error: ObservationError, seed: int, length: int) -> EnvironmentFailedError:
+    return EnvironmentFailedError(
+        "The environment gave an observation that its own observation space does not allow.",
+        got=f"{error.message.rstrip('.')}: {error.got}, after {length} steps of the episode with seed {seed}",
+        expected=error.expected,
+        hint="Mend the environment: observations are finite, and of the shape and dtype of its observation space.",
+    )
+
+
+def _reward_failure(total: float, seed: int, length: int) -> EnvironmentFailedError:
+    return EnvironmentFailedError(
+        "The environment gave a reward that is not finite.",
+        got=f"rewards that sum to {total} in the {length} steps of the episode with seed {seed}",
+        expected="finite numbers",
+        hint="Mend the environment's reward: without it there is no return to compare.",
     )
 
 
@@ -75,6 +114,16 @@ def _plain_step(env: Env) -> tuple[Callable[[Any], Any], int | None]:
     if type(env) is TimeLimit and type(env.env) is OrderEnforcing:
         return env.env.env.step, int(env._max_episode_steps)
     return env.step, None
+
+
+def try_out(factory: Callable[[], Env]) -> None:
+    """Make the environment and take a few steps: what cannot be played is told before anything is written.
+
+    Raises:
+        EnvironmentFailedError: as for :func:`run_episode`.
+    """
+    with opened(factory) as env:
+        run_episode(env, random_actor(env, 0), 0, _TRIED)
 
 
 def random_actor(env: Env, seed: int) -> Actor:

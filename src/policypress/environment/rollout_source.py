@@ -10,6 +10,7 @@ from typing import Any
 
 from policypress import seeding
 from policypress.environment.batches import ObservationBatch, check_finite, stack
+from policypress.environment.faults import opened
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, Observation, run_episode
 from policypress.environment.spaces import from_gymnasium
@@ -53,15 +54,12 @@ class RolloutSource:
         if self.max_steps is not None:
             limit = min(limit, self.max_steps)
         met: list[Observation] = []
-        env = self.factory()
-        try:
+        with opened(self.factory) as env:
             for episode_seed in chain(episodes or (), _seeds(seed, purpose)):
                 run_episode(env, act, episode_seed, min(limit, count - len(met)), lambda seen: met.append(_copy(seen)))
                 if len(met) >= count:
                     break
             batch = stack(met, from_gymnasium(env.observation_space))
-        finally:
-            env.close()
         check_finite(batch, "The environment gave an observation")
         return batch
 

@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.errors import EnvironmentInputError
+from policypress.environment.faults import blamed
+from policypress.errors import EnvironmentFailedError, EnvironmentInputError
 
 _SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these"
 
@@ -23,6 +24,25 @@ def from_gymnasium(space: gymnasium.Space[Any]) -> Space:
     if isinstance(space, gymnasium.spaces.Dict):
         return _dict(space.spaces)
     return _single(space)
+
+
+def spaces_in(env: gymnasium.Env[Any, Any]) -> tuple[Space, Space]:
+    """Observation and action space of an environment.
+
+    Raises:
+        EnvironmentFailedError: it has none, or they cannot be asked for.
+        EnvironmentInputError: as for :func:`from_gymnasium`.
+    """
+    with blamed("observation_space"):
+        observations: Any = env.observation_space
+    with blamed("action_space"):
+        actions: Any = env.action_space
+    for name, space in (("observation_space", observations), ("action_space", actions)):
+        if not isinstance(space, gymnasium.Space):
+            raise EnvironmentFailedError(
+                f"The environment's {name} is no space.", got=type(space).__name__, expected="a gymnasium.Space"
+            )
+    return from_gymnasium(observations), from_gymnasium(actions)
 
 
 def _single(space: gymnasium.Space[Any]) -> Box | Discrete | MultiDiscrete | MultiBinary:

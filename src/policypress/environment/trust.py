@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from policypress.contract import EnvironmentSpec, WrapperSpec
+from policypress.environment.faults import RAISED, place_of
 from policypress.environment.identifiers import module_of
 from policypress.errors import EnvironmentInputError, WrapperError
 
@@ -51,10 +52,10 @@ def import_named(module: str) -> ModuleType:
         sys.path.append(folder)  # last, so that nothing there hides an installed package
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except RAISED as error:
         raise EnvironmentInputError(
             "The module that was named cannot be imported.",
-            got=f"{module}: {type(error).__name__}: {error}",
+            got=f"{module}: {place_of(error)}",
             expected="a module on Python's path or in the working directory",
             hint="Run from its folder, set PYTHONPATH, or install it.",
         ) from error

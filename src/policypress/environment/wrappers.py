@@ -17,6 +17,7 @@ from policypress.contract import WrapperSpec, is_wrapper_module
 from policypress.environment.atari import AtariWrapper
 from policypress.environment.contact_forces import ZeroContactForces
 from policypress.environment.disturbances import ActionDelay, ObservationNoise, PhysicsScale
+from policypress.environment.faults import RAISED, place_of
 from policypress.environment.observation_wrappers import (
     ActionSmoothingWrapper,
     Env,
@@ -26,6 +27,7 @@ from policypress.environment.observation_wrappers import (
     MaskVelocityWrapper,
     TimeFeatureWrapper,
 )
+from policypress.environment.old_gym import OldGymApi
 from policypress.environment.trust import import_named
 from policypress.errors import PolicypressError, WrapperError
 
@@ -51,6 +53,7 @@ _ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
         "ObservationNoise": ObservationNoise,
         "ActionDelay": ActionDelay,
         "PhysicsScale": PhysicsScale,
+        "OldGymApi": OldGymApi,
         "DelayedRewardWrapper": _unchanged,
         "ClipReward": _unchanged,
         "ClipRewardEnv": _unchanged,
@@ -95,11 +98,11 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
         wrapped = build(env, **dict(spec.kwargs))
     except PolicypressError:
         raise
-    except Exception as error:
+    except RAISED as error:
         arguments = ", ".join(f"{key}={value!r}" for key, value in spec.kwargs)
         raise WrapperError(
-            f"The wrapper {spec.name} cannot be applied to {env}.",
-            got=f"{spec.name}({arguments}): {type(error).__name__}: {error}",
+            f"The wrapper {spec.name} cannot be applied to {_named(env)}.",
+            got=f"{spec.name}({arguments}): {place_of(error)}",
             hint=_FLAG,
         ) from error
     if not isinstance(wrapped, gymnasium.Env):
@@ -110,6 +113,11 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
             hint=_FLAG,
         )
     return wrapped
+
+
+def _named(env: Env) -> str:
+    """An environment in words; its own ``__str__`` may raise."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 @dataclass(frozen=True)

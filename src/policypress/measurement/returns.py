@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from policypress.environment.faults import opened
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, run_episode
 from policypress.records import EpisodeRecord
@@ -29,12 +30,9 @@ def measure_returns(
         on_episode: is called with each row as soon as it is there.
     """
     rows = []
-    env = factory()
-    try:
+    with opened(factory) as env:
         for seed in seeds:
             rows.append(run_episode(env, act, seed, max_steps))
             if on_episode is not None:
                 on_episode(rows[-1])
-    finally:
-        env.close()
     return tuple(rows)

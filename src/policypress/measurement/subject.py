@@ -11,9 +11,10 @@ from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec, Space, supplied_by
+from policypress.environment.faults import opened
 from policypress.environment.fit import Fit, compare, in_words, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
-from policypress.environment.spaces import from_gymnasium
+from policypress.environment.spaces import spaces_in
 from policypress.errors import SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first
@@ -168,20 +169,14 @@ def fit_of_own(env_fn: Factory, observations: Space, actions: Space) -> Fit:
 
 def spaces_from(factory: Factory) -> tuple[Space, Space]:
     """Observation and action space of what ``factory`` makes."""
-    env = factory()
-    try:
-        return from_gymnasium(env.observation_space), from_gymnasium(env.action_space)
-    finally:
-        env.close()
+    with opened(factory) as env:
+        return spaces_in(env)
 
 
 def step_limit(factory: Factory) -> int | None:
     """None where the environment ends its episodes itself, else :data:`UNBOUNDED_STEPS`."""
-    env = factory()
-    try:
+    with opened(factory) as env:
         spec = getattr(env, "spec", None)
         limited = spec is not None and spec.max_episode_steps is not None
         # Atari games end by a limit of the emulator's own, which no spec shows.
         return None if limited or hasattr(env.unwrapped, "ale") else UNBOUNDED_STEPS
-    finally:
-        env.close()

@@ -16,6 +16,7 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
+from policypress.environment.rollout import try_out
 from policypress.errors import ExecutionError, StudyInputError
 from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
@@ -128,6 +129,8 @@ def compress(
             expected="an environment, or recorded observations",
             hint="Name it with --env, or give --observations logged.npz (then returns are not measured).",
         )
+    if recorded is None and subject.factory is not None:
+        try_out(subject.factory)
     protocol = EvaluationProtocol(
         episodes=0 if recorded is not None else episodes,
         seed=seed,

@@ -13,6 +13,7 @@ import torch
 
 from policypress.compression.pipeline import Materials, Pressed, press
 from policypress.compression.recipe import Recipe
+from policypress.environment.faults import opened
 from policypress.environment.rollout import random_actor, run_episode
 from policypress.errors import NoNativeFormError
 from policypress.export.parity import check_runtime_parity
@@ -79,8 +80,5 @@ def play(payload: EpisodesPayload) -> tuple[EpisodeRecord, ...]:
     if payload.model is not None:
         act = load_model(payload.model, payload.runtime).act
         return measure_returns(act, payload.factory, payload.seeds, max_steps=payload.max_steps)
-    env = payload.factory()
-    try:
+    with opened(payload.factory) as env:
         return tuple(run_episode(env, random_actor(env, seed), seed, payload.max_steps) for seed in payload.seeds)
-    finally:
-        env.close()
