@@ -5,168 +5,45 @@ No dependency beyond numpy. Everything here is frozen, compares by value and has
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
-import numpy as np
-import numpy.typing as npt
-
+from policypress import contract_schema as schema
 from policypress.errors import ArtifactError
+from policypress.space import DTYPES, NAME_LENGTH, Json
+from policypress.space import Bound as Bound
+from policypress.space import Box as Box
+from policypress.space import DictSpace as DictSpace
+from policypress.space import Discrete as Discrete
+from policypress.space import MultiBinary as MultiBinary
+from policypress.space import MultiDiscrete as MultiDiscrete
+from policypress.space import Space as Space
+from policypress.space import action_width as action_width
+from policypress.space import box as box
+from policypress.space import space_from_json as space_from_json
+from policypress.space import space_to_json as space_to_json
 
 SCHEMA = 1
 METADATA_KEY = "policypress.contract"
 # Beside it where integers are narrower than what holds them: JSON, name of the initializer → bits.
 INTEGER_BITS_KEY = "policypress.integer_bits"
-
-Json = dict[str, Any]
-
-
-def _bounds_to_json(values: tuple[float, ...]) -> list[float | str]:
-    return [v if math.isfinite(v) else str(v) for v in values]
+RECIPE_LENGTH = 4000
+_QUANTITY = ("mean", "lower", "upper", "confidence")
 
 
-def _bounds_from_json(values: list[float | str]) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
-
-
-@dataclass(frozen=True)
-class Box:
-    """Box space. ``low``/``high`` hold one number if it is the same everywhere, else all, row-major."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-    def bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Both bounds as arrays of ``shape``."""
-        low = np.broadcast_to(np.asarray(self.low).reshape(self._stored(self.low)), self.shape)
-        high = np.broadcast_to(np.asarray(self.high).reshape(self._stored(self.high)), self.shape)
-        return low.astype(np.float64), high.astype(np.float64)
-
-    def _stored(self, values: tuple[float, ...]) -> tuple[int, ...]:
-        return () if len(values) == 1 else self.shape
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-
-# Run-time checkers do not count Python's numbers as ArrayLike.
-Bound = npt.ArrayLike | float | int
-
-
-def box(shape: tuple[int, ...], dtype: str, low: Bound, high: Bound) -> Box:
-    """Box from arrays or scalars, with uniform bounds stored once."""
-
-    def compact(values: Bound) -> tuple[float, ...]:
-        flat = np.asarray(values, dtype=np.float64).reshape(-1)
-        if flat.size > 1 and bool(np.all(flat == flat[0])):
-            flat = flat[:1]
-        return tuple(float(v) for v in flat)
-
-    return Box(tuple(int(n) for n in shape), dtype, compact(low), compact(high))
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """Integers ``start … start + n - 1``."""
-
-    n: int
-    start: int = 0
-
-
-@dataclass(frozen=True)
-class MultiDiscrete:
-    """Several independent discrete choices with ``nvec[i]`` options each."""
-
-    nvec: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class MultiBinary:
-    """``n`` independent bits."""
-
-    n: int
-
-
-@dataclass(frozen=True)
-class DictSpace:
-    """Named sub-spaces, in the order in which the network reads them."""
-
-    spaces: tuple[tuple[str, Space], ...]
-
-
-Space = Box | Discrete | MultiDiscrete | MultiBinary | DictSpace
-
-
-def space_to_json(space: Space) -> Json:
-    """JSON form of a space; infinite bounds become strings."""
-    match space:
-        case Box():
-            return {
-                "kind": "box",
-                "shape": list(space.shape),
-                "dtype": space.dtype,
-                "low": _bounds_to_json(space.low),
-                "high": _bounds_to_json(space.high),
-            }
-        case Discrete():
-            return {"kind": "discrete", "n": space.n, "start": space.start}
-        case MultiDiscrete():
-            return {"kind": "multi_discrete", "nvec": list(space.nvec)}
-        case MultiBinary():
-            return {"kind": "multi_binary", "n": space.n}
-        case DictSpace():
-            return {"kind": "dict", "spaces": [[k, space_to_json(v)] for k, v in space.spaces]}
-
-
-def space_from_json(data: Mapping[str, Any]) -> Space:
-    """Inverse of :func:`space_to_json`.
+def stated(entries: Iterable[tuple[str, str]]) -> str | None:
+    """The text of the contract among an ONNX file's metadata; None where there is none.
 
     Raises:
-        ArtifactError: the kind is unknown.
+        ArtifactError: there are several, of which programs would read different ones.
     """
-    kind = data.get("kind")
-    if kind == "box":
-        return Box(
-            tuple(data["shape"]),
-            data["dtype"],
-            _bounds_from_json(data["low"]),
-            _bounds_from_json(data["high"]),
+    found = [value for key, value in entries if key == METADATA_KEY]
+    if len(found) > 1:
+        raise ArtifactError(
+            "The artifact holds several contracts.", got=f"{len(found)} of them", expected="one", hint=schema.HINT
         )
-    if kind == "discrete":
-        return Discrete(data["n"], data["start"])
-    if kind == "multi_discrete":
-        return MultiDiscrete(tuple(data["nvec"]))
-    if kind == "multi_binary":
-        return MultiBinary(data["n"])
-    if kind == "dict":
-        return DictSpace(tuple((k, space_from_json(v)) for k, v in data["spaces"]))
-    raise ArtifactError(
-        "The contract names a space this version does not know.",
-        got=repr(kind),
-        expected="box, discrete, multi_discrete, multi_binary or dict",
-        hint="Upgrade policypress.",
-    )
-
-
-def action_width(space: Space) -> int:
-    """Number of scores or values a policy's last layer has for ``space``."""
-    match space:
-        case Box():
-            return space.size
-        case Discrete():
-            return space.n
-        case MultiDiscrete():
-            return sum(space.nvec)
-        case MultiBinary():
-            return space.n
-        case DictSpace():
-            raise ArtifactError("Dict action spaces do not exist in this field.", got=repr(space))
+    return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -200,10 +77,27 @@ class EnvironmentSpec:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> EnvironmentSpec:
-        """Inverse of :meth:`to_json`."""
-        wrappers = tuple(WrapperSpec(w["name"], tuple(w["kwargs"].items())) for w in data["wrappers"])
-        return EnvironmentSpec(data["id"], tuple(data["kwargs"].items()), wrappers, data["trained_id"])
+    def from_json(data: object) -> EnvironmentSpec:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ArtifactError: a field is missing, or has another type or characters that cannot be printed.
+        """
+        where = "environment"
+        found = schema.fields(data, where)
+        trained = schema.member(found, "trained_id", where)
+        return EnvironmentSpec(
+            schema.text(schema.member(found, "id", where), f"{where}.id", NAME_LENGTH),
+            schema.settings(schema.member(found, "kwargs", where), f"{where}.kwargs"),
+            schema.items(schema.member(found, "wrappers", where), f"{where}.wrappers", _wrapper),
+            None if trained is None else schema.text(trained, f"{where}.trained_id", NAME_LENGTH),
+        )
+
+
+def _wrapper(value: object, where: str) -> WrapperSpec:
+    found = schema.fields(value, where)
+    name = schema.text(schema.member(found, "name", where), f"{where}.name", NAME_LENGTH)
+    return WrapperSpec(name, schema.settings(schema.member(found, "kwargs", where), f"{where}.kwargs"))
 
 
 _SUPPLIES = {
@@ -298,52 +192,77 @@ class Contract:
         return cast(Json, _listify(data))
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Contract:
-        """Inverse of :meth:`to_json`.
+    def from_text(text: str) -> Contract:
+        """The contract in a metadata entry or a sidecar.
 
         Raises:
-            ArtifactError: a newer schema, or a field is missing.
+            ArtifactError: it is not JSON, too large, or no contract; see :meth:`from_json`.
+        """
+        return Contract.from_json(schema.parsed(text))
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Contract:
+        """Inverse of :meth:`to_json`. What it holds beside the fields is left alone.
+
+        Raises:
+            ArtifactError: a newer schema, or a field is missing, of another type, out of range, or not printable.
         """
         if data.get("schema") != SCHEMA:
             raise ArtifactError(
                 "The artifact's contract has another schema.",
-                got=f"schema {data.get('schema')!r}",
+                got=f"schema {str(data.get('schema'))[:60]!r}",
                 expected=f"schema {SCHEMA}",
                 hint="Upgrade policypress, or write the artifact again.",
             )
-        try:
-            return Contract(
-                algorithm=data["algorithm"],
-                observation_space=space_from_json(data["observation_space"]),
-                action_space=space_from_json(data["action_space"]),
-                inputs=tuple(_tensor(t) for t in data["inputs"]),
-                outputs=tuple(_tensor(t) for t in data["outputs"]),
-                folded=tuple(data["folded"]),
-                recipe=data["recipe"],
-                recipe_hash=data["recipe_hash"],
-                environment=None if data["environment"] is None else EnvironmentSpec.from_json(data["environment"]),
-                caller_supplies=tuple(data["caller_supplies"]),
-                parent_sha256=data["parent_sha256"],
-                precision=data["precision"],
-                policypress_version=data["policypress_version"],
-                measured_return=None if data["measured_return"] is None else Quantity(**data["measured_return"]),
-                batch_independent=data["batch_independent"],
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ArtifactError(
-                "The artifact's contract is incomplete.",
-                got=f"{type(error).__name__}: {error}",
-                expected=f"every field of contract schema {SCHEMA}",
-                hint="Write the artifact again with `policypress export`.",
-            ) from error
+
+        def words(key: str, limit: int = NAME_LENGTH) -> str:
+            return schema.text(schema.member(data, key), key, limit)
+
+        parent, environment = schema.member(data, "parent_sha256"), schema.member(data, "environment")
+        measured = schema.member(data, "measured_return")
+        precision = schema.choice(schema.member(data, "precision"), "precision", get_args(Precision))
+        return Contract(
+            algorithm=words("algorithm"),
+            observation_space=space_from_json(schema.member(data, "observation_space"), "observation_space"),
+            action_space=space_from_json(schema.member(data, "action_space"), "action_space"),
+            inputs=schema.items(schema.member(data, "inputs"), "inputs", _tensor),
+            outputs=schema.items(schema.member(data, "outputs"), "outputs", _tensor),
+            folded=schema.items(schema.member(data, "folded"), "folded", schema.text),
+            recipe=words("recipe", RECIPE_LENGTH),
+            recipe_hash=words("recipe_hash"),
+            environment=None if environment is None else EnvironmentSpec.from_json(environment),
+            caller_supplies=schema.items(schema.member(data, "caller_supplies"), "caller_supplies", schema.text),
+            parent_sha256=None if parent is None else schema.text(parent, "parent_sha256", NAME_LENGTH),
+            precision=cast(Precision, precision),
+            policypress_version=words("policypress_version"),
+            measured_return=None if measured is None else _quantity(measured),
+            batch_independent=schema.flag(schema.member(data, "batch_independent"), "batch_independent"),
+        )
 
     def with_return(self, measured: Quantity) -> Contract:
         """The same contract with the return that was measured."""
         return replace(self, measured_return=measured)
 
 
-def _tensor(data: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(data["name"], data["dtype"], tuple(data["shape"]))
+def _tensor(value: object, where: str) -> TensorSpec:
+    found = schema.fields(value, where)
+    return TensorSpec(
+        schema.text(schema.member(found, "name", where), f"{where}.name", NAME_LENGTH),
+        schema.choice(schema.member(found, "dtype", where), f"{where}.dtype", DTYPES),
+        schema.shape(schema.member(found, "shape", where), f"{where}.shape"),
+    )
+
+
+def _quantity(value: object) -> Quantity:
+    where = "measured_return"
+    found = schema.fields(value, where)
+    if set(found) - set(_QUANTITY) - {"count"}:
+        schema.refused(where, sorted(map(str, found))[:9], ", ".join((*_QUANTITY, "count")))
+    mean, lower, upper, confidence = (
+        schema.number(schema.member(found, key, where), f"{where}.{key}") for key in _QUANTITY
+    )
+    count = schema.integer(schema.member(found, "count", where), f"{where}.count", 0, 2**63)
+    return Quantity(mean, lower, upper, confidence, count)
 
 
 def _listify(value: object) -> object:

@@ -33,6 +33,8 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
 
 from __future__ import annotations
 
+from policypress.foreign_text import LIMIT, plain_lines
+
 
 class PolicypressError(Exception):
     """Root of the tree.
@@ -61,13 +63,14 @@ class PolicypressError(Exception):
         super().__init__(message, got, expected, hint)
 
     def __str__(self) -> str:
-        parts = [self.message]
+        # Much of it stood in files. It may not steer the terminal that shows it, nor pass for a line of ours.
+        parts = [plain_lines(self.message, LIMIT)]
         if self.got is not None:
-            parts.append(f"got: {self.got}")
+            parts.append("got: " + plain_lines(self.got, LIMIT).replace("\n", "\n    "))
         if self.expected is not None:
-            parts.append(f"expected: {self.expected}")
+            parts.append(f"expected: {plain_lines(self.expected, LIMIT)}")
         if self.hint is not None:
-            parts.append(f"what to do: {self.hint}")
+            parts.append(f"what to do: {plain_lines(self.hint, LIMIT)}")
         return "\n  ".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:

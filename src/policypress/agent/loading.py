@@ -11,7 +11,8 @@ from policypress.agent.hub import PREFIX, read_hub
 from policypress.agent.onnx_file import read_onnx
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.agent.zoo import is_zoo_folder, read_zoo_folder, read_zoo_zip
-from policypress.errors import AgentError
+from policypress.contract import EnvironmentSpec, space_from_json, space_to_json
+from policypress.errors import AgentError, ArtifactError, DamagedAgentError
 
 _KINDS = "a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or hub:organisation/repository"
 
@@ -29,6 +30,12 @@ def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> Ag
         AgentError: the agent cannot be read; its subclasses say why, and the message what to do.
         MissingDependencyError: a Hub id without ``huggingface_hub``.
     """
+    bundle = _read(source, overrides)
+    _check_texts(bundle)
+    return bundle
+
+
+def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
     if isinstance(source, str) and source.startswith(PREFIX):
         return read_hub(source, overrides=overrides)
     path = Path(source)
@@ -50,6 +57,22 @@ def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> Ag
         expected=_KINDS,
         hint="For a torch.nn.Module use Policy.from_module in Python.",
     )
+
+
+def _check_texts(bundle: AgentBundle) -> None:
+    """Refuse names and arguments that no contract can state, before they reach a screen, a page or a C file."""
+    try:
+        space_from_json(space_to_json(bundle.observation_space), "observation_space")
+        space_from_json(space_to_json(bundle.action_space), "action_space")
+        if bundle.environment is not None:
+            EnvironmentSpec.from_json(bundle.environment.to_json())
+    except ArtifactError as error:
+        raise DamagedAgentError(
+            "The agent's files hold what no training writes.",
+            got=error.got,
+            expected=error.expected,
+            hint="Take the agent from where it was trained, or correct its files.",
+        ) from error
 
 
 def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:

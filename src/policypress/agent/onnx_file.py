@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import onnx
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import METADATA_KEY, Box, Contract, DictSpace, Space
+from policypress.contract import Box, Contract, DictSpace, Space, stated
 from policypress.errors import (
     ArtifactError,
     DamagedAgentError,
@@ -111,17 +110,15 @@ def _check_weights(model: onnx.ModelProto, label: str) -> None:
 
 
 def _contract(model: onnx.ModelProto, label: str) -> Contract | None:
-    stored = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
-    if stored is None:
-        return None
     try:
-        return Contract.from_json(json.loads(stored))
-    except (ArtifactError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        stored = stated((entry.key, entry.value) for entry in model.metadata_props)
+        return None if stored is None else Contract.from_text(stored)
+    except ArtifactError as error:
         raise DamagedAgentError(
             f"{label}: the contract in its metadata cannot be read.",
-            got=str(getattr(error, "got", None) or error)[:200],
-            expected="the contract that policypress writes",
-            hint="Export the artifact again.",
+            got=error.got or error.message,
+            expected=error.expected or "the contract that policypress writes",
+            hint=error.hint,
         ) from error
 
 

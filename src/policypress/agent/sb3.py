@@ -25,6 +25,7 @@ from policypress.agent.spaces import action_space, observation_space
 from policypress.agent.tensors import read_tensors
 from policypress.contract import Box, DictSpace, Discrete, EnvironmentSpec, MultiBinary, Space, action_width
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
+from policypress.foreign_text import plain
 
 _VERSION_MEMBER = "_stable_baselines3_version"
 _TRAINING_FIELDS = ("num_timesteps", "_total_timesteps", "seed", "gamma", "batch_size", "n_envs", "use_sde")
@@ -65,7 +66,7 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
 def _version(archive: Archive) -> str | None:
     if _VERSION_MEMBER not in archive.names:
         return None
-    return archive.read(_VERSION_MEMBER).decode(errors="replace").strip()[:64]
+    return plain(archive.read(_VERSION_MEMBER).decode(errors="replace").strip(), 64)
 
 
 def _training(data: Sb3Data) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from policypress.contract import (
     TensorSpec,
     action_width,
 )
+from policypress.errors import ArtifactError
 from policypress.policy.policy import ACTION, SCORES, Policy
 
 ELEMENT_TYPES = {
@@ -101,9 +102,33 @@ def _value(spec: TensorSpec) -> onnx.ValueInfoProto:
 
 
 def embed_contract(model: onnx.ModelProto, contract: Contract) -> None:
-    """Write ``contract`` into the model's ``metadata_props``, replacing one that is there."""
+    """Write ``contract`` into the model's ``metadata_props``, replacing one that is there.
+
+    Raises:
+        ArtifactError: what is written could not be read again: a name with control characters, for example.
+    """
+    text = _checked(contract)
     kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(contract.to_json(), sort_keys=True)
+    entry.key, entry.value = METADATA_KEY, text
+
+
+def _checked(contract: Contract) -> str:
+    """JSON of ``contract``, which reading accepts."""
+    try:
+        text = json.dumps(contract.to_json(), sort_keys=True)
+        Contract.from_text(text)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            "The artifact cannot state its contract.", got=str(error), expected="plain data: texts, numbers, lists"
+        ) from error
+    except ArtifactError as error:
+        raise ArtifactError(
+            "The artifact cannot state its contract.",
+            got=error.got,
+            expected=error.expected,
+            hint="Give the policy's names, spaces and environment arguments another form.",
+        ) from error
+    return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from policypress import contract_schema
 from policypress.contract import INTEGER_BITS_KEY
 
 # Shapes, axes and bounds of slices steer the graph; a device compiles them in and stores nothing.
@@ -28,13 +28,17 @@ def integer_bits(model: onnx.ModelProto) -> dict[str, int]:
     They are what the metadata say, or else those of the type.
     """
     stated = next((entry.value for entry in model.metadata_props if entry.key == INTEGER_BITS_KEY), "{}")
-    narrow: dict[str, int] = json.loads(stated)
+    narrow = contract_schema.parsed(stated)
     types = {TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.INT4: 4, TensorProto.UINT4: 4}
     return {
-        tensor.name: int(narrow.get(tensor.name, types[tensor.data_type]))
+        tensor.name: _width(narrow.get(tensor.name, types[tensor.data_type]), types[tensor.data_type])
         for tensor in model.graph.initializer
         if tensor.data_type in types and len(tensor.dims) > 1
     }
+
+
+def _width(bits: object, most: int) -> int:
+    return contract_schema.integer(bits, INTEGER_BITS_KEY, 1, most)
 
 
 def packed_bytes(model: onnx.ModelProto) -> int:

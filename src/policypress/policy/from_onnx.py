@@ -6,7 +6,6 @@ the result is compared with onnx's reference evaluator before it is handed out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from policypress.agent.bundle import AgentBundle, OnnxNetwork
-from policypress.contract import METADATA_KEY, Box, Contract, DictSpace, Space
+from policypress.contract import Box, Contract, DictSpace, Space, stated
 from policypress.errors import NetworkError
 from policypress.policy import elementwise as ew
 from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weighted
@@ -87,8 +86,8 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
 
 
 def _contract(model: onnx.ModelProto) -> Contract | None:
-    stored = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
-    return None if stored is None else Contract.from_json(json.loads(stored))
+    stored = stated((entry.key, entry.value) for entry in model.metadata_props)
+    return None if stored is None else Contract.from_text(stored)
 
 
 def _check(model: onnx.ModelProto) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policypress.contract import TensorSpec
+from policypress.contract import TensorSpec, stated
 from policypress.errors import ArtifactError
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -31,12 +31,13 @@ def described(model: bytes, label: str) -> Described:
     """Look into the serialised ``model``.
 
     Raises:
-        ArtifactError: it is not ONNX.
+        ArtifactError: it is not ONNX, or holds several contracts.
     """
     try:
         content = memoryview(model)
         graphs = list(_members(content, _MODEL_GRAPH))
         entries = [(_text(entry, 1), _text(entry, 2)) for entry in _members(content, _MODEL_METADATA)]
+        stated(entries)
         # The last of several wins, as in every protocol buffer.
         graph = graphs[-1]
         return Described(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from policypress.contract import METADATA_KEY, Contract, TensorSpec
@@ -22,13 +21,7 @@ def contract_from(text: str | None, label: str) -> Contract:
             expected=f"metadata_props[{METADATA_KEY!r}]",
             hint="Turn the file into an artifact first: `policypress export FILE -o artifact.onnx`.",
         )
-    try:
-        data = json.loads(text)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise ArtifactError("The artifact's contract is not JSON.", got=f"{label}: {text[:60]!r}", expected="an object")
-    return Contract.from_json(data)
+    return Contract.from_text(text)
 
 
 def check_graph(contract: Contract, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], label: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -17,7 +16,7 @@ from policypress.artifact.c.builder import Builder, Value
 from policypress.artifact.c.expression import Array, Kind, Load, Storage
 from policypress.artifact.c.operators import OPERATORS, Node, Operand, QuantizedConstant, unsupported
 from policypress.artifact.c.program import Input, Program, Span
-from policypress.contract import METADATA_KEY, Contract, Space, TensorSpec
+from policypress.contract import Contract, Space, TensorSpec, stated
 from policypress.errors import ArtifactError, NetworkError, PolicypressError
 from policypress.policy.onnx_node import attributes_of, opset_of
 
@@ -56,14 +55,8 @@ def contract_in(model: onnx.ModelProto) -> Contract | None:
     Raises:
         ArtifactError: there is one, and it cannot be read.
     """
-    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
-    if text is None:
-        return None
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise ArtifactError("The artifact's contract is not JSON.", got=text[:60], expected="an object") from error
-    return Contract.from_json(data)
+    text = stated((entry.key, entry.value) for entry in model.metadata_props)
+    return None if text is None else Contract.from_text(text)
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
