@@ -43,8 +43,8 @@ def search(agent: str, folder: Path, options: list[str]) -> Json | None:
     known = finished(folder)
     if known is not None:
         return known
-    command = [sys.executable, "-m", "policypress", "compress", agent, "-o", str(folder), *options]
-    print(" ".join(command[2:]), file=sys.stderr)
+    command = [sys.executable, "-P", "-m", "policypress", "compress", agent, "-o", str(folder), *options]
+    print(" ".join(command[3:]), file=sys.stderr)
     subprocess.run(command, check=False, stdout=sys.stderr)
     return finished(folder)
 

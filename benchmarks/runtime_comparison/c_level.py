@@ -72,7 +72,8 @@ class CPolicy:
 
     def __init__(self, artifact: Path, compiler: str = "cc") -> None:
         self._folder, self._compiler = Path(tempfile.mkdtemp(prefix="policypress-")), compiler
-        command = [sys.executable, "-m", "policypress.artifact.c", str(artifact), "-o", str(self._folder / "policy.c")]
+        generator = [sys.executable, "-P", "-m", "policypress.artifact.c"]
+        command = [*generator, str(artifact), "-o", str(self._folder / "policy.c")]
         subprocess.run([*command, "--constants", "incbin"], check=True)
         self._build("timer", _TIMER, "-shared", "-fPIC")
         self._library = ctypes.CDLL(str(self._folder / "timer"))

@@ -58,7 +58,7 @@ class Started:
 def started(name: str, values: dict[str, object], processes: int) -> Started:
     """Run the program ``name`` with ``values`` (shape, dtype, path ...) in fresh processes."""
     code = _PROGRAMS[name].format(**values) + _END
-    isolated = ["-I", "-S"] if name == "module without numpy" else []
+    isolated = ["-I", "-S"] if name == "module without numpy" else ["-P"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     peaks, elapsed = [], []
     for _ in range(processes):

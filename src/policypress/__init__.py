@@ -6,7 +6,6 @@ The public names are resolved when they are first used, so that importing one pa
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -22,7 +21,10 @@ _PUBLIC = {
 
 __all__ = ["Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact"]
 
+TYPE_CHECKING = False  # type checkers take it for true; typing itself might lie in the current folder under -m
 if TYPE_CHECKING:
+    from typing import Any
+
     from policypress.agent.loading import load_agent
     from policypress.compression.recipe import Recipe
     from policypress.measurement.evaluation import evaluate

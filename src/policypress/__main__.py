@@ -1,5 +1,13 @@
 """``python -m policypress``."""
 
-from policypress.cli.app import main
+from policypress.toolchain.child_python import leave_current_folder
 
-main()
+
+def _run() -> None:
+    leave_current_folder()
+    from policypress.cli.app import main  # only now: nothing of the current folder is imported with it
+
+    main()
+
+
+_run()

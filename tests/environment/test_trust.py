@@ -16,6 +16,7 @@ from policypress.environment.trust import (
     trust,
     trusted_modules,
     user_environment,
+    with_additions,
 )
 from policypress.errors import EnvironmentInputError, WrapperError
 
@@ -84,6 +85,13 @@ def test_a_users_environment_does_not_open_the_door_for_a_files_wrapper(module: 
 def test_bridges_to_old_gym_are_refused_from_files() -> None:
     with pytest.raises(EnvironmentInputError, match="bridge"):
         make(EnvironmentSpec("GymV21Environment-v0", kwargs=(("env_id", "evil:Env-v0"),)))
+
+
+def test_arguments_and_wrappers_of_the_user_open_no_bridge_that_a_file_names(module: str) -> None:
+    named = EnvironmentSpec("GymV21Environment-v0", kwargs=(("env_id", "evil:Env-v0"),))
+    for spec in (with_additions(named, ["a=1"], [f"{module}:Doubled"]), trust(named, [module])):
+        with pytest.raises(EnvironmentInputError, match="bridge"):
+            make(spec)
 
 
 def test_the_mark_is_in_no_json_and_survives_pickling() -> None:

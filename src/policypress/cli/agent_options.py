@@ -15,7 +15,7 @@ from policypress.agent.bundle import Activation
 from policypress.agent.overrides import Overrides
 from policypress.cli.options import EnvKwargsOption, WrapperOption
 from policypress.contract import EnvironmentSpec
-from policypress.environment.trust import user_environment
+from policypress.environment.trust import user_environment, with_additions
 from policypress.errors import EnvironmentInputError, InputError
 
 
@@ -79,8 +79,10 @@ class AgentOptions:
         )
         if self.env is None and not self.env_kwargs and not self.wrapper:
             return Stated(None, overrides)
-        env = self.env or _named_by(agent, overrides)
-        return Stated(user_environment(env, self.env_kwargs or (), self.wrapper or ()), overrides)
+        kwargs, wrappers = self.env_kwargs or (), self.wrapper or ()
+        if self.env is not None:
+            return Stated(user_environment(self.env, kwargs, wrappers), overrides)
+        return Stated(with_additions(_named_by(agent, overrides), kwargs, wrappers), overrides)
 
 
 def with_agent_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -107,7 +109,7 @@ def with_agent_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _named_by(agent: str, overrides: Overrides) -> str:
+def _named_by(agent: str, overrides: Overrides) -> EnvironmentSpec:
     # Reading an agent needs torch; most commands that share these options do not.
     from policypress.agent.loading import load_agent
 
@@ -118,7 +120,7 @@ def _named_by(agent: str, overrides: Overrides) -> str:
             got=f"{agent} names none",
             expected="--env beside --env-kwargs and --wrapper",
         )
-    return named.id
+    return named
 
 
 def _strides(text: str) -> tuple[int, ...]:

@@ -260,7 +260,7 @@ def _hint(fitting: list[EnvironmentSpec], env: Space, agent: Space) -> str:
 def _flags(spec: EnvironmentSpec) -> str:
     arguments = "".join(f" --env-kwargs {shlex.quote(f'{key}={value}')}" for key, value in spec.kwargs)
     wrappers = "".join(f" --wrapper {shlex.quote(_called(wrapper))}" for wrapper in spec.wrappers)
-    return f"--env {spec.id}{arguments}{wrappers}"
+    return f"--env {shlex.quote(spec.id)}{arguments}{wrappers}"
 
 
 def _called(wrapper: WrapperSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from policypress.environment.faults import RAISED, place_of
 from policypress.environment.fresh_world import FreshWorld
 from policypress.environment.identifiers import is_mujoco, module_of, resolve
 from policypress.environment.observation_wrappers import Env
-from policypress.environment.trust import import_named, trusted_modules, user_environment
+from policypress.environment.trust import id_of_user, import_named, trusted_modules, user_environment
 from policypress.errors import EnvironmentInputError, MissingDependencyError, PolicypressError, UnknownEnvironmentError
 
 __all__ = ["SpecFactory", "make", "user_environment"]
@@ -49,7 +50,7 @@ def make(spec: EnvironmentSpec) -> Env:
             got=spec.id,
             expected=f"{module_of(spec.id)} calls gymnasium.register(id={env_id!r}, ...)",
         )
-    if registered.name in _BRIDGES and not modules:
+    if registered.name in _BRIDGES and not id_of_user(spec):
         raise EnvironmentInputError("A file names a bridge to old gym environments, which imports code.", got=spec.id)
     with _quiet():
         _send_mujoco_messages_to_the_log(needed=is_mujoco(registered))
@@ -79,7 +80,7 @@ def _import_module(spec: EnvironmentSpec, modules: tuple[str, ...]) -> None:
             "A file names code to import as an environment. Only the user may do so.",
             got=spec.id,
             expected="an id without a module, or --env from the user",
-            hint=f"If you trust it: --env {spec.id}",
+            hint=f"If you trust that code, name it yourself: --env {shlex.quote(spec.id)}",
         )
     import_named(module)
 

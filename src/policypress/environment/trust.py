@@ -24,9 +24,13 @@ from policypress.errors import EnvironmentInputError, WrapperError
 
 @dataclass(frozen=True)
 class UserEnvironmentSpec(EnvironmentSpec):
-    """An environment whose ``modules`` the user named and which may therefore be imported."""
+    """An environment that the user stated, wholly or in part; the ``modules`` that they named may be imported.
+
+    ``id_from_file`` where the user added arguments or wrappers to what a file names: that is no word for its code.
+    """
 
     modules: tuple[str, ...] = ()
+    id_from_file: bool = False
 
 
 def trusted_modules(spec: EnvironmentSpec) -> tuple[str, ...]:
@@ -37,8 +41,14 @@ def trusted_modules(spec: EnvironmentSpec) -> tuple[str, ...]:
 def trust(spec: EnvironmentSpec, modules: Sequence[str]) -> UserEnvironmentSpec:
     """The same environment with ``modules`` (named by the user) added to those that may be imported."""
     values = {field.name: getattr(spec, field.name) for field in fields(EnvironmentSpec)}
-    named = dict.fromkeys((*trusted_modules(spec), *modules))
-    return UserEnvironmentSpec(**values, modules=tuple(named))
+    named = tuple(dict.fromkeys((*trusted_modules(spec), *modules)))
+    by_user = isinstance(spec, UserEnvironmentSpec) and not spec.id_from_file
+    return UserEnvironmentSpec(**values, modules=named, id_from_file=not by_user and module_of(spec.id) not in named)
+
+
+def id_of_user(spec: EnvironmentSpec) -> bool:
+    """Whether the user named the id of ``spec``, and not a file."""
+    return isinstance(spec, UserEnvironmentSpec) and not spec.id_from_file
 
 
 def import_named(module: str) -> ModuleType:
@@ -114,6 +124,32 @@ def parse_keyword(text: str) -> tuple[str, Any]:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return key, value
+
+
+def with_additions(
+    spec: EnvironmentSpec, kwargs: Sequence[str] = (), wrappers: Sequence[str] = ()
+) -> UserEnvironmentSpec:
+    """The environment that a file names, with arguments and wrappers that the user adds: its own module stays shut.
+
+    Args:
+        spec: as the file has it.
+        kwargs: ``key=value`` texts; they win over the file's.
+        wrappers: in place of the file's, where any is given.
+
+    Raises:
+        EnvironmentInputError: an argument that is not ``key=value``.
+        WrapperError: a wrapper's name has no valid form.
+    """
+    added = tuple(parse_user_wrapper(text) for text in wrappers)
+    modules = [module_of(wrapper.name) for wrapper in added]
+    return UserEnvironmentSpec(
+        id=spec.id,
+        kwargs=tuple({**dict(spec.kwargs), **dict(map(parse_keyword, kwargs))}.items()),
+        wrappers=added or spec.wrappers,
+        trained_id=spec.trained_id,
+        modules=tuple(dict.fromkeys(module for module in modules if module is not None)),
+        id_from_file=True,
+    )
 
 
 def user_environment(

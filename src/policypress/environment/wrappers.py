@@ -6,6 +6,7 @@ A name that comes from a file picks one of a fixed list of classes; nothing is e
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -155,7 +156,7 @@ def _user_class(name: str, trusted_modules: Collection[str]) -> Callable[..., En
             "A file names code to import as a wrapper. Only the user may do so.",
             got=name,
             expected=", ".join(allowed()),
-            hint=f"If you trust it: --wrapper {name}",
+            hint=f"If you trust that code, name it yourself: --wrapper {shlex.quote(name)}",
         )
     found = getattr(import_named(module), attribute, None)
     if not callable(found):

@@ -6,15 +6,14 @@ interpreter is measured beside it.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from policypress.errors import ExecutionError
 from policypress.records import Measurement
+from policypress.toolchain.child_python import bare_python_command, python_command, python_environment
 
 QUANTITY = "peak_rss"
 PROCESSES = 3
@@ -33,8 +32,6 @@ else:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
 _LOAD_AND_ACT = """
-import sys
-sys.path[:] = sys.argv[3:]
 import numpy
 from policypress.runtime.loading import load_artifact
 runtime = load_artifact(sys.argv[1], sys.argv[2])
@@ -50,8 +47,7 @@ def peak_rss_bytes(artifact: Path, runtime: str = "auto") -> int:
     Raises:
         ExecutionError: the process failed.
     """
-    path = [entry or os.getcwd() for entry in sys.path]
-    return _peak(_LOAD_AND_ACT + _REPORT, [str(artifact.resolve()), runtime, *path])
+    return _peak(python_command(_LOAD_AND_ACT + _REPORT, [str(artifact.resolve()), runtime]))
 
 
 def bare_python_bytes() -> int:
@@ -60,7 +56,7 @@ def bare_python_bytes() -> int:
     Raises:
         ExecutionError: the process failed.
     """
-    return _peak(_REPORT, [])
+    return _peak(bare_python_command(_REPORT))
 
 
 def measure_peak_rss(
@@ -101,8 +97,7 @@ def measure_peak_rss(
     }
 
 
-def _peak(program: str, arguments: list[str]) -> int:
-    command = [sys.executable, "-c", program, *arguments]
+def _peak(command: list[str]) -> int:
     try:
         # A session of its own, so that Ctrl-C reaches this process, which ends the other.
         done = subprocess.run(
@@ -110,7 +105,7 @@ def _peak(program: str, arguments: list[str]) -> int:
             capture_output=True,
             text=True,
             timeout=_LIMIT_S,
-            env={**os.environ, **_ONE_THREAD},
+            env=python_environment(_ONE_THREAD),
             start_new_session=True,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -5,10 +5,7 @@ The artifact is converted first, in a process of its own, because that needs the
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +17,10 @@ from policypress.errors import ArtifactError, MissingDependencyError, NoNativeFo
 from policypress.runtime.checked_runtime import CheckedRuntime
 from policypress.runtime.native.build import contract_of
 from policypress.runtime.observation import Array
+from policypress.toolchain.child_python import python_command, python_environment
 
 _LIMIT_S = 120.0
-_CONVERT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from policypress.artifact.tflite import main; sys.exit(main(sys.argv[1:]))"
-)
+_CONVERT = "from policypress.artifact.tflite import main; sys.exit(main(sys.argv[1:]))"
 
 
 class LiteRtRuntime(CheckedRuntime):
@@ -90,9 +85,15 @@ def converted(content: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
         source, target = Path(folder) / "policy.onnx", Path(folder) / "policy.tflite"
         source.write_bytes(content)
-        path = json.dumps([entry or os.getcwd() for entry in sys.path])
-        command = [sys.executable, "-c", _CONVERT, path, str(source), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S, check=False)
+        done = subprocess.run(
+            python_command(_CONVERT, [str(source), "-o", str(target)]),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_S,
+            check=False,
+            env=python_environment(),
+        )
         if done.returncode != 0 or not target.is_file():
             raise NoNativeFormError(
                 "There is no LiteRT form of this artifact.", got=" ".join(done.stderr.removeprefix("error: ").split())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from types import TracebackType
 from policypress.errors import ExecutionError, StudyInputError
 from policypress.study.notes import Listener, Note
 from policypress.study.tasks import Failure, Outcome, Task
+from policypress.toolchain.child_python import python_command, python_environment
 
 ATTEMPTS = 2
 _GRACE_S = 5.0
@@ -27,11 +26,7 @@ _ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# The import path is set before anything of ours is imported: a worker sees the modules its driver sees.
-_MAIN = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from policypress.study.worker_process import serve; serve(int(sys.argv[1]))"
-)
+_MAIN = "from policypress.study.worker_process import serve; serve(int(sys.argv[1]))"
 
 
 @dataclass
@@ -54,9 +49,9 @@ class _Worker:
         self.used = False
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, str(other.fileno()), _import_path()],
+                python_command(_MAIN, [str(other.fileno())]),
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+                env=python_environment(dict.fromkeys(_ONE_THREAD, "1")),
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
             )
@@ -104,10 +99,6 @@ class _Worker:
         self.connection.close()
         self._process.kill()
         return self._process.wait()
-
-
-def _import_path() -> str:
-    return json.dumps([entry or os.getcwd() for entry in sys.path])
 
 
 def core_count() -> int:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from policypress.runtime.native.processor import left_out
 from policypress.runtime.onnx_metadata import described
 from policypress.runtime.stated_contract import check_graph, contract_from
 from policypress.toolchain.cache import Cache
+from policypress.toolchain.child_python import python_command, python_environment
 from policypress.toolchain.compiler import LIMIT_S, Compiler, find_compiler, python_abi
 from policypress.toolchain.processor import features_here
 
@@ -31,11 +30,7 @@ _NO_FORM = "There is no native form of this artifact."
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What decides the text of the C, beside the artifact.
 _GENERATORS = ("artifact/c", "runtime/native")
-# The generator sees the modules that this process sees.
-_GENERATE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from policypress.artifact.c.__main__ import main; sys.exit(main(sys.argv[1:]))"
-)
+_GENERATE = "from policypress.artifact.c.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 
 def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[Path, Contract]:
@@ -120,16 +115,16 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
 def _generate(artifact: Path, source: Path) -> None:
     if not sys.executable:
         raise NativeBuildError("The native runtime needs a Python to generate C with.", got="no sys.executable")
-    path = json.dumps([entry or os.getcwd() for entry in sys.path])
     options = ["-o", str(source), "--name", NAME, "--target", "host", "--constants", "incbin"]
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _GENERATE, path, str(artifact), *options],
+            python_command(_GENERATE, [str(artifact), *options]),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=LIMIT_S,
             stdin=subprocess.DEVNULL,
+            env=python_environment(),
             start_new_session=True,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

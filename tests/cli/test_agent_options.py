@@ -1,0 +1,94 @@
+"""What the user adds to an agent's environment is arguments, not trust in the code that the agent's files name."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policypress.cli.agent_options import AgentOptions
+from policypress.contract import EnvironmentSpec
+from policypress.environment.making import make
+from policypress.environment.trust import id_of_user
+from policypress.errors import EnvironmentInputError
+from policypress.measurement.evaluation import evaluate
+
+MODULE = """
+import pathlib
+import gymnasium
+pathlib.Path(__file__).with_name("RAN").touch()
+gymnasium.register("{name}/Own-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=7)
+"""
+
+
+@pytest.fixture
+def agent(tmp_path: Path, own_agents: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The id that the files of the agent in the current folder name; its module leaves ``RAN`` when it runs."""
+    name = f"evil_{abs(hash(request.node.nodeid)) % 10**8}"
+    shutil.copy(own_agents / "dqn-CartPole-v1.zip", tmp_path / "a.zip")
+    (tmp_path / "args.yml").write_text(f"algo: dqn\nenv: {name}:{name}/Own-v0\n")
+    (tmp_path / "config.yml").write_text("normalize: false\n")
+    (tmp_path / f"{name}.py").write_text(MODULE.format(name=name))
+    (tmp_path / f"friend_{name}.py").write_text("import gymnasium\nWrapper = gymnasium.Wrapper\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    return f"{name}:{name}/Own-v0"
+
+
+def play(options: AgentOptions) -> None:
+    said = options.stated(".")
+    evaluate(".", episodes=1, env=said.environment, overrides=said.overrides, runtime="onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AgentOptions(env_kwargs=["sutton_barto_reward=True"]),
+        AgentOptions(wrapper=["TimeLimit(max_episode_steps=5)"]),
+        AgentOptions(wrapper=["friend_{module}:Wrapper"]),
+        AgentOptions(wrapper=["friend_{module}:Wrapper"], env_kwargs=["sutton_barto_reward=True"]),
+        AgentOptions(),
+    ],
+)
+def test_arguments_and_wrappers_are_no_trust_in_what_the_file_names(agent: str, options: AgentOptions) -> None:
+    wrappers = [text.format(module=agent.partition(":")[0]) for text in options.wrapper or ()]
+    with pytest.raises(EnvironmentInputError, match="Only the user may do so") as refused:
+        play(replace(options, wrapper=wrappers or None))
+    assert refused.value.exit_code == 2
+    assert not Path("RAN").exists()
+    assert f"--env {agent}" in str(refused.value)
+
+
+def test_the_hint_works(agent: str) -> None:
+    options = AgentOptions(env_kwargs=["sutton_barto_reward=True"])
+    with pytest.raises(EnvironmentInputError) as refused:
+        play(options)
+    hint = refused.value.hint
+    assert hint is not None
+    flag, name = shlex.split(hint[hint.index("--env") :])
+    assert flag == "--env"
+    play(replace(options, env=name))
+    assert Path("RAN").exists()
+
+
+def test_an_id_that_a_shell_would_read_otherwise_is_quoted_in_the_hint() -> None:
+    with pytest.raises(EnvironmentInputError) as refused:
+        make(EnvironmentSpec("evil:x; rm -rf ~"))
+    assert "'evil:x; rm -rf ~'" in str(refused.value)
+
+
+def test_arguments_join_those_of_the_file(agent: str) -> None:
+    Path("args.yml").write_text("algo: dqn\nenv: CartPole-v1\nenv_kwargs: {sutton_barto_reward: true}\n")
+    Path("config.yml").write_text("normalize: false\nenv_wrapper: TimeFeatureWrapper\n")
+    stated = AgentOptions(env_kwargs=["sutton_barto_reward=False", "render_mode=rgb_array"]).stated(".")
+    assert stated.environment is not None
+    assert dict(stated.environment.kwargs) == {"sutton_barto_reward": False, "render_mode": "rgb_array"}
+    assert [wrapper.name for wrapper in stated.environment.wrappers] == ["TimeFeatureWrapper"]
+    assert not id_of_user(stated.environment)
+    named = AgentOptions(wrapper=["ClipAction"]).stated(".").environment
+    assert named is not None
+    assert [wrapper.name for wrapper in named.wrappers] == ["ClipAction"]
