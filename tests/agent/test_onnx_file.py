@@ -62,7 +62,9 @@ def test_spaces_from_inputs_and_outputs(tmp_path: Path, batch: Any) -> None:
     assert bundle.algorithm == "onnx"
     assert bundle.observation_space == Box((4,), "float32", *FREE)
     assert bundle.action_space == Box((2,), "float32", *FREE)
-    assert len(bundle.notices) == 2
+    assert [notice.split(" of the ONNX")[0] for notice in bundle.notices[1:2]] == ["The output 'y'"]
+    assert "without bounds" in bundle.notices[2]
+    assert "--actions 2" in bundle.notices[2]
     assert isinstance(bundle.network, OnnxNetwork)
     assert bundle.network.model == path.read_bytes()
 
@@ -86,9 +88,15 @@ def test_several_inputs_become_keys(tmp_path: Path) -> None:
     model = linear()
     model.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 3, 8, 8]))
     space = read_onnx(written(tmp_path / "a.onnx", model)).observation_space
-    assert space == DictSpace(
-        (("obs", Box((4,), "float32", *FREE)), ("image", Box((3, 8, 8), "uint8", (0.0,), (255.0,))))
-    )
+    assert space == Box((4,), "float32", *FREE), "the action does not need the image"
+    model.graph.node[0].input[0] = "both"
+    model.graph.node.insert(0, helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0))
+    model.graph.node.insert(1, helper.make_node("Unsqueeze", ["mean", "one"], ["column"]))
+    model.graph.node.insert(2, helper.make_node("Add", ["obs", "column"], ["both"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.int64([1]), "one"))
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.FLOAT
+    space = read_onnx(written(tmp_path / "a.onnx", model)).observation_space
+    assert space == DictSpace((("obs", Box((4,), "float32", *FREE)), ("image", Box((3, 8, 8), "float32", *FREE))))
 
 
 def contract() -> Contract:

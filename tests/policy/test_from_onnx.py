@@ -34,7 +34,7 @@ from policypress.agent.bundle import Normaliser
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
 from policypress.environment.spaces import from_gymnasium
-from policypress.errors import NetworkError
+from policypress.errors import NetworkError, UnsupportedAgentError
 from policypress.policy.from_onnx import from_onnx
 from policypress.policy.observation_layers import channel_last
 from policypress.policy.policy import Policy
@@ -310,7 +310,7 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
         model_of([GEMM, node("Unsqueeze", "h axis", "p"), node("MatMul", "p p", "y")], {"axis": np.int64([1])}),
         "MatMul",
     ),
-    "not_the_observation": (model_of([node("Tanh", "b", "y")]), "does not depend on the observation"),
+    "not_the_observation": (model_of([node("Tanh", "b", "y")]), "depends on the observation.*'y'"),
     "shape": (model_of([node("Gemm", "obs v b", "y")], {"v": W[:5]}, shape=("n", 5)), "does not fit the observation"),
     "no_batch": (model_of([node("MatMul", "obs w", "y")], shape=(6,)), "first axis must be the batch"),
     "integers": (
@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_and_how_it_is_named(name: str) -> None:
     model, message = REFUSED[name]
-    with pytest.raises(NetworkError, match=f"(?s){message}"):
+    with pytest.raises((NetworkError, UnsupportedAgentError), match=f"(?s){message}"):
         from_onnx(bundle_of(model, VECTOR, ANY_ACTION))
 
 
@@ -343,6 +343,61 @@ def test_inputs_that_are_no_keys() -> None:
     space = DictSpace((("left", VECTOR), ("right", VECTOR)))
     with pytest.raises(NetworkError, match="left, right"):
         from_onnx(bundle_of(model, space, ANY_ACTION))
+
+
+def test_inputs_that_the_action_needs_besides_the_observation() -> None:
+    model = masked()
+    with pytest.raises(NetworkError, match=r"(?s)obs.*action_mask.*scores before the mask 'action_mask'"):
+        from_onnx(bundle_of(model, VECTOR, Discrete(4)))
+    space = DictSpace((("obs", VECTOR), ("action_mask", box((4,), "float32", -np.inf, np.inf))))
+    policy = from_onnx(bundle_of(model, space, Discrete(4)))
+    rows = {"obs": observe(VECTOR, 20)[""], "action_mask": np.float32([[1, 0, 1, 0]] * 20)}
+    scores = rows["obs"] @ W + B + (rows["action_mask"] - 1) * np.float32(1e8)
+    assert np.array_equal(run_policy(policy, rows), scores.argmax(1))
+    model.graph.input[1].name = model.graph.node[1].input[0] = "goal"
+    with pytest.raises(NetworkError, match=r"(?s)obs.*goal.*without --env"):
+        from_onnx(bundle_of(model, VECTOR, Discrete(4)))
+
+
+def masked() -> onnx.ModelProto:
+    """As ML-Agents does it: what is not allowed is lowered by 1e8 before the choice."""
+    constants = {"one": np.float32(1), "far": np.float32(1e8)}
+    nodes = [
+        GEMM,
+        node("Sub", "action_mask one", "m"),
+        node("Mul", "m far", "n"),
+        node("Add", "h n", "logits"),
+        node("ArgMax", "logits", "discrete_actions", axis=1),
+    ]
+    model = model_of(
+        [*nodes[:1], node("ArgMax", "h", "discrete_actions", axis=1)],
+        output_type=TensorProto.INT64,
+        outputs=("discrete_actions",),
+    )
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in constants.items())
+    model.graph.input.append(helper.make_tensor_value_info("action_mask", TensorProto.FLOAT, ["n", 4]))
+    onnx.checker.check_model(model)
+    return model
+
+
+def test_what_the_action_does_not_need_is_no_part_of_the_policy() -> None:
+    nodes = [
+        GEMM,
+        node("Tanh", "h", "output"),
+        node("Identity", "state_ins", "state_outs"),
+        node("Mul", "unused unused", "square"),
+    ]
+    model = model_of([GEMM, node("Tanh", "h", "output")], outputs=("output",))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.append(helper.make_tensor_value_info("state_ins", TensorProto.FLOAT, ["n"]))
+    model.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.STRING, ["n", "m"]))
+    model.graph.output.append(helper.make_tensor_value_info("state_outs", TensorProto.FLOAT, ["n"]))
+    policy = from_onnx(bundle_of(model, VECTOR, ANY_ACTION))
+    observations = observe(VECTOR, 9)[""]
+    assert np.allclose(run_policy(policy, {"": observations}), np.tanh(observations @ W + B), atol=TOLERANCE)
 
 
 def test_a_normaliser_beside_the_file() -> None:

@@ -113,9 +113,17 @@ class Sb3Network:
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A network that came as an ONNX file: the serialised model, already checked."""
+    """A network that came as an ONNX file.
+
+    Args:
+        model: the serialised model, already checked, with all of its weights.
+        action: name of the output that is the action; None where the rule of the reader decides.
+        scale_actions: it gives -1 to 1, which the user says is to be scaled to the action bounds.
+    """
 
     model: bytes
+    action: str | None = None
+    scale_actions: bool = False
 
 
 @dataclass(frozen=True)

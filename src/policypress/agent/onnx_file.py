@@ -11,9 +11,11 @@ import onnx
 
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
+from policypress.agent.onnx_reading.interface import INTEGERS, interface_of, quoted
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import Box, Contract, DictSpace, Space, stated
+from policypress.contract import Box, Contract, DictSpace, Discrete, Space, stated
 from policypress.errors import (
+    AgentError,
     ArtifactError,
     DamagedAgentError,
     UndeterminedAgentError,
@@ -26,6 +28,8 @@ _NUMBERS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.DOUBLE: "float64",
     onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.INT32: "int32",
     onnx.TensorProto.INT64: "int64",
 }
 
@@ -36,7 +40,9 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     Raises:
         DamagedAgentError: not ONNX, not valid, or weights that are not finite.
         UnsafeAgentError: it refers to data outside itself.
-        UndeterminedAgentError: free dimensions, or a discrete output, without ``--env``.
+        UndeterminedAgentError: several outputs could be the action; free dimensions, or a discrete output, without
+            ``--env``.
+        UnsupportedAgentError: a recurrent graph.
     """
     content = read_bytes(path, limit_bytes=MAX_ONNX_BYTES)
     model = _parse(content, path.name)
@@ -45,6 +51,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     provenance = Provenance(str(path), sha256_of(content), producer or None)
     contract = _contract(model, path.name)
     if contract is not None:
+        _refuse_statements(overrides, path.name)
         return AgentBundle(
             OnnxNetwork(content),
             overrides.observation_space or contract.observation_space,
@@ -53,9 +60,12 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
             contract.environment,
             caller_supplies=contract.caller_supplies,
         )
-    observations, told = _observations(model, overrides)
-    actions, more = _actions(model, overrides)
-    return AgentBundle(OnnxNetwork(content), observations, actions, provenance, notices=(*told, *more))
+    known = _stated_actions(overrides)
+    ends = interface_of(model, stated=overrides.output_name, actions=known)
+    observations, told = _observations(model, ends.inputs, overrides)
+    actions, more = (known, ()) if known is not None else _actions(model, ends.action)
+    network = OnnxNetwork(content, ends.action, overrides.scale_actions)
+    return AgentBundle(network, observations, actions, provenance, notices=(*told, *ends.notices, *more))
 
 
 def _parse(content: bytes, label: str) -> onnx.ModelProto:
@@ -122,33 +132,60 @@ def _contract(model: onnx.ModelProto, label: str) -> Contract | None:
         ) from error
 
 
-def _observations(model: onnx.ModelProto, overrides: Overrides) -> tuple[Space, tuple[str, ...]]:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    if not inputs:
-        raise UnsupportedAgentError("The ONNX file has no input.", got="0 inputs", expected="an observation")
+def _refuse_statements(overrides: Overrides, label: str) -> None:
+    """An artifact says itself what its output is; what the user states of it would be left aside without a word."""
+    if overrides.output_name is not None or overrides.discrete_actions is not None or overrides.scale_actions:
+        raise AgentError(
+            f"{label} was written by policypress and says itself what its output means.",
+            got="--output-name, --actions or --scale-actions",
+            expected="none of them for this file",
+            hint="Leave the option out, or give the file that the artifact was made from.",
+        )
+
+
+def _stated_actions(overrides: Overrides) -> Space | None:
+    """The action space that the user named by an environment, by ``--actions``, or by both."""
+    space, count = overrides.action_space, overrides.discrete_actions
+    if count is None:
+        return space
+    if space is not None and not (isinstance(space, Discrete) and space.n == count):
+        raise AgentError(
+            "--actions and the environment say different things.",
+            got=f"--actions {count}, and an environment with {space}",
+            expected="the same number of actions",
+            hint="Leave --actions out: the environment tells it.",
+        )
+    return space or Discrete(count)
+
+
+def _observations(
+    model: onnx.ModelProto, needed: tuple[str, ...], overrides: Overrides
+) -> tuple[Space, tuple[str, ...]]:
     if overrides.observation_space is not None:
         return overrides.observation_space, ()
+    inputs = [value for value in model.graph.input if value.name in needed]
+    if not inputs:
+        raise UnsupportedAgentError(
+            "The action of the ONNX file depends on no input.", got="0 inputs", expected="an observation"
+        )
     boxes = tuple((value.name, _box(value, "input")) for value in inputs)
     notice = ("observation bounds are not in the ONNX file; they are taken as unbounded",)
     return (boxes[0][1] if len(boxes) == 1 else DictSpace(boxes)), notice
 
 
-def _actions(model: onnx.ModelProto, overrides: Overrides) -> tuple[Space, tuple[str, ...]]:
-    if not model.graph.output:
-        raise UnsupportedAgentError("The ONNX file has no output.", got="0 outputs", expected="an action")
-    if overrides.action_space is not None:
-        return overrides.action_space, ()
-    output = model.graph.output[0]
-    if output.type.tensor_type.elem_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
+def _actions(model: onnx.ModelProto, name: str) -> tuple[Space, tuple[str, ...]]:
+    output = next(value for value in model.graph.output if value.name == name)
+    if output.type.tensor_type.elem_type in INTEGERS:
         raise UndeterminedAgentError(
             "The ONNX file gives discrete actions and does not tell how many there are.",
-            got=f"output {output.name!r} of integers",
+            got=f"output {quoted(name)} of integers",
             expected="the number of actions",
-            hint="Name the environment: --env ID.",
+            hint="Say how many: --actions N, or name the environment: --env ID.",
         )
-    notice = f"output {output.name!r} of the ONNX file is taken as the action itself, unbounded; --env overrides"
-    return _box(output, "output"), (notice,)
+    box = _box(output, "output")
+    notice = f"The action is taken as {box.size} numbers without bounds; --env names an environment with bounds"
+    scores = f", --actions {box.size} says that they are scores of discrete actions" if box.size > 1 else ""
+    return box, (f"{notice}{scores}.",)
 
 
 def _box(value: onnx.ValueInfoProto, role: str) -> Box:

@@ -19,6 +19,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from policypress.agent.bundle import AgentBundle, OnnxNetwork
+from policypress.agent.onnx_reading.interface import RANDOM, Interface, described, interface_of, quoted, read_by
+from policypress.agent.onnx_reading.output_names import is_mask
 from policypress.contract import Box, Contract, DictSpace, Space, stated
 from policypress.errors import NetworkError
 from policypress.policy import elementwise as ew
@@ -28,7 +30,7 @@ from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
 from policypress.policy.onnx_node import STANDARD_DOMAINS, attributes_of, opset_of
 from policypress.policy.onnx_reference import compute, evaluator
-from policypress.policy.onnx_registry import RANDOM, Operation, translate, without_batch
+from policypress.policy.onnx_registry import Operation, translate, without_batch
 from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
 from policypress.policy.self_check import Arrays, check_same
 
@@ -44,8 +46,8 @@ _SHAPED_BY_OPERAND = {"ConstantOfShape", "Expand", "Tile", "Range", "Reshape"}
 def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
     """Policy of an agent that came as an ONNX file.
 
-    The action is the output called ``action`` or ``actions``, else the first. For a Box its finite bounds are
-    applied on top; scores of discrete actions may be a closing softmax away from the file's.
+    The action is the output that the reader chose, or chooses by its rule. For a Box its finite bounds are applied on
+    top; scores of discrete actions may be a closing softmax away from the file's.
 
     Args:
         bundle: an agent whose network is an :class:`OnnxNetwork`. Images may be channel-last in its observation
@@ -54,16 +56,18 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
             space, which is the file's, is channel-first.
 
     Raises:
+        AgentError: a recurrent graph, or an action that is not determined.
         NetworkError: an operator without a layer (the message names it and its node), a quantized file, or inputs
             and outputs that do not fit the spaces.
     """
     if not isinstance(bundle.network, OnnxNetwork):
         raise NetworkError("This agent is not an ONNX file.", got=bundle.algorithm, expected="onnx")
     model = onnx.inliner.inline_local_functions(onnx.load_model_from_string(bundle.network.model))
+    ends = interface_of(model, stated=bundle.network.action, actions=bundle.action_space)
     _check(model)
     space = _caller_space(bundle.observation_space, transposed_keys)
     assembly = Assembly(space)
-    source = _Source(model, space)
+    source = _Source(model, ends, space)
     contract = _contract(model)
     result = _Translation(assembly, source, bundle).run(set() if contract is None else set(contract.folded))
     origin = Origin(
@@ -118,12 +122,11 @@ def _caller_space(space: Space, transposed_keys: Collection[str], key: str = SIN
 class _Source:
     """The file: which of its inputs is which observation, which output is the action, and what it computes."""
 
-    def __init__(self, model: onnx.ModelProto, space: Space) -> None:
-        self.action = _action_output([value.name for value in model.graph.output])
-        self.model = model = _needed(model, self.action)
-        weights = {tensor.name for tensor in model.graph.initializer}
+    def __init__(self, model: onnx.ModelProto, ends: Interface, space: Space) -> None:
+        self.action = ends.action
+        self.model = model = _needed(model, ends)
         keys = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [SINGLE_KEY]
-        self.inputs = {_key_of(v.name, keys): v for v in model.graph.input if v.name not in weights}
+        self.inputs = _inputs_by_key(model, ends, keys)
         self.parts = dict(space.spaces) if isinstance(space, DictSpace) else {SINGLE_KEY: space}
         self._evaluator: ReferenceEvaluator | None = None
 
@@ -168,6 +171,23 @@ class _Source:
         return np.ascontiguousarray(values.astype(kind))
 
 
+def _inputs_by_key(model: onnx.ModelProto, ends: Interface, keys: list[str]) -> dict[str, onnx.ValueInfoProto]:
+    inputs = [value for value in model.graph.input if value.name in ends.inputs]
+    if keys == [SINGLE_KEY] and len(inputs) > 1:
+        mask = next((value.name for value in inputs if is_mask(value.name)), None)
+        raise NetworkError(
+            "The action of the ONNX file needs more than the observation.",
+            got="; ".join(described(value) for value in inputs[:12]),
+            expected="one input, or a dict observation with a key for each",
+            hint="Export the network so that its action needs the observation alone, or use it without --env: the "
+            "artifact then takes all of them."
+            if mask is None
+            else f"Export the scores before the mask {quoted(mask)} is applied, or use it without --env: whoever calls "
+            "the artifact then gives the mask.",
+        )
+    return {_key_of(value.name, keys): value for value in inputs}
+
+
 def _key_of(name: str, keys: list[str]) -> str:
     if keys == [SINGLE_KEY]:
         return SINGLE_KEY
@@ -176,29 +196,26 @@ def _key_of(name: str, keys: list[str]) -> str:
             return key
     raise NetworkError(
         "An input of the ONNX file is none of the observation's keys.",
-        got=name,
+        got=quoted(name),
         expected=", ".join(keys),
         hint="Name the inputs after the keys (input_names in torch.onnx.export).",
     )
 
 
-def _action_output(names: list[str]) -> str:
-    return next((name for name in names if name.lower() in (ACTION, "actions")), names[0])
-
-
-def _needed(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """The part of ``model`` that gives ``output``: critics and log-probabilities are left out."""
-    wanted, kept = {output}, []
+def _needed(model: onnx.ModelProto, ends: Interface) -> onnx.ModelProto:
+    """The part of ``model`` that gives the action: critics and log-probabilities are left out."""
+    wanted, kept = {ends.action}, []
     for node in reversed(model.graph.node):
         if wanted.intersection(node.output):
-            wanted.update(node.input)
+            wanted.update(read_by(node))
             kept.append(node)
     part = onnx.ModelProto()
     part.CopyFrom(model)
-    for repeated in (part.graph.node, part.graph.output):
+    for repeated in (part.graph.node, part.graph.output, part.graph.input):
         del repeated[:]
     part.graph.node.extend(kept[::-1])
-    part.graph.output.extend(value for value in model.graph.output if value.name == output)
+    part.graph.output.extend(value for value in model.graph.output if value.name == ends.action)
+    part.graph.input.extend(value for value in model.graph.input if value.name in ends.inputs)
     return part
 
 

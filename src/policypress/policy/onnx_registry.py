@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from policypress.agent.onnx_reading.interface import RANDOM
 from policypress.policy.assembly import BATCH, Assembly, Decision, Refused, Value
 from policypress.policy.onnx_node import Attributes
 
@@ -57,7 +58,6 @@ O = TypeVar("O", bound=Operator)  # noqa: E741
 OPERATORS: dict[str, Operator] = {}
 # Operators that may read an action which the network has chosen itself.
 ON_DECISIONS: set[str] = set()
-RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
 def onnx_operator(*kinds: str, on_decisions: bool = False) -> Callable[[O], O]:
