@@ -136,13 +136,24 @@ class Doubled(nn.Module):
         return 2 * x
 
 
-@pytest.mark.parametrize("activation_fn", [Doubled, lambda: nn.ReLU()])
-def test_activation_that_is_not_told_names_the_flag(build: Any, activation_fn: Any) -> None:
+@pytest.mark.parametrize("activation_fn", [Doubled, lambda: nn.LeakyReLU(0.2), nn.LogSigmoid])
+def test_activation_of_the_authors_own_is_not_guessed(build: Any, activation_fn: Any) -> None:
     saved = build("SAC", "MlpPolicy", "vector", "box", activation_fn=activation_fn)
-    with pytest.raises(UndeterminedAgentError, match="--activation"):
-        read_sb3_zip(saved.path)
     stated = Overrides(activation=Activation("relu"))
-    assert network_of(read_sb3_zip(saved.path, overrides=stated)).activation == Activation("relu")
+    for overrides in (Overrides(), stated):
+        with pytest.raises(UndeterminedAgentError, match="--check") as caught:
+            read_sb3_zip(saved.path, overrides=overrides)
+        assert "0x" not in str(caught.value)
+    bundle = read_sb3_zip(saved.path, overrides=Overrides(activation=Activation("relu"), check="pairs.npz"))
+    assert network_of(bundle).activation == Activation("relu")
+    assert bundle.unproven
+    assert bundle.check == "pairs.npz"
+
+
+def test_stated_activation_that_contradicts_the_file_is_told(build: Any) -> None:
+    saved = build("SAC", "MlpPolicy", "vector", "box", activation_fn=nn.ELU)
+    bundle = read_sb3_zip(saved.path, overrides=Overrides(activation=Activation("relu")))
+    assert bundle.notices == ("The activation is relu as stated; the file says elu.",)
 
 
 def test_activation_of_a_network_without_hidden_layers_is_not_needed(build: Any) -> None:

@@ -186,6 +186,10 @@ def test_code_in_the_pickles_of_data_is_never_loaded(build: Any, tmp_path: Path)
         for key, value in data_of(saved.path).items()
     }
     fields["policy_kwargs"] = {":type:": "<class 'dict'>", ":serialized:": code, "net_arch": [8, 7]}
+    # A class whose pickle names something else than the text beside it does is nobody's known class.
+    with pytest.raises(UndeterminedAgentError, match="policy class"):
+        read_sb3_zip(rewrite(saved.path, data=json.dumps(fields).encode()))
+    fields["policy_class"] = data_of(saved.path)["policy_class"]
     bundle = read_sb3_zip(rewrite(saved.path, data=json.dumps(fields).encode()))
     assert_acts_like(bundle, saved.model)
     assert not canary.exists()
@@ -257,12 +261,16 @@ class OwnPolicy(ActorCriticPolicy):
 
 def test_policy_class_of_the_user(build: Any) -> None:
     saved = build("PPO", OwnPolicy, "vector", "box")
-    with pytest.raises(UndeterminedAgentError, match=r"OwnPolicy[\s\S]*--activation"):
-        read_sb3_zip(saved.path)
-    bundle = read_sb3_zip(saved.path, overrides=Overrides(activation=Activation("tanh")))
+    for stated in (None, Activation("tanh")):
+        with pytest.raises(UndeterminedAgentError, match=r"OwnPolicy[\s\S]*--check"):
+            read_sb3_zip(saved.path, overrides=Overrides(activation=stated))
+    bundle = read_sb3_zip(saved.path, overrides=Overrides(activation=Activation("tanh"), check="pairs.npz"))
     assert_acts_like(bundle, saved.model)
+    assert bundle.alternatives == ()
     told = build("PPO", OwnPolicy, "vector", "box", activation_fn=torch.nn.ELU)
-    assert network_of(read_sb3_zip(told.path)).activation == Activation("elu")
+    read = read_sb3_zip(told.path, overrides=Overrides(check="pairs.npz"))
+    assert network_of(read).activation == Activation("elu")
+    assert Activation("relu") in [network.activation for network in read.alternatives]
 
 
 def test_images_of_dicts_that_old_gym_prints_by_shape(build: Any) -> None:

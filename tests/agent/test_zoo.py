@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium import spaces
+from sb3_files import set_fields
 from spaces_environment import OBSERVATIONS, SpacesEnvironment
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
@@ -168,9 +169,10 @@ def test_images_in_the_order_of_the_network(build: Any, tmp_path: Path) -> None:
 
 
 def test_what_the_zip_leaves_open_the_config_may_tell(build: Any, tmp_path: Path) -> None:
-    saved = build("PPO", "MlpPolicy", "vector", "box", activation_fn=lambda: nn.ELU())
+    saved = build("PPO", "MlpPolicy", "vector", "box", activation_fn=nn.ELU)
+    silent = set_fields(saved.path, policy_kwargs=None)
     expression = "dict(activation_fn=nn.ELU)"
-    folder = experiment(tmp_path / "x", saved.path, "a.zip", config__yml={"policy_kwargs": expression})
+    folder = experiment(tmp_path / "x", silent, "a.zip", config__yml={"policy_kwargs": expression})
     network = read_zoo_folder(folder).network
     assert isinstance(network, Sb3Network)
     assert network.activation == Activation("elu")

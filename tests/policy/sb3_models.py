@@ -14,8 +14,6 @@ import stable_baselines3
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import nn
 
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
@@ -82,23 +80,6 @@ ACTIONS: dict[str, spaces.Space[Any]] = {
     "multi_binary": spaces.MultiBinary(3),
 }
 CONTINUOUS = ("uneven", "large", "unit", "matrix", "double")
-
-
-class SmallCnn(BaseFeaturesExtractor):
-    """The image network of Lu et al.: 16 filters of 8×8 stride 4, 32 of 4×4 stride 2, 256 features."""
-
-    def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
-        super().__init__(observation_space, features_dim)
-        channels = observation_space.shape[0]
-        self.cnn = nn.Sequential(
-            nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(), nn.Flatten()
-        )
-        with torch.no_grad():
-            width = self.cnn(torch.zeros(1, *observation_space.shape)).shape[1]
-        self.linear = nn.Sequential(nn.Linear(width, features_dim), nn.ReLU())
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        return self.linear(self.cnn(observations))
 
 
 class SpacesEnvironment(gym.Env[Any, Any]):

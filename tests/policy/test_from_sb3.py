@@ -18,7 +18,6 @@ from sb3_models import (
     IMAGES,
     OBSERVATIONS,
     Configuration,
-    SmallCnn,
     SpacesEnvironment,
     assert_equal_actions,
     build_model,
@@ -32,13 +31,14 @@ from policypress.agent.bundle import Activation, AgentBundle, Extractor, Normali
 from policypress.contract import Discrete, box
 from policypress.errors import DamagedAgentError, NetworkError
 from policypress.policy.from_sb3 import from_bundle
+from policypress.training.extractors import MnihCnn
 
 ACTOR_CRITIC = ("A2C", "PPO", "TRPO")
 VECTORS = tuple(name for name in OBSERVATIONS if name not in (*IMAGES, *DICTS))
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Mish, nn.PReLU, nn.Softplus, nn.Hardtanh)
 ARCHITECTURES: tuple[Any, ...] = ([], [9], [8, 7], [6, 5, 7, 4])
 SEPARATE = {"share_features_extractor": False}
-SMALL_CNN = {"features_extractor_class": SmallCnn, "features_extractor_kwargs": {"features_dim": 32}}
+SMALL_CNN = {"features_extractor_class": MnihCnn, "features_extractor_kwargs": {"features_dim": 32}}
 NATURE = {"features_extractor_kwargs": {"features_dim": 16}}
 NATURE_IN_DICT = {"features_extractor_kwargs": {"cnn_output_dim": 16}}
 

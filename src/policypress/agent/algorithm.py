@@ -20,7 +20,7 @@ ALIASES: Mapping[str, Algorithm] = {
 }
 _RECURRENT_NAMES = ("ppo_lstm", "recurrent_ppo", "recurrentppo")
 
-_FAMILY_OF_MODULE: Mapping[str, Family] = {
+FAMILY_OF_MODULE: Mapping[str, Family] = {
     "stable_baselines3.dqn.policies": "q",
     "sb3_contrib.qrdqn.policies": "quantile",
     "stable_baselines3.common.policies": "actor_critic",
@@ -61,7 +61,7 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
             got=f"{data.policy_module}.{data.policy_class}",
             expected="a feed-forward policy",
         )
-    known = _FAMILY_OF_MODULE.get(data.policy_module)
+    known = FAMILY_OF_MODULE.get(data.policy_module)
     if known is not None:
         return known, True
     by_names = _family_by_tensors(tensors)
@@ -72,7 +72,8 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
             "The agent's policy is none of Stable-Baselines3 or sb3-contrib that is known.",
             got=f"class {data.policy_module}.{data.policy_class}, tensors {listing(sorted(tensors))}",
             expected="a policy of DQN, QR-DQN, A2C, PPO, MaskablePPO, TRPO, ARS, DDPG, TD3, SAC, TQC or CrossQ",
-            hint="Load it with its own code and use Policy.from_module, or give the policy as an ONNX file.",
+            hint="Load it with its own code in Python and give Policy.from_module(model) to policypress, or give an "
+            "ONNX file.",
         )
     return by_names, False
 
@@ -160,5 +161,5 @@ def undetermined_policy(data: Sb3Data) -> UndeterminedAgentError:
         "The agent's policy is a class of its author's own; the file does not determine its activation.",
         got=f"{data.policy_module}.{data.policy_class}",
         expected="activation_fn among the policy's arguments",
-        hint="State it: --activation tanh (or relu, elu, ...).",
+        hint="State it: --activation tanh (or relu, elu, leaky_relu(0.2), ...).",
     )

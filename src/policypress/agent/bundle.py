@@ -144,6 +144,8 @@ class AgentBundle:
     channel-first, after its own transposition). ``normaliser`` maps observation keys (``""`` for a
     single tensor) to statistics. ``caller_supplies`` names what wrappers add to the observation and a
     deployed caller must supply. ``notices`` are what the user should be told about the reading.
+    ``unproven`` names the author's own code that the network stands for: it is a guess, ``alternatives`` are others,
+    and the observations and actions in the file ``check`` decide; without them no policy is built.
     """
 
     network: Sb3Network | OnnxNetwork
@@ -154,6 +156,9 @@ class AgentBundle:
     normaliser: Mapping[str, Normaliser] = field(default_factory=dict)
     caller_supplies: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+    alternatives: tuple[Sb3Network, ...] = ()
+    check: str | None = None
 
     @property
     def algorithm(self) -> str:

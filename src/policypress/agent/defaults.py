@@ -75,6 +75,8 @@ FAMILY_OF: Mapping[Algorithm, Family] = {
 
 CLIP_MEAN = 2.0
 BATCH_NORM_EPSILON = 1e-3
+# Of torch.nn's normalisation layers, which stand in networks of an author's own.
+TORCH_NORM_EPSILON = 1e-5
 
 NATURE_KERNELS = (8, 4, 3)
 NATURE_STRIDES = (4, 2, 1)

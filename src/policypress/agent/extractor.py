@@ -25,11 +25,12 @@ _MEMBER = re.compile(r"(?:cnn\.\d+|linear\.0)\.(?:weight|bias)")
 
 @dataclass(frozen=True)
 class ReadExtractor:
-    """An extractor, the number of features it gives, and what the user should be told."""
+    """An extractor, the number of features it gives, what the user should be told, and whether it is the library's."""
 
     extractor: Extractor
     features: int
     notices: tuple[str, ...] = ()
+    library: bool = True
 
 
 def read_extractor(
@@ -65,8 +66,8 @@ def read_extractor(
         return _combined(tensors, prefix, space, declared, custom, strides)
     if not isinstance(space, Box) or not all(_MEMBER.fullmatch(name) for name in tensors):
         raise _unsupported(f"{declared or 'an extractor'} with tensors {sorted(tensors)[:6]}")
-    cnn, features, notices = _cnn(tensors, space, declared, custom, strides)
-    return ReadExtractor(Extractor("cnn", prefix, cnn), features, notices)
+    cnn, features, notices, library = _cnn(tensors, space, declared, custom, strides)
+    return ReadExtractor(Extractor("cnn", prefix, cnn), features, notices, library)
 
 
 def flat_size(space: Space) -> int:
@@ -89,7 +90,8 @@ def _unsupported(got: str) -> UnsupportedAgentError:
         "The agent's features extractor is a class of its author's own.",
         got=got,
         expected="flattening, a CNN with layers 'cnn' and 'linear', or these by key",
-        hint="Load it with its own code and use Policy.from_module, or give the policy as an ONNX file.",
+        hint="Load it with its own code in Python and give Policy.from_module(model) to policypress, or give an "
+        "ONNX file.",
     )
 
 
@@ -104,6 +106,7 @@ def _combined(
     image_keys: list[str] = []
     features = 0
     found: tuple[Cnn, tuple[str, ...]] | None = None
+    library = True
     claimed: set[str] = set()
     for key, item in space.spaces:
         start = f"extractors.{key}."
@@ -113,7 +116,8 @@ def _combined(
             continue
         if not isinstance(item, Box) or not all(_MEMBER.fullmatch(name) for name in own):
             raise _unsupported(f"key {key!r} with tensors {sorted(own)[:6]}")
-        cnn, width, notices = _cnn(own, item, declared, custom, strides)
+        cnn, width, notices, known = _cnn(own, item, declared, custom, strides)
+        library = library and known
         if found is not None and found[0] != cnn:
             raise _unsupported("CNNs of different strides for different keys")
         found = (cnn, notices)
@@ -123,12 +127,12 @@ def _combined(
     if set(tensors) != claimed:
         raise _unsupported(f"{declared or 'an extractor'} with tensors {sorted(set(tensors) - claimed)[:6]}")
     cnn_of_all, notices = found if found is not None else (None, ())
-    return ReadExtractor(Extractor("combined", prefix, cnn_of_all, tuple(image_keys)), features, notices)
+    return ReadExtractor(Extractor("combined", prefix, cnn_of_all, tuple(image_keys)), features, notices, library)
 
 
 def _cnn(
     tensors: Mapping[str, Array], space: Box, declared: str | None, custom: bool, strides: tuple[int, ...] | None
-) -> tuple[Cnn, int, tuple[str, ...]]:
+) -> tuple[Cnn, int, tuple[str, ...], bool]:
     indices = sorted(int(match.group(1)) for name in tensors if (match := _CONVOLUTION.fullmatch(name)))
     weights = [tensors[f"cnn.{index}.weight"] for index in indices]
     linear = tensors.get("linear.0.weight")
@@ -157,7 +161,8 @@ def _cnn(
             f"the CNN's strides {','.join(map(str, chosen))} (no padding, ReLU) were told from its tensors' shapes; "
             "--cnn-strides overrides",
         )
-    return Cnn(tuple(chosen), (0,) * len(chosen), RELU), int(linear.shape[0]), notices
+    library = known and indices == list(range(0, 2 * len(indices), 2))
+    return Cnn(tuple(chosen), (0,) * len(chosen), RELU), int(linear.shape[0]), notices, library
 
 
 def _flattened(weights: list[Array], strides: tuple[int, ...], shape: tuple[int, ...]) -> int:

@@ -26,7 +26,11 @@ class Layout:
 
 
 def read_layout(
-    tensors: Mapping[str, Array], facts: PolicyFacts, extractor_prefix: str, features: int, outputs: int | None
+    tensors: Mapping[str, Array],
+    facts: PolicyFacts,
+    extractor_prefix: str,
+    features: int,
+    outputs: int | None,
 ) -> Layout:
     """Select the acting tensors and check that each layer fits the next.
 
@@ -49,6 +53,8 @@ def read_layout(
     for weight, bias in _layers(state, facts):
         if state[weight].shape in ((1,), (width,)) and bias not in state:
             continue  # slopes of a PReLU, the one activation that is learned
+        if state[weight].shape == (width,):
+            continue  # layer or batch normalisation, in networks of an author's own
         width = _through(state, weight, bias, width)
         layers += 1
     if layers == 0 or not weight.startswith(facts.output):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from policypress.agent.archive import listing
@@ -32,7 +33,7 @@ def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> Ag
     """
     bundle = _read(source, overrides)
     _check_texts(bundle)
-    return bundle
+    return bundle if overrides.check is None else replace(bundle, check=overrides.check)
 
 
 def _read(source: str | Path, overrides: Overrides) -> AgentBundle:

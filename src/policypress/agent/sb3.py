@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from policypress.agent.activation_text import in_words
 from policypress.agent.algorithm import algorithm_of, family_of, named_in, undetermined_policy
-from policypress.agent.archive import Archive, read_bytes, sha256_of
+from policypress.agent.archive import Archive, listing, read_bytes, sha256_of
+from policypress.agent.authorship import foreign_tensors, own_code, printed, unproven, untold
 from policypress.agent.bundle import Activation, AgentBundle, Algorithm, Array, Provenance, Sb3Network
-from policypress.agent.defaults import ACTIVATIONS, BATCH_NORM_EPSILON, CLIP_MEAN, FACTS, Family
+from policypress.agent.defaults import BATCH_NORM_EPSILON, CLIP_MEAN, FACTS, TORCH_NORM_EPSILON, Family
 from policypress.agent.extractor import ReadExtractor, read_extractor
+from policypress.agent.guesses import alternatives
 from policypress.agent.layout import Layout, check_normalisation, read_layout
 from policypress.agent.learned_ranges import read_quantizers, split_ranges
 from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
@@ -32,6 +35,14 @@ _TRAINING_FIELDS = ("num_timesteps", "_total_timesteps", "seed", "gamma", "batch
 _ENVIRONMENT_ID = re.compile(r"(?:[\w.]+:)?(?:\w+/)?[A-Za-z]\w*(?:-\w+)*-v\d+")
 
 
+@dataclass(frozen=True)
+class _Read:
+    network: Sb3Network
+    notices: tuple[str, ...]
+    own: tuple[str, ...]
+    others: tuple[Sb3Network, ...]
+
+
 def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hints = NO_HINTS) -> AgentBundle:
     """Read one zip as ``model.save()`` writes it, or one that is stripped to its policy.
 
@@ -43,23 +54,27 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
     Raises:
         DamagedAgentError: truncated, a bomb, a member missing, weights that are not finite or do not fit.
         UnsafeAgentError: reading a member would mean executing it.
-        UnsupportedAgentError: recurrent, or a policy or extractor of the author's own.
-        UndeterminedAgentError: the file leaves something open; the message names the flag.
+        UnsupportedAgentError: recurrent, or of a form that is not known.
+        UndeterminedAgentError: the file leaves something open, or its author's own code acts; the message names the
+            flag that settles it.
     """
     content = read_bytes(path)
     archive = Archive(content, path.name)
     data = read_data(archive.read("data"), path.name)
     tensors = read_tensors(archive.read("policy.pth"), f"{path.name}: policy.pth")
     hints = replace(hints, algorithm=hints.algorithm or named_in(path.stem))
-    network, spaces, notices = _network(data, tensors, overrides, hints)
+    read, spaces = _network(data, tensors, overrides, hints)
     environment, told = environment_of(data, path.stem, hints)
     return AgentBundle(
-        network=network,
+        network=read.network,
         observation_space=spaces[0],
         action_space=spaces[1],
         provenance=Provenance(str(path), sha256_of(content), _version(archive), _training(data)),
         environment=environment,
-        notices=(*notices, *told),
+        notices=(*read.notices, *told),
+        unproven=read.own,
+        alternatives=read.others,
+        check=overrides.check,
     )
 
 
@@ -104,26 +119,35 @@ def _space(data: Sb3Data, name: str) -> dict[str, Any]:
 
 def _network(
     data: Sb3Data, tensors: dict[str, Array], overrides: Overrides, hints: Hints
-) -> tuple[Sb3Network, tuple[Space, Space], tuple[str, ...]]:
+) -> tuple[_Read, tuple[Space, Space]]:
     tensors, observers = split_ranges(tensors)
     family, own_class = family_of(data, tensors)
+    own = own_code(data)
+    if own and overrides.check is None:
+        raise unproven(own)
     algorithm = algorithm_of(data, family, tensors, hints.algorithm)
-    facts = FACTS[family]
     observations = overrides.observation_space or observation_space(_space(data, "observation_space"))
     actions = overrides.action_space or action_space(_space(data, "action_space"))
     _check_actions(algorithm, family, actions)
-    declared = _declared_extractor(data)
-    read = read_extractor(tensors, facts.extractors, observations, declared, overrides.cnn_strides)
-    if algorithm == "maskable_ppo" and isinstance(actions, MultiBinary):
-        tensors |= _one_score_per_bit(tensors, actions.n)
-    outputs = None if family == "quantile" else action_width(actions)
-    layout = read_layout(tensors, facts, read.extractor.prefix, read.features, outputs)
-    if algorithm == "crossq":
-        check_normalisation(layout.state, facts.hidden[-1], read.features)
-    activation = _activation(data, facts.activation, own_class, layout, overrides.activation, hints.activation)
-    _check_custom_cnn(data, declared, read)
+    try:
+        read, layout = _structure(data, tensors, overrides, (algorithm, family, observations, actions))
+    except (DamagedAgentError, UnsupportedAgentError) as error:
+        if not own:
+            raise
+        raise untold(own, error) from error
+    own = own or _doubts(data, tensors, layout, read, (algorithm, family))
+    if own and overrides.check is None:
+        raise unproven(own)
+    facts = FACTS[family]
+    try:
+        activation = _activation(data, facts.activation, own_class, layout, overrides.activation, hints.activation)
+    except UndeterminedAgentError:
+        if overrides.check is None:
+            raise
+        own, activation = own or ("an activation that it does not tell",), facts.activation
     bounded = "actor.mu.0.weight" in layout.state and family == "gaussian"
     clip_mean = _number(data, "clip_mean", CLIP_MEAN)
+    epsilon = BATCH_NORM_EPSILON if algorithm == "crossq" else TORCH_NORM_EPSILON
     network = Sb3Network(
         algorithm=algorithm,
         state=layout.state,
@@ -133,10 +157,61 @@ def _network(
         mean_clip=clip_mean if bounded else None,
         normalize_images=bool(data.argument("normalize_images", True)),
         n_quantiles=_quantiles(layout, actions) if family == "quantile" else None,
-        norm_epsilon=_number(data, "batch_norm_eps", BATCH_NORM_EPSILON),
+        norm_epsilon=_number(data, "batch_norm_eps", epsilon),
         quantizers=read_quantizers(data, observers, layout.state),
     )
-    return network, (_with_images(observations, network), actions), read.notices
+    others = alternatives(network, overrides.activation, own_cnn=not read.library) if own else ()
+    notices = (*(() if own else read.notices), *_contradiction(data, overrides.activation))
+    return _Read(network, notices, own, others), (_with_images(observations, network), actions)
+
+
+def _structure(
+    data: Sb3Data,
+    tensors: dict[str, Array],
+    overrides: Overrides,
+    kind: tuple[Algorithm, Family, Space, Space],
+) -> tuple[ReadExtractor, Layout]:
+    algorithm, family, observations, actions = kind
+    facts = FACTS[family]
+    declared = _declared_extractor(data)
+    read = read_extractor(tensors, facts.extractors, observations, declared, overrides.cnn_strides)
+    if algorithm == "maskable_ppo" and isinstance(actions, MultiBinary):
+        tensors |= _one_score_per_bit(tensors, actions.n)
+    outputs = None if family == "quantile" else action_width(actions)
+    layout = read_layout(tensors, facts, read.extractor.prefix, read.features, outputs)
+    if algorithm == "crossq":
+        check_normalisation(layout.state, facts.hidden[-1], read.features)
+    return read, layout
+
+
+def _doubts(
+    data: Sb3Data,
+    tensors: dict[str, Array],
+    layout: Layout,
+    read: ReadExtractor,
+    kind: tuple[Algorithm, Family],
+) -> tuple[str, ...]:
+    """What the tensors show, or the activation's class, that no class of the library does."""
+    algorithm, family = kind
+    found: list[str] = []
+    strange = foreign_tensors(
+        tensors, layout.state, FACTS[family], read.extractor.prefix, normalised=algorithm == "crossq"
+    )
+    if strange:
+        found.append(f"tensors {listing(strange, 4)}, which its class does not have")
+    if not read.library:
+        found.append("a CNN of its own")
+    stored = data.argument("activation_fn", None)
+    if layout.hidden_layers and stored is not None and activation_from_text(stored) is None:
+        found.append(f"activation_fn {printed(stored)}")
+    return tuple(found)
+
+
+def _contradiction(data: Sb3Data, stated: Activation | None) -> tuple[str, ...]:
+    told = activation_from_text(data.argument("activation_fn", None))
+    if stated is None or told is None or told == stated:
+        return ()
+    return (f"The activation is {in_words(stated)} as stated; the file says {in_words(told)}.",)
 
 
 def _with_images(space: Space, network: Sb3Network) -> Space:
@@ -194,21 +269,6 @@ def _declared_extractor(data: Sb3Data) -> str | None:
     if stored is None:
         return None
     return class_name(stored) or str(stored)
-
-
-def _check_custom_cnn(data: Sb3Data, declared: str | None, read: ReadExtractor) -> None:
-    """Refuse a CNN of the author's own whose pickled code names another activation than ReLU."""
-    if declared is None or read.extractor.cnn is None or declared.startswith("stable_baselines3."):
-        return
-    hidden = str(data.argument("activation_fn", ""))
-    others = [name for name in data.pickled_names if name in ACTIVATIONS and name != "ReLU" and name not in hidden]
-    if others:
-        raise UnsupportedAgentError(
-            f"The agent's CNN ({declared}) is its author's own and uses another activation than ReLU.",
-            got=", ".join(sorted(set(others))),
-            expected="ReLU after every convolution",
-            hint="Load it with its own code and use Policy.from_module, or give the policy as an ONNX file.",
-        )
 
 
 def _activation(

@@ -8,6 +8,7 @@ the pickle alone, its name is read from the opcodes, which executes nothing.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import pickletools
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policypress.agent.activation_text import with_arguments
 from policypress.agent.bundle import Activation
 from policypress.agent.defaults import ACTIVATIONS
 from policypress.errors import DamagedAgentError, UndeterminedAgentError
@@ -22,10 +24,11 @@ from policypress.errors import DamagedAgentError, UndeterminedAgentError
 MAX_DATA_BYTES = 256 * 1024**2
 MAX_PICKLE_OPCODES = 1_000_000
 
+# How cloudpickle begins a class that it writes with its code.
+_BY_VALUE = "cloudpickle.cloudpickle._make_skeleton_class"
 _FUNCTION = re.compile(r"<function (\w+)\.")
 _CLASS = re.compile(r"<class '([\w.]+)'>")
 _PARTIAL = re.compile(r"functools\.partial\(<class '([\w.]+)'>(?:, (.*))?\)")
-_KEYWORD = re.compile(r"(\w+)=(?:'(\w*)'|([^,]+))(?:, |$)")
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,18 @@ def _policy_class(stored: Any) -> tuple[str, str | None]:
         if match:
             return str(module or ""), match.group(1)
     named = globals_named_in(stored.get(":serialized:"))
+    if _BY_VALUE in named:
+        return str(module or ""), _name_by_value(strings_in(stored.get(":serialized:")))
     if named:
         pickled_module, _, pickled_name = named[-1].rpartition(".")
         return str(module or pickled_module), pickled_name
     return str(module or ""), None
+
+
+def _name_by_value(strings: tuple[str, ...]) -> str | None:
+    """Name of a class that is pickled with its code: what its metaclass is called with first."""
+    after = dict(itertools.pairwise(strings))
+    return next((after[kind] for kind in ("ABCMeta", "type") if kind in after), None)
 
 
 def _policy_kwargs(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
@@ -170,20 +181,7 @@ def activation_from_text(stored: Any) -> Activation | None:
         return Activation(name)
     match = _PARTIAL.fullmatch(stored)
     name = _activation_class(match.group(1)) if match else None
-    if match is None or name is None:
-        return None
-    parameters: dict[str, float] = {}
-    for key, word, number in _KEYWORD.findall(match.group(2) or ""):
-        if key == "inplace":
-            continue
-        if (name, key, word) == ("gelu", "approximate", "tanh"):
-            name = "gelu_tanh"
-        elif (name, key, word) != ("gelu", "approximate", "none"):
-            try:
-                parameters[key] = float(number)
-            except ValueError:
-                return None
-    return Activation(name, tuple(sorted(parameters.items())))
+    return None if match is None or name is None else with_arguments(name, match.group(2) or "")
 
 
 def undetermined_activation(got: str) -> UndeterminedAgentError:
@@ -192,5 +190,5 @@ def undetermined_activation(got: str) -> UndeterminedAgentError:
         "The agent's file does not determine the activation of its hidden layers.",
         got=got,
         expected="the class of an activation in torch.nn: " + ", ".join(ACTIVATIONS),
-        hint="State it: --activation relu (or tanh, elu, ...).",
+        hint="State it: --activation relu (or tanh, elu, leaky_relu(0.2), ...).",
     )

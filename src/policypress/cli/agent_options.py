@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from policypress.agent.bundle import Activation
+from policypress.agent.activation_text import stated_activation
 from policypress.agent.overrides import Overrides
 from policypress.cli.options import EnvKwargsOption, WrapperOption
 from policypress.contract import EnvironmentSpec
@@ -41,7 +41,10 @@ class AgentOptions:
         typer.Option("--normalizer", metavar="FILE|none", help="VecNormalize statistics of the agent, or none."),
     ] = None
     activation: Annotated[
-        str | None, typer.Option("--activation", help="Hidden activation, where the file does not tell it.")
+        str | None,
+        typer.Option(
+            "--activation", help="Hidden activation that the file does not tell, e.g. elu or leaky_relu(0.2)."
+        ),
     ] = None
     cnn_strides: Annotated[
         str | None, typer.Option("--cnn-strides", metavar="4,2", help="Strides of a custom CNN's convolutions.")
@@ -69,7 +72,7 @@ class AgentOptions:
             InputError: a value that does not parse, or no environment to add arguments to.
         """
         overrides = Overrides(
-            activation=None if self.activation is None else Activation(self.activation.lower()),
+            activation=None if self.activation is None else stated_activation(self.activation),
             cnn_strides=None if self.cnn_strides is None else _strides(self.cnn_strides),
             normalizer=self.normalizer,
             output_name=self.output_name,

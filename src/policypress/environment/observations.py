@@ -6,7 +6,7 @@ The one module to import for observations; what batches are is in ``batches.py``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,15 +142,19 @@ class RecordedObservations:
         Raises:
             ObservationError: unreadable, empty, wrong key, shape or range of integers, or not finite.
         """
-        arrays = _read_npz(path)
+        return RecordedObservations.of(read_arrays(path), space, path.name)
+
+    @staticmethod
+    def of(arrays: Mapping[str, Array], space: Space, label: str) -> RecordedObservations:
+        """The observations among ``arrays``, which came from a file called ``label``; as :meth:`load`."""
         names = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [_RECORDED_NAME]
         missing = [name for name in names if name not in arrays]
         if missing:
             raise ObservationError(
                 "The file of observations lacks an array.",
-                got=f"{path.name} with {', '.join(sorted(arrays)) or 'nothing'}",
+                got=f"{label} with {', '.join(sorted(arrays)) or 'nothing'}",
                 expected=f"arrays named {', '.join(names)}",
-                hint=f"np.savez('{path.name}', {', '.join(f'{name}=...' for name in names)})",
+                hint=f"np.savez('{label}', {', '.join(f'{name}=...' for name in names)})",
             )
         batch: ObservationBatch
         if isinstance(space, DictSpace):
@@ -172,7 +176,12 @@ class RecordedObservations:
         return take(self.batch, np.sort(rng.permutation(size)[:count]))
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz`` by name; a single ``.npy`` is called ``observations``. Nothing is unpickled.
+
+    Raises:
+        ObservationError: it cannot be read.
+    """
     try:
         with path.open("rb") as handle:
             content = np.load(handle, allow_pickle=False)

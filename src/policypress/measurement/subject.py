@@ -16,6 +16,7 @@ from policypress.environment.fit import Fit, compare, in_words, resolve_for_agen
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.spaces import spaces_in
 from policypress.errors import SpaceMismatchError, UndeterminedAgentError
+from policypress.policy.check_pairs import check_pairs
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first
 from policypress.policy.policy import Policy
@@ -68,8 +69,10 @@ def subject_of(
     """
     named = user_environment(env) if isinstance(env, str) else env
     if isinstance(agent, Policy):
-        return _of_policy(agent, named, env_fn, needs_environment)
+        policy = agent if overrides.check is None else check_pairs(agent, overrides.check)
+        return _of_policy(policy, named, env_fn, needs_environment)
     bundle = agent if isinstance(agent, AgentBundle) else _read(agent, named, overrides)
+    bundle = replace(bundle, check=overrides.check or bundle.check)
     spec = named or bundle.environment
     fit, notices, limit = Fit(), bundle.notices, None
     factory = env_fn
@@ -91,7 +94,7 @@ def subject_of(
         policy.origin,
         environment=spec,
         caller_supplies=tuple(dict.fromkeys(supplied)),
-        notices=tuple(dict.fromkeys(notices)),
+        notices=tuple(dict.fromkeys((*policy.origin.notices, *notices))),
     )
     return Subject(
         policy=policy,

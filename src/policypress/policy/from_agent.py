@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from functools import partial
 
-from policypress.agent.bundle import AgentBundle, OnnxNetwork
+from policypress.agent.activation_text import in_words
+from policypress.agent.authorship import unproven
+from policypress.agent.bundle import AgentBundle, OnnxNetwork, Sb3Network
 from policypress.policy import from_onnx, from_sb3
+from policypress.policy.check_pairs import check_pairs, first_proven
 from policypress.policy.policy import Policy
 
 
 def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
     """Policy of ``bundle``: from a Stable-Baselines3 checkpoint or from an ONNX file.
+
+    Where the bundle names pairs of observations and actions (``check``), the policy is one that acts as they say.
 
     Args:
         bundle: the agent as plain data.
@@ -19,8 +26,36 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
 
     Raises:
         DamagedAgentError: tensors are missing or do not fit each other or the action space.
-        NetworkError: something in the network is not supported; the message names it.
+        UndeterminedAgentError: its author's own code acts, and there are no pairs.
+        NetworkError: something in the network is not supported, the message names it; or it acts otherwise.
+        ObservationError: the pairs cannot be used.
     """
+    if bundle.check is None:
+        if bundle.unproven:
+            raise unproven(bundle.unproven)
+        return _built(bundle, transposed_keys)
+    if not bundle.unproven:
+        return check_pairs(_built(bundle, transposed_keys), bundle.check)
+    return first_proven(_candidates(bundle, transposed_keys), bundle.check, bundle.unproven)
+
+
+def _built(bundle: AgentBundle, transposed_keys: Collection[str]) -> Policy:
     if isinstance(bundle.network, OnnxNetwork):
         return from_onnx.from_onnx(bundle, transposed_keys=transposed_keys)
     return from_sb3.from_bundle(bundle, transposed_keys=transposed_keys)
+
+
+def _candidates(bundle: AgentBundle, transposed_keys: Collection[str]) -> Iterator[tuple[str, Callable[[], Policy]]]:
+    for network in (bundle.network, *bundle.alternatives):
+        if isinstance(network, Sb3Network):
+            yield _words(network), partial(_built, replace(bundle, network=network), transposed_keys)
+
+
+def _words(network: Sb3Network) -> str:
+    parts = [in_words(network.activation)]
+    cnn = network.extractor.cnn
+    if cnn is not None:
+        parts.append(f"a CNN with {in_words(cnn.activation)} and strides {','.join(map(str, cnn.strides))}")
+    if any(name.endswith(".running_mean") for name in network.state):
+        parts.append(f"batch normalisation with epsilon {network.norm_epsilon:g}")
+    return " and ".join(parts)

@@ -173,8 +173,10 @@ def _layer(tensors: Mapping[str, Tensor], norm_epsilon: float) -> nn.Module:
         scale = tensors["scale"] / torch.sqrt(tensors["ra_var"] + norm_epsilon)
         return layers.Affine(scale.numpy(), (tensors["bias"] - tensors["ra_mean"] * scale).numpy())
     if "running_mean" in tensors:
-        scale = tensors["weight"] / torch.sqrt(tensors["running_var"] + 1e-5)
-        return layers.Affine(scale.numpy(), (tensors["bias"] - tensors["running_mean"] * scale).numpy())
+        scale = 1 / torch.sqrt(tensors["running_var"].double() + norm_epsilon)
+        scale = scale * tensors.get("weight", torch.ones(1))
+        shift = tensors.get("bias", torch.zeros(1)) - tensors["running_mean"] * scale
+        return layers.Affine(scale.float().numpy(), shift.float().numpy())
     weight = tensors.get("weight")
     if weight is None:
         raise DamagedAgentError("A layer has no weight.", got=", ".join(sorted(tensors)), expected="weight and bias")
