@@ -29,6 +29,8 @@ METADATA_KEY = "policypress.contract"
 # Beside it where integers are narrower than what holds them: JSON, name of the initializer → bits.
 INTEGER_BITS_KEY = "policypress.integer_bits"
 RECIPE_LENGTH = 4000
+# An assumption of the contract: the agent may have been trained with statistics that are kept somewhere else.
+NO_NORMALISER_FOUND = "no VecNormalize statistics were found beside the agent: observations are not normalised"
 _QUANTITY = ("mean", "lower", "upper", "confidence")
 
 
@@ -162,6 +164,7 @@ class Contract:
     ``folded`` lists what the graph does by itself, in order (``normalise``, ``normalise_clip``,
     ``transpose_image``, ``scale_image``, ``one_hot``, ``squash``, ``unscale``, ``clip``, ``argmax``, ``threshold``);
     ``caller_supplies`` what the caller must still put into the observation (for example a time feature).
+    ``assumptions`` are sentences on what the agent's files left open (that no normaliser was found beside it).
     ``batch_independent`` is false where dynamic quantization takes its scales from the whole batch, so that one
     observation at a time is the only well-defined use.
     """
@@ -176,6 +179,7 @@ class Contract:
     recipe_hash: str
     environment: EnvironmentSpec | None = None
     caller_supplies: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     parent_sha256: str | None = None
     precision: Precision = "fp32"
     policypress_version: str = ""
@@ -232,6 +236,8 @@ class Contract:
             recipe_hash=words("recipe_hash"),
             environment=None if environment is None else EnvironmentSpec.from_json(environment),
             caller_supplies=schema.items(schema.member(data, "caller_supplies"), "caller_supplies", schema.text),
+            # Older artifacts assumed nothing aloud.
+            assumptions=schema.items(data.get("assumptions", []), "assumptions", schema.text),
             parent_sha256=None if parent is None else schema.text(parent, "parent_sha256", NAME_LENGTH),
             precision=cast(Precision, precision),
             policypress_version=words("policypress_version"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from policypress import __version__
+from policypress.contract import NO_NORMALISER_FOUND
 from policypress.errors import StoreError
 from policypress.study.reader import STORE_NAME, StoreReader
 
@@ -91,6 +92,9 @@ def test_inspect_in_words_and_in_json(own_agents: Path) -> None:
     assert data["parameters"] == 4 * 256 + 256 + 256 * 256 + 256 + 256 * 2 + 2
     assert data["folded"] == ["argmax"]
     assert data["environment"]["id"] == "CartPole-v1"
+    assert data["assumptions"] == [NO_NORMALISER_FOUND]
+    assert "none found beside the file" in words.stdout
+    assert "none found" not in run("inspect", own_agents / CARTPOLE, "--normalizer", "none").stdout
 
 
 def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) -> None:
@@ -105,6 +109,8 @@ def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) ->
     assert artifact.stat().st_size == data["variants"][1]["size_bytes"]
     assert json.loads((out / "results.json").read_text()) == data
     assert (out / "report.html").read_text().startswith("<!doctype html>")
+    assert NO_NORMALISER_FOUND in (out / "report.html").read_text()
+    assert NO_NORMALISER_FOUND not in result.stderr
     assert (out / "figures" / "return-against-size.png").is_file()
     assert data["baseline"]["latency_s"] is None
     assert data["baseline"]["latency_s_reason"] == "not measured"
@@ -120,7 +126,9 @@ def test_compress_evaluate_export_and_bench(own_agents: Path, tmp_path: Path) ->
     assert written.returncode == 0, written.stderr
     assert "flash on cortex-m4" in written.stdout
     assert "int policy_act(const float *observation, int32_t *action);" in (tmp_path / "policy.h").read_text()
-    assert json.loads((tmp_path / "policy.onnx.json").read_text())["recipe"] == "equalize > int8"
+    sidecar = json.loads((tmp_path / "policy.onnx.json").read_text())
+    assert (sidecar["recipe"], sidecar["assumptions"]) == ("equalize > int8", [NO_NORMALISER_FOUND])
+    assert f"Assumed: {NO_NORMALISER_FOUND}" in (tmp_path / "policy.h").read_text()
     latencies = json.loads(run("bench", exported, agent, "--samples", "50", "--json").stdout)["latencies"]
     assert [entry["file"] for entry in latencies] == ["floor", str(exported), str(agent)]
     assert 0 < latencies[0]["warm_s"]["p50"] < latencies[1]["warm_s"]["p50"]

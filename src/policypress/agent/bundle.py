@@ -143,7 +143,8 @@ class AgentBundle:
     ``observation_space`` is the one the network was built for (Stable-Baselines3 stores image spaces
     channel-first, after its own transposition). ``normaliser`` maps observation keys (``""`` for a
     single tensor) to statistics. ``caller_supplies`` names what wrappers add to the observation and a
-    deployed caller must supply. ``notices`` are what the user should be told about the reading.
+    deployed caller must supply. ``notices`` are what the user should be told about the reading; ``assumptions``
+    what its files leave open and was taken to be so, each one sentence for the artifact's contract.
     ``unproven`` names the author's own code that the network stands for: it is a guess, ``alternatives`` are others,
     and the observations and actions in the file ``check`` decide; without them no policy is built.
     """
@@ -159,6 +160,7 @@ class AgentBundle:
     unproven: tuple[str, ...] = ()
     alternatives: tuple[Sb3Network, ...] = ()
     check: str | None = None
+    assumptions: tuple[str, ...] = ()
 
     @property
     def algorithm(self) -> str:

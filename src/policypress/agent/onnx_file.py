@@ -59,6 +59,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
             provenance,
             contract.environment,
             caller_supplies=contract.caller_supplies,
+            assumptions=contract.assumptions,
         )
     known = _stated_actions(overrides)
     ends = interface_of(model, stated=overrides.output_name, actions=known)

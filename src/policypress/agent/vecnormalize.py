@@ -44,6 +44,20 @@ class NormaliserState:
     clip: float
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """What acting needs of a VecNormalize.
+
+    Attributes:
+        normalisers: by observation key (``""`` for a single tensor), in the shapes of the environment's own
+            observations; empty if observations are not normalised.
+        bounds: lowest and highest values of the observations by key, as far as the file states them.
+    """
+
+    normalisers: Mapping[str, Normaliser]
+    bounds: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+
+
 def read_normaliser_state(content: bytes, label: str) -> NormaliserState:
     """What a training goes on with; see :func:`read_vecnormalize`, which reads what acting needs.
 
@@ -51,9 +65,8 @@ def read_normaliser_state(content: bytes, label: str) -> NormaliserState:
         UnsafeAgentError: the pickle names something outside the allow-list.
         DamagedAgentError: it is no VecNormalize, or its numbers are impossible.
     """
-    normalisers = read_vecnormalize(content, label)
-    record = read_pickle(content, label)
-    fields = record.fields if isinstance(record, Record) else {}
+    record = _record(content, label)
+    normalisers, fields = _normalisers(record, label), record.fields
     stored = fields.get("obs_rms")
     by_key = stored.fields if isinstance(stored, Record) and stored.name.endswith("Dict") else stored
     observed = {key: by_key[key] if isinstance(by_key, dict) else by_key for key in normalisers}
@@ -66,6 +79,27 @@ def read_normaliser_state(content: bytes, label: str) -> NormaliserState:
     )
 
 
+def read_statistics(content: bytes, label: str) -> Statistics:
+    """Statistics and the bounds of what they are of; errors are those of :func:`read_vecnormalize`."""
+    record = _record(content, label)
+    normalisers, space = _normalisers(record, label), record.fields.get("observation_space")
+    return Statistics(normalisers, {key: found for key in normalisers if (found := _bounds(space, key)) is not None})
+
+
+def _bounds(space: Any, key: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Bounds of the part ``key`` of a pickled space; None where it is of another form, which is no error here."""
+    if key and isinstance(space, Record):
+        parts = space.fields.get("spaces")
+        parts = parts.fields if isinstance(parts, Record) else parts
+        space = parts.get(key) if isinstance(parts, dict) else None
+    if not isinstance(space, Record):
+        return None
+    low, high = (array_of(space.fields.get(name)) for name in ("low", "high"))
+    if low is None or high is None or low.shape != high.shape:
+        return None
+    return low.astype(np.float64), high.astype(np.float64)
+
+
 def read_vecnormalize(content: bytes, label: str) -> dict[str, Normaliser]:
     """Statistics by observation key (``""`` for a single tensor); empty if observations are not normalised.
 
@@ -75,9 +109,17 @@ def read_vecnormalize(content: bytes, label: str) -> dict[str, Normaliser]:
         UnsafeAgentError: the pickle names something outside the allow-list.
         DamagedAgentError: it is no VecNormalize, or its numbers are impossible.
     """
+    return _normalisers(_record(content, label), label)
+
+
+def _record(content: bytes, label: str) -> Record:
     record = read_pickle(content, label)
     if not isinstance(record, Record) or record.name != _VEC_NORMALIZE:
         raise _damaged(label, f"{getattr(record, 'name', type(record).__name__)}", "a VecNormalize")
+    return record
+
+
+def _normalisers(record: Record, label: str) -> dict[str, Normaliser]:
     fields = record.fields
     if not fields.get("norm_obs", True):
         return {}

@@ -7,34 +7,27 @@ sub-folder named as the environment, and the Hub's (``vec_normalize.pkl``, ``env
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from policypress.agent.algorithm import named_in
 from policypress.agent.archive import listing, read_bytes
-from policypress.agent.bundle import Activation, AgentBundle, Normaliser
+from policypress.agent.bundle import Activation, AgentBundle
 from policypress.agent.defaults import ACTIVATIONS
 from policypress.agent.expressions import ClassName
+from policypress.agent.normalisation import STATISTICS, Surroundings, normalisation_of
+from policypress.agent.normaliser_names import steps_of
 from policypress.agent.overrides import NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3 import read_sb3_zip
-from policypress.agent.vecnormalize import read_vecnormalize
 from policypress.agent.yaml_data import MAX_YAML_BYTES, read_yaml
 from policypress.agent.zoo_config import ZooConfig, read_zoo_config
-from policypress.contract import Box, DictSpace, Space
-from policypress.errors import AgentError, DamagedAgentError
+from policypress.errors import AgentError
 
-_STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
-_COMPANIONS = ("config.yml", "args.yml", "env_kwargs.yml", *_STATISTICS)
+_COMPANIONS = ("config.yml", "args.yml", "env_kwargs.yml", *STATISTICS)
 _NO_AGENTS = re.compile(r"train_eval_metrics|rl_model_\d+_steps|replay_buffer")
 _TORCH_NN = ("nn", "th.nn", "torch.nn")
-_MAX_STATISTICS_BYTES = 256 * 1024**2
-
-Statistic = npt.NDArray[np.float64]
 
 
 def is_zoo_folder(folder: Path) -> bool:
@@ -72,7 +65,8 @@ def read_zoo_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, name: str |
     called = name or re.sub(r"_\d+$", "", path.parent.name)
     hints = Hints(config.algorithm or named_in(called), _activation(config), config.environment_id)
     bundle = read_sb3_zip(path, overrides=overrides, hints=hints)
-    normaliser, notices = _normaliser(folder, config, bundle.observation_space)
+    around = Surroundings(path, folder, config, _checkpoint_companions(path))
+    normalisation = normalisation_of(around, bundle.observation_space, overrides)
     environment = bundle.environment
     if environment is not None:
         environment = replace(environment, kwargs=config.environment_kwargs, wrappers=config.wrappers)
@@ -80,10 +74,11 @@ def read_zoo_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, name: str |
     return replace(
         bundle,
         environment=environment,
-        normaliser=normaliser,
-        caller_supplies=config.caller_supplies,
+        normaliser=normalisation.normalisers,
+        caller_supplies=tuple(dict.fromkeys((*config.caller_supplies, *normalisation.caller_supplies))),
         provenance=replace(bundle.provenance, training=training),
-        notices=(*bundle.notices, *notices),
+        notices=(*bundle.notices, *normalisation.notices),
+        assumptions=normalisation.assumptions,
     )
 
 
@@ -92,9 +87,18 @@ def _companions(folder: Path, stems: Iterable[str]) -> Path:
     for place in (folder, *(folder / stem for stem in stems)):
         if is_zoo_folder(place):
             return place
-    beside = [place for place in folder.iterdir() if place.is_dir() and is_zoo_folder(place)]
+    beside = _zoo_folders_in(folder)
     # best_model.zip stands beside a sub-folder named as the environment.
     return beside[0] if len(beside) == 1 and "best_model" in stems else folder
+
+
+def _zoo_folders_in(folder: Path) -> list[Path]:
+    return [place for place in sorted(folder.iterdir()) if place.is_dir() and is_zoo_folder(place)]
+
+
+def _checkpoint_companions(path: Path) -> tuple[Path, ...]:
+    """Where the Zoo keeps the statistics of the end of the training whose checkpoint ``path`` is."""
+    return () if steps_of(path.stem) is None else tuple(_zoo_folders_in(path.parent))
 
 
 def read_config(folder: Path) -> ZooConfig:
@@ -135,55 +139,3 @@ def _activation(config: ZooConfig) -> Activation | None:
         return None
     module, _, name = stored.dotted.rpartition(".")
     return Activation(ACTIVATIONS[name]) if module in _TORCH_NN and name in ACTIVATIONS else None
-
-
-def _normaliser(folder: Path, config: ZooConfig, space: Space) -> tuple[Mapping[str, Normaliser], tuple[str, ...]]:
-    path = next((folder / name for name in _STATISTICS if (folder / name).is_file()), None)
-    if path is None:
-        if config.normalises:
-            raise DamagedAgentError(
-                "The agent was trained on normalised observations, and their statistics are missing.",
-                got=f"'normalize' in config.yml, and no {_STATISTICS[0]} in {folder}",
-                expected=f"{folder / _STATISTICS[0]}",
-                hint="Copy the file that the RL Zoo wrote beside the agent.",
-            )
-        return {}, ()
-    if config.normalises is False:
-        return {}, (f"{path.name} is not used: config.yml does not normalise observations",)
-    read = read_vecnormalize(read_bytes(path, limit_bytes=_MAX_STATISTICS_BYTES), path.name)
-    notices: tuple[str, ...] = ()
-    if config.normalises is None and read:
-        notices = (f"observations are normalised with {path.name}, which stands beside the agent",)
-    if config.frame_stack > 1 and read:
-        notices += (
-            "observations were stacked after normalisation; before an episode's first frames the stack holds zeros "
-            "that were not normalised",
-        )
-    return {key: _fitted(key, item, space, config.frame_stack) for key, item in read.items()}, notices
-
-
-def _fitted(key: str, item: Normaliser, space: Space, frames: int) -> Normaliser:
-    """Statistics in the shape that the network reads: channels first for images, repeated for stacked frames."""
-    target = dict(space.spaces).get(key) if isinstance(space, DictSpace) else (space if key == "" else None)
-    shape = target.shape if isinstance(target, Box) else None
-    for arranged in _arrangements(frames):
-        if item.mean.ndim > 0 and shape is not None and arranged(item.mean).shape == shape:
-            return replace(item, mean=arranged(item.mean), variance=arranged(item.variance))
-    raise DamagedAgentError(
-        "The normalisation statistics do not fit the agent's observations.",
-        got=f"{f'key {key!r}, ' if key else ''}statistics of shape {item.mean.shape}",
-        expected=f"shape {shape}" if shape is not None else f"a key of {space}",
-        hint="Use the statistics that were saved with this agent.",
-    )
-
-
-def _arrangements(frames: int) -> Iterator[Callable[[Statistic], Statistic]]:
-    def channels_first(array: Statistic) -> Statistic:
-        return np.moveaxis(array, -1, 0) if array.ndim == 3 else array
-
-    yield lambda array: array
-    yield channels_first
-    if frames > 1:
-        yield lambda array: np.concatenate([array] * frames, axis=-1)
-        yield lambda array: channels_first(np.concatenate([array] * frames, axis=-1))
-        yield lambda array: np.concatenate([array] * frames, axis=0)

@@ -62,6 +62,7 @@ def contract_of(policy: Policy, recipe: str, recipe_hash: str, precision: Precis
         recipe_hash=recipe_hash,
         environment=policy.origin.environment,
         caller_supplies=policy.origin.caller_supplies,
+        assumptions=policy.origin.assumptions,
         parent_sha256=policy.origin.sha256,
         precision=precision,
         policypress_version=version,

@@ -9,9 +9,10 @@ from rich.table import Table
 from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import out, print_json, tell
 from policypress.cli.options import AgentArgument, JsonOption
-from policypress.contract import space_to_json
+from policypress.contract import NO_NORMALISER_FOUND, space_to_json
 from policypress.environment.fit import in_words
 from policypress.measurement.subject import Subject, subject_of
+from policypress.policy.policy import Policy
 from policypress.report.quantities import size
 
 FLOAT_BYTES = 4
@@ -56,6 +57,7 @@ def _described(subject: Subject) -> dict[str, Any]:
         "action_space": space_to_json(policy.action_space),
         "folded": list(policy.folded()),
         "caller_supplies": list(origin.caller_supplies),
+        "assumptions": list(origin.assumptions),
         "parameters": policy.parameter_count(),
         "macs": policy.macs(),
         "layers": [
@@ -63,6 +65,14 @@ def _described(subject: Subject) -> dict[str, Any]:
         ],
         "notices": list(subject.notices),
     }
+
+
+def _normalisation(policy: Policy) -> str:
+    if "normalise" in policy.folded():
+        return "folded in"
+    if NO_NORMALISER_FOUND in policy.origin.assumptions:
+        return "none found beside the file; --normalizer FILE if it was trained with VecNormalize"
+    return "none"
 
 
 def _lines(subject: Subject) -> list[tuple[str, str]]:
@@ -79,6 +89,7 @@ def _lines(subject: Subject) -> list[tuple[str, str]]:
         ("layers", network + " channels"),
         ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
         ("per action", f"{policy.macs()} multiply-accumulates"),
+        ("normalisation", _normalisation(policy)),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
         ("caller supplies", ", ".join(origin.caller_supplies) or "nothing but the observation"),
     ]

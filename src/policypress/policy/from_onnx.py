@@ -74,6 +74,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         algorithm=bundle.algorithm if contract is None else contract.algorithm,
         environment=bundle.environment,
         caller_supplies=bundle.caller_supplies,
+        assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,
         notices=bundle.notices,

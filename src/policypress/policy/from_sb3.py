@@ -68,6 +68,7 @@ def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -
         algorithm=network.algorithm,
         environment=bundle.environment,
         caller_supplies=bundle.caller_supplies,
+        assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,
         notices=bundle.notices,

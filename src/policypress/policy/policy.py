@@ -81,6 +81,7 @@ class Origin:
     algorithm: str = "module"
     environment: EnvironmentSpec | None = None
     caller_supplies: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     sha256: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()

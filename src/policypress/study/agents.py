@@ -39,6 +39,7 @@ class PlannedAgent:
         origin: where the training's hyperparameters come from.
         source: where a given agent is.
         notices: what the user should be told.
+        assumptions: what a given agent's files leave open and was taken to be so.
         stated: environment in which the study file puts a given agent.
         library_version: of the library that saved a given agent.
         details: what a given agent's file says of its training.
@@ -55,6 +56,7 @@ class PlannedAgent:
     origin: str = ""
     source: str = ""
     notices: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     stated: EnvironmentSpec | None = None
     library_version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class PlannedAgent:
             environment=self.environment,
             library_version=self.library_version,
             training={"label": self.label, **training},
-            notices=self.notices,
+            notices=(*self.notices, *self.assumptions),
         )
 
 
@@ -180,6 +182,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
                 max_steps=subject.max_steps,
                 source=source,
                 notices=subject.notices,
+                assumptions=subject.policy.origin.assumptions,
                 stated=stated,
                 library_version=subject.library_version,
                 details=subject.policy.origin.training,

@@ -199,7 +199,7 @@ def agent_row(subject: Subject) -> AgentRow:
         environment=subject.environment,
         library_version=subject.library_version,
         training=origin.training,
-        notices=subject.notices,
+        notices=(*subject.notices, *origin.assumptions),
     )
 
 
