@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from onnx_models import (
 from random_networks import Plan, build, plans
 from torch import Tensor, nn
 
-from policypress.agent.bundle import Normaliser
+from policypress.agent.bundle import Normaliser, OnnxNetwork
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
 from policypress.environment.spaces import from_gymnasium
@@ -442,12 +443,17 @@ def test_files_as_the_documentation_of_stable_baselines3_exports_them(algorithm:
         torch.onnx.export(
             wrapped, observation, buffer, dynamo=False, opset_version=17, input_names=["input"], dynamic_axes=axes
         )
-    if algorithm == "sac":  # its actor gives squashed actions; the bounds are the caller's to apply
-        actions = Box((1,), "float32", (-1.0,), (1.0,))
-    policy = from_onnx(bundle_of(buffer.getvalue(), space, actions))
+    bundle = bundle_of(buffer.getvalue(), space, actions)
+    if algorithm == "sac":  # its actor gives squashed actions; that they stand for the bounds is the user's to say
+        (notice,) = from_onnx(bundle).origin.notices
+        assert "-2 to 2" in notice
+        assert "--scale-actions" in notice
+        bundle = replace(bundle, network=OnnxNetwork(buffer.getvalue(), scale_actions=True))
+    policy = from_onnx(bundle)
     observations = observe(space, 30)[""]
     expected = model.predict(observations, deterministic=True)[0]
     got = run_policy(policy, {"": observations})
-    assert np.allclose(got * 2.0 if algorithm == "sac" else got, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    assert np.allclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE)
     assert kinds(policy)[:4] == ["Linear", "Activation", "Linear", "Activation"]
-    assert len(kinds(policy)) == (7 if algorithm == "sac" else 6)
+    assert len(kinds(policy)) == (8 if algorithm == "sac" else 6)
+    assert policy.folded() == {"sac": ("squash", "unscale", "clip"), "a2c": ("clip",)}.get(algorithm, ("argmax",))

@@ -184,7 +184,8 @@ def _actions(model: onnx.ModelProto, name: str) -> tuple[Space, tuple[str, ...]]
             hint="Say how many: --actions N, or name the environment: --env ID.",
         )
     box = _box(output, "output")
-    notice = f"The action is taken as {box.size} numbers without bounds; --env names an environment with bounds"
+    count = "one number" if box.size == 1 else f"{box.size} numbers"
+    notice = f"The action is taken as {count} without bounds; --env names an environment with bounds"
     scores = f", --actions {box.size} says that they are scores of discrete actions" if box.size > 1 else ""
     return box, (f"{notice}{scores}.",)
 

@@ -24,6 +24,7 @@ from policypress.agent.bundle import Normaliser
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.errors import NetworkError
 from policypress.policy import aten_elementwise, aten_shapes, aten_weighted, layers
+from policypress.policy.action_scale import scaled, scaling
 from policypress.policy.assembly import BATCH, SAMPLE_BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.aten_registry import Arguments, flat, translate
 from policypress.policy.policy import SINGLE_KEY, Origin, Policy
@@ -42,6 +43,7 @@ def from_module(
     observation_space: Any,
     action_space: Any,
     normaliser: Normaliser | Mapping[str, Normaliser] | None = None,
+    scale_actions: bool = False,
 ) -> Policy:
     """Policy around a module.
 
@@ -58,6 +60,8 @@ def from_module(
         observation_space: a gymnasium space, or the contract's form of one.
         action_space: likewise.
         normaliser: statistics applied to the observation before the module, for all of it or by key.
+        scale_actions: the module gives -1 to 1, which is scaled to the action bounds. Where a module ends in tanh, the
+            bounds are others and this is not said, a notice of the policy's ``origin`` says so.
 
     Returns:
         A policy whose action equals the module's within 1e-5·(1 + |a|). Its scores may differ from the module's
@@ -78,13 +82,15 @@ def from_module(
         _run(module, sample)
         exported = _export(module, sample)
         result = _Translation(assembly, exported).run(inputs)
+        result, told = scaled(assembly, result, actions, scale_actions)
         try:
-            policy = assembly.finish(result, actions, Origin())
+            policy = assembly.finish(result, actions, Origin(notices=told))
         except Refused as refusal:
             raise NetworkError(
                 "The network does not fit the action space.", got=str(refusal), expected=repr(actions)
             ) from refusal
-        check_same(policy, lambda given: _run(module, _argument(given)), statistics)
+        network = scaling(lambda given: _run(module, _argument(given)), actions, scale_actions)
+        check_same(policy, network, statistics)
     return policy
 
 

@@ -25,6 +25,7 @@ from policypress.contract import Box, Contract, DictSpace, Space, stated
 from policypress.errors import NetworkError
 from policypress.policy import elementwise as ew
 from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weighted
+from policypress.policy.action_scale import scaled, scaling
 from policypress.policy.assembly import BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
@@ -70,6 +71,10 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     source = _Source(model, ends, space)
     contract = _contract(model)
     result = _Translation(assembly, source, bundle).run(set() if contract is None else set(contract.folded))
+    told: tuple[str, ...] = ()
+    scale = bundle.network.scale_actions
+    if contract is None:
+        result, told = scaled(assembly, result, bundle.action_space, scale)
     origin = Origin(
         algorithm=bundle.algorithm if contract is None else contract.algorithm,
         environment=bundle.environment,
@@ -77,7 +82,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,
-        notices=bundle.notices,
+        notices=(*bundle.notices, *told),
     )
     try:
         # An artifact's actions are the environment's already.
@@ -86,7 +91,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         raise NetworkError(
             "The network does not fit the action space.", got=str(refusal), expected=repr(bundle.action_space)
         ) from refusal
-    check_same(policy, source.evaluate, bundle.normaliser)
+    check_same(policy, scaling(source.evaluate, bundle.action_space, scale), bundle.normaliser)
     return policy
 
 

@@ -245,11 +245,12 @@ class Policy(nn.Module):
         observation_space: Any,
         action_space: Any,
         normaliser: Any = None,
+        scale_actions: bool = False,
     ) -> Policy:
         """Policy around any feed-forward ``torch.nn.Module``; see :mod:`policypress.policy.from_module`."""
         from policypress.policy.from_module import from_module
 
-        return from_module(module, observation_space, action_space, normaliser)
+        return from_module(module, observation_space, action_space, normaliser, scale_actions)
 
 
 class GraphBuilder:
