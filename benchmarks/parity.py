@@ -3,7 +3,7 @@
 For each agent, a Markdown row of
 
 - fp32: the policy, evaluated in float64, against its ONNX file: largest |Δ| in units of 1e-5 · (1 + |a|), without and
-  with the slack that float32 rounding gets, and
+  with the bound of float32 rounding, and
 - a quantizing recipe: the share of observations with a rounding tie, and of components within 1e-4 of the range
   (policy in float64 against its file) on the other observations and on those; the largest |Δ| without a tie, as
   a share of the range; and the largest |Δ| of all in units of the one-step bound.
@@ -26,25 +26,26 @@ from policypress.compression.step import Context
 from policypress.contract import Box
 from policypress.environment.batches import joined
 from policypress.export.parity import FLOAT_TOLERANCE, QUANTIZED_TOLERANCE_OF_RANGE, to_tensors
-from policypress.export.tolerance import rounding_slack, step_bound, tied_rows
+from policypress.export.tolerance import step_bound, tied_rows
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.subject import subject_of
 from policypress.policy.policy import ACTION, SCORES, Policy
+from policypress.policy.rounding import reaches, rounding_bound
 from policypress.study.press_worker import PressWorker
 
 Array = npt.NDArray[Any]
 
 HEADER = """\
-| agent | fp32 error | with slack | tied observations | agree, no tie | agree, tie | worst, no tie | worst / bound |
+| agent | fp32 error | with rounding | tied observations | agree, no tie | agree, tie | worst, no tie | worst / bound |
 |---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True)
 class FloatAgreement:
-    """Largest fp32 difference in units of the tolerance, without and with the rounding slack."""
+    """Largest fp32 difference in units of the tolerance, without and with the bound of rounding."""
 
     of_tolerance: float
-    of_tolerance_and_slack: float
+    of_tolerance_and_rounding: float
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def float_agreement(policy: Policy, observations: Any) -> FloatAgreement:
         want = policy.clone().double().scores(tensors).numpy()
     error = np.abs(run_file(policy, observations) - want)
     tolerance = FLOAT_TOLERANCE * (1 + np.abs(want))
-    slack = rounding_slack(policy, tensors)
-    return FloatAgreement(float((error / tolerance).max()), float((error / (tolerance + slack)).max()))
+    bound = rounding_bound(policy, tensors).numpy()
+    return FloatAgreement(float((error / tolerance).max()), float((error / (tolerance + bound)).max()))
 
 
 def quantized_agreement(policy: Policy, observations: Any) -> QuantizedAgreement:
@@ -84,7 +85,7 @@ def quantized_agreement(policy: Policy, observations: Any) -> QuantizedAgreement
     got = run_file(policy, observations)
     error = np.abs(got - want)
     of_range = error / value_range(policy, got)
-    tied = tied_rows(exact, values)
+    tied = tied_rows(exact, values, reaches(exact, to_tensors(observations)))
     within = of_range <= QUANTIZED_TOLERANCE_OF_RANGE
     return QuantizedAgreement(
         float(tied.mean()),
@@ -131,7 +132,7 @@ def main() -> None:
         cells = (
             f"{policy.origin.algorithm} {environment}",
             f"{exact.of_tolerance:.2f}",
-            f"{exact.of_tolerance_and_slack:.2f}",
+            f"{exact.of_tolerance_and_rounding:.2f}",
             percent(rounded.tied),
             percent(rounded.untied_agreement),
             percent(rounded.tied_agreement),

@@ -265,6 +265,13 @@ def test_steep_policies_have_the_slack_of_their_rounding() -> None:
     check_parity(policy, file_of(policy), seen_and_extreme(policy))
 
 
+def test_errors_are_told_as_a_share_of_what_is_allowed() -> None:
+    policy = mlp()
+    for tested in (policy, quantized(policy, observations_of(policy.observation_space))):
+        report = check_parity(tested, file_of(tested), seen_and_extreme(policy))
+        assert 0 < report.of_allowed < 1
+
+
 def test_observations_that_are_not_finite_cannot_prove_anything() -> None:
     policy = mlp()
     with pytest.raises(ObservationError):

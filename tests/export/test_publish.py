@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
@@ -55,6 +56,19 @@ def test_an_unproven_file_is_never_there(tmp_path: Path) -> None:
             tmp_path / "policy.onnx",
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_number_that_no_observation_shows_is_compared_as_it_is_written() -> None:
+    policy = mlp()
+    with torch.no_grad():
+        policy.layers["hidden"].bias[0] = -1e4  # silent on every observation
+    model = to_onnx(policy)
+    weight = next(t for t in model.graph.initializer if t.name == "hidden.weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[0, 0] *= np.float32(1.5)
+    weight.CopyFrom(numpy_helper.from_array(values, "hidden.weight"))
+    with pytest.raises(ParityError, match=r"hidden\.weight"):
+        prove(model, contract_of(policy, "none", "", "fp32", "0"), policy, observations_of(policy.observation_space))
 
 
 def test_a_model_that_is_not_onnx_is_refused() -> None:

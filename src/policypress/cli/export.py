@@ -80,8 +80,9 @@ def export(
     if exported.c is not None:
         tell(exported.c.notices)
         _show_footprint(exported.c)
+    compared = exported.parity
     err.print(
-        f"parity: {exported.parity.observations} observations, largest difference {exported.parity.max_error:.2g}"
+        f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of what is allowed"
     )
     out.print(f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}")
 

@@ -66,7 +66,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
         reports = {kernel: proof.report(runtime) for kernel in source.kernels if runtime.use(kernel)}
         goldens = goldens_of(program, artifact.policy, artifact.model, observations, runtime)
     whole = render(program, target, name, goldens=goldens)
-    worst = max(reports.values(), key=lambda report: report.max_error)
+    worst = max(reports.values(), key=lambda report: report.of_allowed)
     size = footprint(source, target, name)
     return ProvenSource(whole, name, size, worst, tuple(reports), _notices(target, size))
 
@@ -89,7 +89,7 @@ class _Proof:
         reports = [self._check(together, self._observations)]
         if not alike:
             reports.append(self._check(joined, taken(self._observations, rows)))
-        return max(reports, key=lambda report: report.max_error)
+        return max(reports, key=lambda report: report.of_allowed)
 
     def _check(self, outputs: Mapping[str, Array], observations: Observations) -> ParityReport:
         values = outputs[self._decided_by]

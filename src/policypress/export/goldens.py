@@ -20,8 +20,9 @@ from policypress.export.parity import (
     near,
     to_tensors,
 )
-from policypress.export.tolerance import rounding_slack, tied_rows
+from policypress.export.tolerance import tied_rows
 from policypress.policy.policy import ACTION, SCORES, Policy
+from policypress.policy.rounding import reaches, rounding_bound
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 Array = npt.NDArray[Any]
@@ -62,7 +63,7 @@ def goldens_of(
         tolerance = np.maximum(tolerance, near(largest).reshape(-1, *[1] * (want.ndim - 1)))
     right = np.ones(len(want), np.bool_)
     if policy is not None:
-        tolerance = tolerance + rounding_slack(policy, to_tensors(candidates))
+        tolerance = tolerance + rounding_bound(policy, to_tensors(candidates)).numpy()
         right = _untied(policy, candidates)
     if compiled is not None:
         got = np.asarray(compiled.run_batch(candidates)[decided_by])
@@ -86,8 +87,10 @@ def _untied(policy: Policy, observations: Observations) -> npt.NDArray[np.bool_]
     if not policy.quantized:
         return np.ones(_count(observations), np.bool_)
     evaluated = policy.clone().double()
+    tensors = to_tensors(observations)
     with torch.no_grad():
-        return ~tied_rows(evaluated, evaluated.run(to_tensors(observations)))
+        values = evaluated.run(tensors)
+    return ~tied_rows(evaluated, values, reaches(evaluated, tensors))
 
 
 def _spread(rows: Array, count: int) -> Array:

@@ -5,6 +5,7 @@ The definition is in docs/design.md, "Parity"; the numbers here are that definit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -13,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx.reference import ReferenceEvaluator
 
 from policypress.contract import Box, Contract, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.errors import ParityError
-from policypress.export.tolerance import rounding_slack, step_bound, tie_slack, tied_rows
+from policypress.export.tolerance import step_bound, tie_slack, tied_rows
+from policypress.policy.onnx_reference import evaluator
 from policypress.policy.policy import ACTION, SCORES, Observation, Policy
+from policypress.policy.rounding import reaches, rounding_bound
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 Array = npt.NDArray[Any]
@@ -39,12 +41,24 @@ class ParityReport:
     """How well a file matches: the largest error of a component, and what it was compared on.
 
     ``share_within``: share of components within tolerance, among ``untied`` observations for quantized policies.
+    ``of_allowed``: the largest error as a share of what is allowed where it stands; 1 would be refused.
     """
 
     observations: int
     untied: int
     max_error: float
     share_within: float
+    of_allowed: float
+
+
+def _report(error: Array, allowed: Array) -> ParityReport:
+    return ParityReport(len(error), len(error), float(error.max(initial=0.0)), 1.0, _of_allowed(error, allowed))
+
+
+def _of_allowed(error: Array, allowed: Array, share: float = 1.0) -> float:
+    """The largest error as a share of what is allowed, among the ``share`` of components that have the smallest."""
+    parts = np.sort((error / np.maximum(allowed, np.finfo(np.float64).tiny)).reshape(-1))
+    return float(parts[max(math.ceil(share * len(parts)), 1) - 1]) if len(parts) else 0.0
 
 
 @runtime_checkable
@@ -78,13 +92,13 @@ def check_parity(policy: Policy | None, model: bytes, observations: Observations
     reference = _reference(graph, runtime, sample, decided_by)
     if any(node.op_type in QUANTIZED_OPERATORS for node in graph.graph.node):
         span = value_range(runtime.contract.action_space, sampled, decided_by)
-        _check_reference(sampled, reference, span, policy, sample)
+        report = _check_reference(sampled, reference, span, policy, sample)
     else:
-        slack = np.zeros_like(sampled) if policy is None else rounding_slack(policy, to_tensors(sample))
-        # Both are in float32, and either may be off by the slack.
-        _check_float(sampled, reference, 2 * slack, "its reference evaluation")
+        rounding = np.zeros_like(sampled) if policy is None else rounding_bound(policy, to_tensors(sample)).numpy()
+        # Both are in float32, and either may be off by what rounding does.
+        report = _check_float(sampled, reference, 2 * rounding, "its reference evaluation")
     if policy is None:
-        return ParityReport(len(sampled), len(sampled), float(np.abs(sampled - reference).max(initial=0.0)), 1.0)
+        return report
     outputs = runtime.run_batch(observations)
     return _check_policy(policy, outputs, decided_by, to_tensors(observations))
 
@@ -127,8 +141,7 @@ def check_outputs(
     if policy is not None:
         return _check_policy(policy, outputs, decided_by, to_tensors(observations))
     got, want = outputs[decided_by], OnnxRuntime(model).run_batch(observations)[decided_by]
-    _check_reference(got, want, value_range(contract.action_space, want, decided_by), None, observations)
-    return ParityReport(len(got), len(got), float(np.abs(got - want).max(initial=0.0)), 1.0)
+    return _check_reference(got, want, value_range(contract.action_space, want, decided_by), None, observations)
 
 
 QUANTIZED_OPERATORS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Round"})
@@ -143,17 +156,18 @@ def _check_policy(
         values = evaluated.run(observations)
     want = values[policy.scores_node or policy.nodes[-1].name].numpy()
     got = outputs[decided_by]
-    slack = rounding_slack(policy, observations)
-    rounding = FLOAT_TOLERANCE * (1 + np.abs(want)) + slack
+    rounding = FLOAT_TOLERANCE * (1 + np.abs(want)) + rounding_bound(policy, observations).numpy()
     bound = rounding
     untied = np.ones(len(got), dtype=np.bool_)
     if policy.quantized:
         bound = rounding + step_bound(evaluated, values)
-        untied = ~tied_rows(evaluated, values)
+        untied = ~tied_rows(evaluated, values, reaches(evaluated, observations))
         span = value_range(policy.action_space, got, decided_by)
-        share = _check_share(got[untied], want[untied], np.maximum(near(span), rounding[untied]))
+        limit = np.maximum(near(span), rounding[untied])
+        share = _check_share(got[untied], want[untied], limit)
+        of_allowed = _of_allowed(np.abs(got - want)[untied], limit, QUANTIZED_SHARE)
     else:
-        share = 1.0
+        share, of_allowed = 1.0, 0.0
     error = np.abs(got - want)
     if policy.quantized:
         _widen(bound, error, evaluated, observations)
@@ -162,16 +176,18 @@ def _check_policy(
         raise _failed("the policy", error, kind)
     if decided_by == SCORES:
         _check_decisions(policy.action_space, want, bound, outputs[ACTION], values[policy.nodes[-1].name].numpy())
-    return ParityReport(len(got), int(untied.sum()), float(error.max(initial=0.0)), share)
+    of_allowed = max(of_allowed, _of_allowed(error, bound))
+    return ParityReport(len(got), int(untied.sum()), float(error.max(initial=0.0)), share, of_allowed)
 
 
 FLOAT_RULE = "|Δ| ≤ 1e-5 · (1 + |a|) + what float32 rounding allows"
 
 
-def _check_float(got: Array, want: Array, slack: Array, against: str) -> None:
-    error = np.abs(got - want)
-    if not bool((error <= FLOAT_TOLERANCE * (1 + np.abs(want)) + slack).all()):
+def _check_float(got: Array, want: Array, rounding: Array, against: str) -> ParityReport:
+    error, allowed = np.abs(got - want), FLOAT_TOLERANCE * (1 + np.abs(want)) + rounding
+    if not bool((error <= allowed).all()):
         raise _failed(against, error, FLOAT_RULE)
+    return _report(error, allowed)
 
 
 def near(span: Array) -> Array:
@@ -204,7 +220,9 @@ def _tensor_rows(observations: Observation, rows: Array) -> Observation:
     return {key: value[index] for key, value in observations.items()}
 
 
-def _check_reference(got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations) -> None:
+def _check_reference(
+    got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations
+) -> ParityReport:
     error = np.abs(got - want)
     # Scores that hardly vary have no range to speak of; float32 sets the limit then.
     share = float((error <= np.maximum(near(span), FLOAT_TOLERANCE * (1 + np.abs(want)))).mean())
@@ -217,6 +235,7 @@ def _check_reference(got: Array, want: Array, span: Array, policy: Policy | None
             error,
             f"75 % of components within 1e-4 of the action range ({100 * share:.1f} % are), all within a tenth",
         )
+    return _report(error, bound)
 
 
 def _check_decisions(space: Space, scores: Array, bound: Array, got: Array, want: Array) -> None:
@@ -258,7 +277,7 @@ def value_range(space: Space, values: Array, decided_by: str) -> Array:
 
 def _reference(graph: onnx.ModelProto, runtime: OnnxRuntime, observations: Observations, output: str) -> Array:
     """The file's value by ONNX's own reference; row by row where the batch decides the scales."""
-    evaluator = ReferenceEvaluator(graph)
+    reference = evaluator(graph)
     feeds: dict[str, Array] = {}
     for spec in runtime.contract.inputs:
         part = observations[spec.name.partition(".")[2]] if isinstance(observations, Mapping) else observations
@@ -268,7 +287,7 @@ def _reference(graph: onnx.ModelProto, runtime: OnnxRuntime, observations: Obser
         rows = [{name: part[i : i + 1] for name, part in feeds.items()} for i in range(_rows(observations))]
     # The reference computes both branches of an ELU; the one that overflows is not taken.
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.concatenate([np.asarray(cast(list[Array], evaluator.run([output], row))[0]) for row in rows])
+        return np.concatenate([np.asarray(cast(list[Array], reference.run([output], row))[0]) for row in rows])
 
 
 def to_tensors(observations: Observations) -> torch.Tensor | dict[str, torch.Tensor]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import onnx
 
-from policypress.artifact.onnx_writer import embed_contract
+from policypress.artifact.onnx_writer import embed_contract, to_onnx
 from policypress.contract import Contract
+from policypress.errors import ParityError
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
 from policypress.whole_file import write_whole
@@ -39,13 +40,32 @@ def prove(
 ) -> ProvenArtifact:
     """Embed the contract, check the model, and pass the parity gate.
 
+    What no observation shows (a weight of a unit that is silent on all of them) is compared as it is written: the
+    graph has to be the one that the policy is written as, number for number.
+
     Raises:
         ParityError: the file would not do what the policy does.
     """
     embed_contract(model, contract)
     onnx.checker.check_model(model, full_check=True)
+    if policy is not None:
+        _check_graph(model, to_onnx(policy))
     content = model.SerializeToString()
     return ProvenArtifact(content, contract, check_parity(policy, content, observations), policy)
+
+
+def _check_graph(model: onnx.ModelProto, written: onnx.ModelProto) -> None:
+    if model.graph.SerializeToString(deterministic=True) == written.graph.SerializeToString(deterministic=True):
+        return
+    theirs = {part.name: part for part in (*model.graph.initializer, *model.graph.node)}
+    ours = {part.name: part for part in (*written.graph.initializer, *written.graph.node)}
+    differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    raise ParityError(
+        "The file is not what the policy is written as; nothing was written.",
+        got=f"{len(differ)} tensors and nodes that differ: {', '.join(differ[:3])}",
+        expected="the policy's numbers and operators",
+        hint="This is a defect of policypress or of a dependency: please report it with the agent and the recipe.",
+    )
 
 
 def sidecar_name(name: str) -> str:

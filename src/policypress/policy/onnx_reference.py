@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,6 +14,7 @@ import onnx.shape_inference
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops import load_op
 
 from policypress.policy.assembly import Refused
 from policypress.policy.onnx_node import opset_of
@@ -22,6 +24,8 @@ Array = npt.NDArray[np.float32]
 FIRST_WITH_TRAINING_MODE = 14
 # Constants of an honest network stand in its file; one that grows beyond this was made to exhaust the memory.
 LARGEST_CONSTANT = 2**27
+# Far beyond the range of every integer that is quantized to, and within int32.
+MOST_STEPS = np.float32(2**30)
 
 
 class BatchNormalization(OpRun):
@@ -38,9 +42,29 @@ class BatchNormalization(OpRun):
         return (result.astype(x.dtype),)
 
 
+def _saturating(opset: int) -> type[OpRun]:
+    """QuantizeLinear that saturates before it rounds to int32, where the evaluator's own overflows."""
+    own: Any = load_op("", "QuantizeLinear", opset)
+    # A replaced operator is given the attributes of the newest opset.
+    known = inspect.signature(own._run).parameters
+
+    def run(self: Any, x: Array, scale: Array, *rest: Any, **named: Any) -> tuple[Any]:
+        # The smallest of several scales: the limit is beyond every integer all the same.
+        limit = MOST_STEPS * np.min(scale)
+        given = {name: value for name, value in named.items() if name in known}
+        result: tuple[Any] = own._run(self, np.clip(x, -limit, limit), scale, *rest, **given)
+        return result
+
+    return type("QuantizeLinear", (own,), {"op_domain": "", "_run": run})
+
+
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Evaluator of ``model`` as it acts after training."""
-    return ReferenceEvaluator(model, new_ops=[BatchNormalization] if opset_of(model) < FIRST_WITH_TRAINING_MODE else [])
+    opset = opset_of(model)
+    replaced: list[type[OpRun]] = [BatchNormalization] if opset < FIRST_WITH_TRAINING_MODE else []
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        replaced.append(_saturating(opset))
+    return ReferenceEvaluator(model, new_ops=replaced)
 
 
 def compute(node: onnx.NodeProto, operands: Mapping[str, npt.NDArray[Any]], opset: int) -> list[npt.NDArray[Any]]:

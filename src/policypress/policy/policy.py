@@ -135,7 +135,7 @@ class Policy(nn.Module):
         Raises:
             ObservationError: keys or shapes do not match the observation space.
         """
-        values = self._bind(observation)
+        values = self.bind(observation)
         for node in self.nodes:
             values[node.name] = self.layers[node.name](*(values[name] for name in node.inputs))
         return values
@@ -150,7 +150,12 @@ class Policy(nn.Module):
                 changed.add(node.name)
         return moved
 
-    def _bind(self, observation: Observation) -> dict[str, Tensor]:
+    def bind(self, observation: Observation) -> dict[str, Tensor]:
+        """The graph's inputs by name, in the dtypes that the layers take.
+
+        Raises:
+            ObservationError: keys or shapes do not match the observation space.
+        """
         parts = {SINGLE_KEY: observation} if isinstance(observation, Tensor) else dict(observation)
         if parts.keys() != self.inputs.keys():
             raise ObservationError(
