@@ -211,7 +211,9 @@ def right(count: int, start: int) -> tuple[int, list[str]]:
             reasons.append(refusal(small, to_onnx(small), case))
         found = [reason for reason in reasons if reason is not None]
         passed += len(reasons) - len(found)
-        refused += [f"{case.text}: {reason}" for reason in found]
+        for reason in found:
+            refused.append(f"{case.text}: {reason}")
+            print(refused[-1], file=sys.stderr, flush=True)
         _progress(seed - start + 1, count, "right", len(refused))
     return passed, refused
 
