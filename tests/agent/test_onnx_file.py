@@ -22,7 +22,6 @@ from policypress.errors import (
     AgentError,
     DamagedAgentError,
     UndeterminedAgentError,
-    UnsafeAgentError,
     UnsupportedAgentError,
 )
 
@@ -139,26 +138,6 @@ def test_contract_with_a_field_of_another_form(tmp_path: Path, field: str, value
     model = linear()
     helper.set_model_props(model, {METADATA_KEY: json.dumps({**contract().to_json(), field: value})})
     with pytest.raises(DamagedAgentError, match="contract"):
-        read_onnx(written(tmp_path / "a.onnx", model))
-
-
-def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
-    model = linear()
-    tensor = model.graph.initializer[0]
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../../etc/passwd")
-    tensor.ClearField("raw_data")
-    with pytest.raises(UnsafeAgentError, match="other files"):
-        read_onnx(written(tmp_path / "a.onnx", model))
-
-
-def test_weights_in_other_files_of_an_inner_graph(tmp_path: Path) -> None:
-    inner = helper.make_tensor("c", TensorProto.FLOAT, [1], [0.0])
-    inner.data_location = TensorProto.EXTERNAL
-    inner.external_data.add(key="location", value="x.bin")
-    model = linear()
-    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=inner))
-    with pytest.raises(UnsafeAgentError):
         read_onnx(written(tmp_path / "a.onnx", model))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import onnx
 
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
+from policypress.agent.onnx_reading.external import take_in
 from policypress.agent.onnx_reading.interface import INTEGERS, interface_of, quoted
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import Box, Contract, DictSpace, Discrete, Space, stated
@@ -19,7 +19,6 @@ from policypress.errors import (
     ArtifactError,
     DamagedAgentError,
     UndeterminedAgentError,
-    UnsafeAgentError,
     UnsupportedAgentError,
 )
 
@@ -39,16 +38,18 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
 
     Raises:
         DamagedAgentError: not ONNX, not valid, or weights that are not finite.
-        UnsafeAgentError: it refers to data outside itself.
+        UnsafeAgentError: it refers to data outside its folder.
         UndeterminedAgentError: several outputs could be the action; free dimensions, or a discrete output, without
             ``--env``.
         UnsupportedAgentError: a recurrent graph.
     """
     content = read_bytes(path, limit_bytes=MAX_ONNX_BYTES)
-    model = _parse(content, path.name)
+    model, beside = _parse(content, path)
     _check_weights(model, path.name)
     producer = f"{model.producer_name} {model.producer_version}".strip()
-    provenance = Provenance(str(path), sha256_of(content), producer or None)
+    # Of both files one after the other, as `cat` would give them.
+    provenance = Provenance(str(path), sha256_of(b"".join((content, *beside.values()))), producer or None)
+    content = model.SerializeToString() if beside else content
     contract = _contract(model, path.name)
     if contract is not None:
         _refuse_statements(overrides, path.name)
@@ -69,40 +70,21 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     return AgentBundle(network, observations, actions, provenance, notices=(*told, *ends.notices, *more))
 
 
-def _parse(content: bytes, label: str) -> onnx.ModelProto:
+def _parse(content: bytes, path: Path) -> tuple[onnx.ModelProto, dict[str, bytes]]:
     try:
         model = onnx.load_model_from_string(content)
-        for tensor in _tensors(model.graph):
-            if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-                raise UnsafeAgentError(
-                    f"{label} keeps weights in other files, which it names itself.",
-                    got=f"tensor {tensor.name!r}",
-                    expected="one self-contained file",
-                    hint="Save it with the weights inside: onnx.save_model(model, path, save_as_external_data=False).",
-                )
+        beside = take_in(model, path, MAX_ONNX_BYTES - len(content))
         onnx.checker.check_model(model)
-    except UnsafeAgentError:
+    except AgentError:
         raise
     # protobuf and the checker raise types of their own, which differ between versions.
     except Exception as error:
         raise DamagedAgentError(
-            f"{label} is not a valid ONNX file.",
+            f"{path.name} is not a valid ONNX file.",
             got=(str(error).splitlines() or [""])[0][:200] or type(error).__name__,
             expected="a file that onnx.checker accepts",
         ) from error
-    return model
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from ([attribute.t] if attribute.HasField("t") else [])
-            yield from attribute.tensors
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _tensors(inner)
+    return model, beside
 
 
 def _check_weights(model: onnx.ModelProto, label: str) -> None:
