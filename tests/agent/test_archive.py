@@ -131,3 +131,30 @@ def test_sha256_and_listing() -> None:
     assert sha256_of(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert listing(["a", "b"], limit=1) == "'a' and 1 more"
     assert listing([]) == "none"
+
+
+def _lying(content: bytes, claimed: int) -> bytes:
+    """An archive whose only member says that it is ``claimed`` bytes long."""
+    stored = bytearray(zipped({"data": content}, zipfile.ZIP_DEFLATED))
+    entry = stored.index(b"PK\1\2")
+    for place in (22, entry + 24):
+        stored[place : place + 4] = struct.pack("<I", claimed)
+    return bytes(stored)
+
+
+@pytest.mark.parametrize("claimed", [0, 1000, 2**24 - 1])
+def test_a_header_that_lies_about_the_size(claimed: int) -> None:
+    opened = Archive(_lying(b"\0" * 2**24, claimed), "x.zip")
+    with pytest.raises(DamagedAgentError, match="damaged"):
+        opened.read("data")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_inflate_a_block_at_once(method: int) -> None:
+    with pytest.raises(DamagedAgentError, match="another way"):
+        Archive(zipped({"data": b"x"}, method), "x.zip")
+
+
+def test_entries_are_counted_before_they_are_read() -> None:
+    with pytest.raises(DamagedAgentError, match="too many"):
+        Archive(b"PK\1\2" * (2 * archive.MAX_MEMBERS + 1), "x.zip")

@@ -98,3 +98,12 @@ def test_any_text(text: str) -> None:
     except AgentError:
         return
     assert isinstance(value, dict | list | tuple | str | int | float | bool | ClassName | None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[[[0] * 1000] * 1000] * 1000]", "[[[0] * 100] * 100]", "[dict(a=[0] * 100)] * 100", "[{'a': [0] * 100}] * 100"],
+)
+def test_lists_of_lists_that_multiply(text: str) -> None:
+    with pytest.raises(DamagedAgentError, match="too long"):
+        read_expression(text)

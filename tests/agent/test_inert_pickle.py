@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from policypress.agent import inert_pickle
+from policypress.agent import counted_pickle, inert_pickle
 from policypress.agent.inert_pickle import Record, array_of, read_pickle
 from policypress.errors import AgentError, DamagedAgentError, UnsafeAgentError
 
@@ -171,7 +171,7 @@ def test_memo_index_that_would_fill_the_memory() -> None:
 
 
 def test_too_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inert_pickle, "MAX_OPCODES", 10)
+    monkeypatch.setattr(counted_pickle, "MAX_OPCODES", 10)
     with pytest.raises(DamagedAgentError, match="too many"):
         read_pickle(pickle.dumps(list(range(20))), "x")
 

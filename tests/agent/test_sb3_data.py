@@ -139,3 +139,15 @@ def test_any_content(content: bytes) -> None:
     except AgentError:
         return
     assert isinstance(data, Sb3Data)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("inside", ["a" * 400_000, "a=" * 200_000, "'" * 400_000, ", " * 200_000])
+def test_long_texts_of_a_class_are_not_searched(inside: str) -> None:
+    assert activation_from_text(f"functools.partial(<class 'torch.nn.modules.activation.ELU'>, {inside})") is None
+    assert class_name("<class '" + "a." * 200_000) is None
+
+
+def test_json_of_too_many_values() -> None:
+    with pytest.raises(DamagedAgentError, match="values, more than"):
+        read_data(b'{"a":[' + b"[]," * 3_000_000 + b"0]}", "x.zip")

@@ -70,3 +70,12 @@ def test_printed_arrays_come_back_in_order(array: np.ndarray) -> None:
     assert flat.shape == array.shape
     with np.errstate(over="ignore", invalid="ignore"):
         np.testing.assert_allclose(flat, array.astype(np.float64), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "text", ["1" * 400_000 + "x", "1." + "1" * 400_000 + "x", "1e" + "1" * 400_000 + "x", "'" + "a" * 400_000]
+)
+def test_long_numbers_are_read_once(text: str) -> None:
+    with pytest.raises(SpaceTextError):
+        parse("[" + text + "]")

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.agent.yaml_data import MAX_YAML_BYTES, read_yaml
+from policypress.agent.yaml_data import MAX_YAML_BYTES, load_counted, read_yaml
 from policypress.errors import AgentError, DamagedAgentError, UnsafeAgentError
 
 
@@ -61,9 +61,10 @@ def test_tags_are_refused_and_nothing_runs(tmp_path: Path, template: str) -> Non
     assert not canary.exists()
 
 
-def test_merges_that_double_at_every_level_stay_small() -> None:
+def test_merges_that_double_at_every_level_are_refused() -> None:
     lines = ["a0: &a0 {x: 1}"] + [f"a{i}: &a{i} {{'<<': [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40)]
-    assert len(read_yaml("\n".join(lines).encode(), "x")) == 40
+    with pytest.raises(DamagedAgentError, match="values, more than"):
+        read_yaml("\n".join(lines).encode(), "x")
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,31 @@ def test_shared_files(shared_agents: Path) -> None:
     for path in sorted(shared_agents.glob("*/*.yml")):
         read = read_yaml(path.read_bytes(), path.name)
         assert read["algo" if path.name == "args.yml" else "policy"]
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (LAUGHS, "values, more than"),
+        ("a: &a [*a]", "alias inside"),
+        ("a: [" + "1," * 100_000 + "1]", "events"),
+        ("a: " + "[" * 60 + "]" * 60, "nested deeper"),
+        ("a: " + "x" * 30_000, "a text of"),
+        ("{" + ", ".join(f"{(2**61 - 1) * k}: 0" for k in range(1, 30_000)) + "}", "events"),
+        ("a: 1" + ":1" * 15_000, "a text of"),
+        ("x: " + "y" * 2**21, "characters"),
+    ],
+)
+def test_few_bytes_that_ask_for_much(content: str, reason: str) -> None:
+    with pytest.raises(DamagedAgentError, match=reason):
+        read_yaml(content.encode(), "x.yml")
+
+
+def test_aliases_of_honest_files() -> None:
+    assert read_yaml(b"a: &x [1, 2]\nb: *x\n", "x.yml") == {"a": [1, 2], "b": [1, 2]}
+    assert load_counted("base: &b {x: 1}\nc:\n  <<: *b\n  y: 2\n") == {"base": {"x": 1}, "c": {"x": 1, "y": 2}}
+    assert load_counted("") is None

@@ -13,31 +13,26 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from policypress.errors import DamagedAgentError
+from policypress.regular_file import read_regular
 
-MAX_FILE_BYTES = 2 * 1024**3
+MAX_FILE_BYTES = 1024**3
 MAX_MEMBERS = 10_000
-MAX_CONTENT_BYTES = 4 * 1024**3
+MAX_CONTENT_BYTES = 1024**3
 MAX_RATIO = 200
 RATIO_APPLIES_FROM_BYTES = 16 * 1024**2
+# The others are inflated a block at once, whatever its size; no checkpoint is written with them.
+_METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+_ENTRY = b"PK\1\2"
+_CHUNK_BYTES = 2**20
 
 
 def read_bytes(path: Path, *, limit_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Content of a file that may be at most ``limit_bytes`` long.
 
     Raises:
-        DamagedAgentError: it cannot be read, or is longer.
+        DamagedAgentError: it cannot be read, is no regular file, or is longer.
     """
-    try:
-        size_bytes = path.stat().st_size
-        if size_bytes > limit_bytes:
-            raise DamagedAgentError(
-                f"{path.name} is too large to be an agent.",
-                got=f"{size_bytes} bytes",
-                expected=f"at most {limit_bytes} bytes",
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise DamagedAgentError(f"{path} cannot be read.", got=str(error), expected="a readable file") from error
+    return read_regular(path, limit_bytes=limit_bytes)
 
 
 def sha256_of(content: bytes) -> str:
@@ -58,6 +53,10 @@ class Archive:
 
     def __init__(self, content: bytes, label: str) -> None:
         self.label = label
+        # zipfile makes an object of every entry before anybody can count them.
+        entries = content.count(_ENTRY)
+        if entries > 2 * MAX_MEMBERS:
+            raise self._refuse("too many members.", str(entries), f"at most {MAX_MEMBERS}")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
             members = self._zip.infolist()
@@ -90,6 +89,9 @@ class Archive:
                 raise self._refuse("a member's name occurs twice.", repr(name), "every name once")
             if member.flag_bits & 0x1:
                 raise self._refuse("a member is encrypted.", repr(name), "no encryption")
+            if member.compress_type not in _METHODS:
+                got = f"{name!r} by method {member.compress_type}"
+                raise self._refuse("a member is compressed in another way.", got, " or ".join(_METHODS.values()))
             seen.add(name)
             total += member.file_size
             if member.file_size > RATIO_APPLIES_FROM_BYTES and member.file_size > MAX_RATIO * max(
@@ -114,7 +116,7 @@ class Archive:
                 hint="Give a zip as Stable-Baselines3's save() writes it.",
             )
         try:
-            return self._zip.read(name)
+            return self._inflated(name)
         # zlib, struct, checksum, unsupported compression: all mean the same to the user.
         except Exception as error:
             raise DamagedAgentError(
@@ -123,6 +125,20 @@ class Archive:
                 expected="content that inflates and has the recorded checksum",
                 hint="Download or copy the file again.",
             ) from error
+
+    def _inflated(self, name: str) -> bytes:
+        """The member, never more of it than its entry says: a header may lie."""
+        size_bytes = self._zip.getinfo(name).file_size
+        parts: list[bytes] = []
+        with self._zip.open(name) as member:
+            left = size_bytes
+            while left > 0 and (part := member.read(min(left, _CHUNK_BYTES))):
+                parts.append(part)
+                left -= len(part)
+            # At the end the checksum is compared; what is longer than it says fails there.
+            if left > 0 or member.read(1):
+                raise zipfile.BadZipFile(f"it should have {size_bytes} bytes")
+        return b"".join(parts)
 
 
 def is_plain_name(name: str) -> bool:

@@ -111,7 +111,7 @@ def _computed(node: ast.BinOp, label: str) -> Any:
     if apply is None:
         raise _refused(node, label)
     if isinstance(node.op, ast.Mult) and isinstance(left, list) and isinstance(right, int):
-        if len(left) * right > MAX_REPEAT:
+        if _size(left) * right > MAX_REPEAT:
             raise ValueError("a list that is too long")
         return left * right
     if not isinstance(left, int | float) or not isinstance(right, int | float):
@@ -119,6 +119,12 @@ def _computed(node: ast.BinOp, label: str) -> Any:
     if isinstance(node.op, ast.Pow) and (abs(right) > MAX_POWER or abs(left) > 2**32):
         raise ValueError("a power that is too large")
     return apply(left, right)
+
+
+def _size(value: Any) -> int:
+    """Values in a list, those of the lists and dicts inside counted with them."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_size, inside))
 
 
 def _refused(node: ast.expr, label: str) -> UnsafeAgentError:

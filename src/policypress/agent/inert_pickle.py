@@ -10,17 +10,16 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from policypress.agent.counted_pickle import CountedUnpickler
 from policypress.errors import DamagedAgentError, UnsafeAgentError
 
 MAX_PICKLE_BYTES = 256 * 1024**2
-MAX_OPCODES = 2_000_000
 
 _SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Dict", "Tuple")
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
@@ -154,7 +153,7 @@ def _array(raw: Any, dtype: Any, shape: Any, order: str) -> npt.NDArray[Any]:
     kind = dtype.resolve()
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * kind.itemsize != len(raw):
         raise pickle.UnpicklingError(f"{len(raw)} bytes for an array of shape {shape}")
-    return np.frombuffer(bytes(raw), dtype=kind).reshape(shape, order="F" if order == "F" else "C")
+    return np.frombuffer(raw, dtype=kind).reshape(shape, order="F" if order == "F" else "C")
 
 
 def array_of(value: Any) -> npt.NDArray[Any] | None:
@@ -166,11 +165,11 @@ def array_of(value: Any) -> npt.NDArray[Any] | None:
     return None
 
 
-class _InertUnpickler(pickle.Unpickler):
+class _InertUnpickler(CountedUnpickler):
     """Gives ``pickle`` classes and functions made for this one load, so that no pickle can change another's."""
 
     def __init__(self, content: bytes, label: str) -> None:
-        super().__init__(io.BytesIO(content), fix_imports=False)
+        super().__init__(io.BytesIO(content), len(content))
         self._label = label
         self._made: dict[str, Any] = {}
 
@@ -190,11 +189,19 @@ class _InertUnpickler(pickle.Unpickler):
             return type("Record", (Record,), {"name": dotted})
         if dotted == "numpy.dtype":
             return type("Dtype", (_Dtype,), {})
+        if dotted == "_codecs.encode":
+            return self._encode
         function = _FUNCTIONS.get(dotted.replace("numpy._core.", "numpy.core."))
         if function is not None:
             # A fresh function per load: a pickle may set attributes on what it is given.
             return lambda *arguments: function(*arguments)
         raise refusal(self._label, dotted)
+
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise pickle.UnpicklingError("text in an unknown encoding")
+        self.charge(len(text))
+        return text.encode("latin1")
 
 
 def _scalar(dtype: Any, raw: Any) -> float:
@@ -203,12 +210,6 @@ def _scalar(dtype: Any, raw: Any) -> float:
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> _Array:
     return _Array.holding(_array(raw, dtype, shape, "F" if order == "F" else "C"))
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError("text in an unknown encoding")
-    return text.encode("latin1")
 
 
 def _reconstructor(kind: Any, *_: Any) -> Record:
@@ -221,7 +222,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": _Array,
     "numpy.core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": _frombuffer,
-    "_codecs.encode": _encode,
     "copyreg._reconstructor": _reconstructor,
     "copy_reg._reconstructor": _reconstructor,
 }
@@ -245,7 +245,8 @@ def read_pickle(content: bytes, label: str) -> Any:
         DamagedAgentError: it is truncated, or no pickle.
     """
     try:
-        _check_opcodes(content)
+        if len(content) > MAX_PICKLE_BYTES:
+            raise pickle.UnpicklingError(f"{len(content)} bytes")
         return _InertUnpickler(content, label).load()
     except UnsafeAgentError:
         raise
@@ -257,14 +258,3 @@ def read_pickle(content: bytes, label: str) -> Any:
             expected="what VecNormalize.save() of Stable-Baselines3 writes",
             hint="Download or copy the file again.",
         ) from error
-
-
-def _check_opcodes(content: bytes) -> None:
-    if len(content) > MAX_PICKLE_BYTES:
-        raise pickle.UnpicklingError(f"{len(content)} bytes")
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if count > MAX_OPCODES:
-            raise pickle.UnpicklingError("too many operations")
-        # The memo is an array as long as its highest index: a five-byte opcode could ask for gigabytes.
-        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(content):
-            raise pickle.UnpicklingError(f"memo index {argument}")

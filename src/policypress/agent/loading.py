@@ -14,6 +14,8 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.agent.zoo import is_zoo_folder, read_zoo_folder, read_zoo_zip
 from policypress.contract import EnvironmentSpec, space_from_json, space_to_json
 from policypress.errors import AgentError, ArtifactError, DamagedAgentError
+from policypress.reading_limits import limited
+from policypress.regular_file import check_regular, open_regular
 
 _KINDS = "a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or hub:organisation/repository"
 
@@ -31,7 +33,8 @@ def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> Ag
         AgentError: the agent cannot be read; its subclasses say why, and the message what to do.
         MissingDependencyError: a Hub id without ``huggingface_hub``.
     """
-    bundle = _read(source, overrides)
+    with limited(str(source)[:200], error=DamagedAgentError, file_bytes=_size_bytes(source)):
+        bundle = _read(source, overrides)
     _check_texts(bundle)
     return bundle if overrides.check is None else replace(bundle, check=overrides.check)
 
@@ -44,6 +47,8 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
         if path.is_dir():
             return _read_folder(path, overrides)
         exists = path.is_file()
+        if not exists and path.exists():
+            check_regular(path, error=AgentError)
     except (OSError, ValueError) as error:
         raise AgentError("This path cannot be looked at.", got=f"{str(source)[:200]!r}: {error}") from error
     if not exists:
@@ -76,6 +81,16 @@ def _check_texts(bundle: AgentBundle) -> None:
         ) from error
 
 
+def _size_bytes(source: str | Path) -> int:
+    """Bytes of the agent's largest file, 0 where there is nothing to be seen."""
+    path = Path(source)
+    try:
+        files = [path] if path.is_file() else path.iterdir() if path.is_dir() else ()
+        return max((file.stat().st_size for file in files if file.is_file()), default=0)
+    except (OSError, ValueError):
+        return 0
+
+
 def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
     networks = sorted(folder.glob("*.onnx"))
     zips = any(folder.glob("*.zip"))
@@ -86,9 +101,9 @@ def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
 
 def _starts_like_zip(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(2) == b"PK"
-    except OSError:
+    except AgentError:
         return False
 
 

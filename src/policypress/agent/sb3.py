@@ -29,6 +29,7 @@ from policypress.agent.tensors import read_tensors
 from policypress.contract import Box, DictSpace, Discrete, EnvironmentSpec, MultiBinary, Space, action_width
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
 from policypress.foreign_text import plain
+from policypress.reading_limits import shown
 
 _VERSION_MEMBER = "_stable_baselines3_version"
 _TRAINING_FIELDS = ("num_timesteps", "_total_timesteps", "seed", "gamma", "batch_size", "n_envs", "use_sde")
@@ -296,7 +297,7 @@ def _activation(
 def _number(data: Sb3Data, name: str, default: float) -> float:
     value = data.argument(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DamagedAgentError(f"The policy's argument {name!r} is not a number.", got=repr(value)[:80])
+        raise DamagedAgentError(f"The policy's argument {name!r} is not a number.", got=shown(value, 80))
     return float(value)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import pickletools
 import re
 from collections.abc import Iterator, Mapping
@@ -20,9 +19,12 @@ from policypress.agent.activation_text import with_arguments
 from policypress.agent.bundle import Activation
 from policypress.agent.defaults import ACTIVATIONS
 from policypress.errors import DamagedAgentError, UndeterminedAgentError
+from policypress.reading_limits import parsed_json
 
 MAX_DATA_BYTES = 256 * 1024**2
-MAX_PICKLE_OPCODES = 1_000_000
+MAX_PICKLE_OPCODES = 200_000
+# How long the text of a class, or of a partial of one, can be.
+MAX_TEXT = 2000
 
 # How cloudpickle begins a class that it writes with its code.
 _BY_VALUE = "cloudpickle.cloudpickle._make_skeleton_class"
@@ -60,9 +62,9 @@ def read_data(content: bytes, label: str) -> Sb3Data:
     if len(content) > MAX_DATA_BYTES:
         raise DamagedAgentError(f"{label}: 'data' is too large.", got=f"{len(content)} bytes")
     try:
-        fields = json.loads(content)
-    # Not UTF-8, not JSON, nested beyond the interpreter's stack.
-    except (ValueError, RecursionError) as error:
+        fields = parsed_json(content, limit_bytes=MAX_DATA_BYTES)
+    # Not UTF-8, not JSON, nested too deeply, too many values.
+    except ValueError as error:
         raise DamagedAgentError(
             f"{label}: 'data' is not JSON.",
             got=str(error) or type(error).__name__,
@@ -83,7 +85,7 @@ def _policy_class(stored: Any) -> tuple[str, str | None]:
     module = stored.get("__module__")
     first = [stored.get("__init__"), *stored.values()]
     for text in first:
-        match = _FUNCTION.match(text) if isinstance(text, str) else None
+        match = _FUNCTION.match(text[:MAX_TEXT]) if isinstance(text, str) else None
         if match:
             return str(module or ""), match.group(1)
     named = globals_named_in(stored.get(":serialized:"))
@@ -159,7 +161,7 @@ def _opcodes(serialized: Any) -> Iterator[tuple[str, Any]]:
 
 def class_name(stored: Any) -> str | None:
     """Dotted name in ``"<class 'package.Name'>"``."""
-    match = _CLASS.fullmatch(stored) if isinstance(stored, str) else None
+    match = _CLASS.fullmatch(stored) if isinstance(stored, str) and len(stored) <= MAX_TEXT else None
     return match.group(1) if match else None
 
 
@@ -174,7 +176,7 @@ def activation_from_text(stored: Any) -> Activation | None:
     >>> activation_from_text("<class 'torch.nn.modules.activation.ELU'>")
     Activation(name='elu', parameters=())
     """
-    if not isinstance(stored, str):
+    if not isinstance(stored, str) or len(stored) > MAX_TEXT:
         return None
     name = _activation_class(class_name(stored) or "")
     if name is not None:

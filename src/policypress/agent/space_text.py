@@ -13,13 +13,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from policypress.reading_limits import shown
+
 MAX_TEXT = 1_000_000
 MAX_DEPTH = 40
 
+# Numbers are matched without going back (++, ?+): a million digits and a letter take a moment, not hours.
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<dots>\.\.\.)
-    | (?P<number>[+-]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.]))
+    | (?P<number>[+-]?(?:inf|nan|(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)(?![\w.]))
     | (?P<string>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
     | (?P<class><class\ '[\w.]+'>)
     | (?P<name>[A-Za-z_][\w.]*)
@@ -55,7 +58,7 @@ def parse(text: str) -> Any:
     reader = _Reader(_tokens(text))
     value = reader.value(0)
     if reader.kind != "end":
-        raise SpaceTextError(f"{reader.text!r} after the end")
+        raise SpaceTextError(f"{shown(reader.text)} after the end")
     return value
 
 
@@ -117,7 +120,7 @@ class _Reader:
                 opening = self._take()
                 items, named = self._items(_CLOSING[opening], depth)
                 return named if opening == "{" else items
-        raise SpaceTextError(f"unexpected {self.text!r}")
+        raise SpaceTextError(f"unexpected {shown(self.text)}")
 
     def _call(self, name: str, depth: int) -> Call:
         items, named = self._items(")", depth)
@@ -130,7 +133,7 @@ class _Reader:
             item = self.value(depth + 1)
             if self._skip("=") or self._skip(":"):
                 if not isinstance(item, str) or item in named:
-                    raise SpaceTextError(f"{item!r} as a key")
+                    raise SpaceTextError(f"{shown(item)} as a key")
                 named[item] = self.value(depth + 1)
             else:
                 items.append(item)
@@ -141,7 +144,7 @@ class _Reader:
 def _string(literal: str) -> str:
     body = literal[1:-1]
     if re.search(r"\\[^\\'\"]", body.replace("\\\\", "")):
-        raise SpaceTextError(f"an escape in {literal!r}")
+        raise SpaceTextError(f"an escape in {shown(literal)}")
     return re.sub(r"\\(.)", r"\1", body)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from policypress.agent.space_text import Call, SpaceTextError, parse
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
 from policypress.errors import DamagedAgentError, UndeterminedAgentError, UnsupportedAgentError
+from policypress.reading_limits import shown
 
 MAX_DIMENSIONS = 8
 MAX_ELEMENTS = 10**8
@@ -92,7 +93,7 @@ def read_space(fields: Mapping[str, Any], name: str) -> ReadSpace:
         ) from error
     raise UnsupportedAgentError(
         f"The agent's {name} is of a kind that is not supported.",
-        got=repr(fields.get(":type:")),
+        got=shown(fields.get(":type:")),
         expected="Box, Discrete, MultiDiscrete, MultiBinary, or Dict of these for observations",
     )
 
@@ -106,7 +107,7 @@ def _integer(stored: Any) -> int:
     if isinstance(value, Call) and len(value.arguments) == 1:
         value = value.arguments[0]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise SpaceTextError(f"{stored!r} as an integer")
+        raise SpaceTextError(f"{shown(stored)} as an integer")
     return value
 
 
@@ -119,7 +120,7 @@ def _count(stored: Any) -> int:
 
 def _counts(stored: Any) -> tuple[int, ...]:
     if not isinstance(stored, list) or not stored or ... in stored:
-        raise SpaceTextError(f"{stored!r} as a list of counts")
+        raise SpaceTextError(f"{shown(stored)} as a list of counts")
     return tuple(_count(item) for item in stored)
 
 
@@ -134,7 +135,7 @@ def _bits(stored: Any) -> int:
 
 def _shape(stored: Any) -> tuple[int, ...]:
     if not isinstance(stored, list | tuple) or len(stored) > MAX_DIMENSIONS:
-        raise SpaceTextError(f"{stored!r} as a shape")
+        raise SpaceTextError(f"{shown(stored)} as a shape")
     shape = tuple(_count(item) for item in stored)
     if math.prod(shape) > MAX_ELEMENTS:
         raise SpaceTextError(f"shape {shape}")
@@ -144,7 +145,7 @@ def _shape(stored: Any) -> tuple[int, ...]:
 def _dtype(stored: Any) -> str:
     name = str(stored).removesuffix("'>").rpartition(".")[2].removeprefix("<class '").rstrip("_")
     if name not in _DTYPES:
-        raise SpaceTextError(f"{stored!r} as a dtype")
+        raise SpaceTextError(f"{shown(stored)} as a dtype")
     return name
 
 
@@ -178,7 +179,7 @@ def _flat(value: Any) -> list[float]:
     if isinstance(value, bool):
         return [float(value)]
     if not isinstance(value, int | float) or math.isnan(value):
-        raise SpaceTextError(f"{value!r} as a bound")
+        raise SpaceTextError(f"{shown(value)} as a bound")
     return [float(value)]
 
 
@@ -217,7 +218,7 @@ def _dict_from_text(value: Any, name: str) -> ReadSpace:
     spaces: list[tuple[str, Space]] = []
     for key, item in pairs:
         if not isinstance(item, Call):
-            raise SpaceTextError(f"{item!r} as a space")
+            raise SpaceTextError(f"{shown(item)} as a space")
         read = _space_from_call(item, name)
         if isinstance(read.space, DictSpace):
             raise UnsupportedAgentError(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from policypress.agent.bundle import Normaliser
 from policypress.agent.inert_pickle import Record, array_of, read_pickle
 from policypress.errors import DamagedAgentError
+from policypress.reading_limits import shown
 
 _VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize"
 _RUNNING_MEAN_STD = "stable_baselines3.common.running_mean_std.RunningMeanStd"
@@ -133,7 +134,7 @@ def _normalisers(record: Record, label: str) -> dict[str, Normaliser]:
     if keys is None:
         keys = list(by_key)
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in by_key for key in keys):
-        raise _damaged(label, f"norm_obs_keys {keys!r}", f"keys among {list(by_key)}")
+        raise _damaged(label, f"norm_obs_keys {shown(keys)}", f"keys among {shown(list(by_key))}")
     return {key: _normaliser(by_key[key], epsilon, clip, label) for key in keys}
 
 
@@ -166,7 +167,7 @@ def _positive(stored: Any, name: str, label: str, *, infinite: bool = False) -> 
     array = array_of(stored)
     value = float(array) if array is not None and array.size == 1 else math.nan
     if not value > 0 or (math.isinf(value) and not infinite):
-        raise _damaged(label, f"{name} = {str(stored)[:40]}", "a number above 0")
+        raise _damaged(label, f"{name} = {shown(stored, 40)}", "a number above 0")
     return value
 
 

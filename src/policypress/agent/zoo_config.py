@@ -9,6 +9,7 @@ from typing import Any
 from policypress.agent.expressions import read_expression
 from policypress.contract import WrapperSpec, is_wrapper_module, supplied_by
 from policypress.errors import DamagedAgentError
+from policypress.reading_limits import shown
 
 # Only watching or recording: no observation and no action is changed.
 _WITHOUT_EFFECT = ("VecMonitor", "Monitor")
@@ -148,6 +149,4 @@ def _policy_kwargs(stored: Any) -> Mapping[str, Any]:
 
 
 def _damaged(where: str, got: Any, expected: str) -> DamagedAgentError:
-    return DamagedAgentError(
-        f"{where} has a form that the RL Zoo does not write.", got=repr(got)[:120], expected=expected
-    )
+    return DamagedAgentError(f"{where} has a form that the RL Zoo does not write.", got=shown(got), expected=expected)

@@ -9,9 +9,11 @@ from functools import partial
 from policypress.agent.activation_text import in_words
 from policypress.agent.authorship import unproven
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Sb3Network
+from policypress.errors import NetworkError
 from policypress.policy import from_onnx, from_sb3
 from policypress.policy.check_pairs import check_pairs, first_proven
 from policypress.policy.policy import Policy
+from policypress.reading_limits import limited
 
 
 def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
@@ -40,9 +42,11 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
 
 
 def _built(bundle: AgentBundle, transposed_keys: Collection[str]) -> Policy:
-    if isinstance(bundle.network, OnnxNetwork):
-        return from_onnx.from_onnx(bundle, transposed_keys=transposed_keys)
-    return from_sb3.from_bundle(bundle, transposed_keys=transposed_keys)
+    model = bundle.network.model if isinstance(bundle.network, OnnxNetwork) else b""
+    with limited("The agent's network", error=NetworkError, file_bytes=len(model)):
+        if model:
+            return from_onnx.from_onnx(bundle, transposed_keys=transposed_keys)
+        return from_sb3.from_bundle(bundle, transposed_keys=transposed_keys)
 
 
 def _candidates(bundle: AgentBundle, transposed_keys: Collection[str]) -> Iterator[tuple[str, Callable[[], Policy]]]:
