@@ -134,6 +134,15 @@ def supplied_by(wrappers: tuple[WrapperSpec, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_SUPPLIES[wrapper.name] for wrapper in wrappers if wrapper.name in _SUPPLIES))
 
 
+ACTION_MASK = "action_mask"
+"""Among what the caller supplies: which actions are allowed. The artifact gives scores; the caller masks them."""
+
+
+def with_mask(algorithm: str, supplied: tuple[str, ...]) -> tuple[str, ...]:
+    """``supplied``, and the action mask where the algorithm acts with one."""
+    return tuple(dict.fromkeys((*supplied, *((ACTION_MASK,) if algorithm == "maskable_ppo" else ()))))
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One named input or output: its dtype, and its shape without the free batch dimension."""
@@ -244,6 +253,11 @@ class Contract:
             measured_return=None if measured is None else _quantity(measured),
             batch_independent=schema.flag(schema.member(data, "batch_independent"), "batch_independent"),
         )
+
+    @property
+    def masked(self) -> bool:
+        """Whether the caller masks the scores. Contracts from before masks do not list them."""
+        return ACTION_MASK in with_mask(self.algorithm, self.caller_supplies)
 
     def with_return(self, measured: Quantity) -> Contract:
         """The same contract with the return that was measured."""

@@ -91,7 +91,8 @@ class EvaluationProtocol:
     """How returns are measured: which seeds, how many episodes, a step limit if the environment has none.
 
     ``runtime`` is what acts (``native``, ``onnxruntime``, or empty for random actions): the last bits of an action
-    differ between runtimes, and chaotic environments make another episode of that.
+    differ between runtimes, and chaotic environments make another episode of that. ``masked``: only actions that the
+    environment's ``action_masks()`` allow, where it has them.
     """
 
     episodes: int
@@ -99,6 +100,7 @@ class EvaluationProtocol:
     purpose: str = "evaluation"
     max_steps: int | None = None
     runtime: str = "onnxruntime"
+    masked: bool = False
     version: int = field(default=RECORD_VERSION)
 
     def seeds(self) -> tuple[int, ...]:
@@ -106,5 +108,5 @@ class EvaluationProtocol:
         return episode_seeds(self.seed, self.purpose, self.episodes)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form; part of a cell's key."""
-        return dict(vars(self))
+        """JSON form; part of a cell's key, which is what it was before there were masks."""
+        return {name: value for name, value in vars(self).items() if name != "masked" or value}

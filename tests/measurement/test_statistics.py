@@ -127,7 +127,7 @@ def test_retention_is_defined_for_negative_returns_and_absent_without_learning()
     assert 0.95 < pendulum.estimate < 1
     unlearned = retention(FLOOR, LESS, FLOOR)
     assert isinstance(unlearned, Undefined)
-    assert "learned nothing" in unlearned.reason
+    assert "nothing that could be kept" in unlearned.reason
 
 
 @pytest.mark.parametrize("bad", [[], [1.0], [1.0, float("nan")], [1.0, float("inf")]])

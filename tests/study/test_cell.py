@@ -126,3 +126,11 @@ def test_what_has_no_json_form_is_refused(value: object) -> None:
 def test_what_is_no_cell_is_refused(data: dict) -> None:
     with pytest.raises(StudyInputError, match="JSON of a cell"):
         Cell.from_json(data)
+
+
+def test_masks_are_part_of_a_key_only_where_they_are() -> None:
+    plain = Cell("random", EvaluationProtocol(3, runtime=""), EnvironmentSpec("CartPole-v1"))
+    masked = Cell("random", EvaluationProtocol(3, runtime="", masked=True), EnvironmentSpec("CartPole-v1"))
+    assert "masked" not in plain.identity()["protocol"]
+    assert masked.key != plain.key
+    assert Cell.from_json(masked.to_json()) == masked

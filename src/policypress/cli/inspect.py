@@ -16,6 +16,10 @@ from policypress.policy.policy import Policy
 from policypress.report.quantities import size
 
 FLOAT_BYTES = 4
+MASKING = (
+    "the artifact gives the scores of all actions, and the caller masks those that are not allowed: "
+    "predict(observation, action_masks=...) in Python, the function that ends in _run in C"
+)
 
 
 @with_agent_options
@@ -92,4 +96,5 @@ def _lines(subject: Subject) -> list[tuple[str, str]]:
         ("normalisation", _normalisation(policy)),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
         ("caller supplies", ", ".join(origin.caller_supplies) or "nothing but the observation"),
+        *([("action mask", MASKING)] if subject.masked else []),
     ]

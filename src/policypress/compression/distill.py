@@ -27,6 +27,7 @@ from policypress.contract import DictSpace, Space
 from policypress.environment.rollout_source import RolloutSource
 from policypress.errors import ObservationError, RecipeError
 from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.returns import actor_of
 from policypress.policy.activations import ACTIVATIONS
 from policypress.policy.observation_layers import is_any_image
 from policypress.policy.policy import Policy
@@ -170,7 +171,7 @@ def _teachers_observations(teacher: Policy, context: Context, count: int) -> Obs
 
 def _met(rollouts: RolloutSource, policy: Policy, count: int, seed: int, who: str) -> Observations:
     """Observations that ``policy`` meets, acting under ONNX Runtime as its artifact would."""
-    return rollouts.visited(runtime_of(policy).act, count=count, seed=seed, purpose=f"distill/{who}")
+    return rollouts.visited(actor_of(runtime_of(policy)), count=count, seed=seed, purpose=f"distill/{who}")
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from policypress.compression.onnx_runtime_quantizers import feeds, outside_netwo
 from policypress.compression.step import Context, Observations
 from policypress.compression.weights import PlainQuantizer
 from policypress.errors import ObservationError, RecipeError
+from policypress.measurement.returns import actor_of
 from policypress.policy.policy import Policy
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
@@ -89,7 +90,7 @@ class Ptsq(PlainQuantizer):
         embed_contract(acting, contract_of(policy, self.text(), "", "int8", ""))
         seeds = seeding.episode_seeds(context.seed, seeding.EVALUATION, _EPISODES)
         return context.rollouts.visited(
-            OnnxRuntime(acting.SerializeToString()).act,
+            actor_of(OnnxRuntime(acting.SerializeToString())),
             count=row_count(context.calibration),
             seed=context.seed,
             purpose=f"ptsq/{self.calibrate}",

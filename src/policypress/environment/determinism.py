@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from policypress.environment.faults import blamed, checked_reset, opened
+from policypress.environment.masks import deciding, legal_actor
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import action_converter
 from policypress.seeding import episode_seeds
@@ -35,10 +36,12 @@ def _played(env: Env, reset_seed: int, action_seed: int, steps: int) -> list[Any
     """What an episode of drawn actions shows."""
     convert = action_converter(env.action_space)
     env.action_space.seed(action_seed)
+    act = legal_actor(env, action_seed, lambda _: env.action_space.sample())
     observation = checked_reset(env.reset(seed=reset_seed))
     shown: list[Any] = [observation]
+    decide = deciding(act, env)
     for _ in range(steps):
-        observation, reward, terminated, truncated, _ = env.step(convert(env.action_space.sample()))
+        observation, reward, terminated, truncated, _ = env.step(convert(decide(observation)))
         shown.append((observation, float(reward), terminated, truncated))
         if terminated or truncated:
             break

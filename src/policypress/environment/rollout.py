@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from policypress.environment.faults import RAISED, checked_reset, failure_of, opened
+from policypress.environment.masks import deciding, legal_actor
 from policypress.environment.observation_wrappers import Env
 from policypress.errors import EnvironmentFailedError, ObservationError, PolicypressError
 from policypress.records import EpisodeRecord
@@ -37,7 +38,8 @@ def run_episode(
 
     Args:
         env: the environment; it can be used again afterwards.
-        act: gives an action for an observation, both as the environment has them.
+        act: gives an action for an observation, both as the environment has them; a
+            :class:`~policypress.environment.masks.MaskedActor` is also given ``action_masks()``, where there are any.
         seed: the environment's seed.
         max_steps: limit for environments that have none of their own.
         on_observation: is given every observation that ``act`` is given, before it acts.
@@ -55,11 +57,12 @@ def run_episode(
     try:
         observation = checked_reset(env.reset(seed=seed))
         step, time_limit = _plain_step(env)
+        decide = deciding(act, env)
         while not (terminated or truncated) and length != max_steps:
             if on_observation is not None:
                 on_observation(observation)
             doing = ""  # the actor's own errors are its own
-            chosen = act(observation)
+            chosen = decide(observation)
             doing = "step()"
             observation, reward, terminated, truncated, _ = step(to_action(chosen))
             total += float(reward)
@@ -123,18 +126,18 @@ def try_out(factory: Callable[[], Env]) -> None:
         EnvironmentFailedError: as for :func:`run_episode`.
     """
     with opened(factory) as env:
-        run_episode(env, random_actor(env, 0), 0, _TRIED)
+        run_episode(env, random_actor(env, 0, masked=True), 0, _TRIED)
 
 
-def random_actor(env: Env, seed: int) -> Actor:
-    """Actions drawn by the action space itself, from its own stream."""
+def random_actor(env: Env, seed: int, *, masked: bool = False) -> Actor:
+    """Actions drawn by the action space itself, from its own stream; with ``masked`` allowed ones, where masks are."""
     space = copy.deepcopy(env.action_space)
     space.seed(seed)
 
     def act(_: Observation) -> Any:
         return space.sample()
 
-    return act
+    return legal_actor(env, seed, act) if masked else act
 
 
 def action_converter(space: gymnasium.Space[Any]) -> Callable[[Any], Any]:

@@ -19,6 +19,7 @@ from policypress.environment.atari import AtariWrapper
 from policypress.environment.contact_forces import ZeroContactForces
 from policypress.environment.disturbances import ActionDelay, ObservationNoise, PhysicsScale
 from policypress.environment.faults import RAISED, place_of
+from policypress.environment.masks import ActionMasker
 from policypress.environment.observation_wrappers import (
     ActionSmoothingWrapper,
     Env,
@@ -55,6 +56,7 @@ _ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
         "ActionDelay": ActionDelay,
         "PhysicsScale": PhysicsScale,
         "OldGymApi": OldGymApi,
+        "ActionMasker": ActionMasker,
         "DelayedRewardWrapper": _unchanged,
         "ClipReward": _unchanged,
         "ClipRewardEnv": _unchanged,

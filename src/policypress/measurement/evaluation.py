@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,14 @@ from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.observations import visited
 from policypress.errors import ArtifactError, EnvironmentInputError
 from policypress.export.parity import check_runtime_parity
-from policypress.measurement.returns import measure_returns
+from policypress.measurement.returns import actor_of, measure_returns
 from policypress.measurement.statistics import Undefined, mean_return
 from policypress.measurement.subject import (
     AgentLike,
     Factory,
     described_callable,
     fit_of_own,
-    step_limit,
+    limit_and_suspects,
     subject_of,
 )
 from policypress.policy.policy import Policy
@@ -106,9 +106,12 @@ def evaluate(
         policy, model = agent.policy, model_of(agent.policy)
         acting, name = load_model(model, runtime), agent.source
     protocol = EvaluationProtocol(episodes=episodes, seed=seed, max_steps=max_steps or limit, runtime=acting.name)
+    protocol = replace(protocol, masked=acting.contract.masked)
     if acting.name == NATIVE:
         _prove_native(acting, policy, model, factory, protocol.max_steps)
-    rows = measure_returns(acting.act, factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode)
+    rows = measure_returns(
+        actor_of(acting), factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode
+    )
     mean = mean_return(np.array([row.episode_return for row in rows]).tolist())
     return Evaluation(name, spec, protocol, rows, mean, (*notices, *acting.notices))
 
@@ -118,7 +121,7 @@ def _prove_native(
 ) -> None:
     """The parity gate, on observations that the native build meets itself."""
     met = visited(
-        factory, acting.act, count=PROVEN_ON, seed=0, purpose="native_parity", episodes=1, max_steps=max_steps
+        factory, actor_of(acting), count=PROVEN_ON, seed=0, purpose="native_parity", episodes=1, max_steps=max_steps
     )
     check_runtime_parity(policy, model, acting, met)
 
@@ -144,7 +147,8 @@ def _environment_of(
     if env_fn is not None:
         spec = described_callable(env_fn)
         fit_of_own(env_fn, *policy_like)
-        return spec, env_fn, step_limit(env_fn), ()
+        limit, told = limit_and_suspects(env_fn, contract.algorithm, contract.caller_supplies)
+        return spec, env_fn, limit, told
     spec_named = named or contract.environment
     if spec_named is None:
         raise _no_environment("the artifact")
@@ -157,7 +161,8 @@ def _environment_of(
             hint="Export the agent again with --env, so that the transposition is folded in.",
         )
     factory = SpecFactory(suited.spec)
-    return suited.spec, factory, step_limit(factory), suited.notices
+    limit, told = limit_and_suspects(factory, contract.algorithm, contract.caller_supplies)
+    return suited.spec, factory, limit, (*suited.notices, *told)
 
 
 def _no_environment(source: str) -> EnvironmentInputError:

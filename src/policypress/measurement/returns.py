@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from policypress.environment.faults import opened
+from policypress.environment.masks import MaskedActor
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, run_episode
 from policypress.records import EpisodeRecord
+from policypress.runtime.protocol import Runtime
+
+
+def actor_of(runtime: Runtime) -> Actor:
+    """What acts in an environment with an artifact: among the allowed actions, where its scores are to be masked."""
+    return MaskedActor(runtime.act, runtime.act_masked) if runtime.contract.masked else runtime.act
 
 
 def measure_returns(

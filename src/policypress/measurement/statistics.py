@@ -117,7 +117,7 @@ def retention(
         lambda base, other, floor: (other - floor, base - floor),
         confidence,
         seed,
-        "the baseline is not clearly above a random policy: it has learned nothing that could be kept",
+        "the baseline is not clearly above a random policy: there is nothing that could be kept",
     )
 
 
@@ -140,7 +140,7 @@ def score_difference(
         lambda base, floor, one, other: (other - one, base - floor),
         confidence,
         seed,
-        "the baseline is not clearly above a random policy: it has learned nothing that could be kept",
+        "the baseline is not clearly above a random policy: there is nothing that could be kept",
     )
 
 

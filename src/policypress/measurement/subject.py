@@ -10,10 +10,11 @@ from typing import Any
 from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import EnvironmentSpec, Space, supplied_by
+from policypress.contract import ACTION_MASK, EnvironmentSpec, Space, supplied_by, with_mask
 from policypress.environment.faults import opened
 from policypress.environment.fit import Fit, compare, in_words, resolve_for_agent, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
+from policypress.environment.masks import offers_masks
 from policypress.environment.spaces import spaces_in
 from policypress.errors import SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.check_pairs import check_pairs
@@ -26,6 +27,17 @@ AgentLike = str | Path | AgentBundle | Policy
 
 # What an episode may last where neither the environment nor the user sets a limit.
 UNBOUNDED_STEPS = 10_000
+UNMASKED = (
+    "The agent was trained with action masks, and the environment has no action_masks(): it is played without. If its "
+    "return is low, this is the first suspect; --wrapper package.module:function adds masks (or ActionMasker, with the "
+    "name of the environment's own method)."
+)
+UNTOLD_MASKS = (
+    "The environment has action_masks(), and nothing tells whether this network was trained with them: it is played "
+    "without. Give the agent's own file if it is MaskablePPO's."
+)
+# Networks of which it is not known what trained them.
+_UNTOLD = ("module", "onnx")
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Subject:
     """A policy, and the environment it acts in if there is one.
 
     ``factory`` makes the environment; ``max_steps`` is set where the environment has no limit of its own.
-    ``notices`` are what the user should be told.
+    ``notices`` are what the user should be told; ``suspects`` what may be at fault where it plays badly.
     """
 
     policy: Policy
@@ -43,6 +55,12 @@ class Subject:
     factory: Factory | None = None
     max_steps: int | None = None
     notices: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+    @property
+    def masked(self) -> bool:
+        """Whether it acts among the actions that its environment allows, where that says which."""
+        return ACTION_MASK in self.policy.origin.caller_supplies
 
 
 def subject_of(
@@ -86,15 +104,16 @@ def subject_of(
         )
         spec, fit, notices = suited.spec, suited.fit, (*bundle.notices, *suited.notices)
         factory = SpecFactory(spec)
-    if factory is not None:
-        limit = step_limit(factory)
     policy = policy_from_agent(bundle, transposed_keys=fit.transposed_keys)
-    supplied = (*bundle.caller_supplies, *(() if spec is None else supplied_by(spec.wrappers)))
+    suspects: tuple[str, ...] = ()
+    if factory is not None:
+        limit, suspects = limit_and_suspects(factory, policy.origin.algorithm, policy.origin.caller_supplies)
+    supplied = (*policy.origin.caller_supplies, *(() if spec is None else supplied_by(spec.wrappers)))
     policy.origin = replace(
         policy.origin,
         environment=spec,
         caller_supplies=tuple(dict.fromkeys(supplied)),
-        notices=tuple(dict.fromkeys((*policy.origin.notices, *notices))),
+        notices=tuple(dict.fromkeys((*policy.origin.notices, *notices, *suspects))),
     )
     return Subject(
         policy=policy,
@@ -104,6 +123,7 @@ def subject_of(
         factory=factory,
         max_steps=limit,
         notices=policy.origin.notices,
+        suspects=suspects,
     )
 
 
@@ -137,14 +157,40 @@ def _of_policy(
         suited = resolve_for_agent(spec, policy.observation_space, policy.action_space)
         spec, notices = suited.spec, (*notices, *suited.notices)
         factory = SpecFactory(spec)
+    limit: int | None = None
+    suspects: tuple[str, ...] = ()
+    if factory is not None:
+        limit, suspects = limit_and_suspects(factory, policy.origin.algorithm, policy.origin.caller_supplies)
     return Subject(
         policy=policy,
         source="Policy",
         environment=spec if factory is not None else None,
         factory=factory,
-        max_steps=None if factory is None else step_limit(factory),
-        notices=tuple(dict.fromkeys(notices)),
+        max_steps=limit,
+        notices=tuple(dict.fromkeys((*notices, *suspects))),
+        suspects=suspects,
     )
+
+
+def limit_and_suspects(
+    factory: Factory, algorithm: str, supplied: tuple[str, ...]
+) -> tuple[int | None, tuple[str, ...]]:
+    """:func:`step_limit`, and what to say of masks: that there are none, or some that may not be meant for the policy.
+
+    Args:
+        factory: makes the environment.
+        algorithm: that trained the policy.
+        supplied: what the caller supplies beside the observation.
+    """
+    with opened(factory) as env:
+        spec = getattr(env, "spec", None)
+        limited = spec is not None and spec.max_episode_steps is not None
+        # Atari games end by a limit of the emulator's own, which no spec shows.
+        limit = None if limited or hasattr(env.unwrapped, "ale") else UNBOUNDED_STEPS
+        offered = offers_masks(env)
+    if ACTION_MASK in with_mask(algorithm, supplied):
+        return limit, () if offered else (UNMASKED,)
+    return limit, (UNTOLD_MASKS,) if offered and algorithm in _UNTOLD else ()
 
 
 def described_callable(env_fn: Factory) -> EnvironmentSpec:
@@ -178,8 +224,4 @@ def spaces_from(factory: Factory) -> tuple[Space, Space]:
 
 def step_limit(factory: Factory) -> int | None:
     """None where the environment ends its episodes itself, else :data:`UNBOUNDED_STEPS`."""
-    with opened(factory) as env:
-        spec = getattr(env, "spec", None)
-        limited = spec is not None and spec.max_episode_steps is not None
-        # Atari games end by a limit of the emulator's own, which no spec shows.
-        return None if limited or hasattr(env.unwrapped, "ale") else UNBOUNDED_STEPS
+    return limit_and_suspects(factory, "", ())[0]

@@ -21,7 +21,7 @@ from torch import Tensor
 from policypress.agent.bundle import AgentBundle, OnnxNetwork
 from policypress.agent.onnx_reading.interface import RANDOM, Interface, described, interface_of, quoted, read_by
 from policypress.agent.onnx_reading.output_names import is_mask
-from policypress.contract import Box, Contract, DictSpace, Space, stated
+from policypress.contract import Box, Contract, DictSpace, Space, stated, with_mask
 from policypress.errors import NetworkError
 from policypress.policy import elementwise as ew
 from policypress.policy import layers, onnx_elementwise, onnx_shapes, onnx_weighted
@@ -75,10 +75,11 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     scale = bundle.network.scale_actions
     if contract is None:
         result, told = scaled(assembly, result, bundle.action_space, scale)
+    algorithm = bundle.algorithm if contract is None else contract.algorithm
     origin = Origin(
-        algorithm=bundle.algorithm if contract is None else contract.algorithm,
+        algorithm=algorithm,
         environment=bundle.environment,
-        caller_supplies=bundle.caller_supplies,
+        caller_supplies=with_mask(algorithm, bundle.caller_supplies),
         assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,

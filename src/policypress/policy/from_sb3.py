@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from policypress.agent.bundle import ACTOR_CRITIC, Activation, AgentBundle, Cnn, Sb3Network
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width
+from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width, with_mask
 from policypress.errors import DamagedAgentError, NetworkError
 from policypress.policy import layers
 from policypress.policy.observation_layers import add_preprocessing, channel_last
@@ -67,7 +67,7 @@ def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -
     origin = Origin(
         algorithm=network.algorithm,
         environment=bundle.environment,
-        caller_supplies=bundle.caller_supplies,
+        caller_supplies=with_mask(network.algorithm, bundle.caller_supplies),
         assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,

@@ -83,6 +83,12 @@ def batches_of(observations: Observation, inputs: tuple[TensorSpec, ...]) -> dic
     return feeds
 
 
+def one_row(observation: Observation, inputs: tuple[TensorSpec, ...]) -> Observation:
+    """One observation as a batch of one."""
+    rows = {key_of(spec): array_of(part_of(observation, spec, inputs), spec)[None] for spec in inputs}
+    return rows.get("", rows)
+
+
 def is_single(observation: Observation, inputs: tuple[TensorSpec, ...]) -> bool:
     """Whether this is one observation, judged by the shape of its first input."""
     spec = inputs[0]

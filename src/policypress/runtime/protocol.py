@@ -6,8 +6,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from policypress.contract import Contract
-from policypress.runtime.observation import Array, Observation, is_single
+from policypress.contract import Contract, Discrete
+from policypress.errors import ObservationError
+from policypress.runtime.masking import action_among
+from policypress.runtime.observation import Array, Observation, is_single, one_row
 
 RuntimeName = Literal["native", "onnxruntime"]
 RuntimeChoice = Literal["auto", "native", "onnxruntime"]
@@ -41,17 +43,46 @@ class Runtime(Protocol):
         """Every output by name for a batch."""
         ...
 
+    def act_masked(self, observation: Observation, action_masks: Any) -> Any:
+        """The best allowed action for one observation, where actions are chosen among scores.
+
+        Args:
+            observation: as for :meth:`act`.
+            action_masks: which actions are allowed; see :func:`~policypress.runtime.masking.action_among`.
+        """
+        space = self.contract.action_space
+        found = action_among(self._scores(one_row(observation, self.contract.inputs)), action_masks, space)[0]
+        return int(found) if isinstance(space, Discrete) else found.astype(self._action_dtype())
+
+    def _scores(self, observations: Observation) -> Array:
+        scores = self.run_batch(observations).get("scores")
+        if scores is None:
+            raise ObservationError(
+                "An action mask needs actions that are chosen among scores.", got=str(self.contract.action_space)
+            )
+        return scores
+
+    def _action_dtype(self) -> str:
+        return next(spec.dtype for spec in self.contract.outputs if spec.name == "action")
+
     def predict(
         self,
         observation: Observation,
         state: None = None,
         episode_start: Array | None = None,
         deterministic: bool = True,
+        action_masks: Any = None,
     ) -> tuple[Array, None]:
         """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
 
-        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing.
+        An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing. ``action_masks`` are
+        those of sb3-contrib's MaskablePPO: only what they allow is chosen.
         """
+        if action_masks is not None:
+            if is_single(observation, self.contract.inputs):
+                return np.asarray(self.act_masked(observation, action_masks)), None
+            chosen = action_among(self._scores(observation), action_masks, self.contract.action_space)
+            return chosen.astype(self._action_dtype()), None
         if is_single(observation, self.contract.inputs):
             return np.asarray(self.act(observation)), None
         return self.act_batch(observation), None

@@ -241,7 +241,9 @@ def _opened(
             hint="Name it with --env, or give recipes and --observations logged.npz.",
         )
     limit = how.max_steps or subject.max_steps
-    protocol = EvaluationProtocol(episodes=0, seed=how.seed, max_steps=limit, runtime=how.runtime)
+    protocol = EvaluationProtocol(
+        episodes=0, seed=how.seed, max_steps=limit, runtime=how.runtime, masked=subject.masked
+    )
     calibration = counts_for(subject.policy.observation_space).calibration
     inputs: dict[str, object] = {"seed": how.seed, "calibration": calibration}
     worker = SearchWorker(PressWorker(subject, how.seed))

@@ -9,6 +9,8 @@ import numpy as np
 from policypress.compression.pipeline import Materials
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box, EnvironmentSpec, Space
+from policypress.environment.faults import opened
+from policypress.environment.masks import offers_masks
 from policypress.environment.wrappers import WrappedFactory
 from policypress.errors import PolicypressError
 from policypress.measurement.statistics import Undefined, retention, score_difference
@@ -75,7 +77,10 @@ def measure_robustness(
 def _impossible(factory: Factory, condition: Condition) -> str | None:
     """Why the environment cannot be put under ``condition``, if so."""
     try:
-        WrappedFactory(factory, condition.wrappers)().close()
+        with opened(WrappedFactory(factory, condition.wrappers)) as env:
+            late = any(wrapper.name == "ActionDelay" for wrapper in condition.wrappers)
+            if late and offers_masks(env):
+                return "an action that comes late may not be allowed any more"
     except PolicypressError as error:
         return error.message.rstrip(".")
     return None

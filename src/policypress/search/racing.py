@@ -71,7 +71,7 @@ class Race:
             alpha = error_share(self._bar.confidence, 1)
             reason = refusal(base, random, alpha, deterministic=self._bar.deterministic)
             if reason is None or level + 1 == len(self.levels):
-                return reason
+                return None if reason is None else ". ".join((reason, *self._session.suspects))
         return None
 
     def run(self, trials: Sequence[Trial]) -> None:

@@ -91,6 +91,11 @@ class Session:
                 self._worker.keep(row.cell, self.store)
 
     @property
+    def suspects(self) -> tuple[str, ...]:
+        """What may be at fault where the agent plays badly."""
+        return self._subject.suspects
+
+    @property
     def materials(self) -> Materials:
         """Observations of the agent's own episodes."""
         return self._worker.press.materials

@@ -44,6 +44,7 @@ class PlannedAgent:
         library_version: of the library that saved a given agent.
         details: what a given agent's file says of its training.
         kept: folder of the agent where it was trained before; empty where it was not.
+        masked: it acts among the actions that its environment allows.
     """
 
     identity: str
@@ -61,6 +62,7 @@ class PlannedAgent:
     library_version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     kept: str = ""
+    masked: bool = False
 
     @property
     def name(self) -> str:
@@ -186,6 +188,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
                 stated=stated,
                 library_version=subject.library_version,
                 details=subject.policy.origin.training,
+                masked=subject.masked,
             )
 
 

@@ -136,6 +136,7 @@ def compress(
         seed=seed,
         max_steps=max_steps or subject.max_steps,
         runtime=acting,
+        masked=subject.masked,
     )
     cells = _cells(subject, parsed, protocol, seed, recorded)
     folder = Path(output)

@@ -84,7 +84,7 @@ def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
 def _own_cell(spec: StudySpec, agent: PlannedAgent) -> Cell:
     return Cell(
         kind="agent",
-        protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed),
+        protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed, masked=agent.masked),
         environment=agent.environment,
         agent_sha256=agent.identity,
         method_versions={_PREPARATION: PREPARATION_VERSION},
@@ -101,6 +101,7 @@ def _random_and_recipes(
             seed=spec.evaluation.seed,
             max_steps=spec.evaluation.max_steps or agent.max_steps,
             runtime=runtime,
+            masked=agent.masked,
         )
         # Random actions are drawn without a runtime, and so are the same under each.
         yield Cell("random", replace(protocol, runtime=""), plain(agent.environment))
@@ -139,7 +140,7 @@ def _costs(
             cost = replace(
                 maker,
                 kind="cost",
-                protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed, runtime=runtime),
+                protocol=replace(maker.protocol, episodes=0, max_steps=None, runtime=runtime),
                 method_versions={**maker.method_versions, _COSTS: COSTS_VERSION},
                 inputs={**maker.inputs, _COSTS: stated},
             )

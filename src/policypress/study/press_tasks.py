@@ -18,7 +18,7 @@ from policypress.environment.rollout import random_actor, run_episode
 from policypress.errors import NoNativeFormError
 from policypress.export.parity import check_runtime_parity
 from policypress.export.publish import sidecar_bytes, sidecar_name
-from policypress.measurement.returns import measure_returns
+from policypress.measurement.returns import actor_of, measure_returns
 from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord
 from policypress.runtime.loading import fallback_notice, load_model
@@ -42,13 +42,14 @@ class BuildPayload:
 
 @dataclass(frozen=True)
 class EpisodesPayload:
-    """What is needed to play some episodes; ``model`` is None for the random policy."""
+    """What is needed to play some episodes; ``model`` is None for the random policy, ``masked`` for allowed actions."""
 
     model: bytes | None
     factory: Factory
     seeds: tuple[int, ...]
     max_steps: int | None
     runtime: RuntimeName = ONNXRUNTIME
+    masked: bool = False
 
 
 def build(payload: BuildPayload) -> BuiltArtifact:
@@ -78,7 +79,10 @@ def _acting(pressed: Pressed, payload: BuildPayload) -> dict[str, Any]:
 def play(payload: EpisodesPayload) -> tuple[EpisodeRecord, ...]:
     """One episode per seed, in their order; each depends on its seed alone."""
     if payload.model is not None:
-        act = load_model(payload.model, payload.runtime).act
+        act = actor_of(load_model(payload.model, payload.runtime))
         return measure_returns(act, payload.factory, payload.seeds, max_steps=payload.max_steps)
     with opened(payload.factory) as env:
-        return tuple(run_episode(env, random_actor(env, seed), seed, payload.max_steps) for seed in payload.seeds)
+        return tuple(
+            run_episode(env, random_actor(env, seed, masked=payload.masked), seed, payload.max_steps)
+            for seed in payload.seeds
+        )

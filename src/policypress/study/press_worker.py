@@ -15,6 +15,7 @@ from policypress.environment.observations import RecordedObservations, visited
 from policypress.environment.rollout_source import RolloutSource
 from policypress.errors import ExecutionError
 from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.returns import actor_of
 from policypress.measurement.subject import Subject
 from policypress.policy.observation_layers import is_any_image
 from policypress.runtime.onnx_runtime import OnnxRuntime
@@ -79,7 +80,12 @@ class PressWorker:
         # Native only where the build task has proved it.
         native = artifact is not None and NATIVE == cell.protocol.runtime == artifact.record.runtime
         payload = press_tasks.EpisodesPayload(
-            model, self.subject.factory, seeds, cell.protocol.max_steps, NATIVE if native else ONNXRUNTIME
+            model,
+            self.subject.factory,
+            seeds,
+            cell.protocol.max_steps,
+            NATIVE if native else ONNXRUNTIME,
+            cell.protocol.masked,
         )
         return Task(f"{cell.key}/episodes/{seeds[0]}", press_tasks.play, payload)
 
@@ -128,7 +134,7 @@ class PressWorker:
             )
         return visited(
             self.subject.factory,
-            self._runtime.act,
+            actor_of(self._runtime),
             count=count,
             seed=self.seed,
             purpose=purpose,

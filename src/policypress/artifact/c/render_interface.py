@@ -12,6 +12,10 @@ from policypress.contract import Box, Contract, Discrete, MultiBinary, MultiDisc
 C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int32": "int32_t"}
 # Longer lists of bounds are summed up.
 SHOWN_BOUNDS = 12
+_MASKED = (
+    "  The policy was trained with action masks: call the function that ends in _run, and take the best score",
+    "  among the actions that are allowed (a bit is on above 0). The action that is written knows no mask.",
+)
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,8 @@ def _comment(program: Program) -> list[str]:
     lines.append(f"Action: {shape}{_within(contract.action_space if contract else None)}")
     if program.scores is not None:
         lines.append(f"Scores: float, {program.scores.size}; the best decides")
+        if contract is not None and contract.masked:
+            lines += _MASKED
     return [*lines, *(_provenance(contract) if contract else [])]
 
 
