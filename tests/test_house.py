@@ -24,6 +24,7 @@ DRAWERS = {"utils", "util", "common", "helpers", "misc", "base"}
 # Modules without a test of the same path: plain data and protocols, and operators that are tested through importers.
 COVERED_BY = {
     "__main__.py": "cli/test_app.py",
+    "sidecar.py": "export/test_sidecar.py",
     "space.py": "test_contract.py",
     "cli/": "cli/test_app.py",
     "agent/bundle.py": "policy/test_from_sb3.py",

@@ -7,6 +7,7 @@ width make two names look alike. Unicode's categories Cc, Cf, Cs, Zl and Zp are 
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 REPLACED = "?"
 LIMIT = 4000
@@ -27,7 +28,7 @@ def plain(text: str, limit: int = LIMIT) -> str:
     >>> plain("X\x1b[2J\nnote: all is well")
     'X?[2J note: all is well'
     """
-    return plain_lines(" ".join(shortened(text, limit).split("\n")), limit).replace("\t", " ")
+    return plain_lines(" ".join(shortened(text, limit).splitlines())).replace("\t", " ")
 
 
 def plain_lines(text: str, limit: int | None = None) -> str:
@@ -36,6 +37,24 @@ def plain_lines(text: str, limit: int | None = None) -> str:
     if cut.isprintable() and _BLANK.isdisjoint(cut):
         return cut
     return "".join(c if c in "\n\t" or not _steers(c) else REPLACED for c in cut.replace("\r\n", "\n"))
+
+
+def plain_data(value: Any) -> Any:
+    """JSON data with every text in it made fit to be shown, keys too."""
+    match value:
+        case str():
+            return plain_lines(value)
+        case dict():
+            return {plain_data(key): plain_data(one) for key, one in value.items()}
+        case list() | tuple():
+            return [plain_data(one) for one in value]
+        case _:
+            return value
+
+
+def on_page(value: Any) -> Any:
+    """What a template puts on a page: markup of ours as it is, other text fit to be shown (and escaped afterwards)."""
+    return plain_lines(value) if type(value) is str else value
 
 
 def shortened(text: str, limit: int = LIMIT) -> str:

@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
-from policypress.cli.console import LearningBar, StudyProgress, progress_bar
+from policypress.cli.console import LearningBar, Screen, StudyProgress, echo, marked, print_json, progress_bar
 from policypress.compression.learning import Learning
+from policypress.foreign_text import is_plain, plain_lines
 from policypress.records import EvaluationProtocol
 from policypress.study.cell import Cell
 from policypress.study.progress import LearningProgress
@@ -40,7 +43,7 @@ def test_each_recipe_that_learns_has_a_bar_of_its_own(bar: Progress) -> None:
     assert told.total == 24_000
     assert told.fields["unit"] == "steps, loss 0.0012, action error 1.6%"
     # Square brackets are the recipe's, not markup.
-    assert "hidden=\\[8,8]" in told.description
+    assert "hidden=[8,8]" in told.description
 
 
 def test_the_bar_goes_when_the_recipe_has_learned_or_failed(bar: Progress) -> None:
@@ -61,3 +64,75 @@ def test_a_long_recipe_leaves_room_for_the_numbers(bar: Progress) -> None:
     assert bar.tasks[0].description == "prune(obs, 0.8) > equalize > distill(da…"
     shown.remove()
     assert not bar.tasks
+
+
+HOSTILE = (
+    ("X[/red]-v1", "X[/red]-v1"),
+    ("X\\[/b]-v1", "X\\[/b]-v1"),
+    ("[link=https://example.org]here[/link]", "[link=https://example.org]here[/link]"),
+    ("[", "["),
+    ("\\", "\\"),
+    (":skull: [bold]", ":skull: [bold]"),
+    ("\x1b[2Jgone", "?[2Jgone"),
+    ("\x1b]0;owned\x07", "?]0;owned?"),
+    ("\x1b]8;;http://a\x1b\\b", "?]8;;http://a?\\b"),
+    ("a\rb", "a?b"),
+    ("a\u202eb\u2066", "a?b?"),
+    ("a\x08b\x9bc", "a?b?c"),
+)
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen(file=io.StringIO(), width=120)
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+@pytest.mark.parametrize(("text", "plain"), HOSTILE)
+def test_text_of_files_is_text_wherever_it_is_shown(text: str, plain: str, screen: Screen) -> None:
+    screen.print(text)
+    screen.print(Text(text))
+    screen.print(marked("error:", "red", text))
+    screen.print(marked(text, "red", ""))
+    screen.print(text, style="yellow")
+    table = Table(text, box=None, pad_edge=False, title=text)
+    table.add_row(text)
+    table.add_row(Text(text, style="red"))
+    screen.print(table)
+    lines = [line.strip() for line in shown(screen).splitlines()]
+    # Of a text that was made elsewhere, rich itself leaves the carriage return, the bell and their like out.
+    made = plain_lines("".join(c for c in text if c not in "\a\b\v\f\r"))
+    assert lines == [plain, made, f"error: {plain}", plain, plain, plain, plain, plain, made]
+
+
+@pytest.mark.parametrize(("text", "plain"), HOSTILE)
+def test_bars_show_text_as_it_is(text: str, plain: str) -> None:
+    drawn = progress_bar(refreshing=False)
+    drawn.live.console = Screen(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
+    drawn.disable = False
+    progress = StudyProgress(drawn)
+    with drawn:
+        progress.started(replace(FIRST, recipe=text))
+        progress.phase(text)
+        progress.tell(text)
+        progress.learning(replace(FIRST, recipe=text), HALF)
+        progress.failed(replace(FIRST, recipe=text), Failure("NetworkError", text))
+    written = shown(drawn.console)
+    assert plain in written
+    assert "]0;" not in written.replace("?]0;", "")
+    assert "[2Jgone" not in written.replace("?[2Jgone", "")
+    assert all(is_plain(task.description) for task in drawn.tasks)
+
+
+@pytest.mark.parametrize(("text", "plain"), HOSTILE)
+def test_plain_output(text: str, plain: str, capsys: pytest.CaptureFixture[str]) -> None:
+    echo(text)
+    assert capsys.readouterr().out == plain + "\n"
+    print_json({text: text})
+    told = capsys.readouterr().out
+    assert told.isascii()
+    assert not set(told) & set("\x1b\r\x07\x08")

@@ -12,14 +12,17 @@ import pytest
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
 from policypress.artifact.c import packing
+from policypress.artifact.c.render import Source
+from policypress.artifact.c.render_interface import Sizes
 from policypress.artifact.c.targets import TARGETS
 from policypress.artifact.onnx_writer import contract_of, to_onnx
 from policypress.environment.batches import joined
 from policypress.environment.extremes import extremes
-from policypress.errors import ExecutionError, ParityError
+from policypress.errors import ExecutionError, OutputError, ParityError
 from policypress.export import c_source
-from policypress.export.c_source import c_name, prove_c, publish_c
+from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
 from policypress.export.compiled_c import compiled, run_compiler
+from policypress.export.footprint import Footprint
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
 from policypress.seeding import generator
@@ -85,11 +88,12 @@ def test_c_that_does_otherwise_is_caught(bits: int | None, monkeypatch: pytest.M
 def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c_source, "compiler_command", lambda: None)
     artifact, observations = proven(policy_of("mlp", "discrete", 8))
-    result = prove_c(artifact, observations, TARGETS["cortex-m4"], "policy")
+    result = prove_c(artifact, observations, TARGETS["cortex-m4"], "gait")
     assert result.parity is None
     assert result.kernels == ()
     assert "the C was not run" in result.notices[0]
-    assert "POLICY_SELFTEST" in result.source.c
+    assert "-DGAIT_SELFTEST" in result.notices[0]
+    assert "#ifdef GAIT_SELFTEST" in result.source.c
 
 
 @needs_compiler
@@ -138,3 +142,45 @@ def test_real_agents(shared_agent: Path, recipe: str, tmp_path: Path) -> None:
     assert exported.parity.share_within >= 0.999
     # Rounding ties of int8 leave golden vectors enough.
     assert "#define GOLDEN_COUNT 16" in exported.c.source.c
+
+
+def fake_source(name: str) -> ProvenSource:
+    """Files as ``publish_c`` writes them, without the minutes that proving takes."""
+    c = f'/* A policy written by policypress; {name}.h says how to call it. */\n#include "{name}.h"\n'
+    h = "/* A policy written by policypress. Generated: do not edit. */\n"
+    size = Footprint("host", 0, None, 0, 0, None)
+    return ProvenSource(Source(c, h, None, Sizes(0, 0, 0), ("plain",)), name, size, None, (), ())
+
+
+def write_c(path: Path) -> None:
+    publish_c(fake_source(c_name(path)), path)
+
+
+@pytest.mark.parametrize("second", ["a;b.c", "a-b.c", "A b.c", "a_b.c", "a..b.c"])
+def test_two_files_do_not_share_a_header(second: str, tmp_path: Path) -> None:
+    first = tmp_path / "a b.c"
+    write_c(first)
+    write_c(first)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OutputError, match=r"same header[\s\S]*-o a_b_2\.c") as refused:
+        write_c(tmp_path / second)
+    with pytest.raises(OutputError):
+        check_c_output(tmp_path / second)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert refused.value.hint is not None
+    write_c(tmp_path / "a_b_2.c")
+    write_c(tmp_path / "another folder" / second)
+
+
+def test_a_header_of_the_user_s_own_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "gait.h").write_text("int gait(void);\n")
+    with pytest.raises(OutputError, match=r"did not write[\s\S]*-o gait_2\.c"):
+        write_c(tmp_path / "gait.c")
+    assert (tmp_path / "gait.h").read_text() == "int gait(void);\n"
+    assert not (tmp_path / "gait.c").exists()
+    write_c(tmp_path / "gait_2.c")
+
+
+@pytest.mark.parametrize(("file", "name"), [("math.c", "policy_math"), ("x" * 200 + ".c", "x" * 80), ("é.c", "policy")])
+def test_names_that_headers_cannot_have(file: str, name: str) -> None:
+    assert c_name(Path(file)) == name

@@ -21,6 +21,7 @@ from policypress.errors import (
     UndeterminedAgentError,
     UnsupportedAgentError,
 )
+from policypress.sidecar import check_pair
 
 MAX_ONNX_BYTES = 1024**3
 _NUMBERS: dict[int, str] = {
@@ -38,6 +39,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
 
     Raises:
         DamagedAgentError: not ONNX, not valid, or weights that are not finite.
+        ArtifactError: the sidecar beside an artifact belongs to another one.
         UnsafeAgentError: it refers to data outside its folder.
         UndeterminedAgentError: several outputs could be the action; free dimensions, or a discrete output, without
             ``--env``.
@@ -53,6 +55,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     contract = _contract(model, path.name)
     if contract is not None:
         _refuse_statements(overrides, path.name)
+        check_pair(path)
         return AgentBundle(
             OnnxNetwork(content),
             overrides.observation_space or contract.observation_space,

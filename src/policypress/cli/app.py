@@ -10,7 +10,7 @@ import typer
 
 from policypress import __version__
 from policypress.cli.commands import Commands
-from policypress.cli.console import INTERRUPTED_MESSAGE, err
+from policypress.cli.console import INTERRUPTED_MESSAGE, err, marked
 from policypress.errors import PolicypressError
 
 DEBUG_VARIABLE = "POLICYPRESS_DEBUG"
@@ -70,5 +70,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    err.print("[red]error:[/red] " + message.replace("[", r"\["))
+    err.print(marked("error:", "red", message))
     sys.exit(code)

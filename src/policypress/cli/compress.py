@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import INTERRUPTED_MESSAGE, StudyProgress, err, out, print_json, progress_bar, tell
+from policypress.cli.console import (
+    INTERRUPTED_MESSAGE,
+    StudyProgress,
+    echo,
+    err,
+    marked,
+    out,
+    print_json,
+    progress_bar,
+    tell,
+)
 from policypress.cli.options import (
     AgentArgument,
     EpisodesOption,
@@ -135,11 +145,11 @@ def compress(
     if as_json:
         print_json(results.to_json())
     else:
-        typer.echo(f"report: {report}")
+        echo(f"report: {report}")
     if done.outcome.interrupted:
         left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
-        err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
-        err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}", markup=False)
+        err.print(INTERRUPTED_MESSAGE, style="yellow")
+        err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}")
         raise typer.Exit(130)
     if done.outcome.failed and done.history is None:
         raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
@@ -158,11 +168,11 @@ def _show(results: Results, *, played: bool) -> None:
     if played:
         out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
         for reason in reasons(results.shown):
-            out.print(reason, markup=False)
+            out.print(reason)
         for sentence in closing(results):
-            out.print(sentence, markup=False)
+            out.print(sentence)
     else:
         out.print(NOT_CERTIFIED)
     for row in results.rows:
         if row.failure is not None:
-            err.print(f"[red]{row.name.replace('[', chr(92) + '[')}[/red]: " + row.failure.replace("[", r"\["))
+            err.print(marked(f"{row.name}:", "red", row.failure))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,8 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
 
 from policypress.compression.learning import Learning
+from policypress.foreign_text import plain, plain_lines
 from policypress.study.cell import Cell
 from policypress.study.progress import Plan
 from policypress.study.tasks import Failure
@@ -28,8 +31,29 @@ from policypress.study.tasks import Failure
 # A pipe has no width of its own; tables are not cut there.
 PIPE_WIDTH = 160
 NAME_WIDTH = 40
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Screen(Console):
+    """A console that shows text as it is: it knows no markup and no names of emoji, and nothing steers the terminal.
+
+    Much of what is shown stood in files: names of environments, recipes, messages of others.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """A text on its way to the screen; cells of tables and titles come by here too."""
+        return super().render_str(plain_lines(text), **{**how, "markup": False, "emoji": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The last place before the screen: for what was made a ``Text`` elsewhere."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain_lines(segment.text), segment.style)
+
+
+out = Screen(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Screen(stderr=True, soft_wrap=True)
 
 EPISODES = "episodes"
 INTERRUPTED_MESSAGE = "interrupted: what is complete is kept; the same command continues"
@@ -38,7 +62,17 @@ INTERRUPTED_MESSAGE = "interrupted: what is complete is kept; the same command c
 def tell(notices: Iterable[str]) -> None:
     """Show notices, once each."""
     for notice in dict.fromkeys(notices):
-        err.print(f"[yellow]note:[/yellow] {_escaped(notice)}")
+        err.print(marked("note:", "yellow", notice))
+
+
+def marked(word: str, style: str, text: str) -> Text:
+    """``text`` after a word in colour."""
+    return Text.assemble((plain_lines(word), style), " ", plain_lines(text))
+
+
+def echo(text: str) -> None:
+    """A line on stdout, of any length and never wrapped."""
+    typer.echo(plain_lines(text))
 
 
 def print_json(data: Any) -> None:
@@ -56,10 +90,6 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 def progress_bar(*, refreshing: bool = True) -> Progress:
     """A bar on stderr that vanishes when done, and is not drawn where stderr is no terminal.
 
@@ -68,10 +98,10 @@ def progress_bar(*, refreshing: bool = True) -> Progress:
             nothing disturbs what is measured in between.
     """
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=err,
@@ -92,7 +122,7 @@ class LearningBar:
     def move(self, learning: Learning) -> None:
         """Show how far it is."""
         if self._task is None:
-            self._task = self._bar.add_task(_escaped(self._name), total=learning.total, unit="")
+            self._task = self._bar.add_task(plain(self._name), total=learning.total, unit="")
         unit = f"steps, loss {learning.loss:.2g}, action error {learning.action_error:.1%}"
         self._bar.update(self._task, total=learning.total, completed=learning.done, unit=unit, refresh=True)
 
@@ -126,16 +156,16 @@ class StudyProgress:
     def phase(self, name: str) -> None:
         """Name what follows, in front of the bar."""
         self._phase = f"{name}: "
-        self._bar.update(self._task, description=_escaped(name), total=None, completed=0, refresh=True)
+        self._bar.update(self._task, description=plain(name), total=None, completed=0, refresh=True)
 
     def tell(self, text: str) -> None:
         """A line that stays."""
-        self._bar.console.print(f"[dim]{_escaped(text)}[/dim]")
+        self._bar.console.print(Text(plain_lines(text), style="dim"))
 
     def started(self, cell: Cell) -> None:
         """Name the cell."""
         name = "random actions" if cell.kind == "random" else cell.recipe
-        self._bar.update(self._task, description=_escaped(f"{self._phase}{name}"), refresh=True)
+        self._bar.update(self._task, description=plain(f"{self._phase}{name}"), refresh=True)
 
     def advanced(self, cell: Cell, episodes: int) -> None:
         """Move the bar."""
@@ -160,7 +190,7 @@ class StudyProgress:
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Say so at once."""
         self._learned(cell)
-        err.print(f"[red]failed:[/red] {_escaped(cell.recipe)}: {_escaped(failure.message.splitlines()[0])}")
+        err.print(marked("failed:", "red", f"{cell.recipe}: {next(iter(failure.message.splitlines()), '')}"))
 
     def measuring(self, done: int, total: int) -> None:
         """Let the bar run once more, over the steps of measuring the costs."""

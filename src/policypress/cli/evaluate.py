@@ -14,6 +14,7 @@ from policypress.cli.options import (
     RuntimeOption,
     SeedOption,
 )
+from policypress.foreign_text import plain
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.evaluation import evaluate as run_evaluate
 from policypress.measurement.statistics import Undefined
@@ -38,7 +39,7 @@ def evaluate(
     results: list[Evaluation] = []
     with progress_bar() as bar:
         for file in files:
-            task = bar.add_task(file.replace("[", r"\["), total=episodes, unit=EPISODES)
+            task = bar.add_task(plain(file), total=episodes, unit=EPISODES)
             said = agent_options.stated(file)
             results.append(
                 run_evaluate(

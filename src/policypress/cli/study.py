@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from policypress.cli.console import INTERRUPTED_MESSAGE, StudyProgress, err, out, print_json, progress_bar, tell
+from policypress.cli.console import (
+    INTERRUPTED_MESSAGE,
+    StudyProgress,
+    echo,
+    err,
+    marked,
+    out,
+    print_json,
+    progress_bar,
+    tell,
+)
 from policypress.cli.options import JsonOption
 from policypress.errors import StudyInputError
 
@@ -129,7 +140,7 @@ def keep(
     study = open_study(spec, output, changes or ())
     trained = [(agent.identity, agent.name) for agent in study.plan.agents.values() if agent.training is not None]
     places = keep_agents(study.folder, trained, to)
-    typer.echo(f"{len(places)} of {len(trained)} agents are in {to}")
+    echo(f"{len(places)} of {len(trained)} agents are in {to}")
 
 
 @app.command()
@@ -158,14 +169,14 @@ def report(
             "The study has no results yet.",
             got=f"no {path}",
             expected="the folder of its results, as `policypress study run` writes it",
-            hint=f"Run `policypress study run {spec.name}` first, or name the folder with --results.",
+            hint=f"Run `policypress study run {shlex.quote(str(spec))}` first, or name the folder with --results.",
         )
     with StoreReader(path) as store:
         page = _report_writer(header.report)(store, to)
     if as_json:
         print_json({"schema": 1, "page": str(page)})
     else:
-        typer.echo(f"report: {page}")
+        echo(f"report: {page}")
 
 
 @app.command()
@@ -209,7 +220,7 @@ def export(
     if as_json:
         print_json({"schema": 1, **told})
     else:
-        typer.echo(line)
+        echo(line)
 
 
 def _report_writer(kind: str) -> Callable[[StoreReader, Path], Path]:
@@ -293,7 +304,7 @@ def _run(
 
     study = open_study(spec, output, changes or ())
     tell(notice for agent in study.plan.agents.values() for notice in agent.notices)
-    err.print(_told(study.left(), how.workers()), markup=False)
+    err.print(_told(study.left(), how.workers()))
     if only_estimate:
         return
     with progress_bar(refreshing=False) as bar:
@@ -304,9 +315,9 @@ def _run(
         print_json(now.to_json())
     else:
         _draw(now)
-        typer.echo(f"results: {study.store}")
+        echo(f"results: {study.store}")
     if outcome.interrupted:
-        err.print(f"[yellow]{INTERRUPTED_MESSAGE}[/yellow]")
+        err.print(INTERRUPTED_MESSAGE, style="yellow")
         raise typer.Exit(130)
     if outcome.failed:
         raise typer.Exit(1)
@@ -335,7 +346,7 @@ def duration(seconds: float) -> str:
 def _draw(now: StudyStatus) -> None:
     out.print(_table(now))
     for told in now.failures:
-        err.print("[red]failed:[/red] " + told.replace("[", r"\["))
+        err.print(marked("failed:", "red", told))
 
 
 def _table(now: StudyStatus) -> Table:

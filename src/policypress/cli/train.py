@@ -12,6 +12,7 @@ from rich.progress import Progress
 from policypress.cli.console import err, out, print_json, progress_bar, tell
 from policypress.cli.options import EnvKwargsOption, JsonOption, SeedOption, WrapperOption
 from policypress.environment.trust import user_environment
+from policypress.foreign_text import plain
 
 if TYPE_CHECKING:
     from policypress.training.record import TrainingEvaluation, TrainingRecord
@@ -123,7 +124,7 @@ class _Drawn:
     """A bar over the steps or the episodes, and a line for every evaluation."""
 
     def __init__(self, bar: Progress, name: str, spec: TrainingSpec) -> None:
-        self._bar, self._name = bar, name.replace("[", r"\[")
+        self._bar, self._name = bar, plain(name)
         self._unit = "steps" if spec.episodes is None else "episodes"
         self._task: Any = None
         self._drawn_s = 0.0

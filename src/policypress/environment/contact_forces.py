@@ -8,6 +8,7 @@ are appended, and its reward has no contact cost, just as it was.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -89,5 +90,5 @@ def notice(spec: EnvironmentSpec) -> str:
     flag = " --env-kwargs use_contact_forces=True" if spec.id == "Ant-v4" else ""
     return (
         f"{spec.trained_id} showed its agents contact forces of zero (openai/gym issue 1541), so they are zero here"
-        f" too. Real ones: --env {spec.id}{flag}"
+        f" too. Real ones: --env {shlex.quote(spec.id)}{flag}"
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import importlib.util
+import shlex
 from dataclasses import dataclass
 
 from gymnasium.envs.registration import EnvSpec, get_env_id, parse_env_id, registry
@@ -144,7 +145,7 @@ def _unknown(env_id: str) -> UnknownEnvironmentError:
     near = versions or difflib.get_close_matches(env_id, known, n=_NAMES_SHOWN, cutoff=0.5)
     package = next((module for word, module in _ELSEWHERE.items() if word in env_id), None)
     if package is not None:
-        hint = f"It is in the package {package}: install it and give --env {package}:{env_id}."
+        hint = f"It is in the package {package}: install it and give --env {shlex.quote(f'{package}:{env_id}')}."
     else:
         hint = "Give another id with --env, or the module that registers it: --env package.module:MyEnv-v0."
     return UnknownEnvironmentError(

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import Target
+from policypress.artifact.c.text_in_c import is_prefix
+from policypress.errors import OutputError
 from policypress.export.compiled_c import CompiledC, compiled
 from policypress.export.footprint import Footprint, footprint
 from policypress.export.goldens import goldens_of, taken
@@ -21,11 +23,13 @@ from policypress.export.parity import Observations, ParityReport, check_outputs,
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
 from policypress.toolchain.compiler import compiler_command
-from policypress.whole_file import write_whole
+from policypress.whole_file import write_all_whole
 
 Array = npt.NDArray[Any]
 # Rows that are also computed alone, which is another function of the C than the batch form.
 ONE_BY_ONE = 64
+# Characters of the names in C that come from a file's name.
+MOST = 80
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
     if compiler is None:
         goldens = goldens_of(program, artifact.policy, artifact.model, observations, None)
         whole = render(program, target, name, goldens=goldens)
-        return ProvenSource(whole, name, footprint(source, target, name), None, (), (_NO_COMPILER,))
+        return ProvenSource(whole, name, footprint(source, target, name), None, (), (_no_compiler(name),))
     with compiled(source, program, artifact.contract, compiler, name) as runtime:
         proof = _Proof(artifact, observations)
         reports = {kernel: proof.report(runtime) for kernel in source.kernels if runtime.use(kernel)}
@@ -103,10 +107,16 @@ class _Proof:
         return report
 
 
-_NO_COMPILER = (
-    "There is no C compiler here, so the C was not run: the ONNX artifact that it is written from is proven. "
-    "Compile with -DPOLICY_SELFTEST and run it on the target."
-)
+# What every file that policypress writes says in its first line.
+_OWN = "A policy written by policypress"
+_BEGINNING = 4096
+
+
+def _no_compiler(name: str) -> str:
+    return (
+        "There is no C compiler here, so the C was not run: the ONNX artifact that it is written from is proven. "
+        f"Compile with -D{name.upper()}_SELFTEST and run it on the target."
+    )
 
 
 def _notices(target: Target, size: Footprint) -> tuple[str, ...]:
@@ -122,14 +132,51 @@ def c_name(output: Path) -> str:
     'half_cheetah'
     """
     stem = re.sub(r"[^a-z0-9]+", "_", output.stem.lower()).strip("_")
-    return stem if stem and not stem[0].isdigit() else f"policy_{stem}".rstrip("_")
+    name = stem[:MOST]
+    return name if is_prefix(name) else f"policy_{name}".rstrip("_")
+
+
+def check_c_output(path: Path) -> None:
+    """Refuse a name whose header belongs to another file of the folder: two names can become the same in C.
+
+    Raises:
+        OutputError: the header is that of another source, or none that policypress wrote.
+    """
+    name = c_name(path)
+    for other in sorted(path.parent.glob("*.c")):
+        if other.name != path.name and c_name(other) == name and _begins(other, _OWN, f'#include "{name}.h"'):
+            raise OutputError(
+                "Another C file here has the same header and the same names in C.",
+                got=f"{path.name} and {other.name}, both {name} in C",
+                expected="names of files that differ in letters or digits",
+                hint=f"Choose another name, e.g. -o {name}_2.c, or another folder.",
+            )
+    header = path.with_name(f"{name}.h")
+    if header.exists() and not _begins(header, _OWN):
+        raise OutputError(
+            "A header that policypress did not write has the name that the C file's header needs.",
+            got=str(header),
+            expected=f"no {header.name}, or one of policypress",
+            hint=f"Choose another name, e.g. -o {name}_2.c, or another folder.",
+        )
+
+
+def _begins(path: Path, *texts: str) -> bool:
+    """Whether ``texts`` stand at the beginning of a file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_BEGINNING).decode(errors="replace")
+    except OSError:
+        return False
+    return all(text in start for text in texts)
 
 
 def publish_c(proven: ProvenSource, path: Path) -> None:
-    """Write the ``.c`` and its header; each is whole or the old one stays.
+    """Write the ``.c`` and its header; both are on the disk before either takes the place of an old file.
 
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: the folder cannot be written, the disk is full, or the header is another file's.
     """
-    write_whole(path.with_name(f"{proven.name}.h"), proven.source.h.encode())
-    write_whole(path, proven.source.c.encode())
+    check_c_output(path)
+    header = path.with_name(f"{proven.name}.h")
+    write_all_whole({path: proven.source.c.encode(), header: proven.source.h.encode()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from policypress.contract import Contract
 from policypress.errors import ParityError
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
-from policypress.whole_file import write_whole
+from policypress.sidecar import sidecar_name as sidecar_name
+from policypress.sidecar import sidecar_of
+from policypress.whole_file import write_all_whole
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,15 @@ def _check_graph(model: onnx.ModelProto, written: onnx.ModelProto) -> None:
     )
 
 
-def sidecar_name(name: str) -> str:
-    """Name of the file beside the artifact that holds its contract: ``policy.onnx`` → ``policy.onnx.json``."""
-    return name + ".json"
-
-
 def sidecar_bytes(artifact: ProvenArtifact) -> bytes:
     """The contract as JSON, with the hash of the artifact it belongs to."""
-    text = json.dumps({**artifact.contract.to_json(), "sha256": artifact.sha256}, indent=2, sort_keys=True)
-    return (text + "\n").encode()
+    return sidecar_of(artifact.contract, artifact.sha256)
 
 
 def publish(artifact: ProvenArtifact, path: Path) -> None:
-    """Write the artifact and its sidecar; either both are complete or the old files stay.
+    """Write the artifact and its sidecar; both are on the disk before either takes the place of an old file.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    write_whole(path.with_name(sidecar_name(path.name)), sidecar_bytes(artifact))
-    write_whole(path, artifact.model)
+    write_all_whole({path: artifact.model, path.with_name(sidecar_name(path.name)): sidecar_bytes(artifact)})

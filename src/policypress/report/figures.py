@@ -12,6 +12,7 @@ from typing import Any
 
 import vl_convert
 
+from policypress.foreign_text import plain_data
 from policypress.report import scatter, search_figure, strips
 from policypress.report.axes import Drawn
 from policypress.report.results import Results
@@ -70,7 +71,7 @@ class Figure:
         return bytes(vl_convert.svg_to_png(self.svg(), scale=_SCALE))
 
     def _fixed(self) -> dict[str, Any]:
-        return {**json.loads(json.dumps(self.spec)), "width": WIDTH}
+        return {**plain_data(json.loads(json.dumps(self.spec))), "width": WIDTH}
 
 
 _MAKERS: dict[str, Callable[[Results], Drawn | None]] = {

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from policypress import contract_schema
 from policypress.contract import Contract, Quantity
 from policypress.errors import StoreError
 from policypress.measurement.statistics import Undefined
@@ -55,7 +56,7 @@ def _present(row: Row, name: str, mean: Quantity | Undefined, store: StoreReader
     source = store.folder / row.artifact.path
     try:
         model = source.read_bytes()
-        sidecar = json.loads(source.with_name(source.name + ".json").read_bytes())
+        sidecar = contract_schema.fields(json.loads(source.with_name(source.name + ".json").read_bytes()), source.name)
     except (OSError, ValueError) as error:
         raise StoreError(
             "An artifact of the store cannot be read.",
@@ -70,6 +71,13 @@ def _present(row: Row, name: str, mean: Quantity | Undefined, store: StoreReader
             got=f"{source} with sha256 {digest}",
             expected=row.artifact.sha256,
             hint="Run the same command again: it is built again.",
+        )
+    if sidecar.get("sha256", digest) != digest:
+        raise StoreError(
+            "An artifact of the store and its sidecar do not belong together.",
+            got=f"sha256 {digest}, and {sidecar['sha256']} in the sidecar",
+            expected=f"the files of {row.name}",
+            hint="Run the same command again: they are built again.",
         )
     contract = Contract.from_json(sidecar)
     if isinstance(mean, Quantity) and row.status == "done":

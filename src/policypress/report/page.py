@@ -13,6 +13,7 @@ import vl_convert
 from markupsafe import Markup
 
 import policypress
+from policypress.foreign_text import on_page, plain_data
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report import search_words, words
 from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
@@ -44,6 +45,7 @@ def render(results: Results, figures: Sequence[Figure]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("policypress.report", ""),
         autoescape=True,
+        finalize=on_page,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -64,7 +66,7 @@ def render(results: Results, figures: Sequence[Figure]) -> str:
         figures=[
             {"figure": figure, "static": _data_uri(figure.svg()), "half": figure.name in _HALF} for figure in figures
         ],
-        charts={"specs": {f.name: f.spec for f in figures}, "light": LIGHT, "dark": DARK},
+        charts={"specs": {f.name: plain_data(f.spec) for f in figures}, "light": LIGHT, "dark": DARK},
         library=Markup(_library() if figures else ""),
     )
 

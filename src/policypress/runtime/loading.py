@@ -8,6 +8,7 @@ from typing import get_args
 
 from policypress.errors import ArtifactError, InputError, NativeBuildError
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, Runtime, RuntimeChoice, RuntimeName
+from policypress.sidecar import check_pair
 
 VARIABLE = "POLICYPRESS_RUNTIME"
 """Environment variable that says what ``auto`` means: native or onnxruntime."""
@@ -22,7 +23,8 @@ def load_artifact(path: str | Path, runtime: RuntimeChoice = "auto") -> Runtime:
             ``onnxruntime``, or ``auto``: native, and where that cannot be had ONNX Runtime, with a notice.
 
     Raises:
-        ArtifactError: the file does not exist, is not ONNX, or carries no contract.
+        ArtifactError: the file does not exist, is not ONNX, or carries no contract; or the sidecar beside it belongs
+            to another artifact.
         NativeBuildError: ``runtime`` is ``native``, and there is no compiler or no C form of the artifact.
     """
     file = Path(path)
@@ -32,7 +34,9 @@ def load_artifact(path: str | Path, runtime: RuntimeChoice = "auto") -> Runtime:
             got=str(path),
             expected="an .onnx file written by `policypress export` or `policypress compress`",
         )
-    return load_model(file, runtime)
+    loaded = load_model(file, runtime)
+    check_pair(file)
+    return loaded
 
 
 def load_model(model: Path | bytes, runtime: RuntimeChoice = "auto") -> Runtime:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from policypress.errors import ExecutionError
 from policypress.records import ArtifactRecord
-from policypress.whole_file import PARTIAL, write_whole
+from policypress.whole_file import PARTIAL, write_all_whole
 
 FOLDER = "artifacts"
 
@@ -40,10 +40,8 @@ def publish(folder: Path, key: str, built: BuiltArtifact) -> tuple[ArtifactRecor
     """
     _check(built)
     place = PurePosixPath(FOLDER) / key[:16]
-    digests = {}
-    for name, content in built.files.items():
-        write_whole(folder / place / name, content)
-        digests[str(place / name)] = hashlib.sha256(content).hexdigest()
+    write_all_whole({folder / place / name: content for name, content in built.files.items()})
+    digests = {str(place / name): hashlib.sha256(content).hexdigest() for name, content in built.files.items()}
     return replace(built.record, path=str(place / built.record.path)), digests
 
 

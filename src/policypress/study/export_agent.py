@@ -14,7 +14,7 @@ from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import EnvironmentInputError
-from policypress.export.c_source import ProvenSource, c_name, prove_c, publish_c
+from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
 from policypress.export.extension_module import SUFFIX, publish_extension
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
@@ -58,6 +58,8 @@ def export_agent(
         InputError: the agent, the recipe, the environment or the path cannot be used.
         ParityError: the file would not do what the policy does; nothing is written.
     """
+    if output.suffix == ".c":
+        check_c_output(output)
     parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
     subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None)
     recorded = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,20 @@ def test_escaped_text_starts_no_command_and_ends_no_cell(text: str) -> None:
     found = escaped(text)
     bare = re.sub(r"\\(text\w+\{\}|[&%$#_{}])|\$(\\pm|-)\$", "", found)
     assert not set(bare) & set("\\&%$#_{}~^")
+
+
+@pytest.mark.parametrize("text", ["[1cm]", "*x", "\\input{/etc/passwd}", "a\nb", "a%\r\n\\end{tabular}", "\x1b|"])
+def test_cells_of_files_stay_cells(text: str) -> None:
+    lines = tabular(("a", "b"), [(escaped(text), "1"), (escaped(text), "2")], [text]).splitlines()
+    rows = [line for line in lines if line.endswith(r" & 1 \\") or line.endswith(r" & 2 \\")]
+    assert len(rows) == 2
+    assert not any(row.startswith(("[", "*", "\\input", "\\end")) for row in rows)
+    assert [line for line in lines if line.startswith("\\")] == [
+        r"\begin{tabular}{ll}",
+        *[r"\hline"] * 3,
+        r"\end{tabular}",
+    ] or rows[0].startswith("\\text")
+    assert "\x1b" not in "".join(lines)
 
 
 def test_notes_are_comments() -> None:

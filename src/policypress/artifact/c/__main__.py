@@ -10,7 +10,7 @@ from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS, target_of
 from policypress.errors import ArtifactError, PolicypressError
-from policypress.whole_file import write_whole
+from policypress.whole_file import write_all_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,10 +43,10 @@ def generate(model: Path, output: Path, target: str, name: str, constants: str) 
         raise ArtifactError("The file cannot be read.", got=f"{model}: {error.strerror}", expected="ONNX") from error
     form = "incbin" if constants == "incbin" else "text"
     source = render(read_program(content), target_of(target), name, "incbin" if form == "incbin" else "text")
+    files = {output: source.c.encode(), output.with_name(f"{name}.h"): source.h.encode()}
     if source.weights is not None:
-        write_whole(output.with_name(f"{name}.bin"), source.weights)
-    write_whole(output.with_name(f"{name}.h"), source.h.encode())
-    write_whole(output, source.c.encode())
+        files[output.with_name(f"{name}.bin")] = source.weights
+    write_all_whole(files)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from policypress.artifact.c.expression import (
 )
 from policypress.artifact.c.layout import contiguous, inverse, nested_loops, order_of, period_of
 from policypress.artifact.c.program import Copy, Dense, Gather, Map, Span, Step
+from policypress.artifact.c.text_in_c import identifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +90,15 @@ class Builder:
         """
         if space == "action":
             return Storage(space, kind, size, space)
-        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in hint).strip("_") or "value"
+        stem = identifier(hint)
         if space == "input" and not stem.startswith("observation"):
             stem = f"observation_{stem}"
         name, count = stem, 1
-        while name in self._names:
+        # Macros say the same names in capitals.
+        while name.lower() in self._names:
             count += 1
             name = f"{stem}_{count}"
-        self._names.add(name)
+        self._names.add(name.lower())
         return Storage(name, kind, size, space)
 
     def emit(self, step: Step) -> None:

@@ -11,11 +11,11 @@ from policypress.artifact.c.kernels import KernelSet, fragment
 from policypress.artifact.c.memory import SPARE_BYTES, Memory, allocate
 from policypress.artifact.c.program import Dense, Program, Span
 from policypress.artifact.c.render_constants import Constants
-from policypress.artifact.c.render_interface import C_TYPES, Sizes, c_type, header, parameters
+from policypress.artifact.c.render_interface import C_TYPES, Sizes, c_type, header, paired, parameters, same_pair
 from policypress.artifact.c.render_selftest import Goldens, selftest
 from policypress.artifact.c.render_steps import StepRenderer
 from policypress.artifact.c.targets import Target
-from policypress.errors import InputError
+from policypress.artifact.c.text_in_c import prefix
 
 # Bytes behind an array that kernels may read with it, and multiply by weights of 0.
 READ_BEHIND = 8
@@ -57,11 +57,9 @@ def render(
         goldens: for the self-test; without them there is none.
 
     Raises:
-        InputError: ``name`` is no C identifier.
+        InputError: ``name`` is no C identifier, or that of a header of the C library.
     """
-    if not (name.isascii() and name.isidentifier() and name.islower()):
-        raise InputError("The name cannot be the prefix of C names.", got=name, expected="lower case, e.g. policy")
-    return _Renderer(program, target, name, Constants(name, constants)).source(goldens)
+    return _Renderer(program, target, prefix(name), Constants(name, constants)).source(goldens)
 
 
 @dataclass
@@ -102,6 +100,7 @@ class _Renderer:
         parts = [
             f"/* A policy written by policypress; {name}.h says how to call it. Generated: do not edit. */\n",
             f'#include "{name}.h"\n\n',
+            same_pair(name),
             "" if self.target.hosted else _NO_LIBRARY,
             "".join(f"#define {key} {value}\n" for key, value in self.target.layout.defines.items()),
             *(f"\n{fragment(file)}" for file in self._fragments()),
@@ -117,7 +116,8 @@ class _Renderer:
         ]
         blob = bytes(self.constants.blob) if self.constants.form == "incbin" else None
         names = tuple(kernel.name for kernel in self.sets)
-        return Source("".join(parts), header(self.program, name, sizes), blob, sizes, names)
+        c, h = paired("".join(parts), header(self.program, name, sizes), blob)
+        return Source(c, h, blob, sizes, names)
 
     def _fragments(self) -> tuple[str, ...]:
         known = self.target.name in kernels.SETS

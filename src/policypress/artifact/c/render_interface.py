@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from policypress.artifact.c.program import Input, Program
+from policypress.artifact.c.text_in_c import block_comment
 from policypress.contract import Box, Contract, Discrete, MultiBinary, MultiDiscrete, Space
 
 C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int32": "int32_t"}
@@ -16,6 +18,8 @@ _MASKED = (
     "  The policy was trained with action masks: call the function that ends in _run, and take the best score",
     "  among the actions that are allowed (a bit is on above 0). The action that is written knows no mask.",
 )
+# Stands for the number of a pair until both files are known.
+_NUMBER = "POLICYPRESS_PAIR_NUMBER"
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,10 @@ def _functions(program: Program, name: str) -> list[str]:
 
 
 def header(program: Program, name: str, sizes: Sizes) -> str:
-    """The text of the ``.h`` file."""
+    """The text of the ``.h`` file; :func:`paired` puts in the number that its source has too."""
     guard = f"{_macro(name)}_H"
-    comment = "\n".join(f"   {line}".rstrip() for line in _comment(program))
     lines = [
-        f"/*{comment[2:]} */",
+        block_comment(_comment(program)),
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -117,6 +120,9 @@ def header(program: Program, name: str, sizes: Sizes) -> str:
         "#ifdef __cplusplus",
         'extern "C" {',
         "#endif",
+        "",
+        "/* The source has the same number, and compiles with no other header. */",
+        f"#define {_macro(name)}_PAIR {_NUMBER}",
         "",
         *_sizes(program, name, sizes),
         "",
@@ -128,6 +134,22 @@ def header(program: Program, name: str, sizes: Sizes) -> str:
         "#endif",
     ]
     return "\n".join(lines) + "\n"
+
+
+def same_pair(name: str) -> str:
+    """What stands in a source, behind the line that includes its header."""
+    return f"""#if {_macro(name)}_PAIR != {_NUMBER}
+#error "{name}.h is not the header of this file: export both again"
+#endif
+
+"""
+
+
+def paired(c: str, h: str, weights: bytes | None) -> tuple[str, str]:
+    """Source and header with the number that they share: 60 bits of a hash of both, and of the weights beside them."""
+    digest = hashlib.sha256(b"\0".join([c.encode(), h.encode(), weights or b""])).hexdigest()
+    number = f"0x{digest[:15]}"
+    return c.replace(_NUMBER, number), h.replace(_NUMBER, number)
 
 
 def _comment(program: Program) -> list[str]:
@@ -166,8 +188,7 @@ def _provenance(contract: Contract) -> list[str]:
         lines.append(
             f"Return: {got.mean:g} [{got.lower:g}, {got.upper:g}] at {percent} confidence, {got.count} episodes"
         )
-    # What a file says may not end the comment.
-    return [line.replace("*/", "* /") for line in lines]
+    return lines
 
 
 def _spaces(contract: Contract | None) -> dict[str, Space]:

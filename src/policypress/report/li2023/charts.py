@@ -9,6 +9,7 @@ from typing import Any
 import altair
 import vl_convert
 
+from policypress.foreign_text import plain_data
 from policypress.report.axes import chart_of
 from policypress.report.figures import DARK, LIGHT
 from policypress.report.li2023.comparing import FEWEST
@@ -44,7 +45,7 @@ class Chart:
         # No base URL is allowed: a chart that would load anything fails.
         config = DARK if dark else LIGHT
         titled = {**config, "title": {"color": config["text"]["color"], "fontSize": 13}}
-        return str(vl_convert.vegalite_to_svg(self.spec, config=titled, allowed_base_urls=[]))
+        return str(vl_convert.vegalite_to_svg(plain_data(self.spec), config=titled, allowed_base_urls=[]))
 
     def png(self) -> bytes:
         """The figure as PNG, two pixels to a unit, on white."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
+from policypress.report.csv_text import csv_of
 from policypress.report.li2023.charts import reward_trend
 from policypress.report.li2023.page import render
 from policypress.report.li2023.results import LiResults, read_results
@@ -42,8 +41,6 @@ def write_report(store: StoreReader, folder: Path) -> Path:
 
 def table(results: LiResults) -> str:
     """Table 2 as CSV: bytes, the paper's numbers as they are; empty where nothing was measured."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = (
         "peak_rss_bytes",
         "started_rss_bytes",
@@ -52,15 +49,8 @@ def table(results: LiResults) -> str:
         "replay_bytes",
         "deployed_bytes",
     )
-    writer.writerow(
-        [
-            "algorithm",
-            "environment",
-            "paper_before",
-            "paper_after",
-            *(f"{form}_{n}" for form in ("fp32", "qat") for n in names),
-        ]
-    )
+    headings = ("algorithm", "environment", "paper_before", "paper_after")
+    rows: list[list[object]] = []
     for row in results.memory:
         cells: list[object] = [row.algorithm, row.environment]
         cells += ["", ""] if row.printed is None else [f"{row.printed.before:g}", f"{row.printed.after:g}"]
@@ -69,5 +59,5 @@ def table(results: LiResults) -> str:
             parts = [networks, *(form.parts.get(name) for name in ("optimizer_bytes", "replay_bytes"))]
             found = [form.peak_rss_bytes, form.started_rss_bytes, *parts, form.deployed_bytes]
             cells += ["" if value is None else round(value) for value in found]
-        writer.writerow(cells)
-    return text.getvalue()
+        rows.append(cells)
+    return csv_of((*headings, *(f"{form}_{n}" for form in ("fp32", "qat") for n in names)), rows)

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 import policypress
+from policypress.foreign_text import on_page
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report.li2023.charts import Chart, form_name
 from policypress.report.li2023.findings import EXPECTED, MARGIN, WINDOW
@@ -30,6 +31,7 @@ def render(results: LiResults, charts: Sequence[Chart], commands: Sequence[str])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("policypress.report", ""),
         autoescape=True,
+        finalize=on_page,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import policypress
+from policypress.foreign_text import plain
 from policypress.report.study.aggregates import aggregates, improvements
 from policypress.report.study.combination import Cells, Combination
 from policypress.report.study.combining import RUNTIMES, combinations, position
@@ -20,6 +22,12 @@ from policypress.report.study.study_report import Provenance, StudyReport
 from policypress.study.reader import StoreReader
 
 _NEEDED = len(ALGORITHMS) * len(ENVIRONMENTS)
+
+
+def _commands(file_name: str) -> tuple[str, str]:
+    """How to run the study of this file, and to write its report, as a shell takes it."""
+    quoted = shlex.quote(plain(file_name))
+    return f"policypress study run {quoted}", f"policypress study report {quoted} -o DIR"
 
 
 def read_study_report(store: StoreReader, file_name: str) -> StudyReport:
@@ -106,7 +114,7 @@ def _provenance(store: StoreReader, groups: Iterable[Group], file_name: str) -> 
     worked_on = [row for row in rows if row.status != "pending"]
     failures = Counter(row.failure.message.splitlines()[0] for row in rows if row.failure is not None)
     return Provenance(
-        commands=(f"policypress study run {file_name}", f"policypress study report {file_name} -o DIR"),
+        commands=_commands(file_name),
         policypress=policypress.__version__,
         store_schema=str(store.note("schema_version") or ""),
         started_at=min((row.created_at for row in rows), default=""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from policypress.foreign_text import plain, plain_lines
 from policypress.report.quantities import with_spread
 from policypress.report.study.combination import Combination
 from policypress.report.study.estimates import Estimate, Known
@@ -27,6 +28,7 @@ _SPECIAL = {
     "±": r"$\pm$",
     "−": r"$-$",
     "–": "--",
+    "|": r"\textbar{}",
 }
 _NOTHING = "--"
 _NOT_LEARNED = r"$^\dagger$"
@@ -39,7 +41,7 @@ def escaped(text: str) -> str:
     >>> escaped("10 % & more_{}")
     '10 \\% \\& more\\_\\{\\}'
     """
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    return "".join(_SPECIAL.get(character, character) for character in plain(text))
 
 
 def latex_tables(report: StudyReport) -> dict[str, str]:
@@ -64,10 +66,11 @@ def tabular(columns: Sequence[str], rows: Rows, notes: Sequence[str], left: int 
         notes: of plain text.
         left: number of columns that are aligned left.
     """
-    lines = [f"% {line}" for note in notes for line in note.splitlines()]
+    lines = [f"% {line}" for note in notes for line in plain_lines(note).splitlines()]
     lines += [rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(columns) - left)}}}", r"\hline"]
     lines += [" & ".join(columns) + r" \\", r"\hline"]
-    lines += [" & ".join(row) + r" \\" for row in rows]
+    # Behind the end of a row, a bracket or an asterisk would be an argument of it.
+    lines += [("{}" if "".join(row)[:1] in ("[", "*") else "") + " & ".join(row) + r" \\" for row in rows]
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 

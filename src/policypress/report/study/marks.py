@@ -15,6 +15,7 @@ from typing import Any
 import altair
 import vl_convert
 
+from policypress.foreign_text import plain_data
 from policypress.report.study.methods import look, tokens
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -137,7 +138,7 @@ def _config(text: str, muted: str, grid: str, surface: str | None) -> dict[str, 
 
 
 def _svg(spec: dict[str, Any], config: dict[str, Any], palette: Mapping[str, str]) -> str:
-    text = json.dumps(spec, ensure_ascii=False)
+    text = json.dumps(plain_data(spec), ensure_ascii=False)
     for token, colour in palette.items():
         text = text.replace(_stand_in(token), colour)
     # No base URL is allowed: a chart that would load anything fails.

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from policypress.foreign_text import on_page
 from policypress.report.study import answer, tables
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NAMES, study_figures
@@ -58,6 +59,7 @@ def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("policypress.report", ""),
         autoescape=True,
+        finalize=on_page,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from policypress.report.csv_text import csv_of
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.estimates import Estimate, Known
 from policypress.report.study.paper import METHODS, NORMS
@@ -26,12 +25,8 @@ class Sheet:
     rows: tuple[tuple[Value, ...], ...]
 
     def csv(self) -> str:
-        """As CSV (RFC 4180, but for lines that end in a line feed)."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(["" if value is None else value for value in row] for row in self.rows)
-        return text.getvalue()
+        """As CSV; see :func:`csv_of`."""
+        return csv_of(self.columns, self.rows)
 
 
 def sheets(report: StudyReport) -> tuple[Sheet, ...]:

@@ -6,6 +6,7 @@ import json
 import math
 from importlib.resources import files
 
+from policypress.artifact.c.text_in_c import literal, literals
 from policypress.contract import Box, Contract, Discrete, TensorSpec
 
 NAME = "policy"
@@ -22,7 +23,6 @@ _ELEMENTS = {
     "int32": ("PB_INT32", "int32_t", 4),
     "int64": ("PB_INT32", "int32_t", 4),
 }
-_LINE = 100
 
 
 def binding_source(contract: Contract, module: str) -> str:
@@ -41,7 +41,7 @@ def binding_source(contract: Contract, module: str) -> str:
             place = converted
             converted += size_bytes + -size_bytes % _ALIGNMENT_BYTES
         shapes.append(f"static const Py_ssize_t pb_shape_{number}[] = {{{', '.join(map(str, spec.shape)) or '0'}}};")
-        key = _literal(spec.name.partition(".")[2])
+        key = literal(spec.name.partition(".")[2])
         size = f"{item_bytes}, {math.prod(spec.shape)}, {len(spec.shape)}"
         rows.append(f"    {{{key}, {kind}, {size}, pb_shape_{number}, {place}}},")
         casts.append(f"(const {c_type} *)inputs[{number}]")
@@ -64,14 +64,14 @@ def binding_source(contract: Contract, module: str) -> str:
         f"#define PB_ACTION_INTEGER {int(integer)}",
         f"#define PB_ACTION_SCALAR {int(isinstance(contract.action_space, Discrete))}",
         f"#define PB_ACTION_SIZE {max(math.prod(action.shape), 1)}",
-        f"#define PB_EXPECTED {_literal(expected(contract.inputs))}",
-        f"#define PB_EXPECTED_ACTION {_literal(described(action))}",
+        f"#define PB_EXPECTED {literal(expected(contract.inputs))}",
+        f"#define PB_EXPECTED_ACTION {literal(described(action))}",
         _DECLARATIONS,
         *shapes,
         "static const struct pb_input pb_inputs[] = {",
         *rows,
         "};",
-        f"static const char pb_contract[] =\n{_text(json.dumps(contract.to_json()))};",
+        f"static const char pb_contract[] =\n{literals(json.dumps(contract.to_json()))};",
         (files("policypress.runtime.native") / "extension.c").read_text(encoding="utf-8"),
     ]
     return "\n".join(lines)
@@ -103,14 +103,3 @@ def expected(inputs: tuple[TensorSpec, ...]) -> str:
     if len(inputs) == 1 and not inputs[0].name.partition(".")[2]:
         return described(inputs[0])
     return "a dict of " + ", ".join(f"{spec.name.partition('.')[2]}: {described(spec)}" for spec in inputs)
-
-
-def _literal(text: str) -> str:
-    """``text`` as a C string."""
-    plain = {ord(" "), *range(ord("0"), ord("9") + 1), *b"_.,:()[]{}-+*/=<>", *range(65, 91), *range(97, 123)}
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
-
-
-def _text(text: str) -> str:
-    """``text`` as C strings of a readable length, which the compiler joins."""
-    return "\n".join(f"    {_literal(text[i : i + _LINE])}" for i in range(0, len(text), _LINE))
