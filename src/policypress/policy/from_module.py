@@ -12,6 +12,7 @@ import operator
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from policypress.policy import aten_elementwise, aten_shapes, aten_weighted, lay
 from policypress.policy.action_scale import scaled, scaling
 from policypress.policy.assembly import BATCH, SAMPLE_BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.aten_registry import Arguments, flat, translate
+from policypress.policy.check_pairs import check_pairs
+from policypress.policy.live_sb3 import Live, arranged, is_live, live, predicted, transposed_keys
 from policypress.policy.policy import SINGLE_KEY, Origin, Policy
 from policypress.policy.self_check import Arrays, check_same, normalised, sample_observations
 
@@ -39,29 +42,34 @@ _HINT = "Give a feed-forward network of supported operators, or an ONNX file of 
 
 
 def from_module(
-    module: nn.Module,
-    observation_space: Any,
-    action_space: Any,
+    module: Any,
+    observation_space: Any = None,
+    action_space: Any = None,
     normaliser: Normaliser | Mapping[str, Normaliser] | None = None,
     scale_actions: bool = False,
+    *,
+    check: str | Path | None = None,
 ) -> Policy:
-    """Policy around a module.
+    """Policy around a module, or around a live model of Stable-Baselines3.
 
-    Nothing of the module but ``forward`` is called; it is run in eval mode on the CPU and left as it was.
+    Nothing of a module but ``forward`` is called; it is run in eval mode on the CPU and left as it was.
 
     Args:
-        module: ``forward`` takes the observation as ``torch.as_tensor`` would give it, batch first: float32 for a
+        module: a model of Stable-Baselines3 or sb3-contrib, its ``policy``, ``actor`` or ``q_net``: what ``predict``
+            answers, through their own code, with the statistics of the model's ``VecNormalize``. Or any module whose
+            ``forward`` takes the observation as ``torch.as_tensor`` would give it, batch first: float32 for a
             float Box, uint8 for images, int64 for Discrete and MultiDiscrete, int8 for MultiBinary, a dict of these
             for a Dict space. It returns, batch first: for a Box the action in the environment's own units (any
             squashing and scaling is the module's; the finite bounds of the space are applied on top, as
             Stable-Baselines3's ``predict`` does); for Discrete the scores ``(batch, n)``; for MultiDiscrete the
             scores of all choices side by side; for MultiBinary logits. Indices from an ``argmax``, or bits from
             ``logits > 0``, are understood too. Of several outputs the first counts.
-        observation_space: a gymnasium space, or the contract's form of one.
+        observation_space: a gymnasium space, or the contract's form of one; a live model has its own.
         action_space: likewise.
         normaliser: statistics applied to the observation before the module, for all of it or by key.
         scale_actions: the module gives -1 to 1, which is scaled to the action bounds. Where a module ends in tanh, the
             bounds are others and this is not said, a notice of the policy's ``origin`` says so.
+        check: ``.npz`` of observations and actions that the policy must give (:mod:`policypress.policy.check_pairs`).
 
     Returns:
         A policy whose action equals the module's within 1e-5·(1 + |a|). Its scores may differ from the module's
@@ -71,8 +79,49 @@ def from_module(
         NetworkError: an operator without a layer (the message names it and its place), control flow that depends
             on the observation, a module with state or chance, or an output that does not fit the action space.
     """
-    observations, actions = _contract_space(observation_space), _contract_space(action_space)
     statistics = {SINGLE_KEY: normaliser} if isinstance(normaliser, Normaliser) else dict(normaliser or {})
+    if is_live(module):
+        if scale_actions:
+            raise NetworkError("A live model scales its actions itself.", got="scale_actions=True", expected="False")
+        policy = _from_live(live(module), observation_space, action_space, statistics)
+    elif observation_space is None or action_space is None:
+        raise NetworkError(
+            "A module does not tell what it observes and how it acts.",
+            got=f"{type(module).__name__} without both spaces",
+            expected="Policy.from_module(module, observation_space, action_space)",
+        )
+    else:
+        spaces = _contract_space(observation_space), _contract_space(action_space)
+        policy = _translated(module, *spaces, statistics, scale_actions)
+    return policy if check is None else check_pairs(policy, check)
+
+
+def _from_live(parts: Live, observation_space: Any, action_space: Any, normaliser: Mapping[str, Normaliser]) -> Policy:
+    network = parts.module.network
+    own = _contract_space(network.observation_space)
+    stated = observation_space is not None
+    seen = _contract_space(observation_space if stated else parts.observation_space)
+    parts.module.turned = transposed_keys(own, seen)
+    actions = _contract_space(parts.action_space if action_space is None else action_space)
+    statistics = arranged(normaliser or parts.normaliser, seen)
+    # Stable-Baselines3 counts choices from 0 whatever the space's start.
+    counted = Discrete(actions.n) if isinstance(actions, Discrete) else actions
+    policy = _translated(parts.module, seen, counted, statistics)
+    with _evaluating(parts.module):
+        check_same(policy, lambda given: predicted(parts.predict, given), statistics)
+    policy.action_space = actions
+    notices = ("The statistics of normaliser= are used.",) if normaliser else parts.notices
+    policy.origin = Origin(algorithm=parts.algorithm, notices=notices)
+    return policy
+
+
+def _translated(
+    module: nn.Module,
+    observations: Space,
+    actions: Space,
+    statistics: Mapping[str, Normaliser],
+    scale_actions: bool = False,
+) -> Policy:
     module = _checked(module)
     assembly = Assembly(observations)
     inputs = normalise_inputs(assembly, statistics)
@@ -247,11 +296,12 @@ class _Translation:
                 expected="a feed-forward module",
                 hint=_HINT,
             )
-        for node in self.program.graph.nodes:
-            if node.op == "call_function":
-                self.values[node.name] = self._call(node)
         output = self.program.graph_signature.output_specs[0].arg
         name = self._action_name(getattr(output, "name", ""))
+        needed = _needed(self.program, name)
+        for node in self.program.graph.nodes:
+            if node.op == "call_function" and node.name in needed:
+                self.values[node.name] = self._call(node)
         result = self.values.get(name)
         if not isinstance(result, Value | Decision):
             raise NetworkError("The module returns something that does not depend on the observation.", got=name)
@@ -311,6 +361,19 @@ class _Translation:
         bound = {a.name: a.default_value for a in schema if a.has_default_value()}
         bound |= {a.name: v for a, v in zip(schema, arguments, strict=False)} | named
         return translate(self.assembly, name.removeprefix("aten::"), bound)
+
+
+def _needed(program: torch.export.ExportedProgram, name: str) -> set[str]:
+    """Names of what the value ``name`` is computed from; other outputs may hold what no layer does."""
+    by_name = {node.name: node for node in program.graph.nodes}
+    needed: set[str] = set()
+    frontier = [name]
+    while frontier:
+        current = frontier.pop()
+        if current not in needed and current in by_name:
+            needed.add(current)
+            frontier.extend(node.name for node in by_name[current].all_input_nodes)
+    return needed
 
 
 def _without_batch(values: Any) -> list[Any]:

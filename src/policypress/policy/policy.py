@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -246,16 +247,21 @@ class Policy(nn.Module):
 
     @staticmethod
     def from_module(
-        module: nn.Module,
-        observation_space: Any,
-        action_space: Any,
+        module: Any,
+        observation_space: Any = None,
+        action_space: Any = None,
         normaliser: Any = None,
         scale_actions: bool = False,
+        *,
+        check: str | Path | None = None,
     ) -> Policy:
-        """Policy around any feed-forward ``torch.nn.Module``; see :mod:`policypress.policy.from_module`."""
+        """Policy around any feed-forward ``torch.nn.Module``, or around a live model of Stable-Baselines3.
+
+        See :mod:`policypress.policy.from_module`.
+        """
         from policypress.policy.from_module import from_module
 
-        return from_module(module, observation_space, action_space, normaliser, scale_actions)
+        return from_module(module, observation_space, action_space, normaliser, scale_actions, check=check)
 
 
 class GraphBuilder:
