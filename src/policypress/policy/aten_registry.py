@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from policypress.policy.assembly import Assembly, Decision, Refused
@@ -80,3 +81,16 @@ def axes_of(given: Any) -> list[int]:
     if given is None or given == []:
         raise Refused("it works along the batch; every observation must be treated alone")
     return [int(v) for v in given] if isinstance(given, Sequence) else [int(given)]
+
+
+def needed(program: torch.export.ExportedProgram, name: str) -> set[str]:
+    """Names of what the value ``name`` is computed from; other outputs may hold what no layer does."""
+    by_name = {node.name: node for node in program.graph.nodes}
+    found: set[str] = set()
+    frontier = [name]
+    while frontier:
+        current = frontier.pop()
+        if current not in found and current in by_name:
+            found.add(current)
+            frontier.extend(node.name for node in by_name[current].all_input_nodes)
+    return found

@@ -27,7 +27,7 @@ from policypress.errors import NetworkError
 from policypress.policy import aten_elementwise, aten_shapes, aten_weighted, layers
 from policypress.policy.action_scale import scaled, scaling
 from policypress.policy.assembly import BATCH, SAMPLE_BATCH, SUPPORTED, Assembly, Decision, Refused, Value
-from policypress.policy.aten_registry import Arguments, flat, translate
+from policypress.policy.aten_registry import Arguments, flat, needed, translate
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.live_sb3 import Live, arranged, is_live, live, predicted, transposed_keys
 from policypress.policy.policy import SINGLE_KEY, Origin, Policy
@@ -298,9 +298,9 @@ class _Translation:
             )
         output = self.program.graph_signature.output_specs[0].arg
         name = self._action_name(getattr(output, "name", ""))
-        needed = _needed(self.program, name)
+        wanted = needed(self.program, name)
         for node in self.program.graph.nodes:
-            if node.op == "call_function" and node.name in needed:
+            if node.op == "call_function" and node.name in wanted:
                 self.values[node.name] = self._call(node)
         result = self.values.get(name)
         if not isinstance(result, Value | Decision):
@@ -361,19 +361,6 @@ class _Translation:
         bound = {a.name: a.default_value for a in schema if a.has_default_value()}
         bound |= {a.name: v for a, v in zip(schema, arguments, strict=False)} | named
         return translate(self.assembly, name.removeprefix("aten::"), bound)
-
-
-def _needed(program: torch.export.ExportedProgram, name: str) -> set[str]:
-    """Names of what the value ``name`` is computed from; other outputs may hold what no layer does."""
-    by_name = {node.name: node for node in program.graph.nodes}
-    needed: set[str] = set()
-    frontier = [name]
-    while frontier:
-        current = frontier.pop()
-        if current not in needed and current in by_name:
-            needed.add(current)
-            frontier.extend(node.name for node in by_name[current].all_input_nodes)
-    return needed
 
 
 def _without_batch(values: Any) -> list[Any]:
