@@ -19,7 +19,8 @@ WrapperOption = Annotated[
     typer.Option(
         "--wrapper",
         metavar="NAME",
-        help="Wrapper: a listed name or package.module:Class, also NAME(key=value); repeatable.",
+        help="Wrapper in place of those of the agent's files: a listed name or package.module:Class, also "
+        "NAME(key=value); repeatable, the first innermost. none: no wrapper.",
     ),
 ]
 EpisodesOption = Annotated[int, typer.Option("--episodes", min=1, help="Episodes of every policy.")]

@@ -21,9 +21,10 @@ from policypress.contract import (
 from policypress.environment import contact_forces
 from policypress.environment.faults import opened
 from policypress.environment.identifiers import resolve
+from policypress.environment.inheritance import Inherited, called
 from policypress.environment.making import make
 from policypress.environment.spaces import spaces_in
-from policypress.environment.trust import UserEnvironmentSpec
+from policypress.environment.trust import NO_WRAPPER, UserEnvironmentSpec
 from policypress.environment.variants import adds_time_feature, candidates, distance, has_time_feature
 from policypress.errors import PolicypressError, SpaceMismatchError
 
@@ -95,7 +96,7 @@ def check_fit(
         got=f"{described(spec)} with observations {in_words(env_observation_space)}, "
         f"actions {in_words(env_action_space)}",
         expected=f"observations {in_words(observation_space)}, actions {in_words(action_space)}",
-        hint=_hint(fitting, env_observation_space, observation_space),
+        hint=_hint(spec, fitting, env_observation_space, observation_space),
     )
 
 
@@ -162,6 +163,28 @@ def resolve_for_agent(
     if variant not in bases:
         notices.append(f"The agent does not fit {described(current)}; {described(variant)} does, and is used.")
     return Suited(variant, fit, (*notices, *fit.notices))
+
+
+def resolve_first(
+    ways: tuple[Inherited, ...],
+    observation_space: Space,
+    action_space: Space,
+    observed_variance: npt.NDArray[np.float64] | None = None,
+) -> Suited:
+    """As :func:`resolve_for_agent`, of the first way that fits; what was told of it comes first.
+
+    Raises:
+        SpaceMismatchError: none fits. It, and every error, is that of the first way.
+    """
+    error: PolicypressError | None = None
+    for way in ways:
+        try:
+            found = resolve_for_agent(way.spec, observation_space, action_space, observed_variance)
+        except PolicypressError as raised:
+            error = error or raised
+        else:
+            return replace(found, notices=(*way.notices, *found.notices))
+    raise error or SpaceMismatchError("No environment was named.")
 
 
 def _choose(
@@ -246,27 +269,27 @@ def _actions_fit(env: Space, agent: Space) -> tuple[str, ...] | str:
     )
 
 
-def _hint(fitting: list[EnvironmentSpec], env: Space, agent: Space) -> str:
+def _hint(tried: EnvironmentSpec, fitting: list[EnvironmentSpec], env: Space, agent: Space) -> str:
     if fitting:
-        return "These fit: " + "; ".join(f"{described(spec)} ({_flags(spec)})" for spec in fitting)
+        return "These fit: " + "; ".join(f"{described(spec)} ({_flags(spec, tried)})" for spec in fitting)
     if has_time_feature(agent) or _is_longer_by_one(env, agent):
-        return "One more observation may be a time feature: add --wrapper TimeFeatureWrapper."
+        timed = replace(tried, wrappers=(*tried.wrappers, WrapperSpec("TimeFeatureWrapper")))
+        return f"One more observation may be a time feature: {_flags(timed, tried)}."
     frames = _frames(env, agent)
     if frames is not None:
-        return f"{frames} times as many observations may be stacked frames: give its folder with config.yml."
+        wrappers = (*tried.wrappers, WrapperSpec("frame_stack", (("n_stack", frames),)))
+        stacked = _flags(replace(tried, wrappers=wrappers), tried)
+        return f"{frames} times as many observations may be stacked frames: {stacked}."
     return "Name the environment that the agent was trained on with --env, its arguments with --env-kwargs."
 
 
-def _flags(spec: EnvironmentSpec) -> str:
+def _flags(spec: EnvironmentSpec, tried: EnvironmentSpec) -> str:
+    """``spec`` as the user types it, in place of ``tried``."""
     arguments = "".join(f" --env-kwargs {shlex.quote(f'{key}={value}')}" for key, value in spec.kwargs)
-    wrappers = "".join(f" --wrapper {shlex.quote(_called(wrapper))}" for wrapper in spec.wrappers)
+    wrappers = "".join(f" --wrapper {shlex.quote(called(wrapper))}" for wrapper in spec.wrappers)
+    if tried.wrappers and not spec.wrappers:
+        wrappers = f" --wrapper {NO_WRAPPER}"
     return f"--env {shlex.quote(spec.id)}{arguments}{wrappers}"
-
-
-def _called(wrapper: WrapperSpec) -> str:
-    """A wrapper as ``--wrapper`` reads it."""
-    arguments = ", ".join(f"{key}={value!r}" for key, value in wrapper.kwargs)
-    return f"{wrapper.name}({arguments})" if arguments else wrapper.name
 
 
 def _is_longer_by_one(env: Space, agent: Space) -> bool:

@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -21,16 +21,22 @@ from policypress.environment.faults import RAISED, place_of
 from policypress.environment.identifiers import module_of
 from policypress.errors import EnvironmentInputError, WrapperError
 
+NO_WRAPPER = "none"
+
 
 @dataclass(frozen=True)
 class UserEnvironmentSpec(EnvironmentSpec):
     """An environment that the user stated, wholly or in part; the ``modules`` that they named may be imported.
 
     ``id_from_file`` where the user added arguments or wrappers to what a file names: that is no word for its code.
+    ``inherits_kwargs`` and ``inherits_wrappers`` where those of the agent's files hold, as far as the user stated none
+    (see ``inheritance.py``).
     """
 
     modules: tuple[str, ...] = ()
     id_from_file: bool = False
+    inherits_kwargs: bool = False
+    inherits_wrappers: bool = False
 
 
 def trusted_modules(spec: EnvironmentSpec) -> tuple[str, ...]:
@@ -43,7 +49,10 @@ def trust(spec: EnvironmentSpec, modules: Sequence[str]) -> UserEnvironmentSpec:
     values = {field.name: getattr(spec, field.name) for field in fields(EnvironmentSpec)}
     named = tuple(dict.fromkeys((*trusted_modules(spec), *modules)))
     by_user = isinstance(spec, UserEnvironmentSpec) and not spec.id_from_file
-    return UserEnvironmentSpec(**values, modules=named, id_from_file=not by_user and module_of(spec.id) not in named)
+    from_file = not by_user and module_of(spec.id) not in named
+    if isinstance(spec, UserEnvironmentSpec):
+        return replace(spec, modules=named, id_from_file=from_file)
+    return UserEnvironmentSpec(**values, modules=named, id_from_file=from_file)
 
 
 def id_of_user(spec: EnvironmentSpec) -> bool:
@@ -93,6 +102,21 @@ def parse_user_wrapper(text: str) -> WrapperSpec:
     return WrapperSpec(name, kwargs)
 
 
+def parse_user_wrappers(texts: Sequence[str]) -> tuple[WrapperSpec, ...]:
+    """The wrappers that the user lists; ``none``, alone, is no wrapper.
+
+    Raises:
+        WrapperError: a name has no valid form, or ``none`` stands beside others.
+    """
+    if NO_WRAPPER not in texts:
+        return tuple(parse_user_wrapper(text) for text in texts)
+    if len(texts) > 1:
+        raise WrapperError(
+            "Either no wrapper or some.", got=", ".join(texts), expected=f"--wrapper {NO_WRAPPER} alone, or without it"
+        )
+    return ()
+
+
 def _keywords(text: str) -> tuple[tuple[str, Any], ...] | None:
     """``(key=literal, ...)`` as pairs; None where it is something else."""
     try:
@@ -134,18 +158,18 @@ def with_additions(
     Args:
         spec: as the file has it.
         kwargs: ``key=value`` texts; they win over the file's.
-        wrappers: in place of the file's, where any is given.
+        wrappers: in place of the file's, where any is given; ``none`` for none.
 
     Raises:
         EnvironmentInputError: an argument that is not ``key=value``.
         WrapperError: a wrapper's name has no valid form.
     """
-    added = tuple(parse_user_wrapper(text) for text in wrappers)
+    added = parse_user_wrappers(wrappers)
     modules = [module_of(wrapper.name) for wrapper in added]
     return UserEnvironmentSpec(
         id=spec.id,
         kwargs=tuple({**dict(spec.kwargs), **dict(map(parse_keyword, kwargs))}.items()),
-        wrappers=added or spec.wrappers,
+        wrappers=added if wrappers else spec.wrappers,
         trained_id=spec.trained_id,
         modules=tuple(dict.fromkeys(module for module in modules if module is not None)),
         id_from_file=True,
@@ -160,14 +184,15 @@ def user_environment(
     Args:
         env: id, or ``package.module:MyEnv-v0``.
         kwargs: ``key=value`` texts.
-        wrappers: ``package.module:Class`` or listed names, with arguments in brackets, the first one innermost.
+        wrappers: ``package.module:Class`` or listed names, with arguments in brackets, the first one innermost;
+            ``none`` for none. Without any, those of an agent's files hold.
         trained_id: id the agent was trained on, if it is another.
 
     Raises:
         EnvironmentInputError: an argument that is not ``key=value``.
         WrapperError: a wrapper's name has no valid form.
     """
-    specs = tuple(parse_user_wrapper(text) for text in wrappers)
+    specs = parse_user_wrappers(wrappers)
     modules = [module_of(text) for text in (env, *(wrapper.name for wrapper in specs))]
     return UserEnvironmentSpec(
         id=env,
@@ -175,4 +200,6 @@ def user_environment(
         wrappers=specs,
         trained_id=trained_id,
         modules=tuple(dict.fromkeys(module for module in modules if module is not None)),
+        inherits_kwargs=True,
+        inherits_wrappers=not wrappers,
     )

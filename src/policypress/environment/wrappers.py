@@ -33,7 +33,7 @@ from policypress.environment.old_gym import OldGymApi
 from policypress.environment.trust import import_named
 from policypress.errors import PolicypressError, WrapperError
 
-_FLAG = "Name a wrapper of your own with --wrapper package:Class."
+_FLAG = "Name a wrapper of your own with --wrapper package:Class, or take none: --wrapper none."
 
 
 def _unchanged(env: Env, **_: Any) -> Env:

@@ -12,7 +12,7 @@ from policypress import __version__
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
-from policypress.environment.fit import described, resolve_for_agent, spaces_of
+from policypress.environment.fit import described, resolve_first, spaces_of
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.observations import visited
 from policypress.errors import ArtifactError, EnvironmentInputError
@@ -26,6 +26,7 @@ from policypress.measurement.subject import (
     fit_of_own,
     limit_and_suspects,
     subject_of,
+    ways_of,
 )
 from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord, EvaluationProtocol
@@ -149,10 +150,10 @@ def _environment_of(
         fit_of_own(env_fn, *policy_like)
         limit, told = limit_and_suspects(env_fn, contract.algorithm, contract.caller_supplies)
         return spec, env_fn, limit, told
-    spec_named = named or contract.environment
-    if spec_named is None:
+    ways, first = ways_of(named, contract.environment)
+    if first is None:
         raise _no_environment("the artifact")
-    suited = resolve_for_agent(spec_named, *policy_like)
+    suited = resolve_first(ways, *policy_like)
     if suited.fit.transpose_image:
         raise EnvironmentInputError(
             "The artifact reads images in another layout than the environment gives.",

@@ -12,11 +12,12 @@ from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import ACTION_MASK, EnvironmentSpec, Space, supplied_by, with_mask
 from policypress.environment.faults import opened
-from policypress.environment.fit import Fit, compare, in_words, resolve_for_agent, spaces_of
+from policypress.environment.fit import Fit, compare, in_words, resolve_first, spaces_of
+from policypress.environment.inheritance import Inherited, completed
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.masks import offers_masks
 from policypress.environment.spaces import spaces_in
-from policypress.errors import SpaceMismatchError, UndeterminedAgentError
+from policypress.errors import PolicypressError, SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first
@@ -75,7 +76,8 @@ def subject_of(
 
     Args:
         agent: a path, a Hub id, a bundle, or a policy.
-        env: the environment the user named; else the one the agent names.
+        env: the environment the user named; else the one the agent names. Where it is an id (a text), the arguments
+            and wrappers of the agent's files hold; an ``EnvironmentSpec`` is taken as it is.
         env_fn: makes the user's own environment; wins over ``env``.
         overrides: facts that the user states of the network.
         needs_environment: without it, none is made (recorded observations, plain export).
@@ -91,7 +93,7 @@ def subject_of(
         return _of_policy(policy, named, env_fn, needs_environment)
     bundle = agent if isinstance(agent, AgentBundle) else _read(agent, named, overrides)
     bundle = replace(bundle, check=overrides.check or bundle.check)
-    spec = named or bundle.environment
+    ways, spec = ways_of(named, bundle.environment)
     fit, notices, limit = Fit(), bundle.notices, None
     factory = env_fn
     if env_fn is not None:
@@ -99,8 +101,8 @@ def subject_of(
         fit = fit_of_own(env_fn, bundle.observation_space, bundle.action_space)
     elif spec is not None and needs_environment:
         variances = [n.variance for n in bundle.normaliser.values()]
-        suited = resolve_for_agent(
-            spec, bundle.observation_space, bundle.action_space, variances[0] if len(variances) == 1 else None
+        suited = resolve_first(
+            ways, bundle.observation_space, bundle.action_space, variances[0] if len(variances) == 1 else None
         )
         spec, fit, notices = suited.spec, suited.fit, (*bundle.notices, *suited.notices)
         factory = SpecFactory(spec)
@@ -139,22 +141,40 @@ def _read(agent: str | Path, named: EnvironmentSpec | None, overrides: Overrides
         except UndeterminedAgentError:
             if named is None:
                 raise
-    observations, actions = spaces_of(named)
+    observations, actions = spaces_of(_as_in(agent, named, overrides))
     seen = observations if foreign else channels_first(observations)
     return load_agent(agent, overrides=replace(overrides, observation_space=seen, action_space=actions))
+
+
+def _as_in(agent: str | Path, named: EnvironmentSpec, overrides: Overrides) -> EnvironmentSpec:
+    """The environment the user named, behind the wrappers of the agent's own files, where those can be read."""
+    try:
+        return completed(named, load_agent(agent, overrides=overrides).environment)[0].spec
+    except PolicypressError:
+        return named
+
+
+def ways_of(
+    named: EnvironmentSpec | None, own: EnvironmentSpec | None
+) -> tuple[tuple[Inherited, ...], EnvironmentSpec | None]:
+    """The ways to take the environment that the user named, or else the agent's own; and the spec of the first."""
+    if named is None:
+        return (() if own is None else (Inherited(own),)), own
+    ways = completed(named, own)
+    return ways, ways[0].spec
 
 
 def _of_policy(
     policy: Policy, named: EnvironmentSpec | None, env_fn: Factory | None, needs_environment: bool
 ) -> Subject:
-    spec = named or policy.origin.environment
+    ways, spec = ways_of(named, policy.origin.environment)
     notices: tuple[str, ...] = policy.origin.notices
     factory = env_fn
     if env_fn is not None:
         spec = described_callable(env_fn)
         fit_of_own(env_fn, policy.observation_space, policy.action_space)
     elif spec is not None and needs_environment:
-        suited = resolve_for_agent(spec, policy.observation_space, policy.action_space)
+        suited = resolve_first(ways, policy.observation_space, policy.action_space)
         spec, notices = suited.spec, (*notices, *suited.notices)
         factory = SpecFactory(spec)
     limit: int | None = None
