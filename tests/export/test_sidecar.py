@@ -29,7 +29,7 @@ def artifact(activation: str = "relu") -> ProvenArtifact:
     model = to_onnx(policy)
     contract = contract_of(policy, activation, "", "fp32", "0")
     embed_contract(model, contract)
-    return ProvenArtifact(model.SerializeToString(), contract, ParityReport(0, 0, 0.0, 1.0), policy)
+    return ProvenArtifact(model.SerializeToString(), contract, ParityReport(0, 0, 0.0, 1.0, 0.0), policy)
 
 
 def pair(folder: Path) -> tuple[Path, Path]:
