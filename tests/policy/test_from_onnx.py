@@ -313,7 +313,10 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     ),
     "not_the_observation": (model_of([node("Tanh", "b", "y")]), "depends on the observation.*'y'"),
     "shape": (model_of([node("Gemm", "obs v b", "y")], {"v": W[:5]}, shape=("n", 5)), "does not fit the observation"),
-    "no_batch": (model_of([node("MatMul", "obs w", "y")], shape=(6,)), "first axis must be the batch"),
+    "no_batch": (
+        model_of([node("MatMul", "obs obs", "p"), node("Mul", "p b", "y")], shape=(6,)),
+        r"no batch axis.*'obs' \[6\]; MatMul at node 'the_MatMul_p'.*obs\[None\]",
+    ),
     "integers": (
         model_of([node("Cast", "obs", "p", to=1), node("Gemm", "p w b", "y")], dtype=TensorProto.INT64),
         "takes integers",

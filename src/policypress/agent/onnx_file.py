@@ -11,7 +11,8 @@ import onnx
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
 from policypress.agent.onnx_reading.external import take_in
-from policypress.agent.onnx_reading.interface import INTEGERS, interface_of, quoted
+from policypress.agent.onnx_reading.interface import INTEGERS, described, interface_of, quoted, shape_of
+from policypress.agent.onnx_reading.output_names import Kind, kind_of
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import Box, Contract, DictSpace, Discrete, Space, stated
 from policypress.errors import (
@@ -67,7 +68,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
         )
     known = _stated_actions(overrides)
     ends = interface_of(model, stated=overrides.output_name, actions=known)
-    observations, told = _observations(model, ends.inputs, overrides)
+    observations, told = _observations(model, ends.inputs, ends.action, overrides)
     actions, more = (known, ()) if known is not None else _actions(model, ends.action)
     network = OnnxNetwork(content, ends.action, overrides.scale_actions)
     return AgentBundle(network, observations, actions, provenance, notices=(*told, *ends.notices, *more))
@@ -145,7 +146,7 @@ def _stated_actions(overrides: Overrides) -> Space | None:
 
 
 def _observations(
-    model: onnx.ModelProto, needed: tuple[str, ...], overrides: Overrides
+    model: onnx.ModelProto, needed: tuple[str, ...], action: str, overrides: Overrides
 ) -> tuple[Space, tuple[str, ...]]:
     if overrides.observation_space is not None:
         return overrides.observation_space, ()
@@ -154,9 +155,22 @@ def _observations(
         raise UnsupportedAgentError(
             "The action of the ONNX file depends on no input.", got="0 inputs", expected="an observation"
         )
+    _refuse_fixed_batch(inputs[0], next(value for value in model.graph.output if value.name == action))
     boxes = tuple((value.name, _box(value, "input")) for value in inputs)
     notice = ("observation bounds are not in the ONNX file; they are taken as unbounded",)
     return (boxes[0][1] if len(boxes) == 1 else DictSpace(boxes)), notice
+
+
+def _refuse_fixed_batch(taken: onnx.ValueInfoProto, given: onnx.ValueInfoProto) -> None:
+    """``[5, 6]`` to ``[5, 2]`` is a batch of 5, or an observation of 5 rows."""
+    first, last = shape_of(taken) or (), shape_of(given) or ()
+    if len(first) > 1 and len(last) > 1 and first[0] == last[0] and (first[0] or 0) > 1:
+        raise UndeterminedAgentError(
+            "It is not clear whether the ONNX file takes a batch or one observation.",
+            got=f"input {described(taken)}, output {described(given)}",
+            expected="a free batch axis, or one of 1",
+            hint="Name the environment: --env ID; or export with a batch of 1.",
+        )
 
 
 def _actions(model: onnx.ModelProto, name: str) -> tuple[Space, tuple[str, ...]]:
@@ -171,7 +185,8 @@ def _actions(model: onnx.ModelProto, name: str) -> tuple[Space, tuple[str, ...]]
     box = _box(output, "output")
     count = "one number" if box.size == 1 else f"{box.size} numbers"
     notice = f"The action is taken as {count} without bounds; --env names an environment with bounds"
-    scores = f", --actions {box.size} says that they are scores of discrete actions" if box.size > 1 else ""
+    likely = box.size > 1 and kind_of(name) >= Kind.SCORES
+    scores = f", --actions {box.size} says that they are scores of discrete actions" if likely else ""
     return box, (f"{notice}{scores}.",)
 
 

@@ -29,6 +29,7 @@ from policypress.policy.action_scale import scaled, scaling
 from policypress.policy.assembly import BATCH, SUPPORTED, Assembly, Decision, Refused, Value
 from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
+from policypress.policy.onnx_batch import with_batch
 from policypress.policy.onnx_node import STANDARD_DOMAINS, attributes_of, opset_of
 from policypress.policy.onnx_reference import compute, evaluator
 from policypress.policy.onnx_registry import Operation, translate, without_batch
@@ -71,10 +72,10 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     source = _Source(model, ends, space)
     contract = _contract(model)
     result = _Translation(assembly, source, bundle).run(set() if contract is None else set(contract.folded))
-    told: tuple[str, ...] = ()
+    told, more = source.notices(), tuple[str, ...]()
     scale = bundle.network.scale_actions
     if contract is None:
-        result, told = scaled(assembly, result, bundle.action_space, scale)
+        result, more = scaled(assembly, result, bundle.action_space, scale)
     algorithm = bundle.algorithm if contract is None else contract.algorithm
     origin = Origin(
         algorithm=algorithm,
@@ -83,7 +84,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         assumptions=bundle.assumptions,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,
-        notices=(*bundle.notices, *told),
+        notices=tuple(dict.fromkeys((*bundle.notices, *told, *more))),
     )
     try:
         # An artifact's actions are the environment's already.
@@ -135,12 +136,54 @@ class _Source:
         keys = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [SINGLE_KEY]
         self.inputs = _inputs_by_key(model, ends, keys)
         self.parts = dict(space.spaces) if isinstance(space, DictSpace) else {SINGLE_KEY: space}
+        self.original = model
+        self.bare = [key for key in self.inputs if self._is_bare(key)]
+        if self.bare:
+            self.model = model = self._batched()
+            self.inputs = _inputs_by_key(model, ends, keys)
         self._evaluator: ReferenceEvaluator | None = None
+
+    def _is_bare(self, key: str) -> bool:
+        """Whether an input takes one observation, without a batch axis."""
+        part, sizes = self.parts[key], self.sizes(key)
+        if not isinstance(part, Box) or not part.shape or len(sizes) != len(part.shape):
+            return False
+        orders = [part.shape, *([(part.shape[2], *part.shape[:2])] if len(part.shape) == 3 else [])]
+        return any(all(size in (None, n) for size, n in zip(sizes, shape, strict=True)) for shape in orders)
+
+    def _batched(self) -> onnx.ModelProto:
+        fixed = onnx.ModelProto()
+        fixed.CopyFrom(self.original)
+        try:
+            if len(self.bare) < len(self.inputs):
+                raise Refused("other inputs have a batch axis")
+            for key, value in self.inputs.items():
+                stated = next(v for v in fixed.graph.input if v.name == value.name)
+                part = self.parts[key]
+                shape = part.shape if isinstance(part, Box) else ()
+                sizes = [size or n for size, n in zip(self.sizes(key), shape, strict=True)]
+                stated.type.CopyFrom(helper.make_tensor_type_proto(value.type.tensor_type.elem_type, sizes))
+            return with_batch(fixed)
+        except Refused as refusal:
+            raise NetworkError(
+                "An input of the ONNX file has no batch axis, and it is not known how to give it one.",
+                got=f"{described(self.inputs[self.bare[0]])}; {refusal}",
+                expected="the batch as the first axis of the input",
+                hint="Export with a batch of observations: torch.onnx.export(network, obs[None], ...).",
+            ) from refusal
 
     def sizes(self, key: str) -> list[int | None]:
         """Sizes of an input, None where they are free."""
         dims = self.inputs[key].type.tensor_type.shape.dim
         return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims]
+
+    def notices(self) -> tuple[str, ...]:
+        """What the user must be told of the inputs."""
+        shapes = {self.inputs[key].name: list(self.sizes(key)[1:]) for key in self.bare}
+        return tuple(
+            f"The input {quoted(name)} of the ONNX file has no batch axis; it is one observation of shape {shape}."
+            for name, shape in shapes.items()
+        )
 
     @property
     def fixed_batch(self) -> int | None:
@@ -158,15 +201,16 @@ class _Source:
 
     def evaluate(self, observations: Arrays) -> npt.NDArray[np.generic]:
         """The action output for a batch, by onnx's reference evaluator."""
-        self._evaluator = self._evaluator or evaluator(self.model)
+        self._evaluator = self._evaluator or evaluator(self.original)
         feeds = {self.inputs[key].name: self._fed(key, observations[key]) for key in self.inputs}
         rows = len(next(iter(observations.values())))
-        step = self.fixed_batch or rows
+        step = 1 if self.bare else self.fixed_batch or rows
         parts: list[npt.NDArray[np.generic]] = []
         for start in range(0, rows, step):
             # A file with a fixed batch takes that many rows: the last ones repeat where there are fewer.
             chosen = np.minimum(np.arange(start, start + step), rows - 1)
-            outputs = self._evaluator.run([self.action], {name: values[chosen] for name, values in feeds.items()})
+            taken = {name: values[chosen[0] if self.bare else chosen] for name, values in feeds.items()}
+            outputs = self._evaluator.run([self.action], taken)
             parts.append(np.asarray(cast(list[Any], outputs)[0]).reshape(step, -1)[: rows - start])
         result = np.concatenate(parts)
         return result.astype(np.int8) if result.dtype == np.bool_ else result
