@@ -1,0 +1,71 @@
+"""Real robots' ONNX files: read, translated and equal to ONNX Runtime; or called recurrent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from policypress.agent.bundle import OnnxNetwork
+from policypress.agent.onnx_file import read_onnx
+from policypress.contract import Box
+from policypress.errors import UnsupportedAgentError
+from policypress.policy.from_agent import policy_from_agent
+
+ROBOTS = Path(__file__).resolve().parents[2].parent / "shared" / "robots"
+# Parallel workers must collect alike, with the folder and without it, so the names stand here.
+FEED_FORWARD = (
+    "berkeley_humanoid_lite/policy_biped_50hz.onnx",
+    "berkeley_humanoid_lite/policy_humanoid_legs.onnx",
+    "legged_ros2_go2_pair/policy.onnx",
+    "made_here/rsl_rl_5.5.1_mlp/policy.onnx",
+    "mjlab_microban_metadata/policy.onnx",
+    "playground_apollo/apollo_policy.onnx",
+    "playground_go1/go1_policy.onnx",
+)
+RECURRENT = {
+    "made_here/rsl_rl_5.5.1_gru/policy.onnx": "'h_in'",
+    "made_here/rsl_rl_5.5.1_lstm/policy.onnx": "'h_in', 'c_in'",
+}
+
+
+@pytest.fixture(scope="module")
+def robots() -> Path:
+    if not ROBOTS.is_dir():
+        pytest.skip("the folder of robots' policies beside the repository is absent")
+    assert {*FEED_FORWARD, *RECURRENT} == {str(path.relative_to(ROBOTS)) for path in ROBOTS.rglob("*.onnx")}
+    return ROBOTS
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", FEED_FORWARD)
+def test_a_robots_policy_is_the_one_in_the_file(robots: Path, name: str) -> None:
+    bundle = read_onnx(robots / name)
+    assert isinstance(bundle.observation_space, Box)
+    assert isinstance(bundle.network, OnnxNetwork)
+    assert bundle.network.action in ("actions", "continuous_actions")
+    policy = policy_from_agent(bundle)
+    session = ort.InferenceSession(str(robots / name), providers=["CPUExecutionProvider"])
+    rows = np.random.default_rng(0).normal(size=(64, *bundle.observation_space.shape)).astype(np.float32)
+    given = session.get_inputs()[0].name
+    expected = np.concatenate([session.run([bundle.network.action], {given: row[None]})[0] for row in rows])
+    pairs = [(rows, expected)]
+    check = (robots / name).with_suffix(".check.npz")
+    if check.is_file():
+        with np.load(check) as stored:
+            pairs.append((stored["x"].astype(np.float32), stored["y"]))
+    for observations, actions in pairs:
+        with torch.no_grad():
+            got = policy(torch.from_numpy(observations)).numpy()
+        # Two float32 evaluations; the robots' actions reach a few tens.
+        assert np.allclose(got, actions, rtol=1e-5, atol=1e-5 * (1 + np.abs(actions).max()))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_robots_memory_is_called_recurrent(robots: Path, name: str) -> None:
+    with pytest.raises(UnsupportedAgentError, match=f"(?s)recurrent.*inputs {RECURRENT[name]} are carried"):
+        read_onnx(robots / name)
