@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 # A shell ignores Ctrl-C for what it runs in the background, and so would the processes that tests interrupt.
@@ -33,6 +34,17 @@ settings.register_profile(
 settings.load_profile("policypress")
 
 ROOT = Path(__file__).resolve().parents[1]
+BEGAN_S = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, default=None, help="Skip what has not begun after so many minutes.")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("--minutes")
+    if minutes is not None and time.monotonic() - BEGAN_S > 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes that it may take were over")
 
 
 @pytest.fixture(scope="session")
