@@ -1,0 +1,57 @@
+"""Every real robot's ONNX policy beside the repository: written in fp32 and as int8; memory is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policypress.errors import InputError
+from policypress.measurement.subject import subject_of
+from policypress.policy.policy import SINGLE_KEY
+from policypress.study.export_agent import export_agent
+
+ROBOTS = Path(__file__).resolve().parents[2] / "shared" / "robots"
+# Parallel workers must collect alike, with the folder and without it, so the names stand here.
+FEED_FORWARD = (
+    "berkeley_humanoid_lite/policy_biped_50hz.onnx",
+    "berkeley_humanoid_lite/policy_humanoid_legs.onnx",
+    "legged_ros2_go2_pair/policy.onnx",
+    "made_here/rsl_rl_5.5.1_mlp/policy.onnx",
+    "mjlab_microban_metadata/policy.onnx",
+    "playground_apollo/apollo_policy.onnx",
+    "playground_go1/go1_policy.onnx",
+)
+RECURRENT = ("made_here/rsl_rl_5.5.1_gru/policy.onnx", "made_here/rsl_rl_5.5.1_lstm/policy.onnx")
+
+
+@pytest.fixture
+def robots() -> Path:
+    if not ROBOTS.is_dir():
+        pytest.skip("the folder of real robots' policies beside the repository is absent")
+    assert {*FEED_FORWARD, *RECURRENT} == {str(path.relative_to(ROBOTS)) for path in ROBOTS.rglob("*.onnx")}
+    return ROBOTS
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEED_FORWARD)
+@pytest.mark.parametrize("recipe", ["none", "equalize > int8"])
+def test_it_is_written(robots: Path, tmp_path: Path, name: str, recipe: str) -> None:
+    path = robots / name
+    policy = subject_of(path, needs_environment=False).policy
+    width = policy.inputs[SINGLE_KEY].shape
+    seen = np.random.default_rng(0).normal(size=(256, *width)).astype(np.float32)
+    np.savez(tmp_path / "seen.npz", observations=seen)
+    exported = export_agent(path, tmp_path / "small.onnx", recipe, observations=tmp_path / "seen.npz")
+    assert 0 < exported.parity.of_allowed < 1
+    assert (tmp_path / "small.onnx").is_file()
+    assert exported.record.packed_bytes < path.stat().st_size * (1.1 if recipe == "none" else 0.4) + 12_000
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", RECURRENT)
+def test_memory_is_refused_by_name(robots: Path, name: str) -> None:
+    with pytest.raises(InputError, match="recurrent"):
+        subject_of(robots / name, needs_environment=False)
