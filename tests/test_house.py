@@ -88,7 +88,6 @@ COVERED_BY = {
     "runtime/checked_runtime.py": "runtime/test_conformance.py",
     "runtime/litert_runtime.py": "artifact/test_tflite.py",
     "runtime/observation.py": "runtime/test_conformance.py",
-    "runtime/onnx_runtime.py": "runtime/test_conformance.py",
     "runtime/protocol.py": "runtime/test_conformance.py",
     "runtime/stated_contract.py": "runtime/test_loading.py",
     "search/disturbing.py": "search/test_compress.py",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from checkpoint_policies import cnn_dqn, dict_td3, observations_of, sac
 from policypress.compression import calibration
+from policypress.contract import DictSpace, Discrete, box
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
 
@@ -85,3 +86,24 @@ def test_integers_have_no_neighbours() -> None:
     both = calibration.with_neighbours({"image": images, "vector": vector}, 0)
     np.testing.assert_array_equal(both["image"], np.concatenate([images, images]))
     assert both["vector"].shape == (8, 3)
+
+
+def test_features_that_never_moved_though_they_may() -> None:
+    space = box((4,), "float32", np.array([-1, -1, 0, -np.inf]), np.array([1, 1, 0, np.inf]))
+    observations = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    assert calibration.unmoved_features(space, observations) == ()
+    observations[:, 1:] = 0
+    # The third cannot move, so that it did not says nothing.
+    assert calibration.unmoved_features(space, observations) == ("1", "3")
+    assert calibration.unmoved_features(space, observations[:1]) == ()
+    image, choice = box((3, 8, 8), "uint8", 0, 255), Discrete(3)
+    parts = {"camera": np.zeros((10, 3, 8, 8), np.uint8), "gear": np.zeros(10, np.int64), "speed": observations}
+    whole = DictSpace((("camera", image), ("gear", choice), ("speed", space)))
+    assert calibration.unmoved_features(whole, parts) == ("speed[1]", "speed[3]")
+
+
+def test_features_in_words() -> None:
+    assert calibration.told_of_unmoved(("2",)).startswith("Observation feature 2 never moved in the calibration")
+    many = calibration.told_of_unmoved([f"speed[{i}]" for i in range(20)])
+    assert many.startswith("Observation features speed[0], speed[1], ")
+    assert "speed[7] and 12 more never moved" in many

@@ -12,7 +12,7 @@ from checkpoint_policies import ACTION_BOX, POLICIES, dqn, materials_for, sac
 from policypress import __version__
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression import pipeline
-from policypress.compression.pipeline import Materials, action_error, press
+from policypress.compression.pipeline import PLAIN_SESSIONS, Materials, action_error, press, told_of_sessions
 from policypress.compression.recipe import Recipe
 from policypress.contract import box
 from policypress.errors import ParityError
@@ -154,3 +154,23 @@ def test_observations_of_a_dict_are_materials_too() -> None:
     assert isinstance(materials, Materials)
     model = onnx.load_from_string(press(policy, Recipe.parse("int8"), materials).artifact.model)
     assert [value.name for value in model.graph.input] == ["observation.camera", "observation.vector"]
+
+
+def test_features_that_never_moved_are_told_where_something_is_quantized() -> None:
+    policy = sac()
+    materials = materials_for(policy, 64)
+    still = np.array(materials.calibration)
+    still[:, 1] = 0.25
+    materials = replace(materials, calibration=still)
+    (notice,) = press(policy, Recipe.parse("int8"), materials).record.notices
+    assert notice.startswith("Observation feature 1 never moved in the calibration")
+    assert press(policy, Recipe(), materials).record.notices == ()
+    assert press(policy, Recipe.parse("int8"), materials_for(policy, 64)).record.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("none", False), ("prune(l2, 0.5)", False), ("int8", True), ("ptsq", True), ("gptq(4)", False), ("gptq(8)", True)],
+)
+def test_plain_sessions_are_told_of_8_bits(recipe: str, told: bool) -> None:
+    assert told_of_sessions([Recipe.parse(recipe)]) == ((PLAIN_SESSIONS,) if told else ())

@@ -37,7 +37,6 @@ from policypress.compression.pipeline import press
 from policypress.compression.prune import CRITERIA, Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
-from policypress.contract import Box
 from policypress.errors import NetworkError, RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.folding import fold_affines
@@ -294,15 +293,40 @@ def test_the_scope_is_in_the_text() -> None:
         Prune("l2", 0.5, "local")
 
 
-def test_a_network_without_hidden_layers_stays() -> None:
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_network_without_hidden_layers_is_refused(criterion: str) -> None:
     policy = policy_of(nn.Linear(FEATURES, ACTIONS))
-    for criterion in CRITERIA:
-        pruned = Prune(criterion, 0.5).apply(policy, Context(observations_of(policy.observation_space, 16)))
-        torch.testing.assert_close(scores(pruned), scores(policy))
+    context = Context(observations_of(policy.observation_space, 16))
+    with pytest.raises(NetworkError, match="finds nothing to remove") as refused:
+        Prune(criterion, 0.5).apply(policy, context)
+    assert refused.value.hint == "Leave prune out of the recipe."
+    for scope in ("uniform", "global"):
+        with pytest.raises(NetworkError, match="finds nothing to remove"):
+            Prune(criterion, 0.5, scope).apply(sac((1, 1)), context)
 
 
-def test_small_layers_keep_a_channel() -> None:
-    pruned = Prune("l2", 0.7).apply(sac((2, 2)), CONTEXT)
-    assert isinstance(pruned.action_space, Box)
-    assert [len(weight) for weight in weights(pruned)][-1] == ACTIONS
-    assert min(len(weight) for weight in weights(pruned)) >= 1
+@pytest.mark.parametrize("width", [2, 10, 20])
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_ratio_that_would_leave_nothing_is_refused_and_the_one_that_is_named_works(
+    criterion: str, width: int
+) -> None:
+    policy = sac((width, width))
+    context = Context(observations_of(policy.observation_space, 64))
+    with pytest.raises(NetworkError, match="would leave no channel") as refused:
+        Prune(criterion, 0.985).apply(policy, context)
+    ratio = float(str(refused.value.expected).rsplit(" ", 1)[1])
+    pruned = Prune(criterion, ratio).apply(policy, context)
+    assert [len(weight) for weight in weights(pruned)] == [1, 1, ACTIONS]
+    assert pruned.origin.notices == ()
+
+
+def test_a_share_that_is_not_the_one_asked_for_is_told() -> None:
+    policy = sac((40, 4))
+    pruned = Prune("l2", 0.9).apply(policy, CONTEXT)
+    assert [len(weight) for weight in weights(pruned)] == [3, 4, ACTIONS]
+    (notice,) = pruned.origin.notices
+    assert notice.startswith("prune(l2, 0.9) removed 84.1 % of the hidden channels")
+    assert "not 90 %" in notice
+    assert f"({100 * (1 - pruned.parameter_count() / policy.parameter_count()):.1f} % of the parameters)" in notice
+    # One channel more or less is how whole channels are.
+    assert Prune("l2", 0.3).apply(sac((40, 40)), CONTEXT).origin.notices == ()

@@ -97,6 +97,17 @@ def test_without_a_compiler_the_c_is_written_and_says_so(monkeypatch: pytest.Mon
 
 
 @needs_compiler
+def test_working_memory_of_the_caller() -> None:
+    """Proven like any other C, and said."""
+    artifact, observations = proven(policy_of("mlp", "box", 8))
+    result = prove_c(artifact, observations, replace(TARGETS["cortex-m4"], stack_bytes=16), "policy")
+    assert "policy_act_with(void *scratch" in result.source.h
+    assert result.footprint.scratch_given
+    assert any("how the caller gives it" in notice for notice in result.notices)
+    assert result.parity is not None
+    assert result.parity.share_within >= 0.999
+
+
 def test_files_of_onnx_runtime_s_quantizers_are_proven_against_the_file() -> None:
     artifact, observations = proven(policy_of("mlp", "box", 8))
     result = prove_c(replace(artifact, policy=None), observations, TARGETS["freestanding"], "policy")

@@ -71,6 +71,15 @@ def mlp(action: Space = BOUNDED, activation: str = "relu", hidden: int = 8, dept
     return finished(graph, VECTOR, action, value, **origin)
 
 
+def wide(action: Space = BOUNDED, inputs: int = 3000, **origin: Any) -> Policy:
+    """So many inputs, normalised, that they are no small thing for a stack."""
+    graph = GraphBuilder()
+    layer = layers.Normalise(np.zeros(inputs), np.full(inputs, 2.0), 1e-8, 10.0)
+    value = graph.add("hidden", layers.Linear(inputs, 8), graph.add("normalise", layer, "observation"))
+    value = graph.add("activation", layers.Activation("tanh"), value)
+    return finished(graph, box((inputs,), "float32", -np.inf, np.inf), action, value, **origin)
+
+
 def cnn(action: Space = BOUNDED, activation: str = "relu", transposed: bool = False, **origin: Any) -> Policy:
     """Image in: two convolutions (padding, stride, groups), pooling to a vector, one hidden layer."""
     graph = GraphBuilder()
@@ -87,6 +96,19 @@ def cnn(action: Space = BOUNDED, activation: str = "relu", transposed: bool = Fa
     value = graph.add("activation", layers.Activation(activation), value)
     space = box((12, 10, 2), "uint8", 0, 255) if transposed else IMAGE
     return finished(graph, space, action, value, **origin)
+
+
+def pictures(side: int, action: Space = BOUNDED, **origin: Any) -> Policy:
+    """Pictures of ``side`` by ``side`` in, a multiple of 8: one convolution at full size, one that leaves little."""
+    graph = GraphBuilder()
+    value = graph.add("to_float", layers.ToFloat(), "observation")
+    value = graph.add("scale", layers.Affine(scale=1 / 255, role="scale_image"), value)
+    value = graph.add("conv", layers.Conv2d(3, 4, 3, padding=1), value)
+    value = graph.add("activation", layers.Activation("relu"), value)
+    value = graph.add("conv", layers.Conv2d(4, 4, 8, stride=8), value)
+    value = graph.add("flatten", layers.Flatten(), graph.add("activation", layers.Activation("relu"), value))
+    value = graph.add("hidden", layers.Linear(4 * (side // 8) ** 2, 8), value)
+    return finished(graph, box((3, side, side), "uint8", 0, 255), action, value, **origin)
 
 
 def mixed(action: Space = BOUNDED, activation: str = "relu", **origin: Any) -> Policy:

@@ -92,6 +92,7 @@ def _show_footprint(proven: ProvenSource) -> None:
     found = proven.footprint
     code = "code unknown" if found.code_bytes is None else f"{size(found.code_bytes)} code ({found.compiler})"
     out.print(f"flash on {found.target}: {size(found.constants_bytes)} constants, {code}")
-    out.print(f"RAM: {size(found.scratch_bytes)} of stack, {size(found.batch_scratch_bytes)} for batches")
+    where = "given by the caller" if found.scratch_given else "of stack"
+    out.print(f"RAM: {size(found.scratch_bytes)} {where}, {size(found.batch_scratch_bytes)} for batches")
     if proven.kernels:
         err.print(f"the C was run with the kernels {', '.join(proven.kernels)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from torch import Tensor
 
 from policypress import seeding
 from policypress.compression.step import Observations
+from policypress.contract import Box, DictSpace, Space
 from policypress.policy.policy import Policy
 
 CHUNK_ROWS = 256
 # Of a feature's standard deviation. At 0.1 and 0.3 pruning costs SAC HalfCheetah less than without (docs/recipes.md).
 NOISE = 0.1
+# Names of features in one notice.
+SHOWN_FEATURES = 8
 
 
 def chunks(observations: Observations, rows: int = CHUNK_ROWS) -> Iterator[Tensor | dict[str, Tensor]]:
@@ -97,3 +100,36 @@ def ranges(policy: Policy, observations: Observations) -> dict[str, tuple[float,
                 before = seen.get(name, (low, high))
                 seen[name] = (min(low, before[0]), max(high, before[1]))
     return seen
+
+
+def unmoved_features(space: Space, observations: Observations) -> tuple[str, ...]:
+    """Features that are the same in every observation although ``space`` lets them move: ``3``, or ``key[3]``.
+
+    Numbers alone: pixels of images lie beside each other in one known range, and of choices each is as good as another.
+    """
+    parts = space.spaces if isinstance(space, DictSpace) else (("", space),)
+    found: list[str] = []
+    for key, part in parts:
+        if not isinstance(part, Box) or np.issubdtype(np.dtype(part.dtype), np.integer) or len(part.shape) > 2:
+            continue
+        values = np.asarray(observations[key] if isinstance(observations, Mapping) else observations)
+        if len(values) < 2:
+            continue
+        low, high = (bound.reshape(-1) for bound in part.bounds())
+        rows = values.reshape(len(values), -1)
+        still = (rows.min(0) == rows.max(0)) & (low < high)
+        found += [f"{key}[{index}]" if key else str(index) for index in np.flatnonzero(still)]
+    return tuple(found)
+
+
+def told_of_unmoved(features: Sequence[str]) -> str:
+    """What the user is told of :func:`unmoved_features`."""
+    shown = ", ".join(features[:SHOWN_FEATURES])
+    more = f" and {len(features) - SHOWN_FEATURES} more" if len(features) > SHOWN_FEATURES else ""
+    names, they = ("feature", "it") if len(features) == 1 else ("features", "they")
+    them = they.replace("they", "them")
+    return (
+        f"Observation {names} {shown}{more} never moved in the calibration, though the observation space lets {them}: "
+        f"the quantization range of what was never seen is a guess. If {they} can move in use, calibrate on "
+        "observations that show it."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch
 
 from policypress import __version__
 from policypress.artifact.onnx_writer import contract_of, to_onnx
+from policypress.compression.calibration import told_of_unmoved, unmoved_features
 from policypress.compression.learning import Learning, tell_nobody
 from policypress.compression.recipe import Recipe
-from policypress.compression.step import Context, Observations, Stage
+from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.contract import Box, Precision
 from policypress.environment.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
@@ -39,6 +40,25 @@ class Materials:
     parity: Observations
     rollouts: RolloutSource | None = None
     recorded: Observations | None = None
+
+
+PLAIN_SESSIONS = (
+    "On x86 processors without VNNI a plain ONNX Runtime session computes 8-bit products wrongly, without a word: give "
+    "it session.x64quantprecision=1, as load_artifact does (docs/runtimes.md)."
+)
+"""What whoever opens a quantized ONNX artifact without this package has to know."""
+
+
+def told_of_sessions(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+    """:data:`PLAIN_SESSIONS`, where one of ``recipes`` makes weights of 8 bits; fewer bits do not overflow."""
+    steps = [step for recipe in recipes for step in recipe.steps if step.stage >= Stage.QUANTIZATION]
+    return (PLAIN_SESSIONS,) if any(_eight_bits(step) for step in steps) else ()
+
+
+def _eight_bits(step: Step) -> bool:
+    given = [value for name, value in step.arguments().items() if name in ("bits", "w")]
+    bits = [one for value in given for one in (value if isinstance(value, tuple) else (value,))]
+    return not bits or max(bits) >= 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,10 @@ def press(
     start_s = time.perf_counter()
     context = Context(materials.calibration, seed, policy, materials.rollouts, materials.recorded, tell)
     compressed, model, lowered = _apply(policy, recipe, context)
+    notices = compressed.origin.notices
+    if any(step.stage >= Stage.QUANTIZATION for step in recipe.steps):
+        still = unmoved_features(policy.observation_space, materials.calibration)
+        notices += (told_of_unmoved(still),) if still else ()
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
         contract = replace(contract, batch_independent=False)
@@ -91,7 +115,7 @@ def press(
         action_error=action_error(policy, proven.model, materials.held_out),
         parity_max_error=proven.parity.max_error,
         build_s=time.perf_counter() - start_s,
-        notices=compressed.origin.notices,
+        notices=notices,
     )
     return Pressed(proven, record)
 

@@ -35,6 +35,8 @@ from policypress.policy.policy import Policy
 
 CRITERIA = ("l1", "l2", "activation", "obs")
 SCOPES = ("uniform", "global")
+# The share removed is told where it differs from the one asked for by more than this.
+NOTICED = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,28 +63,68 @@ class Prune(Step):
             )
 
     def apply(self, policy: Policy, context: Context) -> Policy:
-        """Copy of ``policy`` with narrower hidden layers.
+        """Copy of ``policy`` with narrower hidden layers; a notice where the share removed is not the one asked for.
 
         Raises:
-            NetworkError: the dependency graph cannot follow the network.
+            NetworkError: the dependency graph cannot follow the network, or nothing in it can be removed.
         """
         result = fold_affines(policy)
         whole = result.clone()
         try:
             power = 1 if self.criterion == "l1" else 2
             found = PruningGroups(result, torch_pruning.importance.GroupMagnitudeImportance(p=power))
-            if found.groups:
+            counts = self._counts([group.units for group in found.groups]) if found.groups else []
+            if found.groups and self._removes(counts, [group.units for group in found.groups]):
                 mixed = self._remove(found, result, context)
             else:
                 mixed = ()
-                found.cut(())
+                found.cut([torch.tensor([], dtype=torch.int64)] * len(found.groups))
         except (RuntimeError, ValueError, AttributeError, TypeError, IndexError) as error:
             raise NetworkError(
                 "The network cannot be pruned: its dependency graph could not be followed.",
                 got=f"{type(error).__name__}: {error}",
                 expected="linear and convolutional layers joined by the supported operators",
             ) from error
-        return _refitted(result, whole, mixed, context)
+        if result.hidden_channels() == whole.hidden_channels():
+            raise self._nothing([group.units for group in found.groups])
+        return self._told(_refitted(result, whole, mixed, context), whole)
+
+    def _removes(self, counts: Sequence[int], units: Sequence[int]) -> bool:
+        """Whether anything goes: a group that would lose all its units keeps them all."""
+        if self.scope == "global":
+            return counts[0] > 0
+        return any(0 < count < size for count, size in zip(counts, units, strict=True))
+
+    def _nothing(self, units: Sequence[int]) -> NetworkError:
+        """Why nothing was removed, and what would be."""
+        if not units or max(units) < 2:
+            return NetworkError(
+                f"{self.text()} finds nothing to remove in this network.",
+                got="no hidden layer whose channels can go" if not units else "hidden layers of one channel each",
+                expected="a hidden layer of two channels or more that only layers of this network read",
+                hint="Leave prune out of the recipe.",
+            )
+        widest = max(units)
+        most = next((step / 1000 for step in range(999, 0, -1) if int(widest * (1 - step / 1000)) > 0), 0.0)
+        return NetworkError(
+            f"{self.text()} would leave no channel of a hidden layer, so nothing was removed.",
+            got=f"hidden layers of {', '.join(map(str, units))} channels",
+            expected=f"a ratio that leaves one: at most {most:g}",
+        )
+
+    def _told(self, policy: Policy, whole: Policy) -> Policy:
+        """``policy``, with a notice where another share of the channels went than was asked for."""
+        channels = 1 - policy.hidden_channels() / whole.hidden_channels()
+        if abs(channels - self.ratio) <= NOTICED:
+            return policy
+        parameters = 1 - policy.parameter_count() / whole.parameter_count()
+        notice = (
+            f"{self.text()} removed {100 * channels:.1f} % of the hidden channels ({100 * parameters:.1f} % of the "
+            f"parameters), not {100 * self.ratio:g} %: whole channels go, layers that cannot lose any stay, and a "
+            "layer that would lose all keeps all."
+        )
+        policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
+        return policy
 
     def _remove(self, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
         """Cut what the criterion chooses; returns the readers that could not make up for it in closed form."""

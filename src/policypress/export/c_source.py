@@ -64,7 +64,8 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
     if compiler is None:
         goldens = goldens_of(program, artifact.policy, artifact.model, observations, None)
         whole = render(program, target, name, goldens=goldens)
-        return ProvenSource(whole, name, footprint(source, target, name), None, (), (_no_compiler(name),))
+        size = footprint(source, target, name)
+        return ProvenSource(whole, name, size, None, (), (_no_compiler(name), *_memory_notices(size)))
     with compiled(source, program, artifact.contract, compiler, name) as runtime:
         proof = _Proof(artifact, observations)
         reports = {kernel: proof.report(runtime) for kernel in source.kernels if runtime.use(kernel)}
@@ -120,8 +121,15 @@ def _no_compiler(name: str) -> str:
 
 
 def _notices(target: Target, size: Footprint) -> tuple[str, ...]:
+    notices = _memory_notices(size)
     if size.compiler is None:
-        return (f"{target.compiler[0]} is not installed, so the size of the code is not known.",)
+        notices += (f"{target.compiler[0]} is not installed, so the size of the code is not known.",)
+    return notices
+
+
+def _memory_notices(size: Footprint) -> tuple[str, ...]:
+    if size.scratch_given:
+        return ("The working memory is too large for a stack: the header says how the caller gives it.",)
     return ()
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from policypress.artifact.c.program import Program
 from policypress.artifact.c.render import Source
+from policypress.artifact.c.render_interface import Sizes
 from policypress.contract import Contract, TensorSpec
 from policypress.errors import ExecutionError
 
@@ -32,10 +33,13 @@ class CompiledC:
         library: a shared object built with ``-DPOLICY_SELECTABLE``.
         program: what it was generated from.
         contract: names, shapes and dtypes of inputs and outputs.
+        name: prefix of the C names.
+        sizes: what the header says of working memory.
     """
 
-    def __init__(self, library: ctypes.CDLL, program: Program, contract: Contract, name: str) -> None:
+    def __init__(self, library: ctypes.CDLL, program: Program, contract: Contract, name: str, sizes: Sizes) -> None:
         self.contract = contract
+        self._scratch = ctypes.create_string_buffer(sizes.batch_scratch) if sizes.batch_given else None
         self._library, self._program, self._name = library, program, name
         kernel = self._function("kernel")
         kernel.restype = ctypes.c_char_p
@@ -60,8 +64,10 @@ class CompiledC:
         if self._program.scores is not None:
             scores = np.zeros((count, self._program.scores.size), np.float32)
             arrays.insert(-1, scores)
-        function = self._function("act_batch" if scores is None else "run_batch")
-        function(*(ctypes.c_void_p(array.ctypes.data) for array in arrays), ctypes.c_size_t(count))
+        call = "act_batch" if scores is None else "run_batch"
+        function = self._function(call if self._scratch is None else f"{call}_with")
+        scratch = [] if self._scratch is None else [self._scratch]
+        function(*scratch, *(ctypes.c_void_p(array.ctypes.data) for array in arrays), ctypes.c_size_t(count))
         given = {"action": action, "scores": scores}
         return {
             spec.name: np.asarray(given[spec.name]).reshape(count, *spec.shape).astype(spec.dtype)
@@ -93,7 +99,7 @@ def compiled(
         define = f"-D{name.upper()}_SELECTABLE"
         command = [*compiler, *FLAGS, define, f"{name}.c", "-o", str(output)]
         run_compiler(command, Path(folder))
-        yield CompiledC(ctypes.CDLL(str(output)), program, contract, name)
+        yield CompiledC(ctypes.CDLL(str(output)), program, contract, name, source.sizes)
 
 
 def run_compiler(command: list[str], folder: Path) -> None:

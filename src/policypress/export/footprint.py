@@ -21,7 +21,8 @@ class Footprint:
     """Bytes of one policy on a target.
 
     ``code_bytes`` and ``compiler`` are None where the target's compiler is not installed. ``constants_bytes`` are
-    weights, biases, scales and tables as they lie in flash, padding included.
+    weights, biases, scales and tables as they lie in flash, padding included. ``scratch_bytes`` are on the stack, or
+    given by the caller where ``scratch_given``.
     """
 
     target: str
@@ -30,6 +31,7 @@ class Footprint:
     scratch_bytes: int
     batch_scratch_bytes: int
     compiler: str | None
+    scratch_given: bool = False
 
     @property
     def flash_bytes(self) -> int:
@@ -45,7 +47,7 @@ def footprint(source: Source, target: Target, name: str) -> Footprint:
     """
     code, compiler = _code_bytes(source, target, name)
     sizes = source.sizes
-    return Footprint(target.name, sizes.flash, code, sizes.scratch, sizes.batch_scratch, compiler)
+    return Footprint(target.name, sizes.flash, code, sizes.scratch, sizes.batch_scratch, compiler, sizes.given)
 
 
 def _code_bytes(source: Source, target: Target, name: str) -> tuple[int | None, str | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.pipeline import told_of_sessions
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.determinism import ignores_seed
@@ -270,6 +271,11 @@ def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator,
     options = CostOptions(how.costs_runtime, how.seed, how.watts_per_core)
     told = measure_finalists(store, session, history, options, narrator) if how.costs else ()
     found = _result(store, session, history, (*notices, *told))
+    if history.winner is not None:
+        record = store.artifact(found.cells[history.winner])
+        more = () if record is None else record.notices
+        more += told_of_sessions([Recipe.parse(history.winner)])
+        found = replace(found, notices=tuple(dict.fromkeys((*found.notices, *more))))
     if not how.robustness or history.winner is None:
         return found
     return _made_robust(found, session, subject, [history.winner])

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.pipeline import told_of_sessions
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
@@ -151,7 +152,10 @@ def compress(
         if costs and not outcome.interrupted:
             outcome, told = with_costs(store, outcome, seed, watts_per_core, progress or Silent())
             notices = (*notices, *told)
+        records = [store.artifact(cell.key) for cell in cells.values()]
     keys = {name: cell.key for name, cell in cells.items()}
+    told = tuple(notice for record in records if record is not None for notice in record.notices)
+    notices = tuple(dict.fromkeys((*notices, *told, *told_of_sessions(parsed))))
     return Compressed(folder / STORE_NAME, keys, outcome, notices)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.c.targets import target_of
 from policypress.compression.learning import Learning, tell_nobody
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import PLAIN_SESSIONS, press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.environment.observations import RecordedObservations
@@ -88,4 +88,6 @@ def export_agent(
         parity = publish_extension(pressed.artifact, materials.parity, output)
         return Exported(replace(record, file_bytes=output.stat().st_size, runtime=NATIVE), parity)
     publish(pressed.artifact, output)
+    if pressed.artifact.contract.precision in ("int8", "mixed"):
+        record = replace(record, notices=(*record.notices, PLAIN_SESSIONS))
     return Exported(record, pressed.artifact.parity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from small_policies import observations_of
 from policypress.artifact.c.program import Program
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import Source, render
+from policypress.artifact.c.render_interface import Sizes
 from policypress.artifact.c.render_selftest import Goldens
 from policypress.artifact.c.targets import TARGETS
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
@@ -92,10 +94,13 @@ class Compiled:
 
     program: Program
     shared_object: ctypes.CDLL
+    sizes: Sizes
 
     @staticmethod
     def of(model: bytes, folder: Path, *flags: str, cc: str = "cc", **how: Any) -> Compiled:
-        return Compiled(read_program(model), ctypes.CDLL(str(build(source_of(model, **how), folder, *flags, cc=cc))))
+        source = source_of(model, **how)
+        library = ctypes.CDLL(str(build(source, folder, *flags, cc=cc)))
+        return Compiled(read_program(model), library, source.sizes)
 
     def use(self, kernel: str) -> bool:
         """Choose a kernel set; False where this machine lacks it."""
@@ -124,13 +129,23 @@ class Compiled:
         if self.program.scores is not None:
             outputs.insert(0, np.zeros((count, self.program.scores.size), np.float32))
         call = ("run" if self.program.scores is not None else "act") + ("_batch" if batch else "")
-        function = getattr(self.shared_object, f"policy_{call}")
+        given, scratch_bytes = self.sizes.given, self.sizes.scratch
+        if batch:
+            given, scratch_bytes = self.sizes.batch_given, self.sizes.batch_scratch
+        function = getattr(self.shared_object, f"policy_{call}{'_with' if given else ''}")
+        # Memory that begins anywhere, holds anything, and has a border that must stay as it is.
+        memory = np.full(scratch_bytes + 64, 0xA5, np.uint8)
+        begin = memory[17:]
+        if given:
+            function = functools.partial(function, _pointer(begin))
         if batch:
             status = function(*map(_pointer, [*inputs, *outputs]), ctypes.c_size_t(count))
         else:
             status = 0
             for row in range(count):
                 status |= function(*(_pointer(values[row : row + 1]) for values in [*inputs, *outputs]))
+        assert (memory[:17] == 0xA5).all()
+        assert (begin[scratch_bytes:] == 0xA5).all()
         return action, outputs[0] if len(outputs) > 1 else None, status
 
 

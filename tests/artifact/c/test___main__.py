@@ -33,6 +33,11 @@ def test_weights_beside(model: Path, tmp_path: Path) -> None:
     subprocess.run([compiler(), "-c", "policy.c"], cwd=tmp_path / "out", check=True)
 
 
+def test_working_memory_that_the_caller_gives(model: Path, tmp_path: Path) -> None:
+    assert main([str(model), "-o", str(tmp_path / "policy.c"), "--stack", "16"]) == 0
+    assert "int policy_act_with(void *scratch, const float *observation, float" in (tmp_path / "policy.h").read_text()
+
+
 @pytest.mark.parametrize("content", [None, b"nothing"])
 def test_what_cannot_be_read_is_one_message(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

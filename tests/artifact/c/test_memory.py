@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_policies import KINDS, mlp, quantized
 
-from policypress.artifact.c.expression import Storage
-from policypress.artifact.c.memory import allocate
+from policypress.artifact.c.expression import ITEM_BYTES, Storage
+from policypress.artifact.c.memory import SPARE_BYTES, allocate
 from policypress.artifact.c.program import Map, Program, reads, writes
 from policypress.artifact.c.reader import read_program
 
@@ -60,3 +60,16 @@ def test_layers_take_turns() -> None:
         model = model_of(quantized(plain, observations_for(plain)))
         sizes.append(allocate(read_program(model)).scratch_bytes())
     assert sizes[0] == sizes[1]
+
+
+def test_memory_of_a_caller_holds_every_kind_apart() -> None:
+    policy = KINDS["mixed"]()
+    memory = allocate(read_program(model_of(quantized(policy, observations_for(policy), 8))))
+    for rows in (1, 5):
+        places = memory.places(rows, 64)
+        ends = [place + memory.elements.get(kind, 0) * rows * ITEM_BYTES[kind] for kind, place in places.items()]
+        assert all(place % 64 == 0 for place in places.values())
+        assert all(end <= start for end, start in zip(ends, [*places.values()][1:], strict=False))
+        # Wherever it begins: up to 63 bytes are left unused before the first array.
+        assert memory.given_bytes(rows, 64) >= max(ends) + 63
+        assert places["int8"] >= places["uint8"] + memory.elements["uint8"] * rows + SPARE_BYTES

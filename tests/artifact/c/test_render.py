@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from compiled_policies import (
     source_of,
     written,
 )
-from small_policies import ACTIONS, KINDS, cnn, mixed, mlp, quantized
+from small_policies import ACTIONS, KINDS, cnn, mixed, mlp, quantized, wide
 
+from policypress.artifact.c import kernels, render
 from policypress.artifact.c.render import Source
 from policypress.artifact.c.render_constants import Constants, number
 from policypress.artifact.c.render_selftest import Goldens
@@ -47,9 +49,9 @@ def goldens_of(policy: Policy, observations: Any) -> Goldens:
     return Goldens(inputs, want["action"], want.get("scores"), np.full(compared.shape, 1e-4 * np.ptp(compared)))
 
 
-def assert_no_warning(source: Source, folder: Path, cc: str, define: str) -> None:
+def assert_no_warning(source: Source, folder: Path, cc: str, define: str, *more: str) -> None:
     file = written(source, folder)
-    command = [compiler(cc), *STRICT, "-O2", f"-D{define}", "-c", file, "-o", folder / "policy.o"]
+    command = [compiler(cc), *STRICT, "-O2", f"-D{define}", *more, "-c", file, "-o", folder / "policy.o"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[:3000]
 
@@ -93,6 +95,52 @@ def test_the_self_test_passes_under_sanitizers(kind: str, action: str, bits: int
     assert "plain: passed" in run.stdout
     assert "FAILED" not in run.stdout
     assert ("refused" in run.stdout) == (kind != "cnn")
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "bits", "target"), [("cnn", "discrete", 8, "host"), ("mixed", "box", None, "cortex-m4")]
+)
+def test_working_memory_of_the_caller(
+    kind: str, action: str, bits: int | None, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too large for the stack: one observation, or a batch alone; under sanitizers, and without a warning."""
+    policy, observations = policy_of(kind, action, bits)
+    model, goldens = model_of(policy), goldens_of(policy, observations)
+    on_stack = source_of(model, target).sizes
+    assert (on_stack.given, on_stack.batch_given) == (False, False)
+    for stack_bytes, given in ((16, (True, True)), (on_stack.scratch, (False, target == "host"))):
+        monkeypatch.setitem(TARGETS, target, replace(TARGETS[target], stack_bytes=stack_bytes))
+        source = source_of(model, target, goldens=goldens)
+        assert (source.sizes.given, source.sizes.batch_given) == given
+        assert ("policy_act_with(void *scratch, const" in source.h) == given[0]
+        assert ("policy_act_batch_with(void *scratch, const" in source.h) == given[1]
+        assert ("#define POLICY_SCRATCH_IS_GIVEN 1" in source.h) == given[0]
+        assert_no_warning(source, tmp_path, "clang", "POLICY_SELFTEST", ONLY_PLAIN)
+        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", ONLY_PLAIN, "-DPOLICY_SELFTEST"]
+        command = [compiler(), *STRICT, *flags, tmp_path / "policy.c", "-o", tmp_path / "selftest"]
+        assert subprocess.run(command, capture_output=True, text=True).stderr == ""
+        run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
+        assert (run.returncode, "plain: passed" in run.stdout) == (0, True), run.stdout + run.stderr
+        assert agreement(model, Compiled.of(model, tmp_path / f"{stack_bytes}", target=target), observations) == 1.0
+
+
+def test_a_network_that_needs_too_much_memory_has_no_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(mlp())
+    monkeypatch.setattr(render, "MOST_SCRATCH_BYTES", 16)
+    with pytest.raises(NetworkError, match="more working memory") as refused:
+        source_of(model)
+    assert "under ONNX Runtime" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_lies_on_the_stack_is_bounded(target: str) -> None:
+    """Whatever the policy; what is on the stack is said in the header, and what is not comes from the caller."""
+    for policy in (mlp(), mlp(hidden=300), wide(inputs=1000), wide(inputs=40_000)):
+        sizes = source_of(model_of(policy), target).sizes
+        own = max(kernel.stack_bytes for kernel in kernels.SETS[target])
+        for given, taken in ((sizes.given, sizes.scratch), (sizes.batch_given, sizes.batch_scratch)):
+            assert given or taken <= TARGETS[target].stack_bytes + own
+    assert sizes.given
 
 
 def test_the_self_test_finds_a_wrong_weight(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a careless or hostile caller does to an extension module: ``python hostile_calls.py FOLDER CALL``.
 
-FOLDER holds ``box.so`` (5 floats in, 3 floats out) and ``parts.so`` (a dict in, one integer and its scores out). Each
-call ends by itself, or the process by an exception; it must not crash, nor give another result than before.
+FOLDER holds ``box.so`` (5 floats in, 3 floats out), ``wide.so`` (3000 floats in) and ``parts.so`` (a dict in, one
+integer and its scores out). Each call ends by itself, or the process by an exception; it must not crash, nor give
+another result than before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 import box
 import parts
+import wide
 
 OBSERVATION = np.array([0.5, -1.0, 2.0, 0.25, -0.125], np.float32)
 ACTION = box.act(OBSERVATION)
@@ -231,14 +233,23 @@ def arrays_of_others() -> None:
 
 
 def small_stacks() -> None:
+    """What is too large for them lies elsewhere: working memory of one action and of a batch, and converted inputs."""
     threading.stack_size(1 << 16)
     rows, actions = np.zeros((64, 5), np.float32), np.empty((64, 3), np.float32)
-    done: list[object] = []
-    for call in (lambda: box.act(OBSERVATION), lambda: box.act_batch(rows, actions), lambda: parts.act(PARTS)):
+    many = np.random.default_rng(0).normal(size=(40, 3000))
+    single, several = many.astype(np.float32), np.empty((40, 3), np.float32)
+    calls: list[Callable[[], object]] = [
+        *(lambda: box.act(OBSERVATION), lambda: box.act_batch(rows, actions), lambda: parts.act(PARTS)),
+        *(lambda: wide.act_batch(single, several), lambda: wide.act(single[0]), lambda: wide.act(many[0])),
+        *(lambda: wide.act(many[0].tolist()), lambda: wide.act_into(many[0], actions[0])),
+    ]
+    done: list[Any] = []
+    for call in calls:
         thread = threading.Thread(target=lambda call=call: done.append(call()))
         thread.start()
         thread.join()
-    assert len(done) == 3
+    assert len(done) == len(calls)
+    assert done[4] == done[5] == done[6] == tuple(several[0].tolist()) == tuple(actions[0].tolist())
 
 
 def kernels_that_change() -> None:

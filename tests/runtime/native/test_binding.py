@@ -52,6 +52,16 @@ def test_large_inputs_are_not_converted_on_the_stack() -> None:
     assert "pb_shape_0, -1}" in binding_source(wide, "mine")
 
 
+def test_actions_and_inputs_that_are_too_many() -> None:
+    """They lie on the stack; ONNX Runtime acts with such a policy."""
+    one = contract(mlp())
+    with pytest.raises(ValueError, match="an action of 5000 numbers"):
+        binding_source(replace(one, outputs=(TensorSpec("action", "float32", (5000,)),)), "mine")
+    parts = tuple(TensorSpec(f"observation.k{i}", "float32", (1,)) for i in range(100))
+    with pytest.raises(ValueError, match="100 inputs"):
+        binding_source(replace(one, inputs=parts), "mine")
+
+
 def test_a_dtype_that_no_artifact_has() -> None:
     odd = replace(contract(mlp()), inputs=(TensorSpec("observation", "float16", (5,)),))
     with pytest.raises(KeyError, match="float16"):

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_policies import ACTIONS, KINDS, mixed, mlp, observations_of, quantized
+from small_policies import ACTIONS, KINDS, mixed, mlp, observations_of, pictures, quantized
 from written_artifacts import written
 
+from policypress.contract import box
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
+from policypress.runtime.loading import load_artifact
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.toolchain.compiler import find_compiler
@@ -197,3 +199,30 @@ def test_a_runtime_that_is_dropped_is_freed(native: Native) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be read"):
         NativeRuntime(tmp_path / "absent.onnx")
+
+
+def test_a_large_image_acts_on_a_small_stack(native: Native, tmp_path: Path) -> None:
+    """Megabytes of working memory, which killed the process when they lay on the stack."""
+    runtime = native(pictures(256, ACTIONS["discrete"]))
+    image = observations_of(runtime.contract.observation_space, 2)
+    got: list[Any] = []
+    size = threading.stack_size(1 << 17)
+    try:
+        thread = threading.Thread(target=lambda: got.extend([runtime.act(image[0]), runtime.run_batch(image)]))
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+    want = OnnxRuntime(tmp_path / "a.onnx").run_batch(image)
+    assert got[0] == got[1]["action"][0] == want["action"][0]
+    np.testing.assert_allclose(got[1]["scores"], want["scores"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("native")
+def test_actions_of_many_numbers_are_onnx_runtime_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POLICYPRESS_RUNTIME", raising=False)
+    policy = mlp(box((2000,), "float32", -1, 1))
+    loaded = load_artifact(written(policy, tmp_path / "a.onnx"), "auto")
+    assert isinstance(loaded, OnnxRuntime)
+    assert "an action of 2000 numbers" in loaded.notices[0]
+    assert np.shape(loaded.act(np.zeros(5, np.float32))) == (2000,)

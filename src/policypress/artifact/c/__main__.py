@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import TARGETS, target_of
+from policypress.artifact.c.targets import TARGETS, Target, target_of
 from policypress.errors import ArtifactError, PolicypressError
 from policypress.whole_file import write_all_whole
 
@@ -21,16 +22,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", choices=sorted(TARGETS), default="host")
     parser.add_argument("--name", help="prefix of the C names; the output's name without .c if left out")
     parser.add_argument("--constants", choices=["text", "incbin"], default="text")
+    parser.add_argument("--stack", type=int, help="most bytes of working memory that a call takes from the stack")
     given = parser.parse_args(arguments)
     try:
-        generate(given.model, given.output, given.target, given.name or given.output.stem, given.constants)
+        target = target_of(given.target)
+        if given.stack is not None:
+            target = replace(target, stack_bytes=given.stack)
+        generate(given.model, given.output, target, given.name or given.output.stem, given.constants)
     except PolicypressError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def generate(model: Path, output: Path, target: str, name: str, constants: str) -> None:
+def generate(model: Path, output: Path, target: Target, name: str, constants: str) -> None:
     """Write ``output`` and what belongs beside it, each whole.
 
     Raises:
@@ -42,7 +47,7 @@ def generate(model: Path, output: Path, target: str, name: str, constants: str) 
     except OSError as error:
         raise ArtifactError("The file cannot be read.", got=f"{model}: {error.strerror}", expected="ONNX") from error
     form = "incbin" if constants == "incbin" else "text"
-    source = render(read_program(content), target_of(target), name, "incbin" if form == "incbin" else "text")
+    source = render(read_program(content), target, name, "incbin" if form == "incbin" else "text")
     files = {output: source.c.encode(), output.with_name(f"{name}.h"): source.h.encode()}
     if source.weights is not None:
         files[output.with_name(f"{name}.bin")] = source.weights

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from policypress.artifact.c.expression import ITEM_BYTES, Kind, Load, Storage, leaves
 from policypress.artifact.c.program import Map, Program, Step, reads, writes
 
+MOST_SCRATCH_BYTES = 1 << 30
+"""Working memory of one observation, at most; positions in it are ints of C."""
 # Kernels read whole vectors: so many bytes behind the last array must be there.
 SPARE_BYTES = 64
 
@@ -27,9 +29,27 @@ class Memory:
     elements: Mapping[Kind, int]
 
     def scratch_bytes(self, rows: int = 1) -> int:
-        """Bytes of automatic memory for ``rows`` observations at once."""
+        """Bytes of working memory for ``rows`` observations at once."""
         total = sum(rows * count * ITEM_BYTES[kind] for kind, count in self.elements.items())
         return total + (SPARE_BYTES if self.elements.get("uint8") else 0)
+
+    def places(self, rows: int, alignment_bytes: int) -> dict[Kind, int]:
+        """Where the elements of each kind begin in one piece of memory, in bytes."""
+        return self._laid_out(rows, alignment_bytes)[0]
+
+    def given_bytes(self, rows: int, alignment_bytes: int) -> int:
+        """Bytes that a caller has to give, wherever they begin."""
+        return self._laid_out(rows, alignment_bytes)[1] + alignment_bytes - 1
+
+    def _laid_out(self, rows: int, alignment_bytes: int) -> tuple[dict[Kind, int], int]:
+        places: dict[Kind, int] = {}
+        total = 0
+        for kind, item_bytes in ITEM_BYTES.items():
+            places[kind] = total
+            spare = SPARE_BYTES if kind == "uint8" and self.elements.get(kind) else 0
+            size = self.elements.get(kind, 0) * rows * item_bytes + spare
+            total += size + -size % alignment_bytes
+        return places, total
 
 
 @dataclass

@@ -24,11 +24,16 @@ _NUMBER = "POLICYPRESS_PAIR_NUMBER"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes that the header states: constants, and automatic memory of one action and of the batch form."""
+    """Bytes that the header states: constants, and working memory of one action and of the batch form.
+
+    ``given`` and ``batch_given``: the caller gives that memory, because it is too large for the stack.
+    """
 
     flash: int
     scratch: int
     batch_scratch: int
+    given: bool = False
+    batch_given: bool = False
 
 
 def c_type(part: Input) -> str:
@@ -44,8 +49,28 @@ def parameters(program: Program, scores: bool = False) -> str:
     return ", ".join([*given, f"{C_TYPES[program.action.kind]} *action"])
 
 
+def signature(program: Program, name: str, call: str, given: bool) -> str:
+    """A public function and its parameters; ``call`` is act, run, act_batch or run_batch.
+
+    ``given``: the caller gives the working memory, which the function's name says too.
+    """
+    listed = parameters(program, scores=call.startswith("run"))
+    count = ", size_t count" if call.endswith("_batch") else ""
+    return f"{name}_{call}_with(void *scratch, {listed}{count})" if given else f"{name}_{call}({listed}{count})"
+
+
 def _macro(name: str) -> str:
     return name.upper()
+
+
+_MEMORY = {
+    False: ("/* Bytes of constants in read-only memory, and of automatic memory (stack) during a call. */",),
+    True: (
+        "/* Bytes of constants in read-only memory, and of working memory during a call. It is too large for a stack,",
+        "   so the caller gives it: `scratch`, that many bytes, which may begin anywhere and hold anything, and which",
+        "   nothing else uses during the call. A static array for each thread that acts will do. */",
+    ),
+}
 
 
 def _sizes(program: Program, name: str, sizes: Sizes) -> list[str]:
@@ -61,7 +86,9 @@ def _sizes(program: Program, name: str, sizes: Sizes) -> list[str]:
     return [
         *lines,
         "",
-        "/* Bytes of constants in read-only memory, and of automatic memory (stack) during a call. */",
+        *_MEMORY[sizes.given or sizes.batch_given],
+        *([f"#define {prefix}_SCRATCH_IS_GIVEN 1"] if sizes.given else []),
+        *([f"#define {prefix}_BATCH_SCRATCH_IS_GIVEN 1"] if sizes.batch_given else []),
         f"#define {prefix}_FLASH_BYTES {sizes.flash}",
         f"#define {prefix}_SCRATCH_BYTES {sizes.scratch}",
         f"#define {prefix}_BATCH_SCRATCH_BYTES {sizes.batch_scratch}",
@@ -74,24 +101,26 @@ def _sizes(program: Program, name: str, sizes: Sizes) -> list[str]:
     ]
 
 
-def _functions(program: Program, name: str) -> list[str]:
+def _functions(program: Program, name: str, sizes: Sizes) -> list[str]:
     prefix = _macro(name)
-    one, many = parameters(program), parameters(program)
+
+    def declared(call: str) -> str:
+        return f"int {signature(program, name, call, sizes.batch_given if call.endswith('_batch') else sizes.given)};"
+
     lines = [
         "/* One observation in, one action out; returns status bits. Arrays must not overlap. Thread-safe. */",
-        f"int {name}_act({one});",
+        declared("act"),
         "",
         "/* `count` observations, one behind the other; returns the OR of their status bits. The action of a row",
         "   that is not finite is left as it was. */",
-        f"int {name}_act_batch({many}, size_t count);",
+        declared("act_batch"),
     ]
     if program.scores is not None:
-        both = parameters(program, scores=True)
         lines += [
             "",
             "/* The same, with the scores among which the action was chosen. */",
-            f"int {name}_run({both});",
-            f"int {name}_run_batch({both}, size_t count);",
+            declared("run"),
+            declared("run_batch"),
         ]
     return [
         *lines,
@@ -126,7 +155,7 @@ def header(program: Program, name: str, sizes: Sizes) -> str:
         "",
         *_sizes(program, name, sizes),
         "",
-        *_functions(program, name),
+        *_functions(program, name, sizes),
         "",
         "#ifdef __cplusplus",
         "}",

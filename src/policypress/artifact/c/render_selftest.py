@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from policypress.artifact.c.program import Program
 from policypress.artifact.c.render_constants import C_TYPES, number, wrapped
-from policypress.artifact.c.render_interface import c_type
+from policypress.artifact.c.render_interface import Sizes, c_type
 
 Array = npt.NDArray[np.generic]
 
@@ -42,7 +42,7 @@ def _array(name: str, kind: str, values: Array) -> str:
     return f"static const {kind} {name}[{flat.size}] = {{\n{wrapped(items)}}};\n"
 
 
-def selftest(program: Program, name: str, goldens: Goldens) -> str:
+def selftest(program: Program, name: str, goldens: Goldens, sizes: Sizes) -> str:
     """Text that stands at the end of the ``.c`` file."""
     prefix = name.upper()
     action = C_TYPES[program.action.kind]
@@ -55,17 +55,32 @@ def selftest(program: Program, name: str, goldens: Goldens) -> str:
     if program.scores is not None and goldens.scores is not None:
         arrays.append(_array("golden_scores", "float", goldens.scores))
     body = _discrete(program, name) if program.scores is not None else _continuous(program, name)
+    scratch = _scratch(name, sizes)
     return f"""
 #ifdef {prefix}_SELFTEST
 #include <stdio.h>
 
 #define GOLDEN_COUNT {goldens.count}
 {"".join(arrays)}
-{_NEAR}
+{scratch}{_NEAR}
 {body}
 {_main(program, name)}
 #endif
 """
+
+
+def _scratch(name: str, sizes: Sizes) -> str:
+    """Working memory where the caller gives it, and the calls of the self-test as they are without."""
+    lines = []
+    if sizes.given or sizes.batch_given:
+        lines.append(f"static uint8_t golden_scratch[{name.upper()}_BATCH_SCRATCH_BYTES];")
+    for given, call in ((sizes.given, ""), (sizes.batch_given, "_batch")):
+        if given:
+            lines += [
+                f"#define {name}_{verb}{call}(...) {name}_{verb}{call}_with(golden_scratch, __VA_ARGS__)"
+                for verb in ("act", "run")
+            ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 _NEAR = """static int near_golden(const float *got, const float *want, const float *tolerance, int count)

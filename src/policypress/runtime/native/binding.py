@@ -12,8 +12,12 @@ from policypress.contract import Box, Contract, Discrete, TensorSpec
 NAME = "policy"
 """Prefix of the generated policy's C names."""
 SOURCE = "policy.c"
-# More than this is not converted on the stack; numpy does it before the call.
+STACK_BYTES = 8 << 10
+"""Most memory that a call takes from the stack for one purpose. A thread of Python may have 32 KiB for everything."""
+# More than this is not converted here; numpy does it before the call.
 _CONVERTED_LIMIT_BYTES = 1 << 18
+# An action, and what is held of each input, lie on the stack.
+_MOST_ACTION, _MOST_INPUTS = 1 << 10, 64
 _ALIGNMENT_BYTES = 64
 # dtype in the contract → format, C type and bytes in the generated C.
 _ELEMENTS = {
@@ -30,6 +34,7 @@ def binding_source(contract: Contract, module: str) -> str:
 
     Raises:
         KeyError: the contract has a dtype that no artifact has.
+        ValueError: more numbers in an action, or more inputs, than the module is written for; says how many.
     """
     rows, shapes, casts, converted = [], [], [], 0
     stepped = []
@@ -46,7 +51,11 @@ def binding_source(contract: Contract, module: str) -> str:
         rows.append(f"    {{{key}, {kind}, {size}, pb_shape_{number}, {place}}},")
         casts.append(f"(const {c_type} *)inputs[{number}]")
         stepped.append(f"{casts[-1]} + row * {math.prod(spec.shape)}")
+    if len(contract.inputs) > _MOST_INPUTS:
+        raise ValueError(f"{len(contract.inputs)} inputs; at most {_MOST_INPUTS}")
     action = next(spec for spec in contract.outputs if spec.name == "action")
+    if math.prod(action.shape) > _MOST_ACTION:
+        raise ValueError(f"an action of {math.prod(action.shape)} numbers; at most {_MOST_ACTION}")
     scores = next((math.prod(spec.shape) for spec in contract.outputs if spec.name == "scores"), 0)
     integer = not isinstance(contract.action_space, Box)
     lines = [
@@ -57,6 +66,7 @@ def binding_source(contract: Contract, module: str) -> str:
         f"#define PB_MODULE {module}",
         f"#define PB_INPUTS {len(contract.inputs)}",
         f"#define PB_CONVERTED_BYTES {max(converted, 1)}",
+        f"#define PB_STACK_BYTES {STACK_BYTES // 2}",
         f"#define PB_CALL_INPUTS {', '.join(casts)}",
         f"#define PB_ROW_INPUTS {', '.join(stepped)}",
         f"#define PB_SCORES {scores}",

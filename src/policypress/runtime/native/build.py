@@ -15,7 +15,7 @@ from pathlib import Path
 
 from policypress.contract import METADATA_KEY, Contract
 from policypress.errors import NativeBuildError, NoNativeFormError
-from policypress.runtime.native.binding import NAME, SOURCE, binding_source
+from policypress.runtime.native.binding import NAME, SOURCE, STACK_BYTES, binding_source
 from policypress.runtime.native.processor import left_out
 from policypress.runtime.onnx_metadata import described
 from policypress.runtime.stated_contract import check_graph, contract_from
@@ -107,6 +107,8 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
         binding.write_text(binding_source(contract, module), encoding="utf-8")
     except KeyError as error:
         raise NoNativeFormError(_NO_FORM, got=f"an array of dtype {error}") from error
+    except ValueError as error:
+        raise NoNativeFormError(_NO_FORM, got=str(error)) from error
     output = folder / f"{module}.so"
     compiler.build(binding, output)
     return output
@@ -116,6 +118,7 @@ def _generate(artifact: Path, source: Path) -> None:
     if not sys.executable:
         raise NativeBuildError("The native runtime needs a Python to generate C with.", got="no sys.executable")
     options = ["-o", str(source), "--name", NAME, "--target", "host", "--constants", "incbin"]
+    options += ["--stack", str(STACK_BYTES)]
     try:
         done = subprocess.run(
             python_command(_GENERATE, [str(artifact), *options]),

@@ -83,6 +83,42 @@ static void pb_narrow(const int64_t *from, int32_t *to, size_t count)
         to[i] = from[i] > INT32_MAX ? INT32_MAX : from[i] < INT32_MIN ? INT32_MIN : (int32_t)from[i];
 }
 
+/* Room for the elements of inputs that come in another format: on the stack where it is small. */
+struct pb_room {
+    char *bytes;
+#if PB_CONVERTED_BYTES > PB_STACK_BYTES
+    char *owned;
+#else
+    char own[PB_CONVERTED_BYTES] PP_ALIGN(64);
+#endif
+};
+
+#if PB_CONVERTED_BYTES > PB_STACK_BYTES
+static void pb_room_new(struct pb_room *room) { room->bytes = room->owned = NULL; }
+static void pb_room_free(struct pb_room *room) { PyMem_Free(room->owned); }
+#else
+static void pb_room_new(struct pb_room *room) { room->bytes = room->own; }
+static void pb_room_free(struct pb_room *room) { (void)room; }
+#endif
+
+/* Where the elements of this input go. NULL: nowhere, or there is no memory, which is an error then. */
+static char *pb_room_for(struct pb_room *room, const struct pb_input *want)
+{
+    if (want->converted < 0)
+        return NULL;
+#if PB_CONVERTED_BYTES > PB_STACK_BYTES
+    if (room->bytes == NULL) {
+        room->owned = PyMem_Malloc(PB_CONVERTED_BYTES + 64);
+        if (room->owned == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        room->bytes = room->owned + -(uintptr_t)room->owned % 64;
+    }
+#endif
+    return room->bytes + want->converted;
+}
+
 static void pb_to_single(const double *from, float *to, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -90,23 +126,21 @@ static void pb_to_single(const double *from, float *to, size_t count)
 }
 
 /* The elements of one observation's array as the policy reads them: where they lie, or converted. NULL: neither. */
-static const void *pb_elements(const Py_buffer *view, const struct pb_input *want, char *converted)
+static const void *pb_elements(const Py_buffer *view, const struct pb_input *want, struct pb_room *room)
 {
     int format = pb_format(view);
     size_t count = (size_t)want->size;
     if (format == want->format && (uintptr_t)view->buf % (size_t)want->item_bytes == 0)
         return view->buf;
-    if (want->converted < 0 || (uintptr_t)view->buf % 8 != 0)
+    int single = want->format == PB_REAL32 && format == PB_REAL64;
+    if (!(single || (want->format == PB_INT32 && format == PB_INT64)) || (uintptr_t)view->buf % 8 != 0)
         return NULL;
-    if (want->format == PB_REAL32 && format == PB_REAL64) {
-        pb_to_single((const double *)view->buf, (float *)(converted + want->converted), count);
-        return converted + want->converted;
-    }
-    if (want->format == PB_INT32 && format == PB_INT64) {
-        pb_narrow((const int64_t *)view->buf, (int32_t *)(converted + want->converted), count);
-        return converted + want->converted;
-    }
-    return NULL;
+    char *to = pb_room_for(room, want);
+    if (to != NULL && single)
+        pb_to_single((const double *)view->buf, (float *)to, count);
+    else if (to != NULL)
+        pb_narrow((const int64_t *)view->buf, (int32_t *)to, count);
+    return to;
 }
 
 /* One Python number as an element of an input; 0: it is none. */
@@ -122,14 +156,14 @@ static int pb_number(PyObject *given, const struct pb_input *want, char *to)
     return value >= 0 && value <= INT32_MAX;
 }
 
-/* A number, or a list, tuple or other sequence of numbers, as the policy reads them; 0: they do not fit. */
-static int pb_sequence(PyObject *given, const struct pb_input *want, char *converted)
+/* A number, or a list, tuple or other sequence of numbers, as the policy reads them; NULL: they do not fit. */
+static const void *pb_sequence(PyObject *given, const struct pb_input *want, struct pb_room *room)
 {
-    if (want->converted < 0 || want->ndim > 1)
-        return 0;
-    char *to = converted + want->converted;
+    char *to = want->ndim > 1 ? NULL : pb_room_for(room, want);
+    if (to == NULL)
+        return NULL;
     if (want->ndim == 0)
-        return pb_number(given, want, to);
+        return pb_number(given, want, to) ? to : NULL;
     PyObject *items = PySequence_Fast(given, "");
     int taken = items != NULL && PySequence_Fast_GET_SIZE(items) == want->size;
     for (Py_ssize_t i = 0; taken && i < want->size; i++) {
@@ -144,7 +178,7 @@ static int pb_sequence(PyObject *given, const struct pb_input *want, char *conve
         Py_DECREF(item);
     }
     Py_XDECREF(items);
-    return taken;
+    return taken ? to : NULL;
 }
 
 struct pb_taken {
@@ -182,7 +216,7 @@ static void pb_forgive(void)
 }
 
 /* 1: `inputs` are set and the views held until pb_release. 0: this is for somebody else; nothing is held. */
-static int pb_take(struct pb_state *state, PyObject *observation, struct pb_taken *taken, char *converted, int lists)
+static int pb_take(struct pb_state *state, PyObject *observation, struct pb_taken *taken, struct pb_room *room, int lists)
 {
     taken->held = 0;
 #if PB_INPUTS == 1
@@ -203,10 +237,10 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
             Py_buffer *view = &taken->views[taken->held];
             if (PyObject_GetBuffer(given, view, PyBUF_FORMAT | PyBUF_ND) == 0) {
                 taken->held++;
-                elements = pb_has_shape(view, want) ? pb_elements(view, want, converted) : NULL;
+                elements = pb_has_shape(view, want) ? pb_elements(view, want, room) : NULL;
             }
-        } else if (given != NULL && lists && pb_sequence(given, want, converted)) {
-            elements = converted + want->converted;
+        } else if (given != NULL && lists) {
+            elements = pb_sequence(given, want, room);
         }
         Py_XDECREF(given);
         if (elements == NULL) {
@@ -219,8 +253,24 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
     return 1;
 }
 
+/* Calls of the policy, with working memory where it takes none from the stack. PB_NO_MEMORY: there was none. */
+#define PB_NO_MEMORY (-1)
+#ifdef POLICY_SCRATCH_IS_GIVEN
+static int pb_one(const void *const *inputs, pb_action *action)
+{
+    void *scratch = PyMem_RawMalloc(POLICY_SCRATCH_BYTES);
+    int status = scratch == NULL ? PB_NO_MEMORY : policy_act_with(scratch, PB_CALL_INPUTS, action);
+    PyMem_RawFree(scratch);
+    return status;
+}
+#else
+static int pb_one(const void *const *inputs, pb_action *action) { return policy_act(PB_CALL_INPUTS, action); }
+#endif
+
 static PyObject *pb_wrong(int status)
 {
+    if (status == PB_NO_MEMORY)
+        return PyErr_NoMemory();
     if (PyErr_Occurred())
         return NULL;
     if (status & POLICY_NOT_FINITE)
@@ -233,7 +283,7 @@ static PyObject *pb_wrong(int status)
 /* What act() does with an observation that it cannot take: ask for help, or say what would be right. */
 static PyObject *pb_refuse(struct pb_state *state, PyObject *observation, int status)
 {
-    if (state->checked == NULL || PyErr_Occurred())
+    if (state->checked == NULL || PyErr_Occurred() || status == PB_NO_MEMORY)
         return pb_wrong(status);
     PyObject *checked = state->checked;
     Py_INCREF(checked); /* It may bind another in its place. */
@@ -322,13 +372,13 @@ static PyObject *pb_act(PyObject *module, PyObject *observation)
     struct pb_state *state = pb_state_of(module);
     struct pb_taken taken;
     pb_action action[PB_ACTION_SIZE];
-    char converted[PB_CONVERTED_BYTES] PP_ALIGN(64);
-    if (!pb_take(state, observation, &taken, converted, state->checked == NULL))
-        return pb_refuse(state, observation, 0);
-    const void *const *inputs = taken.inputs;
-    int status = policy_act(PB_CALL_INPUTS, action);
+    struct pb_room room;
+    pb_room_new(&room);
+    int fits = pb_take(state, observation, &taken, &room, state->checked == NULL);
+    int status = fits ? pb_one(taken.inputs, action) : 0;
     pb_release(&taken);
-    if (status & POLICY_NOT_FINITE)
+    pb_room_free(&room);
+    if (!fits || status & POLICY_NOT_FINITE)
         return pb_refuse(state, observation, status);
     pb_count(state, status);
 #if PB_ACTION_SCALAR
@@ -365,17 +415,17 @@ static PyObject *pb_act_into(PyObject *module, PyObject *const *arguments, Py_ss
     struct pb_taken taken;
     Py_buffer to;
     pb_action action[PB_ACTION_SIZE];
-    char converted[PB_CONVERTED_BYTES] PP_ALIGN(64);
+    struct pb_room room;
+    pb_room_new(&room);
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "act_into takes an observation and a buffer for the action");
         return NULL;
     }
-    if (!pb_take(state, arguments[0], &taken, converted, 1))
-        return pb_wrong(0);
-    const void *const *inputs = taken.inputs;
-    int status = policy_act(PB_CALL_INPUTS, action);
+    int fits = pb_take(state, arguments[0], &taken, &room, 1);
+    int status = fits ? pb_one(taken.inputs, action) : 0;
     pb_release(&taken);
-    if (status & POLICY_NOT_FINITE)
+    pb_room_free(&room);
+    if (!fits || status & POLICY_NOT_FINITE)
         return pb_wrong(status);
     if (PyObject_GetBuffer(arguments[1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
         return NULL;
@@ -473,14 +523,26 @@ static int pb_on_inputs(const struct pb_batch *batch, const Py_buffer *to)
 static int pb_many(const struct policy_kernel_set *set, const void *const *inputs, pb_action *actions, float *scores,
                    size_t rows)
 {
-#if POLICY_TILE > 1
-    return set->many(PB_CALL_INPUTS, actions, scores, rows);
-#else
     int status = 0;
-    for (size_t row = 0; row < rows; row++)
-        status |= set->one(PB_ROW_INPUTS, actions + row * PB_ACTION_SIZE, scores == NULL ? NULL : scores + row * PB_SCORES);
-    return status;
+#ifdef POLICY_BATCH_SCRATCH_IS_GIVEN
+    void *scratch = PyMem_RawMalloc(POLICY_BATCH_SCRATCH_BYTES);
+    if (scratch == NULL)
+        return PB_NO_MEMORY;
+#define PB_SCRATCH scratch,
+#else
+#define PB_SCRATCH
 #endif
+#if POLICY_TILE > 1
+    status = set->many(PB_SCRATCH PB_CALL_INPUTS, actions, scores, rows);
+#else
+    for (size_t row = 0; row < rows; row++)
+        status |= set->one(PB_SCRATCH PB_ROW_INPUTS, actions + row * PB_ACTION_SIZE,
+                           scores == NULL ? NULL : scores + row * PB_SCORES);
+#endif
+#ifdef POLICY_BATCH_SCRATCH_IS_GIVEN
+    PyMem_RawFree(scratch);
+#endif
+    return status;
 }
 
 /* Acts on a batch: inputs, a buffer for the actions, and with `scores` a buffer for these before it. */
@@ -527,6 +589,10 @@ static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_
     Py_BEGIN_ALLOW_THREADS
     status = pb_many(set, inputs, target, scores ? (float *)scored.buf : NULL, rows);
     Py_END_ALLOW_THREADS
+    if (status == PB_NO_MEMORY) {
+        PyErr_NoMemory();
+        goto all;
+    }
     if (!direct && !pb_give(actions, sized, &to)) {
         PyErr_SetString(PyExc_ValueError, "the actions do not fit their buffer: expected rows of " PB_EXPECTED_ACTION);
         goto all;
