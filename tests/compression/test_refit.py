@@ -75,6 +75,7 @@ def test_where_nothing_was_pruned_nothing_changes() -> None:
     policy = sac()
     refitted = Refit().apply(policy, Context(observations_of(policy.observation_space, 64), teacher=policy))
     assert all(torch.equal(a, b) for a, b in zip(policy.parameters(), refitted.parameters(), strict=True))
+    assert refitted.origin.notices == ("refit did nothing: nothing was pruned before it.",)
 
 
 def test_layers_before_the_pruned_ones_stay() -> None:

@@ -79,6 +79,7 @@ def test_a_module_in_an_environment_of_ones_own(tmp_path: Path) -> None:
         costs=False,
     )
     assert not done.outcome.failed
+    assert sum("session.x64quantprecision=1" in notice for notice in done.notices) == 1
     with StoreReader(done.store) as store:
         artifact = store.artifact(done.cells["prune(l1, 0.5)"])
         assert artifact is not None

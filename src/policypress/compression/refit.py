@@ -12,7 +12,7 @@ never grows. After the layer-wise least squares of He et al. 2017 (Channel pruni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from policypress.compression.calibration import with_neighbours
@@ -26,7 +26,7 @@ from policypress.policy.policy import Policy
 
 @dataclass(frozen=True)
 class Refit(Step):
-    """Ridge refit of every layer behind a pruned one; nothing happens where nothing was pruned."""
+    """Ridge refit of every layer behind a pruned one; where nothing was pruned nothing happens, which is told."""
 
     name: ClassVar[str] = "refit"
     stage: ClassVar[Stage] = Stage.CONDITIONING
@@ -44,7 +44,11 @@ class Refit(Step):
             raise RecipeError("refit compares with the fp32 policy.", got="a context without one")
         result, teacher = policy.clone(), fold_affines(context.teacher)
         observations = with_neighbours(context.calibration, context.seed)
-        for name in _behind_pruned(result):
+        behind = _behind_pruned(result)
+        if not behind:
+            notice = "refit did nothing: nothing was pruned before it."
+            result.origin = replace(result.origin, notices=(*result.origin.notices, notice))
+        for name in behind:
             layer = result.layers[name]
             if name in teacher.layers and not (isinstance(layer, Conv2d) and layer.groups != 1):
                 refit_layer(result, name, teacher, observations)
