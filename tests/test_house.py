@@ -37,6 +37,7 @@ COVERED_BY = {
     "artifact/c/read_quantization.py": "artifact/c/test_reader.py",
     "artifact/c/read_reductions.py": "artifact/c/test_reader.py",
     "artifact/c/read_shapes.py": "artifact/c/test_reader.py",
+    "artifact/c/render_choice.py": "artifact/c/test_render.py",
     "artifact/c/render_constants.py": "artifact/c/test_render.py",
     "artifact/c/render_interface.py": "artifact/c/test_render.py",
     "artifact/c/render_map.py": "artifact/c/test_render.py",
