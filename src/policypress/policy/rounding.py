@@ -115,7 +115,8 @@ def _bound(policy: Policy, observations: Observation) -> Tensor:
         places = [value for value in values.values() if value.spread is not None or value.off is not None]
         squares, rest = torch.zeros_like(result), torch.zeros_like(result)
         flat, flat_squares, flat_rest = (t.flatten(1) for t in (result, squares, rest))
-        for component in range(flat.shape[1] if result.requires_grad else 0):
+        # What only moves numbers has no error of its own.
+        for component in range(flat.shape[1] if places and result.requires_grad else 0):
             slopes: tuple[Tensor | None, ...] = torch.autograd.grad(
                 flat[:, component].sum(), [value.exact for value in places], retain_graph=True, allow_unused=True
             )
