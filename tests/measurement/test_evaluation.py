@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,20 @@ import torch
 from small_policies import ACTIONS, KINDS, Policy, mlp, observations_of, tensors_of
 
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.contract import EnvironmentSpec, Quantity
+from policypress.contract import Box, EnvironmentSpec, Quantity
+from policypress.environment.batches import stack
 from policypress.errors import (
     AgentError,
     ArtifactError,
     EnvironmentInputError,
     NativeBuildError,
+    ObservationError,
     ParityError,
     SpaceMismatchError,
 )
 from policypress.measurement.evaluation import evaluate, runtime_of
 from policypress.measurement.statistics import Undefined
-from policypress.measurement.subject import subject_of
+from policypress.measurement.subject import UNBOUNDED_STEPS, cut_notice, subject_of
 from policypress.records import EpisodeRecord
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.seeding import EVALUATION, episode_seeds
@@ -201,3 +204,26 @@ def test_without_a_compiler_there_is_a_notice(tmp_path: Path, monkeypatch: pytes
     found = evaluate(written(mlp(), tmp_path / "a.onnx"), episodes=1, env_fn=Counting)
     assert found.protocol.runtime == "onnxruntime"
     assert any("no C compiler" in notice for notice in found.notices)
+
+
+def test_episodes_that_nobody_limited_are_told() -> None:
+    rows = [EpisodeRecord(seed, 1.0, UNBOUNDED_STEPS, ending, 0.0) for seed, ending in enumerate(_ENDINGS)]
+    (told,) = cut_notice(rows, None)
+    assert told.startswith(f"1 of 3 episodes were cut after {UNBOUNDED_STEPS} steps")
+    assert "--max-steps" in told
+    assert cut_notice(rows, 500) == ()
+    assert cut_notice(rows[:2], None) == ()
+
+
+_ENDINGS: tuple[Any, ...] = ("terminated", "truncated", "step_limit")
+
+
+def test_numbers_beyond_float32_are_refused_without_a_warning() -> None:
+    runtime = runtime_of(mlp(algorithm="sac"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ObservationError, match="not finite"):
+            runtime.act(np.full(5, 1e300))
+        stacked = stack([np.full(5, 1e300)], Box((5,), "float32", (-np.inf,), (np.inf,)))
+    assert caught == []
+    assert np.isinf(stacked).all()

@@ -18,14 +18,14 @@ ObservationBatch = Array | dict[str, Array]
 
 def stack(observations: list[Observation], space: Space) -> ObservationBatch:
     """Single observations as a batch, in the dtypes of ``space``."""
-    match space:
-        case DictSpace():
+    # What overflows becomes infinite, and is refused as such by those who check.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(space, DictSpace):
             return {
                 key: np.stack([np.asarray(o[key]) for o in observations]).astype(dtype_of(member), copy=False)
                 for key, member in space.spaces
             }
-        case _:
-            return np.stack([np.asarray(o) for o in observations]).astype(dtype_of(space), copy=False)
+        return np.stack([np.asarray(o) for o in observations]).astype(dtype_of(space), copy=False)
 
 
 def dtype_of(space: Space) -> str:

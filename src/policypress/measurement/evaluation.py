@@ -22,6 +22,7 @@ from policypress.measurement.statistics import Undefined, mean_return
 from policypress.measurement.subject import (
     AgentLike,
     Factory,
+    cut_notice,
     described_callable,
     fit_of_own,
     limit_and_suspects,
@@ -114,7 +115,7 @@ def evaluate(
         actor_of(acting), factory, protocol.seeds(), max_steps=protocol.max_steps, on_episode=on_episode
     )
     mean = mean_return(np.array([row.episode_return for row in rows]).tolist())
-    return Evaluation(name, spec, protocol, rows, mean, (*notices, *acting.notices))
+    return Evaluation(name, spec, protocol, rows, mean, (*notices, *cut_notice(rows, max_steps), *acting.notices))
 
 
 def _prove_native(

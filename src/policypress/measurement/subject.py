@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import ACTION_MASK, EnvironmentSpec, Space, supplied_by, with_mask
+from policypress.contract import ACTION_MASK, Box, DictSpace, EnvironmentSpec, Space, supplied_by, with_mask
 from policypress.environment.faults import opened
 from policypress.environment.fit import Fit, compare, in_words, resolve_first, spaces_of
 from policypress.environment.inheritance import Inherited, completed
@@ -20,8 +20,9 @@ from policypress.environment.spaces import spaces_in
 from policypress.errors import PolicypressError, SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.from_agent import policy_from_agent
-from policypress.policy.observation_layers import channels_first
+from policypress.policy.observation_layers import channels_first, is_image
 from policypress.policy.policy import Policy
+from policypress.records import EpisodeRecord
 
 Factory = Callable[[], Any]
 AgentLike = str | Path | AgentBundle | Policy
@@ -110,6 +111,8 @@ def subject_of(
     suspects: tuple[str, ...] = ()
     if factory is not None:
         limit, suspects = limit_and_suspects(factory, policy.origin.algorithm, policy.origin.caller_supplies)
+    elif policy.origin.algorithm not in _UNTOLD and "transpose_image" not in policy.folded():
+        notices = (*notices, *layout_notice(policy.observation_space))
     supplied = (*policy.origin.caller_supplies, *(() if spec is None else supplied_by(spec.wrappers)))
     policy.origin = replace(
         policy.origin,
@@ -217,6 +220,32 @@ def described_callable(env_fn: Factory) -> EnvironmentSpec:
     """A name for the user's own environment, for records; nothing can be made from it."""
     name = getattr(env_fn, "__qualname__", type(env_fn).__name__)
     return EnvironmentSpec(f"{getattr(env_fn, '__module__', 'user')}.{name}")
+
+
+def layout_notice(space: Space) -> tuple[str, ...]:
+    """Where no environment tells the layout of images: that the artifact takes them as the agent's file has them."""
+    parts = [part for _, part in space.spaces] if isinstance(space, DictSpace) else [space]
+    images = [part for part in parts if isinstance(part, Box) and is_image(part)]
+    if not images:
+        return ()
+    shape = images[0].shape
+    cube = " Its axes are of one length, so that a wrong order is not noticed." if len(set(shape)) == 1 else ""
+    return (
+        f"Images are taken as the agent's file has them, {shape}: channels, height, width (Stable-Baselines3 stores "
+        f"channels first; its environment may give them last).{cube} With --env the artifact takes what that gives.",
+    )
+
+
+def cut_notice(episodes: Iterable[EpisodeRecord], stated: int | None) -> tuple[str, ...]:
+    """That :data:`UNBOUNDED_STEPS` cut episodes, which neither the environment nor the user (``stated``) asked for."""
+    rows = list(episodes)
+    cut = sum(row.ending == "step_limit" for row in rows)
+    if stated is not None or cut == 0:
+        return ()
+    return (
+        f"{cut} of {len(rows)} episodes were cut after {UNBOUNDED_STEPS} steps: neither the environment nor you set a "
+        "limit. Their returns are those of what was played; --max-steps N sets another limit.",
+    )
 
 
 def fit_of_own(env_fn: Factory, observations: Space, actions: Space) -> Fit:

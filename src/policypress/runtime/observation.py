@@ -55,7 +55,11 @@ def fill(buffer: Array, spec: TensorSpec, values: Any, finite: npt.NDArray[np.bo
     if array.shape != spec.shape:
         raise wrong_shape(spec, array.shape, spec.shape)
     try:
-        buffer[0] = array
+        if array.dtype == buffer.dtype:
+            buffer[0] = array
+        else:  # what overflows becomes infinite, and is refused as such
+            with np.errstate(over="ignore", invalid="ignore"):
+                buffer[0] = array
     except RuntimeWarning as error:  # beyond float32, where the caller made warnings errors
         raise not_finite(spec) from error
     except (TypeError, ValueError) as error:
@@ -131,8 +135,44 @@ def key_of(spec: TensorSpec) -> str:
 
 
 def wrong_shape(spec: TensorSpec, got: tuple[int, ...], expected: tuple[Any, ...]) -> ObservationError:
-    """The error for a shape."""
-    return ObservationError(f"{spec.name} has the wrong shape.", got=str(got), expected=str(expected))
+    """The error for a shape; for an image with its channels last it says how to put them first."""
+    hint = None
+    if is_image(spec) and got[-3:] == _channels_last(spec.shape):
+        axes = "(2, 0, 1)" if len(got) == 3 else "(0, 3, 1, 2)"
+        hint = (
+            f"Give channels first (C, H, W): numpy.transpose(image, {axes}); predict() does it itself. "
+            "Exported with --env, the artifact takes what the environment gives."
+        )
+    return ObservationError(f"{spec.name} has the wrong shape.", got=str(got), expected=str(expected), hint=hint)
+
+
+def is_image(spec: TensorSpec) -> bool:
+    """Whether an input has the form of an image: bytes along three axes."""
+    return spec.dtype == "uint8" and len(spec.shape) == 3
+
+
+def channels_first(observation: Observation, inputs: tuple[TensorSpec, ...]) -> Observation:
+    """``observation``, with images transposed that have their channels last where the input has them first.
+
+    As Stable-Baselines3's ``predict`` does: what has the input's own shape is left as it is.
+    """
+    if not any(is_image(spec) for spec in inputs):
+        return observation
+    parts = {key_of(spec): _transposed(part_of(observation, spec, inputs), spec) for spec in inputs}
+    return parts if isinstance(observation, Mapping) else parts[key_of(inputs[0])]
+
+
+def _transposed(values: Any, spec: TensorSpec) -> Any:
+    if not is_image(spec):
+        return values
+    array = array_of(values, spec)
+    if array.ndim not in (3, 4) or array.shape[-3:] == spec.shape or array.shape[-3:] != _channels_last(spec.shape):
+        return values
+    return np.moveaxis(array, -1, -3)
+
+
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[1:], shape[0])
 
 
 def not_finite(spec: TensorSpec) -> ObservationError:

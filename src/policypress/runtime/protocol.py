@@ -9,7 +9,7 @@ import numpy as np
 from policypress.contract import Contract, Discrete
 from policypress.errors import ObservationError
 from policypress.runtime.masking import action_among
-from policypress.runtime.observation import Array, Observation, is_single, one_row
+from policypress.runtime.observation import Array, Observation, channels_first, is_single, one_row
 
 RuntimeName = Literal["native", "onnxruntime"]
 RuntimeChoice = Literal["auto", "native", "onnxruntime"]
@@ -76,8 +76,11 @@ class Runtime(Protocol):
         """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
 
         An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing. ``action_masks`` are
-        those of sb3-contrib's MaskablePPO: only what they allow is chosen.
+        those of sb3-contrib's MaskablePPO: only what they allow is chosen. An image may have its channels last where
+        the input has them first.
         """
+        if "transpose_image" not in self.contract.folded:
+            observation = channels_first(observation, self.contract.inputs)
         if action_masks is not None:
             if is_single(observation, self.contract.inputs):
                 return np.asarray(self.act_masked(observation, action_masks)), None

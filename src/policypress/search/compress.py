@@ -14,7 +14,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.environment.determinism import ignores_seed
 from policypress.errors import StudyInputError
 from policypress.measurement.energy import checked_watts
-from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
+from policypress.measurement.subject import AgentLike, Factory, Subject, cut_notice, subject_of
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.runtime.protocol import ONNXRUNTIME, RuntimeChoice, RuntimeName
@@ -270,7 +270,7 @@ def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator,
     history = Search(session, objective, bar, gate, 60 * goal.budget_minutes, training=goal.training).run()
     options = CostOptions(how.costs_runtime, how.seed, how.watts_per_core)
     told = measure_finalists(store, session, history, options, narrator) if how.costs else ()
-    found = _result(store, session, history, (*notices, *told))
+    found = _result(store, session, history, (*notices, *told), how.max_steps)
     if history.winner is not None:
         record = store.artifact(found.cells[history.winner])
         more = () if record is None else record.notices
@@ -302,7 +302,9 @@ def _made_robust(found: Searched, session: Session, subject: Subject, recipes: S
     return replace(found, robustness=measured)
 
 
-def _result(store: Store, session: Session, history: SearchHistory, notices: tuple[str, ...]) -> Searched:
+def _result(
+    store: Store, session: Session, history: SearchHistory, notices: tuple[str, ...], stated: int | None
+) -> Searched:
     groups = {name: tuple(keys) for name, keys in session.cells.items() if keys}
     found = {key: row for keys in groups.values() for key in keys if (row := store.cell(key)) is not None}
     outcome = StudyOutcome(
@@ -312,4 +314,6 @@ def _result(store: Store, session: Session, history: SearchHistory, notices: tup
         interrupted=history.ending == "interrupted",
     )
     firsts = {name: keys[0] for name, keys in groups.items()}
+    rows = [row for cell in outcome.done for row in store.episodes(cell.key)]
+    notices = (*notices, *cut_notice(rows, stated))
     return Searched(store.path, firsts, outcome, notices, history, groups)

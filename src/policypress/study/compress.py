@@ -20,7 +20,7 @@ from policypress.environment.observations import RecordedObservations
 from policypress.environment.rollout import try_out
 from policypress.errors import ExecutionError, StudyInputError
 from policypress.measurement.energy import checked_watts
-from policypress.measurement.subject import AgentLike, Factory, Subject, subject_of
+from policypress.measurement.subject import AgentLike, Factory, Subject, cut_notice, subject_of
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
@@ -149,6 +149,8 @@ def compress(
             executor, notices = "debug", (*notices, STAYS_HERE)
         with executor_of(executor, jobs) as running:
             outcome = run_study(cells.values(), worker, store, running, progress, retry_failed=retry_failed)
+        rows = [row for cell in outcome.done for row in store.episodes(cell.key)]
+        notices = (*notices, *cut_notice(rows, max_steps))
         if costs and not outcome.interrupted:
             outcome, told = with_costs(store, outcome, seed, watts_per_core, progress or Silent())
             notices = (*notices, *told)

@@ -189,7 +189,7 @@ def _comment(program: Program) -> list[str]:
     for part in program.inputs:
         shape = " x ".join(map(str, part.spec.shape)) or "1"
         space = spaces.get(part.spec.name)
-        lines.append(f"  {part.storage.name}: {c_type(part)}, {shape}{_within(space)}")
+        lines.append(f"  {part.storage.name}: {c_type(part)}, {shape}{_layout(part, contract)}{_within(space)}")
     shape = f"{C_TYPES[program.action.kind]}, {program.action.size}"
     lines.append(f"Action: {shape}{_within(contract.action_space if contract else None)}")
     if program.scores is not None:
@@ -226,6 +226,15 @@ def _spaces(contract: Contract | None) -> dict[str, Space]:
     space = contract.observation_space
     parts = space.spaces if hasattr(space, "spaces") else (("", space),)
     return {spec.name: part for spec, (_, part) in zip(contract.inputs, parts, strict=False)}
+
+
+def _layout(part: Input, contract: Contract | None) -> str:
+    """Which axis of an image is which."""
+    told = contract is not None and contract.algorithm not in ("onnx", "module")  # whose files say shapes alone
+    if contract is None or not told or part.spec.dtype != "uint8" or len(part.spec.shape) != 3:
+        return ""
+    last = "transpose_image" in contract.folded
+    return " (height, width, channels)" if last else " (channels first: channels, height, width)"
 
 
 def _within(space: Space | None) -> str:
