@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policypress.errors import NativeBuildError
 from policypress.toolchain.cache import Cache, default_folder
+from policypress.toolchain.child_python import python_command, python_environment
 
 KEY, OTHER = "a" * 32, "b" * 32
 
@@ -84,20 +85,84 @@ def test_one_file_larger_than_the_limit_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_a_folder_that_others_can_write_is_not_used(mode: int, tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache")
-    stored(cache, tmp_path)
-    cache.folder.chmod(mode)
+    folder = tmp_path / "cache"
+    stored(Cache(folder), tmp_path)
+    folder.chmod(mode)
+    cache = Cache(folder)
     assert cache.find(KEY) is None
     assert cache.refusal(KEY) is None
-    with pytest.raises(NativeBuildError, match="not safe"):
-        stored(cache, tmp_path)
-    assert len(list(cache.folder.iterdir())) == 1
+    is_elsewhere(cache, folder, tmp_path, "others can write")
+    assert len(list(folder.iterdir())) == 1
+
+
+def is_elsewhere(cache: Cache, wanted: Path, work: Path, why: str) -> None:
+    """What is stored is found, in a private temporary folder, and the user is told."""
+    key = os.urandom(16).hex()
+    path = stored(cache, work, key)
+    assert cache.find(key) == path
+    assert wanted not in path.parents
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert cache.notice is not None
+    assert why in cache.notice
+    assert "XDG_CACHE_HOME" in cache.notice
+
+
+def test_the_advice_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    cache = Cache()
+    assert stored(cache, tmp_path).parent == tmp_path / "own" / "policypress" / "native"
+    assert cache.notice is None
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NativeBuildError, match="cannot be kept"):
-        stored(Cache(tmp_path / "file" / "cache"), tmp_path)
+    is_elsewhere(Cache(tmp_path / "file" / "cache"), tmp_path / "file", tmp_path, str(tmp_path / "file"))
+
+
+def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    is_elsewhere(Cache(tmp_path / "cache"), tmp_path / "cache", tmp_path, "No space left")
+
+
+def test_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_folder() is None
+    is_elsewhere(Cache(), tmp_path / "none", tmp_path, "no home folder")
+
+
+def test_children_use_the_same_temporary_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wanted = tmp_path / "file" / "cache"
+    cache = Cache(wanted)
+    path = stored(cache, tmp_path)
+    program = (
+        "from pathlib import Path\nfrom policypress.toolchain.cache import Cache\n"
+        "cache = Cache(Path(sys.argv[1]))\ncache.prepare()\nprint(cache.find(sys.argv[2]))\n"
+    )
+    done = subprocess.run(
+        python_command(program, [str(wanted), KEY]), capture_output=True, text=True, env=python_environment()
+    )
+    assert (done.stderr, done.stdout.strip()) == ("", str(path))
+    assert path.exists()
+
+
+def test_a_link_or_a_file_that_others_can_write_is_not_found(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    path = stored(cache, tmp_path)
+    path.chmod(0o777)
+    assert cache.find(KEY) is None
+    path = stored(cache, tmp_path)
+    path.rename(tmp_path / "elsewhere.so")
+    path.symlink_to(tmp_path / "elsewhere.so")
+    assert cache.find(KEY) is None
 
 
 def test_many_at_once(tmp_path: Path) -> None:

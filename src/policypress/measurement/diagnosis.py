@@ -181,9 +181,13 @@ def _native() -> Finding:
     except NativeBuildError as error:
         return Finding("native", False, purpose, error.message, error.hint)
     cache = Cache()
+    try:
+        cache.prepare()
+    except NativeBuildError as error:
+        return Finding("native", False, purpose, error.message, error.hint)
     megabytes = f"{cache.size_bytes() / 1e6:.1f} of at most {cache.limit_bytes / 1e6:.0f} MB"
     detail = f"{' '.join(compiler.command)}, {kernels} kernels; built modules: {cache.folder}, {megabytes}"
-    return Finding("native", True, purpose, detail)
+    return Finding("native", True, purpose, detail, cache.notice)
 
 
 def _runtime(name: str, purpose: str) -> Finding:

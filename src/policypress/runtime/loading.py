@@ -108,12 +108,13 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
 
     try:
         find_compiler()
-        Cache().prepare()
+        cache = Cache()
+        cache.prepare()
     except NativeBuildError as error:
         if wanted == NATIVE:
             raise
         return ONNXRUNTIME, (fallback_notice(error),)
-    return NATIVE, ()
+    return NATIVE, () if cache.notice is None else (cache.notice,)
 
 
 def fallback_notice(error: NativeBuildError) -> str:

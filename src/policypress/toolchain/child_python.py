@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Nothing but what is built in is imported before the path is set.
 _SET_PATH = "import sys; sys.path[:] = sys.argv[2:2 + int(sys.argv[1])]; del sys.argv[1:2 + int(sys.argv[1])]\n"
+INHERITED: dict[str, str] = {}
+"""Variables that this process sets for those that it starts, and not for itself."""
 _PATH_VARIABLE, _SAFE_VARIABLE = "PYTHONPATH", "PYTHONSAFEPATH"
 
 
@@ -38,7 +40,7 @@ def python_environment(changes: Mapping[str, str] | None = None) -> dict[str, st
 
     An empty or relative entry of ``PYTHONPATH`` is one: ``PYTHONPATH=$PYTHONPATH:/folder`` makes it by accident.
     """
-    environment = {**os.environ, **(changes or {}), _SAFE_VARIABLE: "1"}
+    environment = {**os.environ, **INHERITED, **(changes or {}), _SAFE_VARIABLE: "1"}
     named = environment.pop(_PATH_VARIABLE, "").split(os.pathsep)
     kept = [entry for entry in named if os.path.isabs(entry)]
     if kept:

@@ -38,7 +38,10 @@ class NativeRuntime(Runtime):
 
     def __init__(self, model: Path | bytes, cache: Cache | None = None) -> None:
         label = "bytes" if isinstance(model, bytes) else str(model)
-        self._open(*built_module(_content(model), label, cache))
+        kept = Cache() if cache is None else cache
+        self._open(*built_module(_content(model), label, kept))
+        if kept.notice is not None:
+            self.notices = (kept.notice,)
 
     @classmethod
     def from_module(cls, path: Path, contract: Contract) -> NativeRuntime:

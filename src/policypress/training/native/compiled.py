@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import platform
 import sys
 import tempfile
@@ -22,6 +23,7 @@ SOURCE = Path(__file__).resolve().parent / "c" / "update.c"
 _OPTIONS = ("-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma")
 _AVX512_FEATURES = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"})
+_log = logging.getLogger(__name__)
 HINT = "Learn with --update fast."
 
 
@@ -89,7 +91,10 @@ def built(compiler: Compiler, kernels: KernelSet, cache: Cache | None = None) ->
     with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
         output = Path(folder) / "update.so"
         compiler.build(SOURCE, output)
-        return kept.store(key, output)
+        path = kept.store(key, output)
+    if kept.notice is not None:
+        _log.warning("%s", kept.notice)
+    return path
 
 
 def load(path: Path) -> ctypes.CDLL:
