@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
-import tempfile
+import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from policypress.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # a system without POSIX locks: what is half written stays there
+    _LOCKS = False
+else:
+    _LOCKS = True
+
 PARTIAL = ".partial"
 # Of a file's name in that of its partial file, which may not be longer than the system allows.
 _NAME = 100
+_OURS = re.compile(r"\..+\.[0-9a-z_]{8}" + re.escape(PARTIAL), re.DOTALL)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_KNOWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is either whole or not there: aside, flushed to disk, renamed.
+
+    Who may read it is what the user's umask says. What a killed process had half written of it goes.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
@@ -37,20 +51,20 @@ def write_all_whole(files: Mapping[Path, bytes]) -> None:
     staged: list[tuple[Path, Path]] = []
     path = Path()
     try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=PARTIAL, delete=False
-            ) as handle:
-                staged.append((Path(handle.name), path))
+        with contextlib.ExitStack() as locks:
+            for path, content in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                sweep_partial(path.parent, path.name)
+                temporary, descriptor = _aside(path)
+                staged.append((temporary, path))
+                handle = locks.enter_context(os.fdopen(descriptor, "wb"))
                 handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
-            staged[-1][0].chmod(0o644)
-        for temporary, path in staged:
-            temporary.replace(path)
+            for temporary, path in staged:
+                temporary.replace(path)
         for folder in {path.parent for path in files}:
             _flush_folder(folder)
     except OSError as error:
@@ -65,6 +79,44 @@ def write_all_whole(files: Mapping[Path, bytes]) -> None:
         for temporary, _ in staged:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def sweep_partial(folder: Path, name: str | None = None, *, ours: bool = False) -> None:
+    """Remove what processes that ended had half written in ``folder`` itself: of the file ``name``, or of any.
+
+    A process that is still writing holds a lock on its file, which therefore stays. Unless the folder is ``ours``,
+    other people's files may end in ``.partial`` too, and stay.
+    """
+    beginning = ("" if ours else ".") if name is None else f".{glob.escape(name[:_NAME])}."
+    for path in folder.glob(f"{beginning}*{PARTIAL}"):
+        if ours or _OURS.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                _remove_if_left(path)
+
+
+def _aside(path: Path) -> tuple[Path, int]:
+    """A new file beside ``path``, and its locked descriptor."""
+    while True:
+        temporary = path.with_name(f".{path.name[:_NAME]}.{os.urandom(4).hex()}{PARTIAL}")
+        descriptor = os.open(temporary, _NEW, 0o666)
+        if _LOCKS:
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return temporary, descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+def _remove_if_left(path: Path) -> None:
+    if not _LOCKS:
+        return
+    descriptor = os.open(path, _KNOWN)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _flush_folder(folder: Path) -> None:

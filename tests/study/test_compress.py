@@ -18,7 +18,8 @@ from policypress.study import cost_stage
 from policypress.study.compress import CLASSIC, STAYS_HERE, Compressed
 from policypress.study.export_agent import export_agent
 from policypress.study.progress import Silent
-from policypress.study.reader import StoreReader
+from policypress.study.reader import SPEC_KEY, STORE_NAME, StoreReader
+from policypress.study.store import Store
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 
@@ -187,3 +188,36 @@ def test_an_env_fn_that_cannot_travel_runs_here_and_says_so(own_agents: Path, tm
     )
     assert not done.outcome.failed
     assert STAYS_HERE in done.notices
+
+
+def compressed(agent: object, folder: Path, **options: Any) -> Compressed:
+    return compress(
+        agent, ["ptdq"], output=folder, episodes=1, env="CartPole-v1", executor="debug", costs=False, **options
+    )
+
+
+def small_policy(seed: int) -> Policy:
+    env = gymnasium.make("CartPole-v1")
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    return Policy.from_module(module, env.observation_space, env.action_space)
+
+
+@pytest.mark.parametrize("recipes", [["ptdq"], None])
+def test_the_folder_of_another_agent_is_refused_and_the_same_agent_continues(
+    recipes: list[str] | None, tmp_path: Path
+) -> None:
+    first = compressed(small_policy(1), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    with pytest.raises(StudyInputError, match=r"another agent[\s\S]*Choose another folder with -o"):
+        compress(small_policy(2), recipes, output=tmp_path, env="CartPole-v1", executor="debug", costs=False)
+    assert {path: path.read_bytes() for path in before} == before
+    assert compressed(small_policy(1), tmp_path).cells == first.cells
+    assert compressed(small_policy(2), tmp_path / "another").cells != first.cells  # as the message advises
+
+
+def test_the_folder_of_a_study_is_refused(tmp_path: Path) -> None:
+    with Store(tmp_path / STORE_NAME) as store:
+        store.set_note(SPEC_KEY, "lu2024")
+    with pytest.raises(StudyInputError, match=r"holds a study[\s\S]*lu2024"):
+        compressed(small_policy(1), tmp_path)

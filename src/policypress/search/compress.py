@@ -30,7 +30,7 @@ from policypress.search.robustness import Robustness
 from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
 from policypress.search.worker import SearchWorker
-from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, agent_row, can_travel, executor_of
+from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, can_travel, claim, executor_of
 from policypress.study.compress import compress as press_recipes
 from policypress.study.driver import StudyOutcome
 from policypress.study.press_worker import PressWorker, counts_for
@@ -249,7 +249,7 @@ def _opened(
     inputs: dict[str, object] = {"seed": how.seed, "calibration": calibration}
     worker = SearchWorker(PressWorker(subject, how.seed))
     with Store(how.folder / STORE_NAME) as store, executor_of(executor, jobs) as running:
-        store.add_agent(agent_row(subject))
+        claim(store, subject)
         yield Session(subject, worker, store, running, protocol, inputs, narrator, retry_failed=how.retry_failed)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from policypress.errors import ExecutionError
 from policypress.records import ArtifactRecord
-from policypress.whole_file import PARTIAL, write_all_whole
+from policypress.whole_file import sweep_partial, write_all_whole
 
 FOLDER = "artifacts"
 
@@ -66,8 +66,8 @@ def _check(built: BuiltArtifact) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Remove what a killed driver had half written."""
-    for path in (folder / FOLDER).glob(f"*/*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+    for inner in (folder / FOLDER).glob("*/"):
+        sweep_partial(inner, ours=True)
 
 
 def load(folder: Path, record: ArtifactRecord, digests: Mapping[str, str]) -> BuiltArtifact | None:

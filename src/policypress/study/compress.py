@@ -33,7 +33,7 @@ from policypress.study.executor import Executor
 from policypress.study.local_executor import LocalExecutor
 from policypress.study.press_worker import PressWorker, counts_for
 from policypress.study.progress import Progress, Silent
-from policypress.study.reader import STORE_NAME, AgentRow
+from policypress.study.reader import SPEC_KEY, STORE_NAME, AgentRow
 from policypress.study.store import Store
 
 # What the papers did, in few steps, and the better recipe beside it.
@@ -142,7 +142,7 @@ def compress(
     cells = _cells(subject, parsed, protocol, seed, recorded)
     folder = Path(output)
     with Store(folder / STORE_NAME) as store:
-        store.add_agent(agent_row(subject))
+        claim(store, subject)
         worker = PressWorker(subject, seed, recorded)
         notices = (*subject.notices, *told)
         if executor == "local" and env_fn is not None and not can_travel(env_fn):
@@ -194,6 +194,26 @@ def executor_of(name: ExecutorName, jobs: int | None) -> AbstractContextManager[
 
 def _recorded(subject: Subject, path: str | Path | None) -> RecordedObservations | None:
     return None if path is None else RecordedObservations.load(Path(path), subject.policy.observation_space)
+
+
+def claim(store: Store, subject: Subject) -> None:
+    """Remember whose results these are: an agent's results lie in a folder of their own.
+
+    Raises:
+        StudyInputError: the folder holds those of another agent, or of a study.
+    """
+    row = agent_row(subject)
+    study = store.note(SPEC_KEY)
+    others = [known for known in store.agents() if known.sha256 != row.sha256]
+    if study is not None or others:
+        found = f"the study {study}" if study is not None else ", ".join(dict.fromkeys(f"{a.source}" for a in others))
+        raise StudyInputError(
+            "The folder holds the results of another agent." if study is None else "The folder holds a study.",
+            got=f"{store.path}: {found}",
+            expected=f"results of the network in {row.source}, read as it is read now, or a new folder",
+            hint="Choose another folder with -o.",
+        )
+    store.add_agent(row)
 
 
 def agent_row(subject: Subject) -> AgentRow:

@@ -18,7 +18,7 @@ import numpy as np
 from policypress.compression.pipeline import Materials
 from policypress.environment.batches import ObservationBatch
 from policypress.errors import ExecutionError, StudyInputError
-from policypress.whole_file import PARTIAL, write_whole
+from policypress.whole_file import sweep_partial, write_whole
 
 FOLDER = "agents"
 AGENT_FILE = "agent.zip"
@@ -82,8 +82,8 @@ def intact(folder: Path, digests: Mapping[str, str]) -> bool:
 
 def remove_partial(folder: Path) -> None:
     """Remove what a killed driver had half written."""
-    for path in (folder / FOLDER).rglob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+    for inner in (folder / FOLDER).glob("**/"):
+        sweep_partial(inner, ours=True)
 
 
 def pack(materials: Materials) -> bytes:

@@ -19,6 +19,8 @@ from policypress.study.tasks import Failure
 
 Status = Literal["pending", "running", "done", "failed"]
 STORE_NAME = "study.db"
+SPEC_KEY = "study"
+"""Note under which the store of a study file keeps its name."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from policypress.study.prepared_agent import PreparedAgent
 from policypress.study.reader import AgentRow, Status, StoreReader
 from policypress.study.schema import connect, explained, transaction
 from policypress.study.tasks import Failure
+from policypress.whole_file import sweep_partial
 
 
 def tolerant_json(value: object) -> str:
@@ -71,6 +72,7 @@ class Store(StoreReader):
         self._lock = DriverLock(path.with_name(path.name + ".lock"))
         try:
             super().__init__(path)
+            sweep_partial(path.parent)
         except BaseException:
             self._lock.release()
             raise

@@ -17,12 +17,11 @@ from policypress.study.estimate import Estimate, estimate
 from policypress.study.executor import Executor
 from policypress.study.plan import StudyPlan, plan_study
 from policypress.study.progress import Progress, Silent
-from policypress.study.reader import STORE_NAME, StoreReader
+from policypress.study.reader import SPEC_KEY, STORE_NAME, StoreReader
 from policypress.study.spec import StudySpec, read_spec
 from policypress.study.store import Store
 from policypress.study.study_worker import StudyWorker
 
-SPEC_KEY = "study"
 Part = Literal["all", "returns", "costs"]
 
 
@@ -162,6 +161,13 @@ def _claim(store: Store, spec: StudySpec) -> None:
             "The folder holds the results of another study.",
             got=f"{store.path}: {known}",
             expected=spec.name,
+            hint="Choose another folder with -o.",
+        )
+    if known is None and store.agents():
+        raise StudyInputError(
+            "The folder holds the results of an agent that was compressed.",
+            got=f"{store.path}: {', '.join(agent.source for agent in store.agents())}",
+            expected=f"results of {spec.name}, or a new folder",
             hint="Choose another folder with -o.",
         )
     store.set_note(SPEC_KEY, spec.name)
