@@ -4,6 +4,9 @@
 # make lint         style, types, floors
 # make bench        the measurements quoted in docs/, on the shipped agents
 #
+# make hashes       constraints-hashes.txt: what a release is installed from, with the hash of every file
+# make sbom         dist/sbom.json: the same packages as a CycloneDX bill of materials
+#
 # Everything runs in .venv, which is made once. Another interpreter: make PYTHON=python3.12 ...
 # Torch is pinned in constraints.txt; its CPU build is enough, and is taken where pip's index offers it.
 
@@ -11,10 +14,11 @@ PYTHON ?= python3
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+RELEASE := .venv-release
 INSTALLED := $(VENV)/.installed
 AGENTS := $(wildcard examples/agents/*.zip)
 
-.PHONY: install quickstart test test-slow lint bench clean
+.PHONY: install quickstart test test-slow lint bench hashes sbom clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -47,5 +51,24 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluation_throughput.py examples/agents/sac-HalfCheetah-v4.zip
 	for agent in $(AGENTS); do $(BIN)/python benchmarks/equalisation.py $$agent --episodes 10 || exit 1; done
 
+$(RELEASE)/.installed:
+	test -x $(RELEASE)/bin/python || $(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet uv cyclonedx-bom
+	touch $@
+
+hashes: $(RELEASE)/.installed
+	printf '%s\n' \
+	  '# The packages of constraints.txt that policypress itself needs, for Python 3.11, with the hashes of their files.' \
+	  '# Written by `make hashes`; used with: pip install --require-hashes -r constraints-hashes.txt' \
+	  > constraints-hashes.new
+	$(RELEASE)/bin/uv pip compile pyproject.toml -c constraints.txt --generate-hashes --python-version 3.11 \
+	  --no-annotate --no-header --quiet >> constraints-hashes.new
+	mv constraints-hashes.new constraints-hashes.txt
+
+sbom: $(RELEASE)/.installed
+	mkdir -p dist
+	$(RELEASE)/bin/cyclonedx-py requirements constraints-hashes.txt --pyproject pyproject.toml \
+	  --output-reproducible --of JSON -o dist/sbom.json
+
 clean:
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RELEASE) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -54,3 +54,14 @@ def test_readme_acts(exported: Path) -> None:
     block = next(text for text in python_blocks("README.md") if "load_artifact" in text)
     start = "import numpy as np\nobservation = np.zeros(17)\n"
     assert run([sys.executable, "-c", start + block + "print(action.shape)"], exported) == "(6,)\n"
+
+
+def test_the_hashes_are_of_the_pinned_versions() -> None:
+    """``constraints-hashes.txt`` installs what was checked, every file by its hash, from no index of its own."""
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    text = (ROOT / "constraints-hashes.txt").read_text()
+    entries = re.findall(r"^([\w.-]+)==(\S+)(.*\n(?:    .*\n)*)", text, re.MULTILINE)
+    assert {"torch", "numpy", "onnx", "onnxruntime", "stable-baselines3"} <= {name for name, _, _ in entries}
+    assert [name for name, version, _ in entries if pinned.get(name, version) != version] == []
+    assert [name for name, _, rest in entries if "--hash=sha256:" not in rest] == []
+    assert "://" not in text

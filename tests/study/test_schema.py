@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from synthetic_study import SyntheticWorker, baseline, grid
 
+from policypress.contract import EnvironmentSpec
 from policypress.errors import OutputError, StoreError
-from policypress.records import EvaluationProtocol
+from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol, Measurement
 from policypress.study import schema
+from policypress.study.cell import Cell
 from policypress.study.debug_executor import DebugExecutor
 from policypress.study.driver import run_study
-from policypress.study.reader import StoreReader
-from policypress.study.schema import SCHEMA_VERSION, connect, explained, transaction
+from policypress.study.prepared_agent import PreparedAgent
+from policypress.study.reader import AgentRow, StoreReader
+from policypress.study.schema import RESTORE, SCHEMA_VERSION, columns, connect, explained, transaction
 from policypress.study.store import Store
 
 
@@ -162,3 +166,81 @@ def test_a_foreign_writer_is_named_as_the_cause(tmp_path: Path, monkeypatch: pyt
         second.execute("BEGIN IMMEDIATE")
     first.close()
     second.close()
+
+
+def filled(folder: Path) -> Path:
+    """A store with a row in every table."""
+    with Store(folder / "study.db") as store:
+        store.add_agent(AgentRow("a" * 64, "a.zip", "dqn", EnvironmentSpec("CartPole-v1"), "2.4", {"n": 1}, ("told",)))
+        cell = Cell("baseline", EvaluationProtocol(1), EnvironmentSpec("CartPole-v1"), "a" * 64)
+        store.plan([cell])
+        store.start(cell.key, {"python": "3.11"})
+        record = ArtifactRecord("none", "", "p.onnx", "b" * 64, 1, 1, 1, 1, 0.0, 0.0, None, 0.0, 0.1)
+        store.record_artifact(cell.key, record, {"p.onnx": "b" * 64})
+        store.record_prepared(cell, PreparedAgent({}, {"steps": 1}, ()), {"a.zip": "c" * 64})
+        store.record_measurements(cell.key, [Measurement("latency", "s", (0.1,), {}, {})])
+        store.record_episodes(cell.key, [EpisodeRecord(0, 1.0, 5, "terminated", 0.1)], done=True)
+    return folder / "study.db"
+
+
+TABLES = ("agents", "cells", "artifacts", "prepared", "episodes", "measurements")
+WRONG = (None, b"\xff\xfe", 7, "text", "{", "[" * 3000, "{}", "[]", '[{"a": null}]', '{"a": [1]}', float("inf"), "null")
+
+
+def read_everything(path: Path) -> None:
+    with StoreReader(path) as store:
+        store.agents(), store.counts(), store.trainings(), store.mean_episode_s(), store.mean_build_s()
+        for row in store.cells():
+            store.cell(row.key), store.artifact(row.key), store.artifact_files(row.key), store.prepared_files(row.key)
+            store.episodes(row.key), store.seeds(row.key), store.measurements(row.key)
+            row.cell.seeds()
+
+
+def refusal_of(path: Path) -> str | None:
+    try:
+        read_everything(path)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, column) for table in TABLES for column in columns(table)])
+def test_a_damaged_value_is_a_store_error_that_names_the_file(table: str, column: str, tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    read_everything(path)
+    whole = path.read_bytes()
+    refused = 0
+    for value in WRONG:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            try:
+                connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+            except sqlite3.IntegrityError:
+                continue  # SQLite itself refuses it
+        said = refusal_of(path)
+        assert said is None or (str(path) in said and RESTORE in said)
+        refused += said is not None
+        path.write_bytes(whole)
+    read = column not in ("id", "position", "key", "cell_key") and (table, column) != ("prepared", "notices_json")
+    assert refused > 0 or not read
+
+
+@pytest.mark.parametrize("table", ["meta", *TABLES])
+def test_a_missing_table_is_a_store_error(table: str, tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(f"DROP TABLE {table}")
+    with pytest.raises(StoreError, match=str(path)):
+        read_everything(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
+def test_a_truncated_store_is_a_store_error(share: float, tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(StoreError, match=str(path)):
+        read_everything(path)
+    with pytest.raises(StoreError), Store(path):
+        pass

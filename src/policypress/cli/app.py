@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from policypress import __version__
+from policypress.cli.characters import make_output_safe
 from policypress.cli.commands import Commands
 from policypress.cli.console import INTERRUPTED_MESSAGE, err, marked
 from policypress.errors import PolicypressError
@@ -46,6 +47,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 a failure of the work, 2 unusable input, 130 interrupted.
     """
+    make_output_safe()
     try:
         app()
     except PolicypressError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,13 +11,22 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from policypress.contract import EnvironmentSpec
+from policypress.errors import PolicypressError
 from policypress.records import ArtifactRecord, EpisodeRecord, Measurement
 from policypress.study.cell import Cell, CellKind
-from policypress.study.schema import connect, explained
+from policypress.study.schema import connect, damaged, decoded, explained
 from policypress.study.tasks import Failure
 
 Status = Literal["pending", "running", "done", "failed"]
 STORE_NAME = "study.db"
+_PROTOCOL: Mapping[str, tuple[type, ...]] = {
+    "episodes": (int,),
+    "seed": (int,),
+    "purpose": (str,),
+    "max_steps": (int, type(None)),
+    "runtime": (str,),
+    "version": (int,),
+}
 SPEC_KEY = "study"
 """Note under which the store of a study file keeps its name."""
 
@@ -79,19 +87,20 @@ class StoreReader:
 
     def agents(self) -> tuple[AgentRow, ...]:
         """Every parent agent, by identity."""
-        return tuple(_agent(row) for row in self._rows("SELECT * FROM agents ORDER BY sha256"))
+        return tuple(map(self._agent, self._decoded("agents", "SELECT * FROM agents ORDER BY sha256")))
 
     def cells(self, status: Status | None = None, kind: CellKind | None = None) -> tuple[CellRow, ...]:
         """Every cell, or those of one status or kind, in the order in which they were planned."""
-        rows = self._rows(
+        rows = self._decoded(
+            "cells",
             "SELECT * FROM cells WHERE status = coalesce(?, status) AND kind = coalesce(?, kind) ORDER BY position",
             (status, kind),
         )
-        return tuple(_cell(row) for row in rows)
+        return tuple(map(self._cell, rows))
 
     def cell(self, key: str) -> CellRow | None:
         """The cell ``key``, if it was ever planned."""
-        return next((_cell(row) for row in self._rows("SELECT * FROM cells WHERE key = ?", (key,))), None)
+        return next(map(self._cell, self._decoded("cells", "SELECT * FROM cells WHERE key = ?", (key,))), None)
 
     def counts(self) -> dict[Status, int]:
         """Number of cells of each status."""
@@ -100,22 +109,23 @@ class StoreReader:
 
     def artifact(self, key: str) -> ArtifactRecord | None:
         """What was built for the cell ``key``; its path is relative to :attr:`folder`."""
-        return next((_artifact(row) for row in self._rows("SELECT * FROM artifacts WHERE cell_key = ?", (key,))), None)
+        rows = self._decoded("artifacts", "SELECT * FROM artifacts WHERE cell_key = ?", (key,))
+        return next(map(_artifact, rows), None)
 
     def artifact_files(self, key: str) -> dict[str, str]:
         """Path, relative to :attr:`folder`, → sha256 of each file of the cell's artifact."""
-        rows = self._rows("SELECT files_json FROM artifacts WHERE cell_key = ?", (key,))
-        return {str(path): str(digest) for row in rows for path, digest in json.loads(row["files_json"]).items()}
+        rows = self._decoded("artifacts", "SELECT files_json FROM artifacts WHERE cell_key = ?", (key,))
+        return {path: digest for row in rows for path, digest in row["files_json"].items()}
 
     def prepared_files(self, key: str) -> dict[str, str] | None:
         """Path, relative to :attr:`folder`, → sha256 of what the agent's cell ``key`` left; None if it is not done."""
-        rows = self._rows("SELECT files_json FROM prepared WHERE cell_key = ?", (key,))
-        return {str(path): str(digest) for path, digest in json.loads(rows[0]["files_json"]).items()} if rows else None
+        rows = self._decoded("prepared", "SELECT files_json FROM prepared WHERE cell_key = ?", (key,))
+        return dict(rows[0]["files_json"]) if rows else None
 
     def trainings(self) -> dict[str, Mapping[str, Any]]:
         """Agent's identity → training record, of every agent that a study trained."""
-        rows = self._rows("SELECT agent_sha256, training_json FROM prepared ORDER BY agent_sha256")
-        found = {str(row["agent_sha256"]): json.loads(row["training_json"]) for row in rows}
+        rows = self._decoded("prepared", "SELECT agent_sha256, training_json FROM prepared ORDER BY agent_sha256")
+        found = {row["agent_sha256"]: row["training_json"] for row in rows}
         return {identity: record for identity, record in found.items() if record}
 
     def mean_episode_s(self) -> dict[str, float]:
@@ -124,31 +134,35 @@ class StoreReader:
             "SELECT json_extract(environment_json, '$.id') AS id, avg(cpu_s) AS mean FROM cells "
             "JOIN episodes ON cell_key = key GROUP BY id"
         )
-        return {str(row["id"]): float(row["mean"]) for row in rows}
+        return {str(row["id"]): float(row["mean"]) for row in rows if row["mean"] is not None}
 
     def mean_build_s(self) -> dict[str, float]:
         """Recipe → mean time of building its artifact, in seconds."""
         rows = self._rows("SELECT recipe, avg(build_s) AS mean FROM artifacts GROUP BY recipe")
-        return {str(row["recipe"]): float(row["mean"]) for row in rows}
+        return {str(row["recipe"]): float(row["mean"]) for row in rows if row["mean"] is not None}
 
     def episodes(self, key: str) -> tuple[EpisodeRecord, ...]:
         """The cell's episodes, by seed."""
-        rows = self._rows(
-            "SELECT seed, episode_return, length, ending, cpu_s FROM episodes WHERE cell_key = ? ORDER BY seed", (key,)
+        rows = self._decoded(
+            "episodes",
+            "SELECT seed, episode_return, length, ending, cpu_s FROM episodes WHERE cell_key = ? ORDER BY seed",
+            (key,),
         )
-        return tuple(EpisodeRecord(**dict(row)) for row in rows)
+        return tuple(EpisodeRecord(**row) for row in rows)
 
     def seeds(self, key: str) -> frozenset[int]:
         """Seeds of the episodes that the cell has."""
-        return frozenset(row["seed"] for row in self._rows("SELECT seed FROM episodes WHERE cell_key = ?", (key,)))
+        rows = self._decoded("episodes", "SELECT seed FROM episodes WHERE cell_key = ?", (key,))
+        return frozenset(row["seed"] for row in rows)
 
     def measurements(self, key: str, quantity: str | None = None) -> tuple[Measurement, ...]:
         """The cell's cost measurements, or those of one quantity, in the order in which they were made."""
-        rows = self._rows(
+        rows = self._decoded(
+            "measurements",
             "SELECT * FROM measurements WHERE cell_key = ? AND quantity = coalesce(?, quantity) ORDER BY id",
             (key, quantity),
         )
-        return tuple(_measurement(row) for row in rows)
+        return tuple(map(_measurement, rows))
 
     def tables(self) -> dict[str, dict[str, str]]:
         """Table → column → its type, as the schema declares it."""
@@ -166,6 +180,23 @@ class StoreReader:
         with explained(self.path), closing(self._connection.execute(query, values)) as cursor:
             return cursor.fetchall()
 
+    def _decoded(self, table: str, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        return [decoded(row, table, self.path) for row in self._rows(query, values)]
+
+    def _agent(self, row: Mapping[str, Any]) -> AgentRow:
+        try:
+            return _agent(row)
+        except (PolicypressError, ValueError, TypeError, KeyError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise damaged(self.path, f"table agents, agent {row['sha256'][:12]!r}", why) from error
+
+    def _cell(self, row: Mapping[str, Any]) -> CellRow:
+        try:
+            return _cell(row)
+        except (PolicypressError, ValueError, TypeError, KeyError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise damaged(self.path, f"table cells, cell {row['key'][:12]!r}", why) from error
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._connection.close()
@@ -181,28 +212,29 @@ class StoreReader:
         self.close()
 
 
-def _agent(row: sqlite3.Row) -> AgentRow:
-    environment = json.loads(row["environment_json"])
+def _agent(row: Mapping[str, Any]) -> AgentRow:
+    environment = row["environment_json"]
     return AgentRow(
         sha256=row["sha256"],
         source=row["source"],
         algorithm=row["algorithm"],
         environment=None if environment is None else EnvironmentSpec.from_json(environment),
         library_version=row["library_version"],
-        training=json.loads(row["training_json"]),
-        notices=tuple(json.loads(row["notices_json"])),
+        training=row["training_json"],
+        notices=tuple(row["notices_json"]),
     )
 
 
-def _cell(row: sqlite3.Row) -> CellRow:
-    stored = {"kind": row["kind"], "agent_sha256": row["agent_sha256"]}
-    stored |= {"recipe": row["recipe"], "recipe_hash": row["recipe_hash"]}
-    for name in ("environment", "protocol", "recipe", "method_versions", "inputs"):
-        value = json.loads(row[f"{name}_json"])
-        stored["recipe_json" if name == "recipe" else name] = value
+def _cell(row: Mapping[str, Any]) -> CellRow:
+    stored = {name: row[name] for name in ("kind", "agent_sha256", "recipe", "recipe_hash", "recipe_json")}
+    stored |= {name: row[f"{name}_json"] for name in ("environment", "protocol", "method_versions", "inputs")}
+    for name, value in stored["protocol"].items():
+        known = _PROTOCOL.get(name)
+        if known is not None and not isinstance(value, known):
+            raise TypeError(f"protocol: {name} is {value!r}")
     failure = None
     if row["error"] is not None:
-        failure = Failure(row["error_kind"], row["error"], row["error_traceback"])
+        failure = Failure(row["error_kind"] or "", row["error"], row["error_traceback"] or "")
     return CellRow(
         key=row["key"],
         cell=Cell.from_json(stored),
@@ -210,22 +242,22 @@ def _cell(row: sqlite3.Row) -> CellRow:
         failure=failure,
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        provenance=tuple(json.loads(row["provenance_json"])),
+        provenance=tuple(row["provenance_json"]),
     )
 
 
-def _artifact(row: sqlite3.Row) -> ArtifactRecord:
-    stored = {name: row[name] for name in row.keys() if name not in ("cell_key", "files_json", "notices_json")}  # noqa: SIM118
-    return ArtifactRecord.from_json({**stored, "notices": json.loads(row["notices_json"])})
+def _artifact(row: Mapping[str, Any]) -> ArtifactRecord:
+    stored = {name: value for name, value in row.items() if name not in ("cell_key", "files_json", "notices_json")}
+    return ArtifactRecord.from_json({**stored, "notices": row["notices_json"]})
 
 
-def _measurement(row: sqlite3.Row) -> Measurement:
+def _measurement(row: Mapping[str, Any]) -> Measurement:
     return Measurement(
         quantity=row["quantity"],
         unit=row["unit"],
-        samples=tuple(json.loads(row["samples_json"])),
-        protocol=json.loads(row["protocol_json"]),
-        machine=json.loads(row["machine_json"]),
+        samples=tuple(row["samples_json"]),
+        protocol=row["protocol_json"],
+        machine=row["machine_json"],
         source=row["source"],
         seed=row["seed"],
         version=row["version"],

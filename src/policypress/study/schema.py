@@ -5,14 +5,28 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from policypress.errors import OutputError, PolicypressError, StoreError
 
 _BUSY_S = 60.0
+_WORDS = 120
+RESTORE = "Restore a copy, or choose another output folder."
+_PYTHON: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int)}
+_CHOICES = {
+    "kind": ("baseline", "variant", "random", "agent", "cost"),
+    "status": ("pending", "running", "done", "failed"),
+    "ending": ("terminated", "truncated", "step_limit"),
+}
+_SOURCES = ("measured", "modelled")
+_LISTS: dict[str, tuple[type, ...]] = {"notices_json": (str,), "provenance_json": (dict,), "samples_json": (float, int)}
+_NUMBERED: dict[str, tuple[type, ...]] = {"files_json": (str,), "method_versions_json": (int,)}
 
 _VERSION_1 = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -154,9 +168,66 @@ def _explain(error: sqlite3.Error, path: Path) -> PolicypressError:
             "The result store is damaged, or no result store.",
             got=got,
             expected="an SQLite database that policypress wrote",
-            hint="Restore a copy, or choose another output folder.",
+            hint=RESTORE,
         )
-    return StoreError("The result store refused an operation.", got=f"{type(error).__name__}: {got}")
+    return StoreError("The result store refused an operation.", got=f"{type(error).__name__}: {got}", hint=RESTORE)
+
+
+def damaged(path: Path, where: str, why: str) -> StoreError:
+    """The error for a row that no policypress wrote, or that was changed since."""
+    return StoreError(
+        "The result store holds a damaged row.",
+        got=f"{path}: {where}: {' '.join(why.split())[:_WORDS]}",
+        expected="rows as policypress writes them",
+        hint=RESTORE,
+    )
+
+
+@functools.cache
+def columns(table: str) -> dict[str, tuple[str, bool]]:
+    """Column of ``table`` → its declared type, and whether it may be empty."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in (statement for statements in MIGRATIONS for statement in statements):
+            connection.execute(statement)
+        rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return {name: (declared, not required and not primary) for _, name, declared, required, _, primary in rows}
+
+
+def decoded(row: sqlite3.Row, table: str, path: Path) -> dict[str, Any]:
+    """The values of a row of ``table`` (all columns, or some), JSON columns as what their text says.
+
+    Raises:
+        StoreError: a value has another type than its column, or its JSON is another than policypress writes.
+    """
+    found: dict[str, Any] = {}
+    for name in row.keys():  # noqa: SIM118  # a row is no mapping
+        value, where = row[name], f"table {table}, column {name}"
+        declared, optional = columns(table)[name]
+        if not (value is None and optional) and not isinstance(value, _PYTHON[declared]):
+            raise damaged(path, where, f"{type(value).__name__} where {declared} belongs")
+        choices = _SOURCES if (table, name) == ("measurements", "source") else _CHOICES.get(name)
+        if choices is not None and value not in choices:
+            raise damaged(path, where, f"{value!r}, not one of {', '.join(choices)}")
+        if name.endswith("_json"):
+            value = _json(str(value), name, where, path)
+        found[name] = value
+    return found
+
+
+def _json(text: str, name: str, where: str, path: Path) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, where, f"no JSON: {error}") from error
+    if name in _LISTS:
+        fits = isinstance(value, list) and all(isinstance(item, _LISTS[name]) for item in value)
+    elif name in _NUMBERED:
+        fits = isinstance(value, dict) and all(isinstance(item, _NUMBERED[name]) for item in value.values())
+    else:
+        fits = isinstance(value, dict) or (value is None and name == "environment_json")
+    if not fits:
+        raise damaged(path, where, f"JSON of another form: {text[:_WORDS]}")
+    return value
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -224,7 +295,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, version: int) -> None:
         raise StoreError(
             "The result store is damaged.",
             got=f"{path}: {found}",
-            hint="Restore a copy, or choose another output folder.",
+            hint=RESTORE,
         )
     connection.execute("PRAGMA journal_mode = WAL")
     # Survives the death of the process at any moment; after a power cut the last transactions may be

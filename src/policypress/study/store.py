@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from policypress.errors import OutputError, StoreError
+from policypress.foreign_text import plain, plain_lines
 from policypress.records import ArtifactRecord, EpisodeRecord, Measurement
 from policypress.study.cell import Cell, canonical_json
 from policypress.study.lock import DriverLock
@@ -95,12 +96,12 @@ class Store(StoreReader):
         environment = None if agent.environment is None else agent.environment.to_json()
         values = (
             agent.sha256,
-            agent.source,
+            plain(agent.source),  # a file's name may be bytes that are no text
             agent.algorithm,
             tolerant_json(environment),
             agent.library_version,
             tolerant_json(agent.training),
-            tolerant_json(agent.notices),
+            tolerant_json([plain_lines(notice) for notice in agent.notices]),
         )
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?, ?)", values)
