@@ -145,6 +145,8 @@ def test_an_agent_that_has_learned_nothing_is_refused(tmp_path: Path) -> None:
     assert done.history is not None
     assert done.history.ending == "refused"
     assert "not clearly better than random" in done.history.summary
+    assert "--env ID" in done.history.summary
+    assert "VecNormalize" not in done.history.summary
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from policypress.compression.pipeline import Materials
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.measurement.subject import Subject
+from policypress.measurement.suspects import suspects
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
 from policypress.search.narrator import Narrator
 from policypress.search.worker import SearchWorker
@@ -66,6 +67,11 @@ class Session:
         self._inputs = dict(inputs)
         self._retry_failed = retry_failed
         self._played: dict[str, Cell] = {}
+
+    @property
+    def suspects(self) -> str:
+        """What to look at first where the agent does hardly better than random actions."""
+        return suspects(self._subject.policy.origin)
 
     def build(self, recipes: Iterable[Recipe]) -> dict[str, ArtifactRecord | Failure]:
         """The artifact of each recipe, by its text; a failure where there is none.

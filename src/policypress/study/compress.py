@@ -21,6 +21,7 @@ from policypress.environment.rollout import try_out
 from policypress.errors import ExecutionError, StudyInputError
 from policypress.measurement.energy import checked_watts
 from policypress.measurement.subject import AgentLike, Factory, Subject, cut_notice, subject_of
+from policypress.measurement.suspects import hardly_better
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
@@ -155,10 +156,21 @@ def compress(
             outcome, told = with_costs(store, outcome, seed, watts_per_core, progress or Silent())
             notices = (*notices, *told)
         records = [store.artifact(cell.key) for cell in cells.values()]
+        notices = (*notices, *_doubts(store, subject, cells))
     keys = {name: cell.key for name, cell in cells.items()}
     told = tuple(notice for record in records if record is not None for notice in record.notices)
     notices = tuple(dict.fromkeys((*notices, *told, *told_of_sessions(parsed))))
     return Compressed(folder / STORE_NAME, keys, outcome, notices)
+
+
+def _doubts(store: Store, subject: Subject, cells: Mapping[str, Cell]) -> tuple[str, ...]:
+    """What is to be told of a baseline that is hardly better than random actions."""
+    played = [
+        [row.episode_return for row in store.episodes(cells[name].key)]
+        for name in (Recipe().text, "random")
+        if name in cells
+    ]
+    return hardly_better(subject.policy.origin, *played) if len(played) == 2 else ()
 
 
 def with_costs(

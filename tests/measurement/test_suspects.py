@@ -1,0 +1,22 @@
+"""An agent that does hardly better than random actions: what is told."""
+
+from __future__ import annotations
+
+from policypress.contract import NO_NORMALISER_FOUND
+from policypress.measurement.suspects import hardly_better, suspects
+from policypress.policy.policy import Origin
+
+MISSING = Origin(assumptions=(NO_NORMALISER_FOUND,))
+
+
+def test_a_normaliser_that_was_not_found_comes_first() -> None:
+    told = suspects(MISSING)
+    assert "--normalizer FILE" in told
+    assert told.index("--normalizer") < told.index("--env") < told.index("--wrapper")
+    assert "VecNormalize" not in suspects(Origin())
+
+
+def test_only_where_the_returns_say_so() -> None:
+    assert hardly_better(MISSING, [10.0, 12.0, 9.0], [11.0, 10.0, 10.0])[0].startswith("The agent is not clearly")
+    assert hardly_better(MISSING, [100.0, 120.0, 90.0], [11.0, 10.0, 10.0]) == ()
+    assert hardly_better(MISSING, [], []) == ()
