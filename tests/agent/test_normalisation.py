@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from normalised_agents import normalised_agent
+from onnx import helper
+from torch import nn
 
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import Overrides
-from policypress.contract import NO_NORMALISER_FOUND
-from policypress.errors import DamagedAgentError
+from policypress.artifact.onnx_writer import contract_of, to_onnx
+from policypress.contract import METADATA_KEY, NO_NORMALISER_FOUND
+from policypress.errors import AgentError, DamagedAgentError, UndeterminedAgentError
 from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.policy import Policy
 
 
 def test_none_found_is_an_assumption(tmp_path: Path) -> None:
@@ -87,6 +92,65 @@ def test_a_normaliser_over_stacked_frames(tmp_path: Path) -> None:
     (source.parent / "vec_normalize.pkl").write_bytes(agent.pickled)
     bundle = load_agent(source)
     assert bundle.caller_supplies == ()
+    observations = agent.observations()
+    with torch.no_grad():
+        got = policy_from_agent(bundle)(torch.from_numpy(observations)).numpy()
+    np.testing.assert_allclose(got, agent.expected(observations), atol=1e-5)
+
+
+def network_file(path: Path) -> Path:
+    """The actor alone as an ONNX file from elsewhere, as Stable-Baselines3's documentation exports it."""
+    actor = normalised_agent().model.policy
+    network = nn.Sequential(*actor.mlp_extractor.policy_net, actor.action_net)
+    path.parent.mkdir(exist_ok=True)
+    example = (torch.zeros(1, 3),)
+    torch.onnx.export(network, example, path, input_names=["obs"], output_names=["action"], dynamo=False,
+                      dynamic_axes={"obs": {0: "batch"}, "action": {0: "batch"}})  # fmt: skip
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_onnx_file_from_elsewhere(tmp_path: Path) -> None:
+    agent = normalised_agent()
+    source = network_file(tmp_path / "x" / "policy.onnx")
+    plain = load_agent(source)
+    assert not plain.normaliser
+    assert plain.assumptions == ()
+    file = source.parent / "v.pkl"
+    file.write_bytes(agent.pickled)
+    with pytest.raises(UndeterminedAgentError, match=r"v\.pkl[\s\S]*--normalizer FILE .*--normalizer none"):
+        load_agent(source)
+    assert not load_agent(source, overrides=Overrides(normalizer="none")).normaliser
+    observations = agent.observations()
+    policy = policy_from_agent(load_agent(source, overrides=Overrides(normalizer=str(file))))
+    with torch.no_grad():
+        got = policy(torch.from_numpy(observations)).numpy().clip(-1, 1)
+    np.testing.assert_allclose(got, agent.expected(observations), atol=1e-5)
+
+
+def written(policy: Policy, path: Path) -> Path:
+    model = to_onnx(policy)
+    contract = contract_of(policy, "none", "0", "fp32", "1")
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(contract.to_json())})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_an_artifact_of_ours(tmp_path: Path) -> None:
+    agent = normalised_agent()
+    source = agent.write(tmp_path / "x" / "a.zip")
+    file = tmp_path / "x" / "v.pkl"
+    file.write_bytes(agent.pickled)
+    whole = written(policy_from_agent(load_agent(source)), tmp_path / "x" / "whole.onnx")
+    assert not load_agent(whole).normaliser
+    with pytest.raises(AgentError, match="itself"):
+        load_agent(whole, overrides=Overrides(normalizer=str(file)))
+    (tmp_path / "y").mkdir()
+    file.rename(tmp_path / "y" / "moved.pkl")
+    bare = written(policy_from_agent(load_agent(source)), tmp_path / "x" / "bare.onnx")
+    assert load_agent(bare).assumptions == (NO_NORMALISER_FOUND,)
+    bundle = load_agent(bare, overrides=Overrides(normalizer=str(tmp_path / "y" / "moved.pkl")))
+    assert bundle.assumptions == ()
     observations = agent.observations()
     with torch.no_grad():
         got = policy_from_agent(bundle)(torch.from_numpy(observations)).numpy()

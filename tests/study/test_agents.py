@@ -7,9 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from small_study import ROOT
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from policypress.contract import NO_NORMALISER_FOUND
 from policypress.errors import StudyInputError, TrainingInputError
 from policypress.study.agents import planned_agents
 from policypress.study.spec import read_spec, spec_of
@@ -116,6 +119,24 @@ def test_given_agents_are_found_beside_the_file(tmp_path: Path) -> None:
     (agent,) = agents
     assert (agent.algorithm, agent.environment.id, agent.label) == ("dqn", "CartPole-v1", "given")
     assert agent.row().sha256 == agent.identity
+
+
+def test_a_normaliser_of_given_agents(tmp_path: Path) -> None:
+    layer = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+    layer.obs_rms.mean += 3.0
+    shutil.copy(ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip", tmp_path / "one.zip")
+    (plain,) = planned_agents(_spec({"files": "one.zip"}), tmp_path)
+    assert NO_NORMALISER_FOUND in plain.row().notices
+    (tmp_path / "of").mkdir()
+    layer.save(str(tmp_path / "of" / "it.pkl"))
+    (given,) = planned_agents(_spec({"files": "one.zip", "normalizer": "of/it.pkl"}), tmp_path)
+    assert given.identity != plain.identity
+    assert given.normalizer == str(tmp_path / "of" / "it.pkl")
+    (none,) = planned_agents(_spec({"files": "one.zip", "normalizer": "none"}), tmp_path)
+    assert none.identity == plain.identity
+    assert none.row().notices == ()
+    with pytest.raises(StudyInputError, match="normalizer belongs to files"):
+        _spec({**_training(), "normalizer": "none"})
 
 
 def test_a_pattern_without_agents_is_refused(tmp_path: Path) -> None:

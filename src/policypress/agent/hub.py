@@ -17,7 +17,8 @@ from policypress.errors import AgentError, MissingDependencyError
 
 PREFIX = "hub:"
 _ID = re.compile(r"(?P<repo>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
-_WANTED = ["*.zip", "*.yml", "*.pkl"]
+# Statistics stand in files of any name; those without a suffix have one of a few.
+_WANTED = ["*.zip", "*.yml", "*.pkl", "*.pickle", "*.pk", "*vecnorm*", "*vec_norm*", "*normali[sz]er*"]
 _NOT_WANTED = ["train_eval_metrics.zip", "*/*", "replay_buffer.pkl"]
 
 

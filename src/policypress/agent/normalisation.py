@@ -8,12 +8,12 @@ from pathlib import Path
 
 from policypress.agent.bundle import Normaliser
 from policypress.agent.normaliser_fit import Fitted, fitted
-from policypress.agent.normaliser_search import NONE, Chosen, found_around, stated
+from policypress.agent.normaliser_search import NONE, Chosen, found_around, refuse_unclear, stated
 from policypress.agent.overrides import Overrides
 from policypress.agent.vecnormalize import Statistics
 from policypress.agent.zoo_config import ZooConfig
-from policypress.contract import NO_NORMALISER_FOUND, Box, DictSpace, Space
-from policypress.errors import DamagedAgentError
+from policypress.contract import NO_NORMALISER_FOUND, Box, Contract, DictSpace, Space
+from policypress.errors import AgentError, DamagedAgentError
 
 # As the RL Zoo and the Hub call them.
 STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
@@ -81,6 +81,41 @@ def normalisation_of(around: Surroundings, space: Space, overrides: Overrides) -
     if config.normalises:
         raise _missing(around.companions)
     return Normalisation(assumptions=(NO_NORMALISER_FOUND,) if _could_be_normalised(space) else ())
+
+
+def normalisation_of_network(
+    path: Path, space: Space, overrides: Overrides, contract: Contract | None
+) -> Normalisation:
+    """How the observations ``space`` are normalised before the network of an ONNX file.
+
+    Args:
+        path: the file.
+        space: what it observes.
+        overrides: what the user states.
+        contract: of an artifact of ours, which says what it folds in.
+
+    Raises:
+        AgentError: statistics for a file that normalises by itself, or as :func:`normalisation_of`.
+        UndeterminedAgentError: a file from elsewhere beside statistics that fit.
+    """
+
+    def fit(statistics: Statistics) -> Fitted | str:
+        return fitted(statistics, space)
+
+    if overrides.normalizer == NONE:
+        return Normalisation()
+    if overrides.normalizer is not None:
+        if contract is not None and "normalise" in contract.folded:
+            raise AgentError(
+                f"{path.name} normalises its observations itself.",
+                got=f"--normalizer {overrides.normalizer}",
+                expected="no statistics for this file",
+                hint="Leave the option out.",
+            )
+        return _used(stated(overrides.normalizer, fit), ())
+    if contract is None:
+        refuse_unclear(path, fit)
+    return Normalisation(assumptions=() if contract is None else contract.assumptions)
 
 
 def _named(folder: Path) -> Path | None:

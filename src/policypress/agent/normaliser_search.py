@@ -68,6 +68,17 @@ def stated(path: str, fit: Fit) -> Chosen:
     return Chosen(file, fitting)
 
 
+def refuse_unclear(network: Path, fit: Fit) -> None:
+    """Refuse an ONNX file beside statistics that fit: it may normalise by itself, or not.
+
+    Raises:
+        UndeterminedAgentError: there are some; lists them and names the flag.
+    """
+    beside = _fitting(Path(os.path.abspath(network)).parent, fit)
+    if beside:
+        _only(network, beside, ())
+
+
 def found_around(agent: Path, companions: Iterable[Path], fit: Fit, doubtful: Iterable[Path] = ()) -> Chosen | None:
     """The one file of statistics that belongs to the zip ``agent``; None where there is none around it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
+from policypress.agent.normalisation import normalisation_of_network
 from policypress.agent.onnx_reading.external import take_in
 from policypress.agent.onnx_reading.interface import INTEGERS, described, interface_of, quoted, shape_of
 from policypress.agent.onnx_reading.output_names import Kind, kind_of
@@ -57,21 +59,29 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     if contract is not None:
         _refuse_statements(overrides, path.name)
         check_pair(path)
-        return AgentBundle(
+        bundle = AgentBundle(
             OnnxNetwork(content),
             overrides.observation_space or contract.observation_space,
             overrides.action_space or contract.action_space,
             provenance,
             contract.environment,
             caller_supplies=contract.caller_supplies,
-            assumptions=contract.assumptions,
         )
-    known = _stated_actions(overrides)
-    ends = interface_of(model, stated=overrides.output_name, actions=known)
-    observations, told = _observations(model, ends.inputs, ends.action, overrides)
-    actions, more = (known, ()) if known is not None else _actions(model, ends.action)
-    network = OnnxNetwork(content, ends.action, overrides.scale_actions)
-    return AgentBundle(network, observations, actions, provenance, notices=(*told, *ends.notices, *more))
+    else:
+        known = _stated_actions(overrides)
+        ends = interface_of(model, stated=overrides.output_name, actions=known)
+        observations, told = _observations(model, ends.inputs, ends.action, overrides)
+        actions, more = (known, ()) if known is not None else _actions(model, ends.action)
+        network = OnnxNetwork(content, ends.action, overrides.scale_actions)
+        bundle = AgentBundle(network, observations, actions, provenance, notices=(*told, *ends.notices, *more))
+    normalisation = normalisation_of_network(path, bundle.observation_space, overrides, contract)
+    return replace(
+        bundle,
+        normaliser=normalisation.normalisers,
+        caller_supplies=tuple(dict.fromkeys((*bundle.caller_supplies, *normalisation.caller_supplies))),
+        notices=(*bundle.notices, *normalisation.notices),
+        assumptions=normalisation.assumptions,
+    )
 
 
 def _parse(content: bytes, path: Path) -> tuple[onnx.ModelProto, dict[str, bytes]]:

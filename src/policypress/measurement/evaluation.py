@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from policypress import __version__
+from policypress.agent.normaliser_search import NONE
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
@@ -99,6 +100,7 @@ def evaluate(
     artifact = _as_artifact(subject, runtime)
     if artifact is not None:
         spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
+        notices = (*notices, *_not_normalised(artifact, overrides))
         acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
         agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
@@ -165,6 +167,12 @@ def _environment_of(
     factory = SpecFactory(suited.spec)
     limit, told = limit_and_suspects(factory, contract.algorithm, contract.caller_supplies)
     return suited.spec, factory, limit, (*suited.notices, *told)
+
+
+def _not_normalised(artifact: Runtime, overrides: Overrides) -> tuple[str, ...]:
+    """A notice where the user states a normaliser and an artifact that acts as it is has none."""
+    stated = overrides.normalizer not in (None, NONE) and "normalise" not in artifact.contract.folded
+    return ("an artifact acts as it is: --normalizer counts for agents alone, export them with it",) if stated else ()
 
 
 def _no_environment(source: str) -> EnvironmentInputError:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from policypress.agent.overrides import Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.measurement.subject import subject_of
 from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, PreparedAgent, pack
@@ -37,6 +38,7 @@ class AgentPayload:
         workplace: folder in which the training keeps its checkpoint, and is found again after an interruption.
         source: path or Hub id of a given agent.
         environment: where a given agent acts, if not where it says.
+        normalizer: statistics of a given agent, if not those beside it.
         files: of an agent that was trained before, by path; empty where it is to be trained.
     """
 
@@ -46,6 +48,7 @@ class AgentPayload:
     workplace: str = ""
     source: str = ""
     environment: EnvironmentSpec | None = None
+    normalizer: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -58,7 +61,7 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
     if payload.training is not None:
         files, record = _kept(payload) if payload.files else _train(payload)
         source, environment = str(Path(payload.workplace) / "policy" / AGENT_FILE), None
-    subject = subject_of(source, env=environment)
+    subject = subject_of(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
     files[MATERIALS_FILE] = pack(PressWorker(subject, payload.seed).materials)
     return PreparedAgent(files, record, subject.notices)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from policypress.agent.normaliser_search import NONE
+from policypress.agent.overrides import Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.environment.making import user_environment
 from policypress.errors import StudyInputError
@@ -41,6 +43,7 @@ class PlannedAgent:
         notices: what the user should be told.
         assumptions: what a given agent's files leave open and was taken to be so.
         stated: environment in which the study file puts a given agent.
+        normalizer: statistics that the study file gives it, or ``none``.
         library_version: of the library that saved a given agent.
         details: what a given agent's file says of its training.
         kept: folder of the agent where it was trained before; empty where it was not.
@@ -59,6 +62,7 @@ class PlannedAgent:
     notices: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     stated: EnvironmentSpec | None = None
+    normalizer: str | None = None
     library_version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     kept: str = ""
@@ -166,9 +170,10 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
 
 def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[PlannedAgent]:
     stated = None if axis.environment is None else user_environment(axis.environment)
+    normalizer = axis.normalizer if axis.normalizer in (None, NONE) else str(folder / axis.normalizer)
     for text in axis.files:
         for source in _sources(text, folder):
-            subject = subject_of(source, env=stated)
+            subject = subject_of(source, env=stated, overrides=Overrides(normalizer=normalizer))
             if subject.environment is None:
                 raise StudyInputError(
                     "It is not known which environment an agent of the study acts in.",
@@ -186,6 +191,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
                 notices=subject.notices,
                 assumptions=subject.policy.origin.assumptions,
                 stated=stated,
+                normalizer=normalizer,
                 library_version=subject.library_version,
                 details=subject.policy.origin.training,
                 masked=subject.masked,

@@ -154,6 +154,7 @@ class Agents(_Part):
         train: agents to train.
         files: paths (``*`` and ``?`` match), relative to the study file, or Hub ids.
         environment: where the files act, in place of what they name.
+        normalizer: path of the files' VecNormalize statistics, relative to the study file, or ``none``.
         recipes: in place of the study's.
     """
 
@@ -161,6 +162,7 @@ class Agents(_Part):
     train: Training | None = None
     files: Annotated[list[str], BeforeValidator(_listed)] = []
     environment: str | None = None
+    normalizer: str | None = None
     recipes: Recipes | None = None
 
     @model_validator(mode="after")
@@ -169,6 +171,8 @@ class Agents(_Part):
             raise ValueError("an entry of agents has either train or files")
         if self.train is not None and self.environment is not None:
             raise ValueError("environment belongs to files; a training names its environments")
+        if self.train is not None and self.normalizer is not None:
+            raise ValueError("normalizer belongs to files; a training keeps its own statistics")
         return self
 
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
+from policypress.agent.overrides import Overrides
 from policypress.environment.making import SpecFactory
 from policypress.errors import ExecutionError
 from policypress.measurement.subject import subject_of
@@ -51,6 +52,7 @@ class StudyWorker:
             workplace=str(self._folder / WORKPLACE / agent.identity[:16]),
             source=agent.source,
             environment=agent.stated,
+            normalizer=agent.normalizer,
             files=files_of(Path(agent.kept)) if agent.kept else {},
         )
         # The record of a training tells the memory of its process.
@@ -78,7 +80,7 @@ class StudyWorker:
         if worker is None:
             place = place_of(self._folder, agent.identity)
             source = str(place / AGENT_FILE) if agent.training is not None else agent.source
-            subject = subject_of(source, env=agent.stated)
+            subject = subject_of(source, env=agent.stated, overrides=Overrides(normalizer=agent.normalizer))
             worker = PressWorker(subject, self._seed, prepared=unpack(place / MATERIALS_FILE))
         self._at_hand[agent.identity] = worker
         while len(self._at_hand) > _AGENTS_AT_HAND:
