@@ -13,6 +13,7 @@ from policypress.errors import NetworkError
 from policypress.policy import from_onnx, from_sb3
 from policypress.policy.check_pairs import check_pairs, first_proven
 from policypress.policy.policy import Policy
+from policypress.policy.precision import with_precision_told
 from policypress.reading_limits import limited
 
 
@@ -29,6 +30,7 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
     Raises:
         DamagedAgentError: tensors are missing or do not fit each other or the action space.
         UndeterminedAgentError: its author's own code acts, and there are no pairs.
+        UnsupportedAgentError: rounding its observations to float32 moves the actions visibly.
         NetworkError: something in the network is not supported, the message names it; or it acts otherwise.
         ObservationError: the pairs cannot be used.
     """
@@ -44,9 +46,8 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
 def _built(bundle: AgentBundle, transposed_keys: Collection[str]) -> Policy:
     model = bundle.network.model if isinstance(bundle.network, OnnxNetwork) else b""
     with limited("The agent's network", error=NetworkError, file_bytes=len(model)):
-        if model:
-            return from_onnx.from_onnx(bundle, transposed_keys=transposed_keys)
-        return from_sb3.from_bundle(bundle, transposed_keys=transposed_keys)
+        read = from_onnx.from_onnx if model else from_sb3.from_bundle
+        return with_precision_told(read(bundle, transposed_keys=transposed_keys), bundle.normaliser)
 
 
 def _candidates(bundle: AgentBundle, transposed_keys: Collection[str]) -> Iterator[tuple[str, Callable[[], Policy]]]:

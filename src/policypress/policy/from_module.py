@@ -31,6 +31,7 @@ from policypress.policy.aten_registry import Arguments, flat, needed, translate
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.live_sb3 import Live, arranged, is_live, live, predicted, transposed_keys
 from policypress.policy.policy import SINGLE_KEY, Origin, Policy
+from policypress.policy.precision import with_precision_told
 from policypress.policy.self_check import Arrays, check_same, normalised, sample_observations
 
 FAMILIES = (aten_elementwise, aten_shapes, aten_weighted)
@@ -78,6 +79,7 @@ def from_module(
     Raises:
         NetworkError: an operator without a layer (the message names it and its place), control flow that depends
             on the observation, a module with state or chance, or an output that does not fit the action space.
+        UnsupportedAgentError: rounding the observations to float32 before the normaliser moves the actions visibly.
     """
     statistics = {SINGLE_KEY: normaliser} if isinstance(normaliser, Normaliser) else dict(normaliser or {})
     if is_live(module):
@@ -140,7 +142,7 @@ def _translated(
             ) from refusal
         network = scaling(lambda given: _run(module, _argument(given)), actions, scale_actions)
         check_same(policy, network, statistics)
-    return policy
+    return with_precision_told(policy, statistics)
 
 
 def normalise_inputs(assembly: Assembly, normaliser: Mapping[str, Normaliser]) -> dict[str, Value]:

@@ -68,11 +68,6 @@ class Session:
         self._retry_failed = retry_failed
         self._played: dict[str, Cell] = {}
 
-    @property
-    def suspects(self) -> str:
-        """What to look at first where the agent does hardly better than random actions."""
-        return suspects(self._subject.policy.origin)
-
     def build(self, recipes: Iterable[Recipe]) -> dict[str, ArtifactRecord | Failure]:
         """The artifact of each recipe, by its text; a failure where there is none.
 
@@ -98,8 +93,9 @@ class Session:
 
     @property
     def suspects(self) -> tuple[str, ...]:
-        """What may be at fault where the agent plays badly."""
-        return self._subject.suspects
+        """What may be at fault where the agent plays badly, the likeliest first; sentences without their full stop."""
+        found = (*self._subject.suspects, suspects(self._subject.policy.origin))
+        return tuple(sentence.removesuffix(".") for sentence in found)
 
     @property
     def materials(self) -> Materials:

@@ -54,7 +54,7 @@ class Search:
         try:
             refused = self._prepare()
             if refused is not None:
-                return self._history("refused", f"Nothing can be certified: {refused}. {self._session.suspects}")
+                return self._history("refused", f"Nothing can be certified: {refused}.")
             self._build_untrained()
             self._descend(self._pool())
             self._probe()
