@@ -46,13 +46,15 @@ class Archive:
     Args:
         content: the whole file.
         label: what to call it in messages.
+        max_ratio: how many times its size a member may grow to; None where only the sum of all is limited.
 
     Raises:
         DamagedAgentError: it is no zip, is damaged, or breaks a limit of this module.
     """
 
-    def __init__(self, content: bytes, label: str) -> None:
+    def __init__(self, content: bytes, label: str, *, max_ratio: int | None = MAX_RATIO) -> None:
         self.label = label
+        self._max_ratio = max_ratio
         # zipfile makes an object of every entry before anybody can count them.
         entries = content.count(_ENTRY)
         if entries > 2 * MAX_MEMBERS:
@@ -94,13 +96,16 @@ class Archive:
                 raise self._refuse("a member is compressed in another way.", got, " or ".join(_METHODS.values()))
             seen.add(name)
             total += member.file_size
-            if member.file_size > RATIO_APPLIES_FROM_BYTES and member.file_size > MAX_RATIO * max(
-                member.compress_size, 1
-            ):
+            if self._is_bomb(member):
                 got = f"{name!r}: {member.compress_size} bytes that become {member.file_size}"
-                raise self._refuse("the compression ratio of a zip bomb.", got, f"a ratio of at most {MAX_RATIO}")
+                raise self._refuse("the compression ratio of a zip bomb.", got, f"a ratio of at most {self._max_ratio}")
         if total > MAX_CONTENT_BYTES:
             raise self._refuse("too much content.", f"{total} bytes", f"at most {MAX_CONTENT_BYTES} bytes")
+
+    def _is_bomb(self, member: zipfile.ZipInfo) -> bool:
+        if self._max_ratio is None or member.file_size <= RATIO_APPLIES_FROM_BYTES:
+            return False
+        return member.file_size > self._max_ratio * max(member.compress_size, 1)
 
     def read(self, name: str) -> bytes:
         """Content of member ``name``, its checksum verified.

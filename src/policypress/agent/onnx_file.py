@@ -15,6 +15,7 @@ from policypress.agent.normalisation import normalisation_of_network
 from policypress.agent.onnx_reading.external import take_in
 from policypress.agent.onnx_reading.interface import INTEGERS, described, interface_of, quoted, shape_of
 from policypress.agent.onnx_reading.output_names import Kind, kind_of
+from policypress.agent.onnx_reading.size import check_size
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import Box, Contract, DictSpace, Discrete, Space, stated
 from policypress.errors import (
@@ -27,6 +28,8 @@ from policypress.errors import (
 from policypress.sidecar import check_pair
 
 MAX_ONNX_BYTES = 1024**3
+# Numbers in an observation or an action: an image of 2048 by 2048 in four colours.
+MAX_ELEMENTS = 2**24
 _NUMBERS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.DOUBLE: "float64",
@@ -41,6 +44,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     """Read an ONNX file; its contract tells the spaces if it is one of ours, else its inputs and outputs do.
 
     Raises:
+        UnsupportedAgentError: more nodes than any policy has.
         DamagedAgentError: not ONNX, not valid, or weights that are not finite.
         ArtifactError: the sidecar beside an artifact belongs to another one.
         UnsafeAgentError: it refers to data outside its folder.
@@ -87,6 +91,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
 def _parse(content: bytes, path: Path) -> tuple[onnx.ModelProto, dict[str, bytes]]:
     try:
         model = onnx.load_model_from_string(content)
+        check_size(model, path.name)
         beside = take_in(model, path, MAX_ONNX_BYTES - len(content))
         onnx.checker.check_model(model)
     except AgentError:
@@ -215,7 +220,7 @@ def _box(value: onnx.ValueInfoProto, role: str) -> Box:
     # The first dimension is the batch where it is free, or one of several and 1.
     if sizes and (sizes[0] == 0 or (len(sizes) > 1 and sizes[0] == 1)):
         sizes = sizes[1:]
-    if any(size < 1 for size in sizes) or math.prod(sizes) > 10**8:
+    if any(size < 1 for size in sizes) or math.prod(sizes) > MAX_ELEMENTS:
         raise UndeterminedAgentError(
             f"The ONNX file's {role} {value.name!r} has free dimensions besides the batch.",
             got=f"shape {[d.dim_param or d.dim_value for d in kind.shape.dim]}",

@@ -14,6 +14,7 @@ import numpy as np
 
 from policypress import seeding
 from policypress.contract import Box, DictSpace, Space
+from policypress.environment import array_file
 from policypress.environment.batches import (
     Array,
     ObservationBatch,
@@ -183,13 +184,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
         ObservationError: it cannot be read.
     """
     try:
-        with path.open("rb") as handle:
-            content = np.load(handle, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                return {_RECORDED_NAME: content}
-            with content:
-                return {name: content[name] for name in content.files}
-    except Exception as error:  # zipfile, zlib, numpy and the OS each raise their own kinds on a bad file
+        return array_file.read_arrays(path, _RECORDED_NAME)
+    except Exception as error:  # what breaks a limit, and what numpy makes of a damaged header
         raise ObservationError(
             "The file of observations cannot be read.",
             got=f"{path}: {type(error).__name__}: {error}",

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.inliner
-import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor
@@ -31,7 +30,7 @@ from policypress.policy.from_module import normalise_inputs
 from policypress.policy.observation_layers import channel_last
 from policypress.policy.onnx_batch import with_batch
 from policypress.policy.onnx_node import STANDARD_DOMAINS, attributes_of, opset_of
-from policypress.policy.onnx_reference import compute, evaluator
+from policypress.policy.onnx_reference import LARGEST_CONSTANTS_BYTES, compute, constant_of, evaluator
 from policypress.policy.onnx_registry import Operation, translate, without_batch
 from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
 from policypress.policy.self_check import Arrays, check_same
@@ -278,8 +277,9 @@ class _Translation:
         self.source = source
         self.opset = opset_of(source.model)
         self.values: dict[str, Any] = {"": None}
+        self.constants_left = LARGEST_CONSTANTS_BYTES + 4 * source.model.ByteSize()
         for tensor in source.model.graph.initializer:
-            self.values[tensor.name] = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
+            self.values[tensor.name] = constant_of(numpy_helper.to_array(tensor))
         for key, value in normalise_inputs(assembly, bundle.normaliser).items():
             if key in source.inputs:
                 self.values[source.inputs[key].name] = self._bound(key, value)
@@ -287,10 +287,10 @@ class _Translation:
     def run(self, folded: Collection[str]) -> Value | Decision:
         """Translate; ``folded`` names what the contract says the graph does beyond the network."""
         for node in self.source.model.graph.node:
-            before = set(self.assembly.steps)
+            before = len(self.assembly.steps)
             outputs = self._node(node)
             self.values.update(zip(node.output, outputs, strict=False))
-            _mark(self.assembly, set(self.assembly.steps) - before, node.output[0], folded)
+            _mark(self.assembly, before, node.output[0], folded)
         result = self.values.get(self.source.action)
         if not isinstance(result, Value | Decision):
             raise NetworkError(
@@ -343,6 +343,14 @@ class _Translation:
                 expected=SUPPORTED,
                 hint=_HINT,
             ) from refusal
+        # What the checker lets through: operands that are missing or of another kind than the operator's.
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise NetworkError(
+                "The ONNX file holds an operator that is not as it should be.",
+                got=f"{node.op_type} at node {node.name or node.output[0]!r}: {type(error).__name__}: {error}"[:300],
+                expected="operands, attributes and shapes that fit the operator",
+                hint=_HINT,
+            ) from error
 
     def _free(self, shape: Any) -> Any:
         """A target shape in which the batch size that the file was exported with is the batch."""
@@ -357,7 +365,11 @@ class _Translation:
         if node.op_type in _SHAPED_BY_OPERAND:
             operands = [without_batch(v) if isinstance(v, Tensor) else v for v in operands]
         given = {n: v.numpy() for n, v in zip(node.input, operands, strict=True) if v is not None}
-        return tuple(torch.from_numpy(np.array(v)) for v in compute(node, given, self.opset))
+        results = tuple(constant_of(v) for v in compute(node, given, self.opset))
+        self.constants_left -= sum(v.nbytes for v in results)
+        if self.constants_left < 0:
+            raise Refused(f"the file's constants take more than {LARGEST_CONSTANTS_BYTES >> 20} MiB")
+        return results
 
 
 # What an artifact of ours calls the value of a layer with a role (see the writers).
@@ -372,10 +384,10 @@ _ROLES = {
 }
 
 
-def _mark(assembly: Assembly, added: Collection[str], output: str, folded: Collection[str]) -> None:
-    """Give the layers behind one node of an artifact of ours the role its contract tells."""
+def _mark(assembly: Assembly, before: int, output: str, folded: Collection[str]) -> None:
+    """Give the layers after the first ``before``, one node of an artifact, the role its contract tells."""
     role = next((role for stem, role in _ROLES.items() if output.startswith(stem) and role in folded), None)
     if output == ACTION and "argmax" not in folded and "threshold" not in folded:
         role = next((role for role in ("clip", "unscale", "squash") if role in folded), None)
-    for name in added if role is not None else ():
+    for name in list(assembly.steps)[before:] if role is not None else ():
         setattr(assembly.steps[name].layer, "role", role)  # noqa: B010

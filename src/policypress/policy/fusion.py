@@ -39,10 +39,12 @@ def fuse(steps: Mapping[str, Step], outputs: tuple[str, ...]) -> dict[str, Step]
     result = _live(steps, outputs)
     for name in list(result):
         step = result[name]
-        if len(step.inputs) != 1 or (before := result.get(step.inputs[0])) is None:
+        if not isinstance(step.layer, Affine) or len(step.inputs) != 1:
+            continue
+        if (before := result.get(step.inputs[0])) is None:
             continue
         alone = _readers(result, outputs)[step.inputs[0]] == 1
-        merged = _merged(before.layer, step.layer) if alone and isinstance(step.layer, Affine) else None
+        merged = _merged(before.layer, step.layer) if alone else None
         if merged is not None:
             result[name] = Step(before.hint, merged, before.inputs)
             result = _live(result, outputs)

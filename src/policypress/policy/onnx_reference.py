@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.shape_inference
+import torch
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops import load_op
+from torch import Tensor
 
+from policypress.errors import NetworkError
 from policypress.policy.assembly import Refused
 from policypress.policy.onnx_node import opset_of
 
@@ -23,7 +26,13 @@ Array = npt.NDArray[np.float32]
 # From this opset on the node itself says whether it trains; the evaluator takes older ones to be training.
 FIRST_WITH_TRAINING_MODE = 14
 # Constants of an honest network stand in its file; one that grows beyond this was made to exhaust the memory.
-LARGEST_CONSTANT = 2**27
+LARGEST_CONSTANT = 2**24
+LARGEST_CONSTANTS_BYTES = 256 * 1024**2
+# Products of constants: more multiplications than these take minutes, which no export leaves to its reader.
+MOST_PRODUCTS = 2**34
+_PRODUCTS = {"MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "MatMulInteger", "ConvInteger", "LSTM", "GRU", "RNN"}
+# Their results are no larger than their operands, whatever inference makes of them.
+_NOT_INFERRED = {"NonZero", "Compress", "Unique"}
 # Far beyond the range of every integer that is quantized to, and within int32.
 MOST_STEPS = np.float32(2**30)
 
@@ -75,6 +84,8 @@ def compute(node: onnx.NodeProto, operands: Mapping[str, npt.NDArray[Any]], opse
     """
     if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
         raise Refused("control flow")
+    if node.op_type in _PRODUCTS and math.prod(sorted(v.size for v in operands.values())[-2:]) > MOST_PRODUCTS:
+        raise Refused("a product of constants that are too large")
     graph = helper.make_graph(
         [node],
         "constant",
@@ -90,9 +101,33 @@ def compute(node: onnx.NodeProto, operands: Mapping[str, npt.NDArray[Any]], opse
             sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
             if math.prod(sizes) > LARGEST_CONSTANT:
                 raise Refused(f"a constant of shape {sizes}")
+            kind = value.type.tensor_type
+            known = kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim)
+            if not known and node.op_type not in _NOT_INFERRED:
+                raise Refused("a constant whose size cannot be told before it is computed")
         return [np.asarray(v) for v in cast(list[Any], ReferenceEvaluator(model).run(None, dict(operands)))]
     except (onnx.shape_inference.InferenceError, NotImplementedError, RuntimeError, ValueError, TypeError) as error:
         raise Refused(f"it cannot be computed: {error}") from error
+
+
+def constant_of(values: npt.NDArray[Any]) -> Tensor:
+    """A constant as a tensor; bfloat16 as the same numbers in float32.
+
+    Raises:
+        NetworkError: its elements are no numbers that torch has.
+    """
+    array = np.array(values)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise NetworkError(
+            "The ONNX file holds constants of a type that is not supported.",
+            got=str(array.dtype)[:80],
+            expected="float32, float64, float16, bfloat16, integers or truth values",
+            hint="Export the network in float32.",
+        ) from error
 
 
 def _type(values: npt.NDArray[Any]) -> int:

@@ -11,6 +11,8 @@ import onnxruntime as ort
 
 from policypress.contract import METADATA_KEY, Discrete, TensorSpec
 from policypress.errors import ArtifactError
+from policypress.reading_limits import limited
+from policypress.regular_file import check_regular
 from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
 from policypress.runtime.protocol import Runtime
 from policypress.runtime.stated_contract import check_graph, contract_from
@@ -71,9 +73,14 @@ class OnnxRuntime(Runtime):
     def __init__(self, model: Path | bytes) -> None:
         source = model if isinstance(model, bytes) else str(model)
         label = "bytes" if isinstance(model, bytes) else str(model)
+        if not isinstance(model, bytes):
+            check_regular(model, error=ArtifactError)
         try:
-            self._session = session_of(source)
+            with limited(label, error=ArtifactError, file_bytes=_size_of(model)):
+                self._session = session_of(source)
             text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        except ArtifactError:
+            raise
         except Exception as error:  # onnxruntime raises its own untyped hierarchy
             raise ArtifactError(
                 "ONNX Runtime cannot load the file.",
@@ -84,6 +91,9 @@ class OnnxRuntime(Runtime):
         check_graph(self.contract, _specs(self._session.get_inputs()), _specs(self._session.get_outputs()), label)
         self._outputs = {spec.name: spec for spec in self.contract.outputs}
         self._bind()
+        # Once with zeros, within limits: a graph can grow what it is given by any factor.
+        with limited(label, error=ArtifactError, file_bytes=_size_of(model)):
+            self._try(label)
 
     def _bind(self) -> None:
         """Buffers for one observation and its outputs, shared with the session."""
@@ -99,6 +109,17 @@ class OnnxRuntime(Runtime):
             self._binding.bind_ortvalue_output(name, self._values[name])
         self._single = next(iter(self._buffers.values())) if len(self._buffers) == 1 else None
         self._integer_action = isinstance(self.contract.action_space, Discrete)
+
+    def _try(self, label: str) -> None:
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # onnxruntime raises its own untyped hierarchy
+            raise ArtifactError(
+                "ONNX Runtime cannot run the file.",
+                got=f"{label}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"[:300],
+                expected="an action for an observation of zeros",
+                hint="Export the artifact again.",
+            ) from error
 
     def act(self, observation: Observation) -> Any:
         """Action for one observation (no batch axis); an ``int`` for Discrete, else an array.
@@ -138,6 +159,10 @@ class OnnxRuntime(Runtime):
         rows = ({name: array[i : i + 1] for name, array in feeds.items()} for i in range(length))
         results = [self._session.run(names, row) for row in rows]
         return {name: np.concatenate(parts) for name, parts in zip(names, zip(*results, strict=True), strict=True)}
+
+
+def _size_of(model: Path | bytes) -> int:
+    return len(model) if isinstance(model, bytes) else model.stat().st_size
 
 
 def _specs(values: Any) -> list[TensorSpec]:

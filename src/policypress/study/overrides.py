@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from policypress.agent.yaml_data import load_counted
 from policypress.errors import StudyInputError
 
 ENVIRONMENTS = "environments"
@@ -70,7 +71,7 @@ def _no_change(text: str, expected: str) -> StudyInputError:
 
 def _parsed(value: str, text: str) -> Any:
     try:
-        return yaml.safe_load(value)
+        return load_counted(value)
     except yaml.YAMLError as error:
         raise _no_change(text, "a value in YAML") from error
 

@@ -144,6 +144,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _explain(error, path) from error
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            "The result store is damaged, or no result store.",
+            got=f"{path}: {error}",
+            expected="an SQLite database that policypress wrote",
+            hint="Restore a copy, or choose another output folder.",
+        ) from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> PolicypressError:

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from policypress.agent.yaml_data import MAX_YAML_BYTES, load_counted
 from policypress.compression.recipe import Recipe
 from policypress.errors import RecipeError, StudyInputError
+from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
 
@@ -216,10 +218,10 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
         StudyInputError: it is not there, not YAML, or not a study; every mistake is named with its place.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyInputError("The study file cannot be read.", got=str(error), expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_regular(path, limit_bytes=MAX_YAML_BYTES, error=StudyInputError)
+        data = load_counted(content.decode("utf-8"))
+    # Besides YAMLError: bytes that are no text, dates that are none, keys that cannot be keys.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         place = " ".join(str(error).split())
         raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
     return spec_of(overridden(data, overrides), str(path))

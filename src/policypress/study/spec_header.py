@@ -8,7 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from policypress.agent.yaml_data import MAX_YAML_BYTES, load_counted
 from policypress.errors import StudyInputError
+from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 
 _REPORT = "grid"
@@ -29,10 +31,10 @@ def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
         StudyInputError: it is not there, not YAML, or has no name; or a change does not fit.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyInputError("The study file cannot be read.", got=str(error), expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_regular(path, limit_bytes=MAX_YAML_BYTES, error=StudyInputError)
+        data = load_counted(content.decode("utf-8"))
+    # Besides YAMLError: bytes that are no text, dates that are none, keys that cannot be keys.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         place = " ".join(str(error).split())
         raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
     data = overridden(data, overrides)

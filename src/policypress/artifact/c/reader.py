@@ -11,6 +11,7 @@ import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from policypress.agent.onnx_reading.size import check_size
 from policypress.artifact.c import read_dense, read_elementwise, read_quantization, read_reductions, read_shapes
 from policypress.artifact.c.builder import Builder, Value
 from policypress.artifact.c.expression import Array, Kind, Load, Storage
@@ -19,6 +20,7 @@ from policypress.artifact.c.program import Input, Program, Span
 from policypress.contract import Contract, Space, TensorSpec, stated
 from policypress.errors import ArtifactError, NetworkError, PolicypressError
 from policypress.policy.onnx_node import attributes_of, opset_of
+from policypress.reading_limits import limited
 
 FAMILIES = (read_elementwise, read_shapes, read_dense, read_quantization, read_reductions)
 ACTION, SCORES = "action", "scores"
@@ -45,8 +47,19 @@ def read_program(model: onnx.ModelProto | bytes) -> Program:
             model = onnx.load_model_from_string(model)
         except Exception as error:  # protobuf raises its own untyped hierarchy
             raise ArtifactError("The file is not ONNX.", got=type(error).__name__, expected="an ONNX model") from error
-    model = onnx.inliner.inline_local_functions(model)
-    return _Reader(model).program()
+    try:
+        with limited("The ONNX file", error=ArtifactError, file_bytes=model.ByteSize()):
+            check_size(model, "The ONNX file")
+            return _Reader(onnx.inliner.inline_local_functions(model)).program()
+    except PolicypressError:
+        raise
+    # Types that are none, values that do not fill their shape, names that are not there: protobuf takes them all.
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ArtifactError(
+            "The ONNX file is damaged.",
+            got=f"{type(error).__name__}: {error}"[:300],
+            expected="a file that onnx.checker accepts",
+        ) from error
 
 
 def contract_in(model: onnx.ModelProto) -> Contract | None:

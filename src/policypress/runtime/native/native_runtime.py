@@ -13,12 +13,14 @@ import numpy as np
 
 from policypress.contract import Contract, Discrete
 from policypress.errors import ArtifactError, NativeBuildError, ObservationError
+from policypress.regular_file import read_regular
 from policypress.runtime.native.build import MODULE, built_module
 from policypress.runtime.observation import Array, Observation, batches_of, fill, key_of, part_of
 from policypress.runtime.protocol import Runtime
 from policypress.toolchain.cache import Cache
 
 NOT_FINITE = 2
+MAX_ARTIFACT_BYTES = 1024**3
 
 
 class NativeRuntime(Runtime):
@@ -153,12 +155,7 @@ class NativeRuntime(Runtime):
 def _content(model: Path | bytes) -> bytes:
     if isinstance(model, bytes):
         return model
-    try:
-        return model.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            "The artifact cannot be read.", got=f"{model}: {error.strerror or error}", expected="an .onnx file"
-        ) from error
+    return read_regular(model, limit_bytes=MAX_ARTIFACT_BYTES, error=ArtifactError)
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -1,0 +1,103 @@
+"""One fuzz target per reader of files, and per writer of foreign text: each takes bytes, and raises or not."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from policypress.agent.expressions import read_expression
+from policypress.agent.loading import load_agent
+from policypress.agent.space_text import SpaceTextError, parse
+from policypress.agent.tensors import read_tensors
+from policypress.agent.vecnormalize import read_vecnormalize
+from policypress.agent.yaml_data import read_yaml
+from policypress.agent.zoo_config import read_zoo_config
+from policypress.artifact.c.reader import read_program
+from policypress.contract import Contract
+from policypress.environment.observations import read_arrays
+from policypress.foreign_text import is_plain, plain, plain_lines
+from policypress.policy.from_agent import policy_from_agent
+from policypress.reading_limits import shown
+from policypress.study.reader import StoreReader
+from policypress.study.spec import read_spec
+
+Target = Callable[[bytes], None]
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", errors="replace")
+
+
+def _in_file(name: str, read: Callable[[Path], object]) -> Target:
+    def target(content: bytes) -> None:
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            path = Path(folder) / name
+            path.write_bytes(content)
+            read(path)
+
+    return target
+
+
+def _agent(path: Path) -> None:
+    policy_from_agent(load_agent(path))
+
+
+def _zoo(content: bytes) -> None:
+    data = read_yaml(content, "config.yml")
+    read_zoo_config(data, data, {})
+
+
+def _space(content: bytes) -> None:
+    try:
+        parse(_text(content))
+    except SpaceTextError:
+        return
+
+
+def _store(path: Path) -> None:
+    store = StoreReader(path)
+    try:
+        store.note("spec_json")
+        store.agents()
+        store.cells()
+    finally:
+        store.close()
+
+
+def _writers(content: bytes) -> None:
+    text = _text(content)
+    for written in (plain(text), *plain_lines(text).replace("\t", " ").split("\n")):
+        if not is_plain(written):
+            raise ValueError(f"{written!r} is not plain")
+    if len(shown(text)) > 120 or len(shown([text] * 100, 50)) > 50:
+        raise ValueError("a message that is too long")
+
+
+TARGETS: dict[str, Target] = {
+    "sb3_zip": _in_file("ppo-CartPole-v1.zip", _agent),
+    "tensors": lambda content: _finite(content),
+    "statistics": lambda content: void(read_vecnormalize(content, "x.pkl")),
+    "zoo_yaml": _zoo,
+    "expression": lambda content: void(read_expression(_text(content))),
+    "space_text": _space,
+    "onnx": _in_file("agent.onnx", _agent),
+    "contract": lambda content: void(Contract.from_text(_text(content))),
+    "c_reader": lambda content: void(read_program(content)),
+    "arrays": _in_file("x.npz", lambda path: read_arrays(path)),
+    "study_file": _in_file("study.yaml", lambda path: read_spec(path)),
+    "store": _in_file("study.db", _store),
+    "text_writers": _writers,
+}
+"""By name; each raises an error of ours that exits with 2, or none."""
+
+
+def void(value: object) -> None:
+    """Nothing of what was read is needed."""
+
+
+def _finite(content: bytes) -> None:
+    for array in read_tensors(content, "x").values():
+        if not math.isfinite(float(abs(array).sum(dtype="f8"))):
+            raise ValueError("weights that are not finite")
