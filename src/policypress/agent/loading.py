@@ -9,6 +9,7 @@ from pathlib import Path
 from policypress.agent.archive import listing
 from policypress.agent.bundle import AgentBundle
 from policypress.agent.hub import PREFIX, read_hub
+from policypress.agent.near_files import near_file, unzipped_model
 from policypress.agent.onnx_file import read_onnx
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.agent.zoo import is_zoo_folder, read_zoo_folder, read_zoo_zip
@@ -55,7 +56,11 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
         raise _missing(path)
     if path.suffix.lower() == ".onnx":
         return read_onnx(path, overrides=overrides)
-    if path.suffix.lower() == ".zip" or _starts_like_zip(path):
+    like_zip = _starts_like_zip(path)
+    near = None if like_zip else near_file(path)
+    if near is not None:
+        raise near
+    if path.suffix.lower() == ".zip" or like_zip:
         return read_zoo_zip(path, overrides=overrides)
     raise AgentError(
         f"{path.name} is of a kind that is not read as an agent.",
@@ -92,6 +97,9 @@ def _size_bytes(source: str | Path) -> int:
 
 
 def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
+    unzipped = unzipped_model(folder)
+    if unzipped is not None:
+        raise unzipped
     networks = sorted(folder.glob("*.onnx"))
     zips = any(folder.glob("*.zip"))
     if len(networks) == 1 and not zips and not is_zoo_folder(folder):

@@ -22,6 +22,7 @@ from policypress.agent.extractor import ReadExtractor, read_extractor
 from policypress.agent.guesses import alternatives
 from policypress.agent.layout import Layout, check_normalisation, read_layout
 from policypress.agent.learned_ranges import read_quantizers, split_ranges
+from policypress.agent.near_files import model_prefix, near_zip
 from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
 from policypress.agent.spaces import action_space, observation_space
@@ -61,8 +62,13 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
     """
     content = read_bytes(path)
     archive = Archive(content, path.name)
-    data = read_data(archive.read("data"), path.name)
-    tensors = read_tensors(archive.read("policy.pth"), f"{path.name}: policy.pth")
+    prefix = model_prefix(archive.names)
+    near = near_zip(path.name, archive.names) if prefix is None else None
+    if near is not None:
+        raise near
+    folder = prefix or ""
+    data = read_data(archive.read(f"{folder}data"), path.name)
+    tensors = read_tensors(archive.read(f"{folder}policy.pth"), f"{path.name}: policy.pth")
     hints = replace(hints, algorithm=hints.algorithm or named_in(path.stem))
     read, spaces = _network(data, tensors, overrides, hints)
     environment, told = environment_of(data, path.stem, hints)
@@ -70,7 +76,7 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
         network=read.network,
         observation_space=spaces[0],
         action_space=spaces[1],
-        provenance=Provenance(str(path), sha256_of(content), _version(archive), _training(data)),
+        provenance=Provenance(str(path), sha256_of(content), _version(archive, folder), _training(data)),
         environment=environment,
         notices=(*read.notices, *told),
         unproven=read.own,
@@ -79,10 +85,10 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
     )
 
 
-def _version(archive: Archive) -> str | None:
-    if _VERSION_MEMBER not in archive.names:
+def _version(archive: Archive, folder: str) -> str | None:
+    if folder + _VERSION_MEMBER not in archive.names:
         return None
-    return plain(archive.read(_VERSION_MEMBER).decode(errors="replace").strip(), 64)
+    return plain(archive.read(folder + _VERSION_MEMBER).decode(errors="replace").strip(), 64)
 
 
 def _training(data: Sb3Data) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from policypress.agent.archive import listing, read_bytes
 from policypress.agent.bundle import Activation, AgentBundle
 from policypress.agent.defaults import ACTIVATIONS
 from policypress.agent.expressions import ClassName
+from policypress.agent.near_files import checkpoints_only
 from policypress.agent.normalisation import STATISTICS, Surroundings, normalisation_of
 from policypress.agent.normaliser_names import steps_of
 from policypress.agent.overrides import NO_OVERRIDES, Hints, Overrides
@@ -125,6 +126,9 @@ def _choose_zip(folder: Path, zips: list[Path], environment_id: str | None, call
                 return path
     if len(zips) == 1:
         return zips[0]
+    checkpoints = None if zips else checkpoints_only(folder)
+    if checkpoints is not None:
+        raise checkpoints
     raise AgentError(
         f"{folder} holds {'no agent' if not zips else 'several agents'}.",
         got=listing(p.name for p in sorted(folder.iterdir())),
