@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from policypress.artifact.c.program import Program
 from policypress.artifact.c.render_selftest import Goldens
@@ -19,10 +18,10 @@ from policypress.export.parity import (
     decided_by_of,
     near,
     to_tensors,
+    untied,
 )
-from policypress.export.tolerance import tied_rows
 from policypress.policy.policy import ACTION, SCORES, Policy
-from policypress.policy.rounding import reaches, rounding_bound
+from policypress.policy.rounding import rounding_bound
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 Array = npt.NDArray[Any]
@@ -86,11 +85,7 @@ def goldens_of(
 def _untied(policy: Policy, observations: Observations) -> npt.NDArray[np.bool_]:
     if not policy.quantized:
         return np.ones(_count(observations), np.bool_)
-    evaluated = policy.clone().double()
-    tensors = to_tensors(observations)
-    with torch.no_grad():
-        values = evaluated.run(tensors)
-    return ~tied_rows(evaluated, values, reaches(evaluated, tensors))
+    return untied(policy.clone().double(), to_tensors(observations))
 
 
 def _spread(rows: Array, count: int) -> Array:

@@ -158,14 +158,14 @@ def _check_policy(
     got = outputs[decided_by]
     rounding = FLOAT_TOLERANCE * (1 + np.abs(want)) + rounding_bound(policy, observations).numpy()
     bound = rounding
-    untied = np.ones(len(got), dtype=np.bool_)
+    clear = np.ones(len(got), dtype=np.bool_)
     if policy.quantized:
         bound = rounding + step_bound(evaluated, values)
-        untied = ~tied_rows(evaluated, values, reaches(evaluated, observations))
+        clear = untied(evaluated, observations)
         span = value_range(policy.action_space, got, decided_by)
-        limit = np.maximum(near(span), rounding[untied])
-        share = _check_share(got[untied], want[untied], limit)
-        of_allowed = _of_allowed(np.abs(got - want)[untied], limit, QUANTIZED_SHARE)
+        limit = np.maximum(near(span), rounding[clear])
+        share = _check_share(got[clear], want[clear], limit)
+        of_allowed = _of_allowed(np.abs(got - want)[clear], limit, QUANTIZED_SHARE)
     else:
         share, of_allowed = 1.0, 0.0
     error = np.abs(got - want)
@@ -177,7 +177,7 @@ def _check_policy(
     if decided_by == SCORES:
         _check_decisions(policy.action_space, want, bound, outputs[ACTION], values[policy.nodes[-1].name].numpy())
     of_allowed = max(of_allowed, _of_allowed(error, bound))
-    return ParityReport(len(got), int(untied.sum()), float(error.max(initial=0.0)), share, of_allowed)
+    return ParityReport(len(got), int(clear.sum()), float(error.max(initial=0.0)), share, of_allowed)
 
 
 FLOAT_RULE = "|Δ| ≤ 1e-5 · (1 + |a|) + what float32 rounding allows"
@@ -213,6 +213,12 @@ def _widen(bound: Array, error: Array, policy: Policy, observations: Observation
         bound[rows] += tie_slack(policy, _tensor_rows(observations, rows))
 
 
+def untied(policy: Policy, observations: Observation) -> npt.NDArray[np.bool_]:
+    """Observations without a rounding tie, by a policy in float64."""
+    with torch.no_grad():
+        return ~tied_rows(policy, policy.run(observations), reaches(policy, observations))
+
+
 def _tensor_rows(observations: Observation, rows: Array) -> Observation:
     index = torch.from_numpy(rows)
     if isinstance(observations, torch.Tensor):
@@ -224,11 +230,15 @@ def _check_reference(
     got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations
 ) -> ParityReport:
     error = np.abs(got - want)
-    # Scores that hardly vary have no range to speak of; float32 sets the limit then.
-    share = float((error <= np.maximum(near(span), FLOAT_TOLERANCE * (1 + np.abs(want)))).mean())
     bound = np.broadcast_to(REFERENCE_WORST_OF_RANGE * span, error.shape).copy()
+    judged = np.ones(len(error), np.bool_)
     if policy is not None and policy.quantized:
-        _widen(bound, error, policy.clone().double(), to_tensors(observations))
+        evaluated, tensors = policy.clone().double(), to_tensors(observations)
+        _widen(bound, error, evaluated, tensors)
+        judged = untied(evaluated, tensors)
+    # Scores that hardly vary have no range to speak of; float32 sets the limit then.
+    near_enough = (error <= np.maximum(near(span), FLOAT_TOLERANCE * (1 + np.abs(want))))[judged]
+    share = float(near_enough.mean()) if near_enough.size else 1.0
     if share < REFERENCE_SHARE or not bool((error <= bound).all()):
         raise _failed(
             "its reference evaluation",
