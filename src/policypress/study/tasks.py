@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from policypress.environment.faults import failure_within
 from policypress.errors import ExecutionError, PolicypressError
 from policypress.study.notes import Listener, heard_by
 
@@ -104,4 +103,7 @@ def perform(task: Task, listener: Listener | None = None) -> Outcome:
         with heard_by(task.key, listener):
             return Outcome(task.key, value=task.function(task.payload))
     except (Exception, SystemExit) as error:
+        # Importing it takes gymnasium, which most commands do without.
+        from policypress.environment.faults import failure_within
+
         return Outcome(task.key, failure=Failure.of(failure_within(error) or error))

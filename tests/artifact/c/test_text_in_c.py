@@ -70,6 +70,7 @@ def says(contract: Contract, text: Any) -> Any:
         recipe=text,
         recipe_hash=text,
         parent_sha256=text,
+        assumptions=(text,),
         precision=text,
         policypress_version=text,
         folded=(text, text),
