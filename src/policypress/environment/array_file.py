@@ -52,4 +52,5 @@ def array_of(content: bytes) -> npt.NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != there or (dtype.itemsize == 0 and shape):
         raise ValueError(f"{there} bytes for an array of shape {shape} of {str(dtype)[:60]}")
     flat: npt.NDArray[Any] = np.frombuffer(content, dtype, offset=file.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    # A copy, since torch does not take what may not be written to.
+    return flat.reshape(shape, order="F" if fortran else "C").copy()
