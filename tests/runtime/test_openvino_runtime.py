@@ -26,7 +26,7 @@ def test_integers(tmp_path: Path) -> None:
     observations = observations_of(mlp().observation_space, 50)
     path = written(quantized(mlp(), observations), tmp_path / "a.onnx")
     got, want = OpenVinoRuntime(path).act_batch(observations), OnnxRuntime(path).act_batch(observations)
-    # OpenVINO's integers are its own: products of 8 bits saturate on processors without VNNI (0.023 of the range there).
+    # Its products of 8 bits saturate on processors without VNNI (0.023 of the range there).
     assert np.abs(got - want).mean() < 0.05 * np.ptp(want, axis=0).mean()
 
 
