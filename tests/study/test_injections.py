@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -58,17 +58,17 @@ def test_a_disk_without_room_for_artifacts_stops_the_study_and_room_lets_it_go_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = synthetic(tmp_path / "reference")
-    written: list[Path] = []
-    plain = artifact_files.write_whole
+    written: list[Mapping[Path, bytes]] = []
+    plain = artifact_files.write_all_whole
 
-    def full(path: Path, content: bytes) -> None:
-        if len(written) == 5:
+    def full(files: Mapping[Path, bytes]) -> None:
+        if len(written) == 2:
             raise OutputError("The file cannot be written.", got="no space left on device")
-        written.append(path)
-        plain(path, content)
+        written.append(files)
+        plain(files)
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifact_files, "write_whole", full)
+        patch.setattr(artifact_files, "write_all_whole", full)
         with pytest.raises(OutputError, match="cannot be written"):
             synthetic(tmp_path / "study")
     assert 0 < len(rows(tmp_path / "study" / "study.db")["artifacts"]) < len(reference["artifacts"])
