@@ -30,6 +30,11 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def unique_path() -> list[str]:
+    """The import path without the current folder and without repetitions (other tests may have added some)."""
+    return [entry for entry in dict.fromkeys(sys.path) if entry]
+
+
 def said(command: list[str]) -> tuple[list[str], list[str]]:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=python_environment())
     path, arguments = json.loads(done.stdout)
@@ -39,10 +44,10 @@ def said(command: list[str]) -> tuple[list[str], list[str]]:
 def test_a_child_has_the_import_path_of_its_parent_and_its_arguments(
     hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", [*[entry for entry in sys.path if entry], str(hostile / "a b"), str(hostile)])
+    monkeypatch.setattr(sys, "path", [*unique_path(), str(hostile / "a b"), str(hostile)])
     path, arguments = said(python_command(SAY_PATH, ["-x", "a b", ""]))
     assert path == import_path()
-    assert path[: len(sys.path)] == list(dict.fromkeys(sys.path))
+    assert path[: len(sys.path)] == sys.path
     assert arguments == ["-x", "a b", ""]
     assert not (hostile / "RAN").exists()
 
@@ -51,7 +56,7 @@ def test_a_child_has_the_import_path_of_its_parent_and_its_arguments(
 def test_the_current_folder_comes_last_and_hides_nothing(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    entries = [entry for entry in sys.path if entry]
+    entries = unique_path()
     entries.insert(place if place >= 0 else len(entries), "")
     monkeypatch.setattr(sys, "path", entries)
     path, _ = said(python_command("import numpy\n" + SAY_PATH))
@@ -90,7 +95,7 @@ def test_a_removed_current_folder_is_no_trouble(tmp_path: Path, monkeypatch: pyt
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    monkeypatch.setattr(sys, "path", ["", "here", *[entry for entry in sys.path if entry]])
+    monkeypatch.setattr(sys, "path", ["", "here", *unique_path()])
     assert all(map(os.path.isabs, import_path()))
     leave_current_folder()
     assert "" not in sys.path[:1]
