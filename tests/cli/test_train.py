@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 
 from policypress.cli.train import train
 from policypress.errors import InputError
@@ -36,6 +36,29 @@ def test_an_agent_in_words_and_in_json(tmp_path: Path) -> None:
     assert told["spec"]["update"] == "auto"
     assert told["steps"] == 768
     assert "step" not in again.stderr
+
+
+def test_pinned_kernels_are_those_that_learn(tmp_path: Path) -> None:
+    command = [
+        "--steps",
+        "64",
+        "--set",
+        "n_steps=64",
+        "--set",
+        "n_envs=1",
+        "--set",
+        "net_arch=[8]",
+        "--eval-every",
+        "0",
+    ]
+    done = run("ppo", "CartPole-v1", *command, "--kernels", "plain", "--json", "-o", tmp_path / "agent.zip")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["kernels"], told["spec"]["kernels"], told["spec"]["update"]) == ("plain", "plain", "native")
+    assert PPO.load(tmp_path / "agent.zip").num_timesteps == 64
+    refused = run("ppo", "CartPole-v1", *command, "--kernels", "sse", "-o", tmp_path / "other.zip")
+    assert refused.returncode == 2
+    assert "amx, avx512, avx2, plain" in refused.stderr
 
 
 @pytest.mark.parametrize(

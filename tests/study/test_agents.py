@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from policypress.contract import NO_NORMALISER_FOUND
 from policypress.errors import StudyInputError, TrainingInputError
-from policypress.study.agents import planned_agents
+from policypress.study.agents import PlannedAgent, planned_agents
 from policypress.study.spec import read_spec, spec_of
-from policypress.study.training_identity import training_identity
+from policypress.study.training_identity import _QAT_WORDS, training_identity
+from policypress.training.qat.config import QatConfig
 
 
 def _spec(*agents: dict[str, Any], recipes: Any = "none") -> Any:
@@ -98,6 +100,42 @@ def test_a_budget_in_episodes_and_a_publication_s_settings(tmp_path: Path) -> No
     assert "Li 2023" in agent.origin
     (shorter,) = planned_agents(_spec({"train": {**stated, "episodes": 5}}), tmp_path)
     assert shorter.name == "dqn-CartPole-v0-qat-5ep-s4"
+
+
+def test_names_say_what_kind_of_quantization_was_trained(tmp_path: Path) -> None:
+    def name(**more: Any) -> str:
+        stated = {"algorithms": "ppo", "environments": "Hopper-v4", "steps": 9, **more}
+        (agent,) = planned_agents(_spec({"train": stated}), tmp_path)
+        return agent.name
+
+    raw = {"observation_scaling": False, "per_channel": False}
+    assert name() == "ppo-Hopper-v4-9-s0"
+    assert name(qat=True) == name(qat={"weight_bits": 8}) == "ppo-Hopper-v4-qat-9-s0"
+    assert name(qat=raw) == "ppo-Hopper-v4-qat-unscaled-per-tensor-9-s0"
+    assert name(qat={"weight_bits": 4, "activation_bits": 5}) == "ppo-Hopper-v4-qat-w4-a5-9-s0"
+    assert name(qat={"networks": "all"}) == "ppo-Hopper-v4-qat-all-9-s0"
+    assert name(sparse={}) == "ppo-Hopper-v4-sparse-9-s0"
+
+
+def test_every_setting_of_quantization_aware_training_is_in_the_name() -> None:
+    assert {name: usual for name, (usual, _) in _QAT_WORDS.items()} == asdict(QatConfig())
+
+
+def test_pinned_kernels_are_part_of_the_identity_and_none_changes_nothing(tmp_path: Path) -> None:
+    def agent(**more: Any) -> PlannedAgent:
+        stated = {"algorithms": "ppo", "environments": "Hopper-v4", "steps": 9, **more}
+        (found,) = planned_agents(_spec({"train": stated}), tmp_path)
+        return found
+
+    free, pinned, plain = agent(), agent(kernels="avx2"), agent(kernels="plain")
+    assert free.training is not None
+    assert "kernels" not in free.training
+    assert free.identity == "6412bf7ef68a126a077d0b7a02a607d45f8ba85f9a61781b3e96a51e401f1d63"
+    assert len({free.identity, pinned.identity, plain.identity}) == 3
+    assert pinned.training is not None
+    assert (pinned.training["kernels"], pinned.training["update"]) == ("avx2", "native")
+    with pytest.raises(TrainingInputError, match=r"no such kernels[\s\S]*amx, avx512, avx2, plain"):
+        agent(kernels="sse")
 
 
 def test_li_s_study_is_what_the_paper_trains() -> None:

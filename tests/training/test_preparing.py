@@ -73,3 +73,17 @@ def test_what_cannot_be_prepared() -> None:
     with pytest.raises(TrainingInputError, match="no such update"):
         checked_update("faster")
     assert [checked_update(name) for name in get_args(Update)] == ["auto", "fast", "native", "stock"]
+
+
+def test_pinned_kernels_are_those_of_the_native_update() -> None:
+    cartpole = EnvironmentSpec("CartPole-v1")
+    assert prepare("ppo", cartpole, update="auto", kernels="plain").spec.update == "native"
+    assert prepare("ppo", cartpole, update="native", kernels="avx2").spec.kernels == "avx2"
+    for update in ("fast", "stock"):
+        with pytest.raises(
+            TrainingInputError, match=f"Only the native update[\\s\\S]*kernels avx2 with the update {update}"
+        ):
+            prepare("ppo", cartpole, update=checked_update(update), kernels="avx2")
+        assert prepare("ppo", cartpole, update=checked_update(update)).spec.kernels is None  # as the hint says
+    with pytest.raises(TrainingInputError, match="no such kernels"):
+        prepare("ppo", cartpole, update="auto", kernels="sse2")

@@ -72,6 +72,12 @@ def train(
     update: Annotated[
         str, typer.Option("--update", help="native (C), fast, auto (native where it can be), or stock: the library's.")
     ] = "auto",
+    kernels: Annotated[
+        str | None,
+        typer.Option(
+            "--kernels", metavar="NAME", help="Of the native update, these alone: amx, avx512, avx2 or plain."
+        ),
+    ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,6 +103,7 @@ def train(
         device=device,
         qat=qat_config(parse_assignment(text) for text in qat_settings or ()) if qat or qat_settings else None,
         update=checked_update(update),
+        kernels=kernels,
         start_from=start_from,
         sparse=None if sparse is None else [parse_assignment(text) for text in sparse],
         prune=prune,

@@ -19,7 +19,7 @@ from policypress.policy.identity import fingerprint
 from policypress.study.kept_agents import kept_agents
 from policypress.study.reader import AgentRow
 from policypress.study.spec import Agents, StudySpec, Training
-from policypress.study.training_identity import training_identity
+from policypress.study.training_identity import training_identity, training_name
 
 PREPARATION_VERSION = 1
 """Part of the key of every agent's cell: raise it when rollouts or training give other results."""
@@ -73,20 +73,7 @@ class PlannedAgent:
         """For files and people: algorithm, environment, what is special, steps and seed of a training."""
         if self.training is None:
             return f"{self.algorithm}-{self.environment.id}-{self.identity[:8]}".replace("/", "-")
-        special = [name for name in ("qat", "sparse", "prune") if self.training.get(name) is not None]
-        parts = [
-            self.algorithm,
-            self.environment.id,
-            *special,
-            self._budget(self.training),
-            f"s{self.training['seed']}",
-        ]
-        return "-".join(parts).replace("/", "-")
-
-    @staticmethod
-    def _budget(training: Mapping[str, Any]) -> str:
-        episodes = training.get("episodes")
-        return str(training["steps"]) if episodes is None else f"{episodes}ep"
+        return training_name(self.training)
 
     def row(self) -> AgentRow:
         """What the store keeps of it."""
@@ -154,6 +141,7 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     episodes=training.episodes,
                     by=training.published,
                     update=training.update,
+                    kernels=training.kernels,
                 )
                 stored = json.loads(json.dumps(prepared.spec.to_json()))
                 yield PlannedAgent(

@@ -7,13 +7,14 @@ the layout in which a study keeps its agents.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from policypress.errors import StudyInputError
 from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of
 from policypress.study.training_identity import training_identity
-from policypress.whole_file import write_whole
+from policypress.whole_file import write_all_whole
 
 RECORD_FILE = "training.json"
 _BESIDE = Path(AGENT_FILE).stem
@@ -22,24 +23,32 @@ _BESIDE = Path(AGENT_FILE).stem
 def kept_agents(folder: Path) -> dict[str, str]:
     """Identity of the training → folder, of every agent below ``folder``.
 
+    An agent that was free to learn with any kernels is also the one that is pinned to those it did learn with.
+
     Raises:
         StudyInputError: there is no such folder, or a record in it cannot be read.
     """
     if not folder.is_dir():
         raise StudyInputError("There is no folder of trained agents.", got=str(folder), expected="a folder")
-    return {
-        training_identity(_record(place)["spec"]): str(place)
-        for place in sorted(folder.iterdir())
-        if (place / AGENT_FILE).is_file() and (place / _BESIDE / RECORD_FILE).is_file()
-    }
+    found: dict[str, str] = {}
+    pinned: dict[str, str] = {}
+    for place in sorted(folder.iterdir()):
+        if (place / AGENT_FILE).is_file() and (place / _BESIDE / RECORD_FILE).is_file():
+            spec, kernels = _record(place)
+            found[training_identity(spec)] = str(place)
+            if kernels is not None:
+                pinned.setdefault(training_identity({**spec, "kernels": kernels}), str(place))
+    return pinned | found
 
 
-def _record(place: Path) -> dict[str, dict[str, object]]:
+def _record(place: Path) -> tuple[dict[str, object], str | None]:
+    """The training's spec, and its kernels where none but those took part: of one that was resumed it is not known."""
     path = place / _BESIDE / RECORD_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {"spec": dict(record["spec"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        kernels = None if record.get("resumed") != [] else record.get("kernels")
+        return dict(record["spec"]), None if kernels is None else str(kernels)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyInputError(
             "The record of a trained agent cannot be read.",
             got=f"{path}: {type(error).__name__}: {error}",
@@ -59,21 +68,34 @@ def keep(study_folder: Path, named: Iterable[tuple[str, str]], folder: Path) -> 
     Args:
         study_folder: of the study's results.
         named: identity and name of each agent; one that is not trained yet is left out.
-        folder: that the copies go to, each into a folder of its name.
+        folder: that the copies go to, each into a folder of its name, or into the one that holds it already; where
+            names are the same, with the start of the identity behind.
 
     Returns:
         The folders.
 
     Raises:
+        StudyInputError: a folder holds the agent of another training; nothing is written then.
         OutputError: a file cannot be written.
     """
-    places = []
-    for identity, name in named:
+    listed = tuple(named)
+    known = kept_agents(folder) if folder.is_dir() else {}
+    names = Counter(name for _, name in listed)
+    places: dict[str, Path] = {}
+    for identity, name in listed:
         source = place_of(study_folder, identity)
-        if not (source / AGENT_FILE).is_file() or not (source / _BESIDE / RECORD_FILE).is_file():
-            continue
-        for path, content in files_of(source).items():
-            if path != MATERIALS_FILE:
-                write_whole(folder / name / path, content)
-        places.append(folder / name)
-    return tuple(places)
+        if (source / AGENT_FILE).is_file() and (source / _BESIDE / RECORD_FILE).is_file():
+            told = name if names[name] == 1 else f"{name}-{identity[:8]}"
+            places[identity] = Path(known.get(identity, folder / told))
+    for identity, place in places.items():
+        if identity not in known and str(place) in known.values():
+            raise StudyInputError(
+                "An agent of another training is kept under this name.",
+                got=str(place),
+                expected="a folder without it",
+                hint="Choose another folder with --to.",
+            )
+    for identity, place in places.items():
+        files = files_of(place_of(study_folder, identity))
+        write_all_whole({place / path: content for path, content in files.items() if path != MATERIALS_FILE})
+    return tuple(places.values())

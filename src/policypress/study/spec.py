@@ -123,6 +123,8 @@ class Training(_Part):
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or none.
         prune: share of the acting weights to prune gradually by magnitude, or none.
         update: how to compute, not what: ``native``, ``fast``, ``stock``, or ``auto``: native if possible, else fast.
+        kernels: the native update's kernels that alone may learn (``amx``, ``avx512``, ``avx2``, ``plain``), so that
+            agents that are compared round alike; the machine's best where it is left out.
     """
 
     algorithms: Names
@@ -136,6 +138,7 @@ class Training(_Part):
     sparse: dict[str, float] | None = None
     prune: float | None = Field(default=None, gt=0, lt=1)
     update: Literal["auto", "fast", "native", "stock"] = "auto"
+    kernels: str | None = None
 
     @field_validator("qat", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""What makes two trainings the same one."""
+"""What makes two trainings the same one, and what one is called."""
 
 from __future__ import annotations
 
@@ -16,3 +16,45 @@ def training_identity(stored: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in stored.items() if name not in ("device", "update")}
     text = json.dumps({"training": kept}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# What differs from quantization-aware training as it is by default; "{}" stands for the value.
+_QAT_WORDS = {
+    "weight_bits": (8, "w{}"),
+    "activation_bits": (8, "a{}"),
+    "networks": ("actor", "{}"),
+    "observation_scaling": (True, "unscaled"),
+    "per_channel": (True, "per-tensor"),
+}
+
+
+def training_name(stored: Mapping[str, Any]) -> str:
+    """The name of a training's agent for files and people; not every setting is in it, so two may have the same.
+
+    >>> stored = {"algorithm": "ppo", "environment": {"id": "Hopper-v4"}, "steps": 9, "seed": 0}
+    >>> training_name({**stored, "qat": {"weight_bits": 4}})
+    'ppo-Hopper-v4-qat-w4-9-s0'
+    """
+    episodes = stored.get("episodes")
+    parts = [
+        str(stored["algorithm"]),
+        str(stored["environment"]["id"]),
+        *_special(stored),
+        str(stored["steps"]) if episodes is None else f"{episodes}ep",
+        f"s{stored['seed']}",
+    ]
+    return "-".join(parts).replace("/", "-")
+
+
+def _special(stored: Mapping[str, Any]) -> list[str]:
+    """What is done while learning, with what tells one kind of it from another."""
+    found = []
+    qat = stored.get("qat")
+    if qat is not None:
+        said = [(qat[name], usual, word) for name, (usual, word) in _QAT_WORDS.items() if name in qat]
+        found += ["qat", *(word.format(value) for value, usual, word in said if value != usual)]
+    if stored.get("sparse") is not None:
+        found.append("sparse")
+    if stored.get("prune") is not None:
+        found.append("prune")
+    return found

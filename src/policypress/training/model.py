@@ -94,7 +94,22 @@ def _first_that_can(
             return kind(policy, environments, seed=spec.seed, device=spec.device, **deepcopy(arguments))
         except NativeUpdateError:
             continue
-    return classes[-1](policy, environments, seed=spec.seed, device=spec.device, **arguments)
+    if spec.kernels is None:
+        return classes[-1](policy, environments, seed=spec.seed, device=spec.device, **arguments)
+    return _pinned(classes[-1], policy, environments, spec, arguments)
+
+
+def _pinned(
+    kind: Any, policy: Any, environments: VecEnv, spec: TrainingSpec, arguments: dict[str, Any]
+) -> BaseAlgorithm:
+    """The algorithm object with the stated kernels: it is told of them before it looks for its library."""
+    model: Any = kind(
+        policy, environments, seed=spec.seed, device=spec.device, **{**arguments, "_init_setup_model": False}
+    )
+    model.pinned_kernels = spec.kernels
+    model._setup_model()
+    built: BaseAlgorithm = model
+    return built
 
 
 def _check_device(device: str) -> None:

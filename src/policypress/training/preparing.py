@@ -15,6 +15,7 @@ from policypress.environment.identifiers import module_of, resolve
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import algorithm
 from policypress.training.defaults import ZOO, published
+from policypress.training.native.compiled import SETS
 from policypress.training.normalisation import statistics_bytes
 from policypress.training.qat.config import QatConfig
 from policypress.training.settings import check, merge
@@ -44,6 +45,7 @@ def prepare(
     overrides: Iterable[tuple[str, Any]] = (),
     qat: QatConfig | None = None,
     update: Update = "fast",
+    kernels: str | None = None,
     start_from: Path | None = None,
     sparse: Iterable[tuple[str, Any]] | None = None,
     prune: float | None = None,
@@ -61,6 +63,7 @@ def prepare(
         overrides: hyperparameters in the place of the published ones.
         qat: quantization-aware training, or None.
         update: how gradient steps are computed, see :class:`TrainingSpec`.
+        kernels: name of the native update's kernel set that alone may learn; ``auto`` then is ``native``.
         start_from: the zip of a trained agent to fine-tune.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
         prune: share of the acting weights to prune gradually.
@@ -70,7 +73,7 @@ def prepare(
 
     Raises:
         AgentError: the agent to start from cannot be read.
-        TrainingInputError: no such algorithm or publication, a hyperparameter it cannot use, or no steps.
+        TrainingInputError: no such algorithm, publication or kernels, a hyperparameter it cannot use, or no steps.
         UnknownEnvironmentError: no such environment.
     """
     chosen = algorithm(name)
@@ -93,7 +96,8 @@ def prepare(
         seed=seed,
         device=device,
         hyperparameters=_plain(hyperparameters),
-        update=update,
+        update=update if kernels is None else _update_of(kernels, update),
+        kernels=kernels,
         qat=qat,
         start_from=None if start_from is None else str(start_from),
         start_sha256=None if start_from is None else sha256_of(read_bytes(start_from) + statistics_bytes(start_from)),
@@ -155,6 +159,21 @@ def checked_update(text: str) -> Update:
         if text == name:
             return name
     raise TrainingInputError("There is no such update.", got=text, expected=", ".join(names))
+
+
+def _update_of(kernels: str, update: Update) -> Update:
+    """The update that has these kernels: no other could stand in for it without a word."""
+    names = [known.name for known in SETS]
+    if kernels not in names:
+        raise TrainingInputError("There are no such kernels.", got=kernels, expected=", ".join(names))
+    if update not in ("auto", "native"):
+        raise TrainingInputError(
+            "Only the native update has kernels.",
+            got=f"kernels {kernels} with the update {update}",
+            expected="the update native, or no kernels",
+            hint="Leave one of the two out.",
+        )
+    return "native"
 
 
 def _wrapped(environment: EnvironmentSpec, hyperparameters: dict[str, Any]) -> EnvironmentSpec:

@@ -29,6 +29,9 @@ class TrainingSpec:
         seed: of everything random.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         hyperparameters: those that differ from the library's defaults, as plain data, by the RL Zoo's names.
+        kernels: name of the native update's kernel set that alone may learn, or None for the machine's best. Kernels
+            round differently; an agent that is to be compared with another is pinned to the other's, and being part of
+            what was asked for, it is in the hash.
         update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one, ``native`` the same in C,
             ``auto`` native where it can be, else fast. This and the device say how to compute, not what: they differ in
             rounding, are not in the hash, and a training may go on with another.
@@ -48,6 +51,7 @@ class TrainingSpec:
     device: str = "cpu"
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     update: Update = "fast"
+    kernels: str | None = None
     qat: QatConfig | None = None
     start_from: str | None = None
     start_sha256: str | None = None
@@ -66,6 +70,7 @@ class TrainingSpec:
             "device": self.device,
             "hyperparameters": dict(self.hyperparameters),
             "update": self.update,
+            "kernels": self.kernels,
             "qat": None if self.qat is None else asdict(self.qat),
             "start_from": self.start_from,
             "start_sha256": self.start_sha256,

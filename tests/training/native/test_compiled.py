@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from native_updates import needs
-from policypress.errors import NativeBuildError, TrainingInputError
+from policypress.errors import NativeBuildError, NativeUpdateError, TrainingInputError
 from policypress.toolchain.cache import Cache
 from policypress.toolchain.compiler import find_compiler
 from policypress.training.native import compiled
-from policypress.training.native.compiled import SETS, SOURCE, built, library, load
+from policypress.training.native.compiled import SETS, SOURCE, built, library, load, sets_here
 from policypress.training.native.layout import Rollout, Update
 
 NAMES = [kernels.name for kernels in SETS]
@@ -145,6 +145,15 @@ def test_a_compiler_that_refuses_the_best_kernels_builds_others(monkeypatch: pyt
     assert library()[1] == "plain"
     assert asked[-1] == "plain"
     library.cache_clear()
+
+
+def test_pinned_kernels_are_those_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kernels in sets_here():
+        assert library(kernels.name)[1] == kernels.name
+    monkeypatch.setattr(compiled, "features_here", frozenset)
+    with pytest.raises(NativeUpdateError, match=r"has not the kernels[\s\S]*kernels avx2[\s\S]*plain\n"):
+        compiled.library.__wrapped__("avx2")
+    assert compiled.library.__wrapped__("plain")[1] == "plain"
 
 
 def test_what_is_no_library_is_an_error(tmp_path: Path) -> None:

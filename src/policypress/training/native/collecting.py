@@ -27,12 +27,14 @@ class NativeCollecting(OnPolicyAlgorithm):
 
     Attributes:
         kernels: name of the kernel set that runs.
+        pinned_kernels: name of the only one that may, or None; stated before the model is set up.
         learns_actor: whether the optimizer moves the actor too.
     """
 
     learns_actor = True
 
     kernels: str
+    pinned_kernels: str | None = None
     _wiring: RolloutWiring
 
     @property
@@ -48,13 +50,13 @@ class NativeCollecting(OnPolicyAlgorithm):
             raise refused(f"actions of {space}", "a box of numbers, or numbered actions")
         networks = actor_critic(policy)
         check_optimizer(policy.optimizer)
-        loaded, self.kernels = library()
+        loaded, self.kernels = library(self.pinned_kernels)
         size = int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape))
         self._wiring = RolloutWiring(loaded, networks, policy.optimizer, size, learns_actor=self.learns_actor)
         self._actor, self._critic = Acting(loaded, networks.actor), Acting(loaded, networks.critic)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_wiring", "_actor", "_critic", "kernels"]
+        return [*super()._excluded_save_params(), "_wiring", "_actor", "_critic", "kernels", "pinned_kernels"]
 
     def collect_rollouts(self, *arguments: Any, **more: Any) -> bool:
         """The library's, with the policy's forward pass in C."""

@@ -55,18 +55,24 @@ def sets_here() -> tuple[KernelSet, ...]:
 
 
 @functools.cache
-def library() -> tuple[ctypes.CDLL, str]:
+def library(pinned: str | None = None) -> tuple[ctypes.CDLL, str]:
     """The library with the best kernels that this machine builds and runs, and the name of those.
 
+    Args:
+        pinned: name of the only kernels that will do, or None.
+
     Raises:
-        NativeUpdateError: there is no compiler, or none that builds it.
+        NativeUpdateError: there is no compiler, or none that builds it, or this machine has not the kernels.
     """
+    sets = tuple(kernels for kernels in sets_here() if pinned in (None, kernels.name))
+    if not sets:
+        raise _lacking(str(pinned))
     try:
         compiler = find_compiler(headers=False)
     except NativeBuildError as error:
         raise _unbuildable(error) from error
     refused: NativeBuildError | None = None
-    for kernels in sets_here():
+    for kernels in sets:
         try:
             loaded = load(built(compiler, kernels))
         except NativeBuildError as error:  # an old compiler does not know every instruction
@@ -74,6 +80,8 @@ def library() -> tuple[ctypes.CDLL, str]:
             continue
         if loaded.pp_may_run():
             return loaded, kernels.name
+    if refused is None and pinned is not None:
+        raise _lacking(pinned)
     raise _unbuildable(refused or NativeBuildError("No kernels run on this machine."))
 
 
@@ -119,6 +127,17 @@ def _key(compiler: Compiler) -> str:
     for path in sorted(SOURCE.parent.glob("*.[ch]")):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _lacking(pinned: str) -> NativeUpdateError:
+    """Pinned kernels are never replaced: others round otherwise, and give another agent."""
+    here = ", ".join(kernels.name for kernels in sets_here())
+    return NativeUpdateError(
+        "This machine has not the kernels that the training is pinned to.",
+        got=f"kernels {pinned}",
+        expected=here,
+        hint="Pin those of this machine, or train on another.",
+    )
 
 
 def _unbuildable(error: NativeBuildError) -> NativeUpdateError:

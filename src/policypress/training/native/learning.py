@@ -19,9 +19,11 @@ class NativeLearning(LeanCollecting):
 
     Attributes:
         kernels: name of the kernel set that runs.
+        pinned_kernels: name of the only one that may, or None; stated before the model is set up.
     """
 
     kernels: str
+    pinned_kernels: str | None = None
     _wiring: Wiring
 
     def _networks(self) -> Networks:
@@ -40,11 +42,11 @@ class NativeLearning(LeanCollecting):
         networks = self._networks()
         for optimizer in self._optimizers():
             check_optimizer(optimizer)
-        loaded, self.kernels = library()
+        loaded, self.kernels = library(self.pinned_kernels)
         self._wiring = Wiring(loaded, networks, self._optimizers(), self._log_temperature())
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_wiring", "kernels"]
+        return [*super()._excluded_save_params(), "_wiring", "kernels", "pinned_kernels"]
 
     def trust(self, trusted: bool) -> None:
         """As always; what acts in C looks at parameters and ranges anew."""
