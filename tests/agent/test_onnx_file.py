@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from policypress.agent.bundle import OnnxNetwork
+from policypress.agent.bundle import Activation, OnnxNetwork
 from policypress.agent.onnx_file import read_onnx
 from policypress.agent.overrides import Overrides
 from policypress.contract import METADATA_KEY, Box, Contract, DictSpace, Discrete, EnvironmentSpec
@@ -122,6 +123,36 @@ def test_own_artifact_is_read_by_its_contract(tmp_path: Path) -> None:
     assert bundle.environment == contract().environment
     assert bundle.caller_supplies == ("time_feature",)
     assert bundle.notices == ()
+
+
+USELESS = [Overrides(activation=Activation("tanh")), Overrides(cnn_strides=(4, 2))]
+SAID_BY_OURS = [
+    Overrides(output_name="y"),
+    Overrides(discrete_actions=2),
+    Overrides(scale_actions=True),
+]
+
+
+@pytest.mark.parametrize("stated", [*USELESS, *SAID_BY_OURS])
+def test_what_changes_nothing_is_refused(stated: Overrides, tmp_path: Path) -> None:
+    model = linear()
+    foreign = written(tmp_path / "foreign.onnx", model)
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(contract().to_json())})
+    ours = written(tmp_path / "ours.onnx", model)
+    for path in (ours, foreign) if stated in USELESS else (ours,):
+        with pytest.raises(AgentError, match="Leave the option out") as refused:
+            read_onnx(path, overrides=stated)
+        assert (refused.value.got or "").startswith("--")
+        read_onnx(path)
+
+
+@pytest.mark.parametrize("normalizer", ["none", "there.pkl"])
+def test_an_artifact_that_normalises_takes_no_word_on_it(normalizer: str, tmp_path: Path) -> None:
+    model = linear()
+    folds = replace(contract(), folded=("normalise", "squash"))
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(folds.to_json())})
+    with pytest.raises(AgentError, match="normalises its observations itself"):
+        read_onnx(written(tmp_path / "a.onnx", model), overrides=Overrides(normalizer=normalizer))
 
 
 @pytest.mark.parametrize("stored", ["", "{", "[]", "3", "null", "{}", '{"schema": 99}', '{"schema": 1}'])

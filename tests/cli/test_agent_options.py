@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_lines import run_lines
 
 from policypress.cli.agent_options import AgentOptions
 from policypress.contract import EnvironmentSpec
 from policypress.environment.making import make
 from policypress.environment.trust import id_of_user
 from policypress.errors import EnvironmentInputError
-from policypress.measurement.evaluation import evaluate
+from policypress.measurement.evaluation import evaluate, model_of
+from policypress.measurement.subject import subject_of
 
 MODULE = """
 import pathlib
@@ -92,3 +94,38 @@ def test_arguments_join_those_of_the_file(agent: str) -> None:
     named = AgentOptions(wrapper=["ClipAction"]).stated(".").environment
     assert named is not None
     assert [wrapper.name for wrapper in named.wrappers] == ["ClipAction"]
+
+
+OPTIONS = [
+    ["--activation", "tanh"],
+    ["--cnn-strides", "4,2"],
+    ["--normalizer", "there.pkl"],
+    ["--output-name", "action"],
+    ["--actions", "2"],
+    ["--scale-actions"],
+    ["--check", "pairs.npz"],
+]
+COMMANDS = {"evaluate": [], "bench": [], "inspect": [], "export": ["-o", "o.onnx"]}
+
+
+def test_no_option_is_left_aside_for_an_artifact(tmp_path: Path, own_agents: Path) -> None:
+    (tmp_path / "artifact.onnx").write_bytes(model_of(subject_of(own_agents / "dqn-CartPole-v1.zip").policy))
+    asked = [(command, option) for command in COMMANDS for option in OPTIONS]
+    lines = [[command, "artifact.onnx", *option, *COMMANDS[command]] for command, option in asked]
+    for (command, option), done in zip(asked, run_lines(lines, tmp_path), strict=True):
+        assert done.code == 2, done
+        # Statistics and pairs may be given for an artifact that is read as an agent; these two are not there.
+        read = command in ("inspect", "export") and option[0] in ("--normalizer", "--check")
+        assert (option[1] if read else option[0]) in done.told
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact.onnx"]
+
+
+def test_no_option_is_left_aside_for_a_zip(tmp_path: Path, own_agents: Path) -> None:
+    shutil.copy(own_agents / "dqn-CartPole-v1.zip", tmp_path / "agent.zip")
+    options = [option for option in OPTIONS if option[0] in ("--output-name", "--actions", "--scale-actions")]
+    commands = {**COMMANDS, "compress": ["-o", "out", "--recipe", "int8"]}
+    lines = [[command, "agent.zip", *option, *rest] for command, rest in commands.items() for option in options]
+    for words, done in zip(lines, run_lines(lines, tmp_path), strict=True):
+        assert done.code == 2, done
+        assert words[2] in done.told
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.zip"]

@@ -100,11 +100,20 @@ def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
     unzipped = unzipped_model(folder)
     if unzipped is not None:
         raise unzipped
-    networks = sorted(folder.glob("*.onnx"))
-    zips = any(folder.glob("*.zip"))
-    if len(networks) == 1 and not zips and not is_zoo_folder(folder):
-        return read_onnx(networks[0], overrides=overrides)
+    network = network_in(folder)
+    if network is not None:
+        return read_onnx(network, overrides=overrides)
     return read_zoo_folder(folder, overrides=overrides)
+
+
+def network_in(source: str | Path) -> Path | None:
+    """The ONNX file that is read for ``source``: itself, or the one in a folder that is no RL Zoo's; or None."""
+    path = Path(source)
+    if str(source).startswith(PREFIX) or not path.is_dir():
+        return path if path.suffix.lower() == ".onnx" else None
+    networks = sorted(path.glob("*.onnx"))
+    alone = len(networks) == 1 and not any(path.glob("*.zip")) and not is_zoo_folder(path)
+    return networks[0] if alone else None
 
 
 def _starts_like_zip(path: Path) -> bool:

@@ -102,16 +102,16 @@ def normalisation_of_network(
     def fit(statistics: Statistics) -> Fitted | str:
         return fitted(statistics, space)
 
+    if overrides.normalizer is not None and contract is not None and "normalise" in contract.folded:
+        raise AgentError(
+            f"{path.name} normalises its observations itself.",
+            got=f"--normalizer {overrides.normalizer}",
+            expected="no statistics for this file",
+            hint="Leave the option out; or export the agent that it was made from with the option.",
+        )
     if overrides.normalizer == NONE:
         return Normalisation()
     if overrides.normalizer is not None:
-        if contract is not None and "normalise" in contract.folded:
-            raise AgentError(
-                f"{path.name} normalises its observations itself.",
-                got=f"--normalizer {overrides.normalizer}",
-                expected="no statistics for this file",
-                hint="Leave the option out.",
-            )
         return _used(stated(overrides.normalizer, fit), ())
     if contract is None:
         refuse_unclear(path, fit)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from policypress.agent.applicable import AgentKind, refuse_useless
 from policypress.agent.archive import read_bytes, sha256_of
 from policypress.agent.bundle import AgentBundle, OnnxNetwork, Provenance
 from policypress.agent.normalisation import normalisation_of_network
@@ -44,6 +45,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     """Read an ONNX file; its contract tells the spaces if it is one of ours, else its inputs and outputs do.
 
     Raises:
+        AgentError: the user states what can be of no use for it.
         UnsupportedAgentError: more nodes than any policy has.
         DamagedAgentError: not ONNX, not valid, or weights that are not finite.
         ArtifactError: the sidecar beside an artifact belongs to another one.
@@ -61,7 +63,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
     content = model.SerializeToString() if beside else content
     contract = _contract(model, path.name)
     if contract is not None:
-        _refuse_statements(overrides, path.name)
+        refuse_useless(overrides, AgentKind.ARTIFACT, path.name)
         check_pair(path)
         bundle = AgentBundle(
             OnnxNetwork(content),
@@ -72,6 +74,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
             caller_supplies=contract.caller_supplies,
         )
     else:
+        refuse_useless(overrides, AgentKind.NETWORK, path.name)
         known = _stated_actions(overrides)
         ends = interface_of(model, stated=overrides.output_name, actions=known)
         observations, told = _observations(model, ends.inputs, ends.action, overrides)
@@ -132,17 +135,6 @@ def _contract(model: onnx.ModelProto, label: str) -> Contract | None:
             expected=error.expected or "the contract that policypress writes",
             hint=error.hint,
         ) from error
-
-
-def _refuse_statements(overrides: Overrides, label: str) -> None:
-    """An artifact says itself what its output is; what the user states of it would be left aside without a word."""
-    if overrides.output_name is not None or overrides.discrete_actions is not None or overrides.scale_actions:
-        raise AgentError(
-            f"{label} was written by policypress and says itself what its output means.",
-            got="--output-name, --actions or --scale-actions",
-            expected="none of them for this file",
-            hint="Leave the option out, or give the file that the artifact was made from.",
-        )
 
 
 def _stated_actions(overrides: Overrides) -> Space | None:

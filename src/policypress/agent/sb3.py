@@ -14,6 +14,7 @@ from typing import Any
 
 from policypress.agent.activation_text import in_words
 from policypress.agent.algorithm import algorithm_of, family_of, named_in, undetermined_policy
+from policypress.agent.applicable import AgentKind, refuse_useless, useless
 from policypress.agent.archive import Archive, listing, read_bytes, sha256_of
 from policypress.agent.authorship import foreign_tensors, own_code, printed, unproven, untold
 from policypress.agent.bundle import Activation, AgentBundle, Algorithm, Array, Provenance, Sb3Network
@@ -60,6 +61,7 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
         UndeterminedAgentError: the file leaves something open, or its author's own code acts; the message names the
             flag that settles it.
     """
+    refuse_useless(overrides, AgentKind.LIBRARY, path.name)
     content = read_bytes(path)
     archive = Archive(content, path.name)
     prefix = model_prefix(archive.names)
@@ -143,6 +145,7 @@ def _network(
             raise
         raise untold(own, error) from error
     own = own or _doubts(data, tensors, layout, read, (algorithm, family))
+    _refuse_idle(overrides, layout, read, bool(own))
     if own and overrides.check is None:
         raise unproven(own)
     facts = FACTS[family]
@@ -170,6 +173,19 @@ def _network(
     others = alternatives(network, overrides.activation, own_cnn=not read.library) if own else ()
     notices = (*(() if own else read.notices), *_contradiction(data, overrides.activation))
     return _Read(network, notices, own, others), (_with_images(observations, network), actions)
+
+
+def _refuse_idle(overrides: Overrides, layout: Layout, read: ReadExtractor, own: bool) -> None:
+    """Refuse what is stated of layers that the agent does not have."""
+    if overrides.cnn_strides is not None and read.extractor.cnn is None:
+        raise useless(
+            ("cnn_strides",), "The agent has no convolutions whose strides could be stated.", "Leave the option out."
+        )
+    if overrides.activation is not None and layout.hidden_layers == 0 and not own:
+        cnn = " The library's CNNs have ReLU." if read.extractor.cnn is not None else ""
+        raise useless(
+            ("activation",), "The agent has no hidden layer whose activation could be stated.", "Leave it out." + cnn
+        )
 
 
 def _structure(

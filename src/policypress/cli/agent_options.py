@@ -63,15 +63,13 @@ class AgentOptions:
         bool, typer.Option("--scale-actions", help="The network gives -1 to 1; scale it to the action bounds.")
     ] = False
 
-    def stated(self, agent: str) -> Stated:
-        """What they say of ``agent``.
-
-        Arguments and wrappers without ``--env`` go to the environment that the agent names.
+    def overrides(self) -> Overrides:
+        """What they say of an agent beside its environment.
 
         Raises:
-            InputError: a value that does not parse, or no environment to add arguments to.
+            InputError: a value that does not parse.
         """
-        overrides = Overrides(
+        return Overrides(
             activation=None if self.activation is None else stated_activation(self.activation),
             cnn_strides=None if self.cnn_strides is None else _strides(self.cnn_strides),
             normalizer=self.normalizer,
@@ -80,6 +78,16 @@ class AgentOptions:
             scale_actions=self.scale_actions,
             check=None if self.check is None else str(self.check),
         )
+
+    def stated(self, agent: str, facts: Overrides | None = None) -> Stated:
+        """What they say of ``agent``; ``facts`` in place of :meth:`overrides` where several agents share them.
+
+        Arguments and wrappers without ``--env`` go to the environment that the agent names.
+
+        Raises:
+            InputError: a value that does not parse, or no environment to add arguments to.
+        """
+        overrides = self.overrides() if facts is None else facts
         if self.env is None and not self.env_kwargs and not self.wrapper:
             return Stated(None, overrides)
         kwargs, wrappers = self.env_kwargs or (), self.wrapper or ()

@@ -8,13 +8,14 @@ import typer
 from rich.table import Table
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import out, print_json
+from policypress.cli.console import out, print_json, tell
 from policypress.cli.options import (
     FilesArgument,
     JsonOption,
     SeedOption,
 )
 from policypress.measurement.latency import FLOOR, Latency, benchmark
+from policypress.measurement.stated_facts import shared_between
 from policypress.runtime.loading import runtime_named
 
 MICRO = 1e6
@@ -38,18 +39,21 @@ def bench(
       policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip
       policypress bench small.onnx --runtime native --runtime onnxruntime
     """
-    said = agent_options.stated(files[0])
+    overrides = agent_options.overrides()
+    shared, notices = shared_between(files, overrides)
+    said = agent_options.stated(files[0], shared[0])
     results = benchmark(
         files,
         samples=samples,
         seed=seed,
-        overrides=said.overrides,
+        overrides=overrides,
         env=said.environment,
         runtimes=[runtime_named(name) for name in runtime or ["auto"]],
     )
     if as_json:
         print_json({"schema": 1, "latencies": [_described(result) for result in results]})
         return
+    tell(notices)
     table = Table(box=None, pad_edge=False)
     table.add_column("file")
     table.add_column("runtime")

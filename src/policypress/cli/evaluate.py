@@ -17,6 +17,7 @@ from policypress.cli.options import (
 from policypress.foreign_text import plain
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.evaluation import evaluate as run_evaluate
+from policypress.measurement.stated_facts import shared_between
 from policypress.measurement.statistics import Undefined
 from policypress.runtime.loading import runtime_named
 
@@ -37,10 +38,11 @@ def evaluate(
       policypress evaluate small.onnx examples/agents/sac-HalfCheetah-v4.zip --episodes 20
     """
     results: list[Evaluation] = []
+    overrides, notices = shared_between(files, agent_options.overrides())
     with progress_bar() as bar:
-        for file in files:
+        for file, facts in zip(files, overrides, strict=True):
             task = bar.add_task(plain(file), total=episodes, unit=EPISODES)
-            said = agent_options.stated(file)
+            said = agent_options.stated(file, facts)
             results.append(
                 run_evaluate(
                     file,
@@ -56,7 +58,7 @@ def evaluate(
     if as_json:
         print_json({"schema": 1, "evaluations": [_described(result) for result in results]})
         return
-    tell(notice for result in results for notice in result.notices)
+    tell([*notices, *(notice for result in results for notice in result.notices)])
     table = Table(box=None, pad_edge=False)
     for heading in ("file", "environment", "runtime", "episodes", "return", "95 % interval", "length"):
         table.add_column(heading, justify="left" if heading in ("file", "environment", "runtime") else "right")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from policypress import __version__
-from policypress.agent.normaliser_search import NONE
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.contract import EnvironmentSpec, Quantity
@@ -19,6 +18,7 @@ from policypress.environment.observations import visited
 from policypress.errors import ArtifactError, EnvironmentInputError
 from policypress.export.parity import check_runtime_parity
 from policypress.measurement.returns import actor_of, measure_returns
+from policypress.measurement.stated_facts import check_acting
 from policypress.measurement.statistics import Undefined, mean_return
 from policypress.measurement.subject import (
     AgentLike,
@@ -93,14 +93,14 @@ def evaluate(
             has to pass the parity gate before its episodes count.
 
     Raises:
-        InputError: the file or the environment cannot be used.
+        InputError: the file or the environment cannot be used; or facts are stated that change nothing.
         NativeBuildError: ``runtime`` is ``native``, and the artifact cannot be built.
         ParityError: the native build does not do what the artifact does.
     """
-    artifact = _as_artifact(subject, runtime)
+    artifact = as_artifact(subject, runtime)
     if artifact is not None:
+        check_acting(artifact, overrides, str(subject))
         spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
-        notices = (*notices, *_not_normalised(artifact, overrides))
         acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
         agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
@@ -130,7 +130,7 @@ def _prove_native(
     check_runtime_parity(policy, model, acting, met)
 
 
-def _as_artifact(subject: AgentLike, runtime: RuntimeChoice) -> Runtime | None:
+def as_artifact(subject: AgentLike, runtime: RuntimeChoice) -> Runtime | None:
     """The artifact at a path, or None where it is an agent."""
     if not isinstance(subject, str | Path) or not str(subject).lower().endswith(".onnx"):
         return None
@@ -167,12 +167,6 @@ def _environment_of(
     factory = SpecFactory(suited.spec)
     limit, told = limit_and_suspects(factory, contract.algorithm, contract.caller_supplies)
     return suited.spec, factory, limit, (*suited.notices, *told)
-
-
-def _not_normalised(artifact: Runtime, overrides: Overrides) -> tuple[str, ...]:
-    """A notice where the user states a normaliser and an artifact that acts as it is has none."""
-    stated = overrides.normalizer not in (None, NONE) and "normalise" not in artifact.contract.folded
-    return ("an artifact acts as it is: --normalizer counts for agents alone, export them with it",) if stated else ()
 
 
 def _no_environment(source: str) -> EnvironmentInputError:

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from policypress.agent.applicable import AgentKind
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.environment.batches import single
 from policypress.environment.extremes import extremes
-from policypress.measurement.evaluation import model_of
+from policypress.errors import EnvironmentInputError
+from policypress.measurement.evaluation import as_artifact, model_of
 from policypress.measurement.machine import fingerprint
+from policypress.measurement.stated_facts import check_acting, kind_of, shared_between
 from policypress.measurement.subject import AgentLike, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import Measurement
@@ -71,13 +74,21 @@ def benchmark(
         runtimes: each subject is measured under each of them.
 
     Raises:
-        InputError: a file cannot be used.
+        InputError: a file cannot be used; or facts or an environment are stated that change nothing.
         NativeBuildError: ``native`` is asked for, and a subject cannot be built.
     """
+    stated, _ = shared_between(subjects, overrides)
+    if env is not None and all(kind_of(subject) is AgentKind.ACTING for subject in subjects):
+        raise EnvironmentInputError(
+            "Artifacts name everything that latency depends on; no environment is played.",
+            got=f"an environment for {', '.join(map(str, subjects))}",
+            expected="no environment beside artifacts",
+            hint="Leave --env out; `policypress evaluate` plays in an environment.",
+        )
     acting = [
         acting_of("Policy" if isinstance(subject, Policy) else str(subject), loaded, seed)
-        for subject in subjects
-        for loaded in _loaded(subject, runtimes, overrides, env)
+        for subject, facts in zip(subjects, stated, strict=True)
+        for loaded in _loaded(subject, runtimes, facts, env)
     ]
     return interleaved(acting, fingerprint(), samples=samples, cold_samples=cold_samples, seed=seed)
 
@@ -170,8 +181,10 @@ def _loaded(
     overrides: Overrides,
     env: EnvironmentSpec | str | None,
 ) -> list[Runtime]:
-    if not isinstance(subject, Policy) and str(subject).lower().endswith(".onnx"):
-        return [load_artifact(str(subject), runtime) for runtime in runtimes]
+    artifact = as_artifact(subject, runtimes[0])
+    if artifact is not None:
+        check_acting(artifact, overrides, str(subject))
+        return [artifact, *(load_artifact(str(subject), runtime) for runtime in runtimes[1:])]
     model = model_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)
     return [load_model(model, runtime) for runtime in runtimes]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from policypress.agent.applicable import AgentKind, refuse_useless
 from policypress.agent.bundle import AgentBundle
 from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
@@ -17,7 +18,7 @@ from policypress.environment.inheritance import Inherited, completed
 from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.masks import offers_masks
 from policypress.environment.spaces import spaces_in
-from policypress.errors import AgentError, PolicypressError, SpaceMismatchError, UndeterminedAgentError
+from policypress.errors import PolicypressError, SpaceMismatchError, UndeterminedAgentError
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first, is_image
@@ -89,13 +90,8 @@ def subject_of(
         NetworkError: the network holds something that is not supported.
     """
     named = user_environment(env) if isinstance(env, str) else env
-    if overrides.normalizer is not None and not isinstance(agent, str | Path):
-        raise AgentError(
-            "Statistics are given where an agent is read, and this one is read already.",
-            got=f"normalizer {overrides.normalizer!r} for a {type(agent).__name__}",
-            expected="the path of the agent",
-            hint="Give them to load_agent(path, overrides=...), or to Policy.from_module(..., normaliser=...).",
-        )
+    if not isinstance(agent, str | Path):
+        refuse_useless(overrides, AgentKind.READ, f"The {type(agent).__name__}")
     if isinstance(agent, Policy):
         policy = agent if overrides.check is None else check_pairs(agent, overrides.check)
         return _of_policy(policy, named, env_fn, needs_environment)
