@@ -28,10 +28,10 @@ from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import TARGETS, Target
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
+from policypress.engine.agent_factory import PressWorker
 from policypress.export.compiled_c import compiled
 from policypress.export.publish import ProvenArtifact
 from policypress.measurement.subject import subject_of
-from policypress.study.press_worker import PressWorker
 from policypress.toolchain.compiler import compiler_command
 
 HERE = Path(__file__).resolve().parent

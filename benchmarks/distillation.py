@@ -17,12 +17,12 @@ from policypress import seeding
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box
+from policypress.engine.agent_factory import PressWorker
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.study.press_worker import PressWorker
 
 COLUMNS = ("agent", "recipe", "packed bytes", "smaller", "actions", "return", "raw return ratio", "CPU s")
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"

@@ -20,12 +20,12 @@ from torch import Tensor
 from policypress.compression import equalize
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
+from policypress.engine.agent_factory import PressWorker
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import EvaluationProtocol
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.study.press_worker import PressWorker
 
 QUANTIZERS = ("int8", "ptsq", "ptdq")
 HiddenRule = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -28,11 +28,11 @@ from policypress import seeding
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker
 from policypress.errors import ExecutionError
 from policypress.measurement.returns import measure_returns
 from policypress.measurement.subject import subject_of
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.study.press_worker import PressWorker
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.record import Episodes, TrainingRecord

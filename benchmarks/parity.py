@@ -24,6 +24,7 @@ import torch
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.contract import Box
+from policypress.engine.agent_factory import PressWorker
 from policypress.environment.batches import joined
 from policypress.export.parity import FLOAT_TOLERANCE, QUANTIZED_TOLERANCE_OF_RANGE, to_tensors
 from policypress.export.tolerance import step_bound, tied_rows
@@ -31,7 +32,6 @@ from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.subject import subject_of
 from policypress.policy.policy import ACTION, SCORES, Policy
 from policypress.policy.rounding import reaches, rounding_bound
-from policypress.study.press_worker import PressWorker
 
 Array = npt.NDArray[Any]
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from policypress.compression.recipe import NONE, Recipe
 from policypress.contract import Quantity
+from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Undefined, mean_return, retention, return_ratio
 from policypress.records import ArtifactRecord
 from policypress.study.compress import compress
-from policypress.study.reader import StoreReader
 
 RECIPES = (
     "none",

@@ -29,19 +29,19 @@ import psutil
 
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker
+from policypress.engine.artifact_files import BuiltArtifact
+from policypress.engine.cell import Cell
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.executors.executor import Executor
+from policypress.engine.executors.local_executor import LocalExecutor
+from policypress.engine.scheduler import run_study
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Outcome, Task, perform
 from policypress.measurement.subject import subject_of
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
-from policypress.study.artifact_files import BuiltArtifact
-from policypress.study.cell import Cell
 from policypress.study.compress import pressed_cell
-from policypress.study.debug_executor import DebugExecutor
-from policypress.study.driver import run_study
-from policypress.study.executor import Executor
-from policypress.study.local_executor import LocalExecutor
-from policypress.study.press_worker import PressWorker
-from policypress.study.store import Store
-from policypress.study.tasks import Outcome, Task, perform
 
 RECIPES = ("none", "equalize > int8", "ptdq", "ptsq", "prune(l2, 0.3)")
 MOST_OVERHEAD, LEAST_SPEED_UP = 0.05, 1.7
@@ -120,8 +120,8 @@ def in_one_process(worker: PressWorker, cells: list[Cell]) -> tuple[Spent, dict[
 
 def artifacts_in(path: Path, cells: list[Cell]) -> dict[str, BuiltArtifact]:
     """Key of each cell → its artifact."""
-    from policypress.study.artifact_files import load
-    from policypress.study.reader import StoreReader
+    from policypress.engine.artifact_files import load
+    from policypress.engine.store.reader import StoreReader
 
     with StoreReader(path) as store:
         records = {cell.key: store.artifact(cell.key) for cell in cells}

@@ -21,8 +21,8 @@ import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from policypress import compress
+from policypress.engine.store.reader import StoreReader
 from policypress.report.rows import read_rows
-from policypress.study.reader import StoreReader
 
 AGENT = Path(__file__).parent / "agents" / "dqn-CartPole-v1.zip"
 

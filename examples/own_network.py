@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from policypress import Policy, compress
-from policypress.study.reader import StoreReader
+from policypress.engine.store.reader import StoreReader
 
 RECIPE = "equalize > int8"
 EPISODES = 5

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from policypress import compress, load_agent
+from policypress.engine.store.reader import StoreReader
 from policypress.report.rows import read_rows
-from policypress.study.reader import StoreReader
 
 AGENT = Path(__file__).parent / "agents" / "sac-HalfCheetah-v4.zip"
 

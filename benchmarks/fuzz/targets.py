@@ -16,11 +16,11 @@ from policypress.agent.yaml_data import read_yaml
 from policypress.agent.zoo_config import read_zoo_config
 from policypress.artifact.c.reader import read_program
 from policypress.contract import Contract
+from policypress.engine.store.reader import StoreReader
 from policypress.environment.observations import read_arrays
 from policypress.foreign_text import is_plain, plain, plain_lines
 from policypress.policy.from_agent import policy_from_agent
 from policypress.reading_limits import shown
-from policypress.study.reader import StoreReader
 from policypress.study.spec import read_spec
 
 Target = Callable[[bytes], None]

@@ -16,10 +16,10 @@ from torch import nn
 
 from policypress.compression.pipeline import Materials, press
 from policypress.compression.recipe import Recipe
+from policypress.engine.agent_factory import PressWorker
 from policypress.measurement.subject import subject_of
 from policypress.policy.policy import Policy
 from policypress.records import ArtifactRecord
-from policypress.study.press_worker import PressWorker
 
 Array = npt.NDArray[Any]
 FP32, DYNAMIC, INT8, PRUNED = "fp32", "dynamic", "int8", "int8 + 50 % pruned"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policypress.compression.recipe import Recipe
-from policypress.study.reader import StoreReader
+from policypress.engine.store.reader import StoreReader
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -15,8 +15,8 @@ import pytest
 
 from policypress import __version__
 from policypress.contract import NO_NORMALISER_FOUND
+from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.errors import StoreError
-from policypress.study.reader import STORE_NAME, StoreReader
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 

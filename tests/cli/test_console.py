@@ -13,11 +13,11 @@ from rich.text import Text
 
 from policypress.cli.console import LearningBar, Screen, StudyProgress, echo, marked, print_json, progress_bar
 from policypress.compression.learning import Learning
+from policypress.engine.cell import Cell
+from policypress.engine.progress import LearningProgress
+from policypress.engine.tasks import Failure
 from policypress.foreign_text import is_plain, plain_lines
 from policypress.records import EvaluationProtocol
-from policypress.study.cell import Cell
-from policypress.study.progress import LearningProgress
-from policypress.study.tasks import Failure
 
 DAGGER = "distill(dagger, hidden=[8,8])"
 FIRST = Cell("variant", EvaluationProtocol(0), None, "agent", DAGGER, "1")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from policypress.study.reader import STORE_NAME, StoreReader
+from policypress.engine.store.reader import STORE_NAME, StoreReader
 
 SPEC = """
 policypress-study: 1

@@ -16,6 +16,7 @@ from policypress.compression.pipeline import Materials, Pressed, press
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
 from policypress.contract import Box, MultiBinary, box
+from policypress.engine.agent_factory import PressWorker
 from policypress.errors import ObservationError, RecipeError
 from policypress.export.parity import to_tensors
 from policypress.measurement.evaluation import runtime_of
@@ -25,7 +26,6 @@ from policypress.policy.identity import fingerprint
 from policypress.policy.layers import Activation, Affine
 from policypress.policy.policy import Policy
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.study.press_worker import PressWorker
 
 SHORT = "steps=48, states=200, rounds=2"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from policypress import compress
-from policypress.study.reader import StoreReader
+from policypress.engine.store.reader import StoreReader
 
 # Raw return ratio of SAC HalfCheetah, measured elsewhere with other code; within eight points it is the same effect.
 WITHIN = {"ptdq": 0.53, "ptsq": 0.42, "prune(l2, 0.3)": 0.44, "prune(l2, 0.5)": 0.26}

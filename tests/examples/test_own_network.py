@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from policypress import load_artifact
-from policypress.study.reader import StoreReader
+from policypress.engine.store.reader import StoreReader
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

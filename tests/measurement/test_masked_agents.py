@@ -16,10 +16,10 @@ from policypress import Policy, compress, load_artifact
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
+from policypress.engine.store.reader import StoreReader
 from policypress.environment.masks import choices
 from policypress.measurement.evaluation import evaluate, model_of
 from policypress.measurement.subject import UNMASKED, UNTOLD_MASKS, subject_of
-from policypress.study.reader import StoreReader
 
 
 class Choosing(gym.Env[Any, Any]):

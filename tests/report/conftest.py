@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from synthetic_results import make_study
 
+from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.results import Results, read_results
-from policypress.study.reader import STORE_NAME, StoreReader
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from policypress.contract import Box, Contract, Discrete, EnvironmentSpec, TensorSpec
+from policypress.engine.cell import Cell
+from policypress.engine.store.reader import AgentRow
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol, Measurement
-from policypress.study.cell import Cell
-from policypress.study.reader import AgentRow
-from policypress.study.store import Store
-from policypress.study.tasks import Failure
 
 AGENT = hashlib.sha256(b"agent").hexdigest()
 ENVIRONMENT = EnvironmentSpec("Synthetic-v0")

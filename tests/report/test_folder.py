@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from policypress.contract import Contract
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import StoreError
 from policypress.report.folder import write_folder
 from policypress.report.results import read_results
-from policypress.study.reader import StoreReader
 
 MakeStore = Callable[..., tuple[Path, dict[str, str]]]
 

@@ -11,10 +11,10 @@ import pytest
 from synthetic_results import MACHINE, RECIPES
 from synthetic_search import attempt, history, robustness
 
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import StoreError
 from policypress.report.folder import write_folder
 from policypress.report.results import KEEP, Results, read_results
-from policypress.study.reader import StoreReader
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)

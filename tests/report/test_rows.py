@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from policypress import compress
+from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Undefined
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
 from policypress.report.table import comparison, reasons
-from policypress.study.reader import StoreReader
 
 
 @pytest.fixture(scope="module")

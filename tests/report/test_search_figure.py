@@ -9,11 +9,11 @@ from typing import Any
 
 from synthetic_search import attempt, history, robustness
 
+from policypress.engine.store.reader import StoreReader
 from policypress.report.folder import write_folder
 from policypress.report.page import render
 from policypress.report.results import Results, read_results
 from policypress.report.search_figure import search_map
-from policypress.study.reader import StoreReader
 
 
 def test_without_a_search_there_is_no_map(read: Callable[..., Results]) -> None:

@@ -43,8 +43,8 @@ def test_other_endings(read: Callable[..., Results]) -> None:
 
 
 def test_verdicts_of_rows_follow_the_search(make_store: Callable[..., Any]) -> None:
+    from policypress.engine.store.reader import StoreReader
     from policypress.report.results import read_results
-    from policypress.study.reader import StoreReader
 
     path, cells = make_store()
     with StoreReader(path) as store:

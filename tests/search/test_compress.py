@@ -11,12 +11,12 @@ import pytest
 
 from policypress import compress
 from policypress.contract import EnvironmentSpec
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import StudyInputError
 from policypress.search import strategy
 from policypress.search.compress import Searched
 from policypress.search.ladders import Family, families
 from policypress.search.narrator import SilentNarrator
-from policypress.study.reader import StoreReader
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 SHORT = (
@@ -109,10 +109,10 @@ def test_without_training_only_what_takes_no_gradient_steps_is_tried(
 def test_interrupted_a_search_goes_on_where_it_was(
     own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from policypress.study import press_tasks
+    from policypress.engine import build_tasks
 
     plays = 0
-    played = press_tasks.measure_returns
+    played = build_tasks.measure_returns
 
     def stopped(*args: Any, **options: Any) -> Any:
         nonlocal plays
@@ -121,7 +121,7 @@ def test_interrupted_a_search_goes_on_where_it_was(
             raise KeyboardInterrupt
         return played(*args, **options)
 
-    monkeypatch.setattr(press_tasks, "measure_returns", stopped)
+    monkeypatch.setattr(build_tasks, "measure_returns", stopped)
     first = searched(own_agents / CARTPOLE, tmp_path, env_fn=short_cartpole, max_episodes=1500)
     assert first.outcome.interrupted
     assert first.history is not None

@@ -12,6 +12,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from policypress.engine.cell import Cell
+from policypress.engine.store.store import Store
 from policypress.errors import ExecutionError, NativeBuildError
 from policypress.records import EvaluationProtocol
 from policypress.search import finalists
@@ -19,8 +21,6 @@ from policypress.search.finalists import MOST_MEASURED, CostOptions, measure_fin
 from policypress.search.history import SearchHistory, Stage, Tried
 from policypress.search.narrator import SilentNarrator
 from policypress.search.session import Session
-from policypress.study.cell import Cell
-from policypress.study.store import Store
 
 STAGES: tuple[Stage, ...] = ("built", "raced", "promising", "certified", "not certified", "raced", "raced", "raced")
 Measured = dict[str, tuple[str, ...]]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from policypress.compression.learning import Learning
+from policypress.engine.cell import Cell
+from policypress.engine.progress import LearningProgress, Plan, Silent
+from policypress.engine.tasks import Failure
 from policypress.records import EvaluationProtocol
 from policypress.search.narrator import Narrator, Relay, SilentNarrator, narrator_of
-from policypress.study.cell import Cell
-from policypress.study.progress import LearningProgress, Plan, Silent
-from policypress.study.tasks import Failure
 
 CELL = Cell("random", EvaluationProtocol(0))
 

@@ -1,8 +1,9 @@
-"""Puts this folder on the import path, so that worker processes find ``synthetic_study`` too."""
+"""Puts this folder and that of ``synthetic_study`` on the import path, also that of worker processes."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "engine")]

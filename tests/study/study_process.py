@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from policypress.study.local_executor import LocalExecutor
+from policypress.engine.executors.local_executor import LocalExecutor
 from policypress.study.whole_study import open_study, run_whole_study
 
 

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from policypress import Policy, compress
+from policypress.engine import cost_stage
+from policypress.engine.progress import Silent
+from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, StoreReader
+from policypress.engine.store.store import Store
 from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
 from policypress.records import Measurement
-from policypress.study import cost_stage
 from policypress.study.compress import CLASSIC, STAYS_HERE, Compressed
 from policypress.study.export_agent import export_agent
-from policypress.study.progress import Silent
-from policypress.study.reader import SPEC_KEY, STORE_NAME, StoreReader
-from policypress.study.store import Store
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 

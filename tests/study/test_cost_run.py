@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from small_study import ROOT, small_study, study_file
 
+from policypress.engine import cost_tasks
+from policypress.engine.cell import Cell
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.prepared_agent import place_of
+from policypress.engine.scheduler import NEEDED_FAILED, StudyOutcome
+from policypress.engine.store.reader import StoreReader
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure
 from policypress.errors import NoNativeFormError, StudyInputError
 from policypress.measurement.costs import CostProtocol
 from policypress.measurement.energy import modelled
 from policypress.records import Measurement
-from policypress.study import cost_tasks
-from policypress.study.cell import Cell
-from policypress.study.debug_executor import DebugExecutor
-from policypress.study.driver import NEEDED_FAILED, StudyOutcome
-from policypress.study.prepared_agent import place_of
-from policypress.study.reader import StoreReader
 from policypress.study.status import study_status
-from policypress.study.store import Store
-from policypress.study.tasks import Failure
 from policypress.study.whole_study import Study, open_study, run_whole_study
 
 GIVEN = {"files": [str(ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip")]}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from small_study import small_study
 
+from policypress.engine.store.reader import StoreReader
 from policypress.study.estimate import LEARNING_STEPS_PER_S, NATIVE_STEPS_PER_S, estimate
-from policypress.study.reader import StoreReader
 from policypress.study.whole_study import Study
 
 

@@ -8,13 +8,13 @@ from statistics import fmean, stdev
 import pytest
 from synthetic_study import AGENT, ENVIRONMENT, SyntheticWorker, baseline, grid, variant
 
+from policypress.engine.cell import Cell
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.scheduler import run_study
+from policypress.engine.store.reader import AgentRow
+from policypress.engine.store.store import Store
 from policypress.records import EvaluationProtocol, Measurement
-from policypress.study.cell import Cell
-from policypress.study.debug_executor import DebugExecutor
-from policypress.study.driver import run_study
 from policypress.study.flat_results import FlatResult, flat_results
-from policypress.study.reader import AgentRow
-from policypress.study.store import Store
 
 COST = Cell("cost", EvaluationProtocol(0, runtime="native"), ENVIRONMENT, AGENT, "ptdq", "hash of ptdq")
 SPEC = {"label": "sparse", "spec": {"seed": 3, "steps": 1000, "sparse": {"alpha": 4}}}

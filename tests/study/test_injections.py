@@ -18,15 +18,15 @@ import pytest
 from small_study import study_file
 from synthetic_study import SyntheticWorker, grid, variant
 
+from policypress.engine import artifact_files
+from policypress.engine.agent_tasks import PROGRESS_FILE
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.executors.executor import Executor
+from policypress.engine.executors.local_executor import LocalExecutor
+from policypress.engine.scheduler import run_study
+from policypress.engine.store.reader import StoreReader
+from policypress.engine.store.store import Store
 from policypress.errors import OutputError, StoreError
-from policypress.study import artifact_files
-from policypress.study.agent_tasks import PROGRESS_FILE
-from policypress.study.debug_executor import DebugExecutor
-from policypress.study.driver import run_study
-from policypress.study.executor import Executor
-from policypress.study.local_executor import LocalExecutor
-from policypress.study.reader import StoreReader
-from policypress.study.store import Store
 from policypress.study.study_worker import WORKPLACE
 from policypress.study.whole_study import open_study, run_whole_study
 
@@ -77,7 +77,7 @@ def test_a_disk_without_room_for_artifacts_stops_the_study_and_room_lets_it_go_o
 
 def test_a_store_that_may_not_grow_is_an_error_that_says_so_and_nothing_is_half_written(tmp_path: Path) -> None:
     """Files of a driver that reach the limit are what a full disk is to SQLite: a write that is refused."""
-    program = Path(__file__).with_name("limited_process.py")
+    program = Path(__file__).parents[1] / "engine" / "limited_process.py"
     command = [sys.executable, str(program), str(tmp_path / "study"), "150000"]
     stopped = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert stopped.returncode == OutputError.exit_code, stopped.stderr
@@ -103,7 +103,7 @@ def test_a_node_lost_in_the_middle_of_a_study_changes_nothing(tmp_path: Path) ->
     pytest.importorskip("ray", reason="the extra ray is not installed")
     from ray.cluster_utils import Cluster
 
-    from policypress.study.ray_executor import RayExecutor
+    from policypress.engine.executors.ray_executor import RayExecutor
 
     reference = synthetic(tmp_path / "reference")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

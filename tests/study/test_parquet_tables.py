@@ -77,7 +77,7 @@ def test_large_tables_are_written_in_groups(folder: Path, tmp_path: Path, monkey
 
 
 def test_an_empty_store_gives_empty_tables(tmp_path: Path) -> None:
-    from policypress.study.store import Store
+    from policypress.engine.store.store import Store
 
     with Store(tmp_path / "study.db") as store:
         write_tables(store, tmp_path / "out")

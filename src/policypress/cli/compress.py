@@ -26,6 +26,8 @@ from policypress.cli.options import (
     MaxStepsOption,
     SeedOption,
 )
+from policypress.engine.store.reader import StoreReader
+from policypress.engine.tasks import Failure
 from policypress.errors import EnvironmentFailedError, StudyInputError
 from policypress.measurement.machine import fingerprint
 from policypress.report.folder import write_folder
@@ -37,8 +39,6 @@ from policypress.runtime.loading import runtime_named
 from policypress.search.compress import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.compress import compress as run_compress
 from policypress.study.compress import CLASSIC
-from policypress.study.reader import StoreReader
-from policypress.study.tasks import Failure
 
 
 @with_agent_options

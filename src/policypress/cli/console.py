@@ -23,10 +23,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from policypress.compression.learning import Learning
+from policypress.engine.cell import Cell
+from policypress.engine.progress import Plan
+from policypress.engine.tasks import Failure
 from policypress.foreign_text import plain, plain_lines
-from policypress.study.cell import Cell
-from policypress.study.progress import Plan
-from policypress.study.tasks import Failure
 
 # A pipe has no width of its own; tables are not cut there.
 PIPE_WIDTH = 160

@@ -26,8 +26,8 @@ from policypress.cli.options import JsonOption
 from policypress.errors import StudyInputError
 
 if TYPE_CHECKING:
+    from policypress.engine.store.reader import StoreReader
     from policypress.study.estimate import Estimate
-    from policypress.study.reader import StoreReader
     from policypress.study.status import StudyStatus
     from policypress.study.whole_study import Part, Study
 
@@ -159,7 +159,7 @@ def report(
       policypress study report studies/li2023.yml -o report
       policypress study report studies/lu2024-small.yml -o report
     """
-    from policypress.study.reader import STORE_NAME, StoreReader
+    from policypress.engine.store.reader import STORE_NAME, StoreReader
     from policypress.study.spec_header import read_header
 
     header = read_header(spec, changes or ())
@@ -198,7 +198,7 @@ def export(
       policypress study export studies/lu2024-small.yml --to parquet -o tables
       policypress study export studies/lu2024-small.yml --to mlflow -o http://localhost:5000
     """
-    from policypress.study.reader import STORE_NAME, StoreReader
+    from policypress.engine.store.reader import STORE_NAME, StoreReader
     from policypress.study.spec import read_spec
 
     if form not in EXPORTS:
@@ -265,9 +265,9 @@ class _How:
 
     def make(self) -> Any:
         """The executor."""
-        from policypress.study.debug_executor import DebugExecutor
-        from policypress.study.local_executor import LocalExecutor
-        from policypress.study.ray_executor import RayExecutor
+        from policypress.engine.executors.debug_executor import DebugExecutor
+        from policypress.engine.executors.local_executor import LocalExecutor
+        from policypress.engine.executors.ray_executor import RayExecutor
 
         match self.executor:
             case "debug":
@@ -278,7 +278,7 @@ class _How:
 
     def workers(self) -> int:
         """How many tasks are done at the same time, as far as it is known before."""
-        from policypress.study.local_executor import core_count
+        from policypress.engine.executors.local_executor import core_count
 
         return 1 if self.executor == "debug" else self.jobs or core_count()
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from policypress import contract_schema
 from policypress.contract import Contract, Quantity
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import StoreError
 from policypress.measurement.statistics import Undefined
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.results import Results
 from policypress.report.rows import Row
-from policypress.study.reader import StoreReader
 from policypress.whole_file import write_whole
 
 RESULTS_NAME = "results.json"

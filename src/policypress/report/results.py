@@ -10,13 +10,13 @@ from typing import Any
 
 import policypress
 from policypress.contract import EnvironmentSpec, Quantity
+from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.errors import StoreError
 from policypress.measurement.statistics import Interval, Undefined, mean_return
 from policypress.records import EvaluationProtocol
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
 from policypress.search.history import SearchHistory
 from policypress.search.robustness import Robustness
-from policypress.study.reader import AgentRow, StoreReader
 
 SCHEMA = 2
 KEEP = 0.95

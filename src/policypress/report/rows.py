@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from policypress.contract import Quantity
+from policypress.engine.store.reader import CellRow, Status, StoreReader
 from policypress.measurement.statistics import (
     Interval,
     Undefined,
@@ -19,7 +20,6 @@ from policypress.measurement.statistics import (
 from policypress.records import ArtifactRecord
 from policypress.report.costs import Costs, read_costs, runtimes_of
 from policypress.search.history import Tried
-from policypress.study.reader import CellRow, Status, StoreReader
 
 RANDOM = "random"
 BASELINE = "none"

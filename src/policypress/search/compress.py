@@ -11,6 +11,11 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.pipeline import told_of_sessions
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker, counts_for
+from policypress.engine.progress import Progress
+from policypress.engine.scheduler import StudyOutcome
+from policypress.engine.store.reader import STORE_NAME
+from policypress.engine.store.store import Store
 from policypress.environment.determinism import ignores_seed
 from policypress.errors import StudyInputError
 from policypress.measurement.energy import checked_watts
@@ -32,11 +37,6 @@ from policypress.search.strategy import Search
 from policypress.search.worker import SearchWorker
 from policypress.study.compress import STAYS_HERE, Compressed, ExecutorName, can_travel, claim, executor_of
 from policypress.study.compress import compress as press_recipes
-from policypress.study.driver import StudyOutcome
-from policypress.study.press_worker import PressWorker, counts_for
-from policypress.study.progress import Progress
-from policypress.study.reader import STORE_NAME
-from policypress.study.store import Store
 
 BUDGET_MINUTES = 20.0
 MAX_EPISODES = 6000

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from policypress.engine.cell import Cell
+from policypress.engine.cost_stage import measure_cell_costs
+from policypress.engine.cost_tasks import proven
+from policypress.engine.store.store import Store
 from policypress.errors import ExecutionError, PolicypressError
 from policypress.export.parity import Observations
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
@@ -17,10 +21,6 @@ from policypress.search.history import SearchHistory
 from policypress.search.narrator import Narrator
 from policypress.search.objective import BASELINE
 from policypress.search.session import Session
-from policypress.study.cell import Cell
-from policypress.study.cost_stage import measure_cell_costs
-from policypress.study.cost_tasks import proven
-from policypress.study.store import Store
 
 MOST_MEASURED = 6
 """So many artifacts have their costs measured: those that got furthest."""

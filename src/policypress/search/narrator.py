@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from policypress.compression.learning import Learning
-from policypress.study.cell import Cell
-from policypress.study.progress import LearningProgress, Plan, Progress, Silent
-from policypress.study.tasks import Failure
+from policypress.engine.cell import Cell
+from policypress.engine.progress import LearningProgress, Plan, Progress, Silent
+from policypress.engine.tasks import Failure
 
 
 @runtime_checkable

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from policypress.compression.pipeline import Materials
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.cell import Cell
+from policypress.engine.executors.executor import Executor
+from policypress.engine.scheduler import run_study
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure
 from policypress.measurement.subject import Subject
 from policypress.measurement.suspects import suspects
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
 from policypress.search.narrator import Narrator
 from policypress.search.worker import SearchWorker
-from policypress.study.cell import Cell
 from policypress.study.compress import pressed_cell
-from policypress.study.driver import run_study
-from policypress.study.executor import Executor
-from policypress.study.store import Store
-from policypress.study.tasks import Failure
 
 BUILD = "search/build"
 CERTIFICATION = "certification"

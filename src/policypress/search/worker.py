@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from policypress.contract import EnvironmentSpec, WrapperSpec
+from policypress.engine.agent_factory import PressWorker
+from policypress.engine.artifact_files import BuiltArtifact, load
+from policypress.engine.cell import Cell
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Task
 from policypress.environment.wrappers import WrappedFactory
 from policypress.errors import ExecutionError
 from policypress.policy.identity import fingerprint
-from policypress.study.artifact_files import BuiltArtifact, load
-from policypress.study.cell import Cell
-from policypress.study.press_worker import PressWorker
-from policypress.study.store import Store
-from policypress.study.tasks import Task
 
 
 def hand_over(artifact: BuiltArtifact) -> BuiltArtifact:
@@ -23,7 +23,7 @@ def hand_over(artifact: BuiltArtifact) -> BuiltArtifact:
 
 @dataclass
 class SearchWorker:
-    """``press`` with a memory of what was built; see :class:`~policypress.study.cell_worker.CellWorker`.
+    """``press`` with a memory of what was built; see :class:`~policypress.engine.cell_worker.CellWorker`.
 
     A cell whose environment has more wrappers than the agent's is played inside them.
     """

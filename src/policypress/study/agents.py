@@ -12,12 +12,12 @@ from typing import Any
 from policypress.agent.normaliser_search import NONE
 from policypress.agent.overrides import Overrides
 from policypress.contract import EnvironmentSpec
+from policypress.engine.store.reader import AgentRow
 from policypress.environment.making import user_environment
 from policypress.errors import StudyInputError
 from policypress.measurement.subject import subject_of
 from policypress.policy.identity import fingerprint
 from policypress.study.kept_agents import kept_agents
-from policypress.study.reader import AgentRow
 from policypress.study.spec import Agents, StudySpec, Training
 from policypress.study.training_identity import training_identity, training_name
 

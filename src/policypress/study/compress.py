@@ -16,6 +16,16 @@ from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.pipeline import told_of_sessions
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker, counts_for
+from policypress.engine.cell import Cell
+from policypress.engine.cost_stage import measure_cell_costs
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.executors.executor import Executor
+from policypress.engine.executors.local_executor import LocalExecutor
+from policypress.engine.progress import Progress, Silent
+from policypress.engine.scheduler import StudyOutcome, run_study
+from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, AgentRow
+from policypress.engine.store.store import Store
 from policypress.environment.observations import RecordedObservations
 from policypress.environment.rollout import try_out
 from policypress.errors import ExecutionError, StudyInputError
@@ -26,16 +36,6 @@ from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.runtime.protocol import RuntimeChoice
-from policypress.study.cell import Cell
-from policypress.study.cost_stage import measure_cell_costs
-from policypress.study.debug_executor import DebugExecutor
-from policypress.study.driver import StudyOutcome, run_study
-from policypress.study.executor import Executor
-from policypress.study.local_executor import LocalExecutor
-from policypress.study.press_worker import PressWorker, counts_for
-from policypress.study.progress import Progress, Silent
-from policypress.study.reader import SPEC_KEY, STORE_NAME, AgentRow
-from policypress.study.store import Store
 
 # What the papers did, in few steps, and the better recipe beside it.
 CLASSIC = (

@@ -11,24 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from policypress.engine import cost_tasks, prepared_agent
+from policypress.engine.artifact_files import load
+from policypress.engine.cell import Cell
+from policypress.engine.cost_tasks import OTHERS, CostPayload, CostSubject, MeasuredCosts
+from policypress.engine.executors.executor import Executor
+from policypress.engine.prepared_agent import MATERIALS_FILE, place_of, unpack
+from policypress.engine.progress import Progress
+from policypress.engine.provenance import provenance
+from policypress.engine.scheduler import NEEDED_FAILED, StudyOutcome, for_want_of
+from policypress.engine.store.reader import CellRow, StoreReader
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure, Outcome, Task
 from policypress.errors import ExecutionError, PolicypressError
 from policypress.measurement.costs import CostProtocol
 from policypress.measurement.others import QUIET_CORES
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
-from policypress.study import cost_tasks, prepared_agent
-from policypress.study.artifact_files import load
-from policypress.study.cell import Cell
-from policypress.study.cost_tasks import OTHERS, CostPayload, CostSubject, MeasuredCosts
-from policypress.study.driver import NEEDED_FAILED, StudyOutcome, for_want_of
-from policypress.study.executor import Executor
 from policypress.study.plan import StudyPlan
-from policypress.study.prepared_agent import MATERIALS_FILE, place_of, unpack
-from policypress.study.progress import Progress
-from policypress.study.provenance import provenance
-from policypress.study.reader import CellRow, StoreReader
 from policypress.study.spec import CostMeasurements
-from policypress.study.store import Store
-from policypress.study.tasks import Failure, Outcome, Task
 
 
 def left_groups(plan: StudyPlan, store: StoreReader, *, retry_failed: bool = False) -> dict[str, tuple[Cell, ...]]:

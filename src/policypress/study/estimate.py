@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from policypress.engine.cell import Cell
+from policypress.engine.store.reader import StoreReader
 from policypress.runtime.protocol import NATIVE
 from policypress.study.agents import PlannedAgent
-from policypress.study.cell import Cell
 from policypress.study.plan import StudyPlan
-from policypress.study.reader import StoreReader
 
 # Environment steps per second while learning, with the published hyperparameters: the fast update, and the native one.
 LEARNING_STEPS_PER_S = {"dqn": 800.0, "ddpg": 100.0, "td3": 100.0, "sac": 80.0, "ppo": 800.0, "trpo": 1500.0}

@@ -12,6 +12,7 @@ from policypress.compression.learning import Learning, tell_nobody
 from policypress.compression.pipeline import PLAIN_SESSIONS, press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import EnvironmentInputError
 from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
@@ -21,7 +22,6 @@ from policypress.export.publish import publish
 from policypress.measurement.subject import AgentLike, Factory, subject_of
 from policypress.records import ArtifactRecord
 from policypress.runtime.protocol import NATIVE
-from policypress.study.press_worker import PressWorker
 
 
 @dataclass(frozen=True)

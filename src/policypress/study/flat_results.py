@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
 
+from policypress.engine.cost_tasks import CPU_PER_ACTION, CPU_PER_EPISODE, OTHERS
+from policypress.engine.store.reader import AgentRow, CellRow, StoreReader
 from policypress.records import EpisodeRecord, Measurement
-from policypress.study.cost_tasks import CPU_PER_ACTION, CPU_PER_EPISODE, OTHERS
-from policypress.study.reader import AgentRow, CellRow, StoreReader
 
 _SPECIAL = ("qat", "sparse", "prune")
 

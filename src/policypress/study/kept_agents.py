@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of
 from policypress.errors import StudyInputError
-from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of
 from policypress.study.training_identity import training_identity
 from policypress.whole_file import write_all_whole
 

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import MissingDependencyError
 from policypress.study.flat_results import FlatResult, flat_results
-from policypress.study.reader import StoreReader
 from policypress.whole_file import write_whole
 
 RESULTS = "results"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.cell import BASELINE_RECIPE, Cell
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
-from policypress.study.cell import BASELINE_RECIPE, Cell
 from policypress.study.spec import CostMeasurements, RuntimeName, StudySpec
 
 _PREPARATION = "preparation"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policypress.engine.agent_tasks import PROGRESS_FILE
+from policypress.engine.cell import Cell
+from policypress.engine.store.reader import CellRow, StoreReader
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
-from policypress.study.agent_tasks import PROGRESS_FILE
 from policypress.study.agents import PlannedAgent
-from policypress.study.cell import Cell
 from policypress.study.estimate import estimate
-from policypress.study.reader import CellRow, StoreReader
 from policypress.study.study_worker import WORKPLACE
 from policypress.study.whole_study import Study
 

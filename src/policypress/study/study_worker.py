@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from policypress.agent.overrides import Overrides
+from policypress.engine import agent_tasks, build_tasks
+from policypress.engine.agent_factory import PressWorker
+from policypress.engine.artifact_files import BuiltArtifact
+from policypress.engine.cell import Cell
+from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of, unpack
+from policypress.engine.tasks import Task
 from policypress.environment.making import SpecFactory
 from policypress.errors import ExecutionError
 from policypress.measurement.subject import subject_of
-from policypress.study import agent_tasks, press_tasks
 from policypress.study.agents import PlannedAgent
-from policypress.study.artifact_files import BuiltArtifact
-from policypress.study.cell import Cell
 from policypress.study.kept_agents import files_of
-from policypress.study.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of, unpack
-from policypress.study.press_worker import PressWorker
-from policypress.study.tasks import Task
 
 WORKPLACE = "training"
 _AGENTS_AT_HAND = 3
 
 
 class StudyWorker:
-    """Makes the tasks of a study's cells; see :class:`~policypress.study.cell_worker.CellWorker`.
+    """Makes the tasks of a study's cells; see :class:`~policypress.engine.cell_worker.CellWorker`.
 
     Args:
         agents: by identity.
@@ -65,8 +65,8 @@ class StudyWorker:
             return self._press(self._agent(cell)).episodes(cell, artifact, seeds)
         if cell.environment is None:
             raise ExecutionError("Random actions need an environment.", got=cell.key)
-        payload = press_tasks.EpisodesPayload(None, SpecFactory(cell.environment), seeds, cell.protocol.max_steps)
-        return Task(f"{cell.key}/episodes/{seeds[0]}", press_tasks.play, payload)
+        payload = build_tasks.EpisodesPayload(None, SpecFactory(cell.environment), seeds, cell.protocol.max_steps)
+        return Task(f"{cell.key}/episodes/{seeds[0]}", build_tasks.play, payload)
 
     def _agent(self, cell: Cell) -> PlannedAgent:
         agent = self._agents.get(cell.agent_sha256 or "")

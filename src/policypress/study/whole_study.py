@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from policypress.engine.cell import canonical_json
+from policypress.engine.executors.executor import Executor
+from policypress.engine.progress import Progress, Silent
+from policypress.engine.scheduler import StudyOutcome, run_study
+from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, StoreReader
+from policypress.engine.store.store import Store
 from policypress.errors import StudyInputError
 from policypress.study.agents import planned_agents
-from policypress.study.cell import canonical_json
 from policypress.study.cost_run import files_wanted, run_costs
-from policypress.study.driver import StudyOutcome, run_study
 from policypress.study.estimate import Estimate, estimate
-from policypress.study.executor import Executor
 from policypress.study.plan import StudyPlan, plan_study
-from policypress.study.progress import Progress, Silent
-from policypress.study.reader import SPEC_KEY, STORE_NAME, StoreReader
 from policypress.study.spec import StudySpec, read_spec
-from policypress.study.store import Store
 from policypress.study.study_worker import StudyWorker
 
 Part = Literal["all", "returns", "costs"]

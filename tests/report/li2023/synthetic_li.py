@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from policypress.contract import EnvironmentSpec
+from policypress.engine.cell import Cell
+from policypress.engine.prepared_agent import PreparedAgent
+from policypress.engine.store.reader import AgentRow
+from policypress.engine.store.store import Store
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
-from policypress.study.cell import Cell
-from policypress.study.prepared_agent import PreparedAgent
-from policypress.study.reader import AgentRow
-from policypress.study.store import Store
 
 MIB = 2**20
 Curve = Callable[[int], Sequence[float]]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic_li import CARTPOLE, LANDER, Curve, add_training, as_the_paper_says, ramp
 
+from policypress.engine.store.store import Store
 from policypress.measurement.statistics import Interval
 from policypress.report.li2023.findings import findings, judged_kept
 from policypress.report.li2023.memory import PARTS, memory_row
 from policypress.report.li2023.paper import MEMORY
 from policypress.report.li2023.trainings import Run, Task, read_tasks
-from policypress.study.store import Store
 
 
 def verdicts(store: Store) -> dict[str, str]:

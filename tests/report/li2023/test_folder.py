@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from synthetic_li import CARTPOLE, add_training, as_the_paper_says, ramp
 
+from policypress.engine.store.reader import StoreReader
+from policypress.engine.store.store import Store
 from policypress.errors import StudyInputError
 from policypress.report.li2023.folder import DATA_NAME, TABLE_NAME, write_report
-from policypress.study.reader import StoreReader
-from policypress.study.store import Store
 
 
 def test_a_whole_report(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from synthetic_grid import make_grid
 
+from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.study_report import StudyReport
-from policypress.study.reader import STORE_NAME, StoreReader
 
 
 @pytest.fixture

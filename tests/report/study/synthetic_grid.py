@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from policypress.contract import EnvironmentSpec
+from policypress.engine.cell import Cell
+from policypress.engine.store.reader import AgentRow
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol, Measurement
-from policypress.study.cell import Cell
-from policypress.study.reader import AgentRow
-from policypress.study.store import Store
-from policypress.study.tasks import Failure
 
 RATIOS = tuple(round(0.05 * step, 2) for step in range(1, 15))
 PLAIN = ("none", "ptdq", "ptsq", *(f"prune({norm}, {ratio})" for norm in ("l1", "l2") for ratio in RATIOS))

@@ -139,7 +139,7 @@ def test_the_report_of_what_the_repository_holds_needs_no_torch() -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from policypress.report.study.assembling import read_study_report\n"
-        "from policypress.study.reader import StoreReader\n"
+        "from policypress.engine.store.reader import StoreReader\n"
         f"with StoreReader(Path({str(database)!r})) as store:\n"
         "    report = read_study_report(store, 'lu2024-small.yml')\n"
         "played = [found for found in report.combinations if found.runtime == 'onnxruntime']\n"

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_grid import gentle, make_grid
 
+from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.conclusions import Evidence, Finding
 from policypress.report.study.estimates import Undefined
 from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
 from policypress.report.study.judging import Tally
 from policypress.report.study.study_report import StudyReport
-from policypress.study.reader import STORE_NAME, StoreReader
 
 PAPER = {finding.name: finding for finding in findings((), ())}
 

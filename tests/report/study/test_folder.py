@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from policypress.engine.store.reader import StoreReader
 from policypress.report.study import folder as folder_module
 from policypress.report.study.folder import write_data
 from policypress.report.study.study_report import StudyReport
-from policypress.study.reader import StoreReader
 
 SPEC = "policypress-study: 1\nname: synthetic\nagents: [{files: [agent.zip]}]\n"
 

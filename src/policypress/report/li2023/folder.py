@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from policypress.engine.store.reader import StoreReader
 from policypress.report.csv_text import csv_of
 from policypress.report.li2023.charts import reward_trend
 from policypress.report.li2023.page import render
 from policypress.report.li2023.results import LiResults, read_results
-from policypress.study.reader import StoreReader
 from policypress.whole_file import write_whole
 
 PAGE_NAME, DATA_NAME, TABLE_NAME = "report.html", "report.json", "table-2-memory.csv"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from policypress.engine.store.reader import StoreReader
 from policypress.errors import StudyInputError
 from policypress.measurement.seed_statistics import mean_over_seeds
 from policypress.measurement.statistics import Interval, Undefined
@@ -18,7 +19,6 @@ from policypress.report.li2023.trainings import FORMS, Form, Task, read_tasks
 from policypress.report.li2023.trends import Trend, trend
 from policypress.report.study.conclusions import Finding
 from policypress.report.study.estimates import plain
-from policypress.study.reader import StoreReader
 
 SCHEMA = 1
 _WINDOWS = {"CartPole": 10}

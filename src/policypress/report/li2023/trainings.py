@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policypress.engine.store.reader import CellRow, StoreReader
 from policypress.records import ArtifactRecord
-from policypress.study.reader import CellRow, StoreReader
 
 Form = Literal["fp32", "qat"]
 FORMS: tuple[Form, ...] = ("fp32", "qat")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import policypress
+from policypress.engine.store.reader import StoreReader
 from policypress.foreign_text import plain
 from policypress.report.study.aggregates import aggregates, improvements
 from policypress.report.study.combination import Cells, Combination
@@ -19,7 +20,6 @@ from policypress.report.study.paper import ALGORITHMS, CITATION, ENVIRONMENTS, M
 from policypress.report.study.paper_rows import optimal_rows, pruning_rows, quantization_rows
 from policypress.report.study.runs import Group, Run, read_groups
 from policypress.report.study.study_report import Provenance, StudyReport
-from policypress.study.reader import StoreReader
 
 _NEEDED = len(ALGORITHMS) * len(ENVIRONMENTS)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from policypress.engine.store.reader import StoreReader
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.page import write_page
 from policypress.report.study.sheets import sheets
 from policypress.report.study.study_report import StudyReport
-from policypress.study.reader import StoreReader
 from policypress.whole_file import write_whole
 
 KIND = "grid"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from policypress.engine.store.reader import AgentRow, CellRow, Status, StoreReader
 from policypress.records import ArtifactRecord
 from policypress.report.costs import Costs, read_costs
-from policypress.study.reader import AgentRow, CellRow, Status, StoreReader
 
 Kind = Literal["plain", "qat", "sparse", "gradual"]
 BASELINE = "none"

@@ -1,0 +1,146 @@
+"""How the cells of one agent become tasks, and the observations they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from policypress import seeding
+from policypress.compression.pipeline import Materials
+from policypress.compression.recipe import Recipe
+from policypress.contract import DictSpace, Space
+from policypress.engine import build_tasks
+from policypress.engine.artifact_files import BuiltArtifact
+from policypress.engine.cell import Cell
+from policypress.engine.tasks import Task
+from policypress.environment.batches import ObservationBatch, held_out_split, joined, size_of, take
+from policypress.environment.extremes import draw, extremes
+from policypress.environment.observations import RecordedObservations, visited
+from policypress.environment.rollout_source import RolloutSource
+from policypress.errors import ExecutionError
+from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.returns import actor_of
+from policypress.measurement.subject import Subject
+from policypress.policy.observation_layers import is_any_image
+from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many observations are taken: to calibrate, held out for the action error, and to prove parity."""
+
+    calibration: int
+    held_out: int
+    parity_visited: int
+    parity_extreme: int
+
+
+VECTORS = Counts(2048, 512, 512, 64)
+# An image observation is some 28 kB and goes through convolutions.
+IMAGES = Counts(384, 96, 48, 16)
+
+
+def counts_for(space: Space) -> Counts:
+    """Fewer observations where there are images."""
+    parts = [part for _, part in space.spaces] if isinstance(space, DictSpace) else [space]
+    return IMAGES if any(is_any_image(part) for part in parts) else VECTORS
+
+
+@dataclass
+class PressWorker:
+    """Makes the tasks of the cells of one subject; see :class:`~policypress.engine.cell_worker.CellWorker`.
+
+    ``recorded`` stands in for the environment where there is none. Rollouts happen when the first artifact is
+    built, once; ``prepared`` are those of an earlier time.
+    """
+
+    subject: Subject
+    seed: int = 0
+    recorded: RecordedObservations | None = None
+    prepared: Materials | None = None
+
+    def build(self, cell: Cell) -> Task | None:
+        """Press the cell's recipe; the random policy has nothing to build."""
+        if cell.kind == "random":
+            return None
+        recipe = Recipe.from_json(cell.recipe_json)
+        materials = self.materials
+        if not any(step.learns for step in recipe.steps):
+            # Recorded images may be gigabytes: they travel only to where they are learned from.
+            materials = replace(materials, rollouts=None, recorded=None)
+        payload = build_tasks.BuildPayload(self.subject.policy, recipe, materials, self.seed, cell.protocol.runtime)
+        return Task(f"{cell.key}/build", build_tasks.build, payload)
+
+    def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
+        """Play ``seeds`` with the cell's artifact, or with random actions."""
+        if self.subject.factory is None:
+            raise ExecutionError("Episodes need an environment.", got=f"{len(seeds)} seeds and no environment")
+        model = None if artifact is None else artifact.files[artifact.record.path]
+        # Native only where the build task has proved it.
+        native = artifact is not None and NATIVE == cell.protocol.runtime == artifact.record.runtime
+        payload = build_tasks.EpisodesPayload(
+            model,
+            self.subject.factory,
+            seeds,
+            cell.protocol.max_steps,
+            NATIVE if native else ONNXRUNTIME,
+            cell.protocol.masked,
+        )
+        return Task(f"{cell.key}/episodes/{seeds[0]}", build_tasks.play, payload)
+
+    @cached_property
+    def materials(self) -> Materials:
+        """Observations that the fp32 policy met (or that were recorded), divided by use.
+
+        Calibration and held-out observations come from different episodes.
+        """
+        rollouts, learned = None, None
+        if self.subject.factory is not None and self.recorded is None:
+            rollouts = RolloutSource(self.subject.factory, self.subject.max_steps)
+        if self.prepared is not None:
+            return replace(self.prepared, rollouts=rollouts)
+        counts = counts_for(self.subject.policy.observation_space)
+        calibration = self._observations(counts.calibration, seeding.CALIBRATION)
+        if self.recorded is None:
+            held_out = self._observations(counts.held_out, "held_out")
+        else:
+            rng = seeding.generator(self.seed, "held_out")
+            share = counts.held_out / (counts.held_out + counts.calibration)
+            learned, held_out = held_out_split(self.recorded.batch, share, rng)
+            calibration = take(learned, slice(0, counts.calibration))
+        rng = seeding.generator(self.seed, seeding.PARITY)
+        chosen = rng.permutation(size_of(calibration))[: counts.parity_visited]
+        edges = extremes(self.subject.policy.observation_space, calibration, counts.parity_extreme, rng)
+        return Materials(calibration, held_out, joined(take(calibration, chosen), edges), rollouts, learned)
+
+    def drawn_materials(self) -> Materials:
+        """Observations drawn from the space alone: enough to prove an fp32 artifact, not to calibrate on."""
+        space = self.subject.policy.observation_space
+        counts = counts_for(space)
+        rng = seeding.generator(self.seed, seeding.PARITY)
+        drawn = draw(space, counts.parity_visited, rng)
+        edges = extremes(space, drawn, counts.parity_extreme, rng)
+        return Materials(drawn, draw(space, counts.held_out, rng), joined(drawn, edges))
+
+    def _observations(self, count: int, purpose: str) -> ObservationBatch:
+        if self.recorded is not None:
+            return self.recorded.sample(count, self.seed, purpose)
+        if self.subject.factory is None:
+            raise ExecutionError(
+                "Observations need a source.",
+                got="neither an environment nor recorded observations",
+                expected="--env, or --observations logged.npz",
+            )
+        return visited(
+            self.subject.factory,
+            actor_of(self._runtime),
+            count=count,
+            seed=self.seed,
+            purpose=purpose,
+            max_steps=self.subject.max_steps,
+        )
+
+    @cached_property
+    def _runtime(self) -> OnnxRuntime:
+        return runtime_of(self.subject.policy)

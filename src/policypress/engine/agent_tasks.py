@@ -1,0 +1,123 @@
+"""The work of an agent's own cell: training it where the study trains it, and its rollouts.
+
+A module-level function of a plain payload, so that any process can run it; the result is a returned value.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from policypress.agent.overrides import Overrides
+from policypress.contract import EnvironmentSpec
+from policypress.engine.agent_factory import PressWorker
+from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, PreparedAgent, pack
+from policypress.engine.tasks import is_first_here
+from policypress.measurement.subject import subject_of
+from policypress.whole_file import write_whole
+
+PROGRESS_FILE = "progress.json"
+RECORD_PATH = f"{Path(AGENT_FILE).stem}/training.json"
+_PROGRESS_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class AgentPayload:
+    """What is needed to prepare one agent.
+
+    Args:
+        seed: of the rollouts.
+        training: JSON of the training's spec, or None where the agent is given.
+        origin: where the training's hyperparameters come from, for its record.
+        workplace: folder in which the training keeps its checkpoint, and is found again after an interruption.
+        source: path or Hub id of a given agent.
+        environment: where a given agent acts, if not where it says.
+        normalizer: statistics of a given agent, if not those beside it.
+        files: of an agent that was trained before, by path; empty where it is to be trained.
+    """
+
+    seed: int
+    training: dict[str, Any] | None = None
+    origin: str = ""
+    workplace: str = ""
+    source: str = ""
+    environment: EnvironmentSpec | None = None
+    normalizer: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def prepare(payload: AgentPayload) -> PreparedAgent:
+    """Train the agent or take the one given, and play the rollouts that its recipes need."""
+    torch.set_num_threads(1)
+    files: dict[str, bytes] = {}
+    record: dict[str, Any] = {}
+    source, environment = payload.source, payload.environment
+    if payload.training is not None:
+        files, record = _kept(payload) if payload.files else _train(payload)
+        source, environment = str(Path(payload.workplace) / "policy" / AGENT_FILE), None
+    subject = subject_of(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
+    files[MATERIALS_FILE] = pack(PressWorker(subject, payload.seed).materials)
+    return PreparedAgent(files, record, subject.notices)
+
+
+def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Train to the end, or take what a training that ended here before has left."""
+    from policypress.training.outcome import places
+    from policypress.training.spec import TrainingSpec
+    from policypress.training.trainer import Manner, train
+
+    if payload.training is None:
+        raise TypeError("a training needs its spec")
+    work = Path(payload.workplace)
+    where = places(work / AGENT_FILE)
+    spec = TrainingSpec.from_json(payload.training)
+    told = ProgressFile(work / PROGRESS_FILE)
+    manner = Manner(stripped=True, fresh_process=is_first_here())
+    record = train(spec, where.zip, source=payload.origin, manner=manner, progress=told)
+    folder = Path(AGENT_FILE).stem
+    files = {AGENT_FILE: where.policy.read_bytes()}
+    for path in sorted(where.folder.iterdir()):
+        if path.is_file() and path != where.policy:
+            files[f"{folder}/{path.name}"] = path.read_bytes()
+    for name, content in files.items():
+        write_whole(work / "policy" / name, content)
+    return files, record.to_json()
+
+
+def _kept(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The agent that was trained before, put where a training would have left it."""
+    for name, content in payload.files.items():
+        write_whole(Path(payload.workplace) / "policy" / name, content)
+    return dict(payload.files), json.loads(payload.files[RECORD_PATH])
+
+
+class ProgressFile:
+    """Writes how far a training is, now and then, to a small JSON file that ``study status`` reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._total = 0
+        self._next_s = 0.0
+
+    def started(self, steps: int, total: int, exact: bool | None) -> None:
+        """Write at once."""
+        self._total = total
+        self._write(steps)
+
+    def advanced(self, steps: int) -> None:
+        """Write if the last time is a while ago."""
+        if time.monotonic() >= self._next_s:
+            self._write(steps)
+
+    def evaluated(self, evaluation: object) -> None:
+        """The record has it."""
+
+    def _write(self, steps: int) -> None:
+        self._next_s = time.monotonic() + _PROGRESS_EVERY_S
+        write_whole(self._path, json.dumps({"steps": steps, "total": self._total}).encode())

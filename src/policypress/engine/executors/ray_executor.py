@@ -1,0 +1,237 @@
+"""Executor on a Ray cluster: an existing one by its address, or one on this machine that lives as long as the study.
+
+Tasks and results travel through Ray; no disk is shared. A node that is lost takes its tasks with it, and Ray gives them
+to another.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from policypress.engine.executors.local_executor import ATTEMPTS, core_count
+from policypress.engine.notes import Listener
+from policypress.engine.tasks import Failure, Outcome, Task, perform
+from policypress.errors import ExecutionError, MissingDependencyError, StudyInputError
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_KNOCK_S = 10.0
+_LOST = "Its Ray worker, or the node it was on, was lost each time."
+
+
+def _ray() -> Any:
+    """The library.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(
+            "The Ray executor needs Ray.", expected="the extra", hint='pip install "policypress[ray]"'
+        ) from error
+    return ray
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens, at once: Ray itself would try for minutes.
+
+    Raises:
+        ExecutionError: nobody does.
+    """
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto", and whatever else Ray resolves itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ExecutionError(
+            "There is no Ray cluster at the address.",
+            got=f"{address}: {error}",
+            expected="the address of a running cluster, as `ray start --head` prints it",
+        ) from error
+
+
+class RayExecutor:
+    """Runs tasks as Ray tasks of one core each; see :class:`~.executor.Executor`.
+
+    A task that must be alone has all cores of a node; where that node is lost, another node does it.
+
+    Args:
+        address: of a running cluster (``auto``, ``host:6379`` or ``ray://host:10001``); None starts one here.
+        jobs: number of tasks at the same time; by default as many as the cluster has cores.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        StudyInputError: fewer than one task at a time.
+        ExecutionError: there is no cluster at the address, or none can be started.
+    """
+
+    def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
+        if jobs is not None and jobs < 1:
+            raise StudyInputError("A study needs a worker.", got=f"{jobs} jobs", expected="at least 1")
+        # Never called: a cluster's tasks tell nothing before they are done.
+        self.listener: Listener | None = None
+        self._ray = _ray()
+        self._queue: deque[Task] = deque()
+        self._running: dict[Any, Task] = {}
+        self._nodes_taken: dict[Any, str] = {}
+        self._suspects: set[str] = set()
+        self._attempts: Counter[str] = Counter()
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            self._connect(address, jobs)
+        cores = int(self._ray.cluster_resources().get("CPU", 0))
+        self._jobs = max(1, min(jobs or cores, cores) if cores else jobs or 1)
+        options = {"num_cpus": 1, "max_retries": ATTEMPTS - 1, "retry_exceptions": False}
+        self._perform = self._ray.remote(**options)(perform)
+
+    def _connect(self, address: str | None, jobs: int | None) -> None:
+        if address is not None:
+            _knock(address)
+        paths = [entry or os.getcwd() for entry in sys.path if not (entry or ".").startswith(sys.prefix)]
+        variables = {**dict.fromkeys(_THREADS, "1"), "PYTHONPATH": os.pathsep.join(paths)}
+        here: dict[str, Any] = {} if address else {"num_cpus": jobs or core_count(), "include_dashboard": False}
+        try:
+            self._ray.init(
+                address=address or "local",
+                runtime_env={"env_vars": variables},
+                log_to_driver=False,
+                logging_level="error",
+                **here,
+            )
+        except Exception as error:  # Ray's errors here have no common class
+            raise ExecutionError(
+                "The Ray cluster cannot be used.",
+                got=f"{address or 'a new one here'}: {str(error).splitlines()[0] if str(error) else error!r}",
+                expected="the address of a running cluster, as `ray start --head` prints it",
+            ) from error
+
+    @property
+    def capacity(self) -> int:
+        """Number of tasks at the same time."""
+        return self._jobs
+
+    @property
+    def machines(self) -> int:
+        """Number of nodes that have cores."""
+        return max(1, len(self._nodes()))
+
+    @property
+    def pending(self) -> int:
+        """Tasks without an outcome."""
+        return len(self._queue) + len(self._running)
+
+    def submit(self, task: Task) -> None:
+        """Give ``task`` to the cluster, or queue it."""
+        self._queue.append(task)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while self._queue and len(self._running) < self._jobs:
+            task = self._queue[0]
+            if not task.alone:
+                self._running[self._perform.remote(task)] = task
+            elif not self._has_a_node(task):
+                return
+            self._queue.popleft()
+
+    def _nodes(self) -> dict[str, float]:
+        """Id of each living node → its cores; nodes without cores do no tasks."""
+        found = {str(node["NodeID"]): node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]}
+        return {identity: cores for identity, cores in found.items() if cores > 0}
+
+    def _has_a_node(self, task: Task) -> bool:
+        """Give ``task`` a whole node; false while every node has one such task.
+
+        A cluster takes seconds to see that a node is gone: one that has lost such a task is asked last.
+
+        Raises:
+            ExecutionError: no node is left.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = self._nodes()
+        if not nodes:
+            raise ExecutionError("The Ray cluster has no node with cores left.", got="0 cores", expected="at least 1")
+        free = [identity for identity in nodes if identity not in self._nodes_taken.values()]
+        trusted = [identity for identity in free if identity not in self._suspects]
+        if not free or (self._running and not trusted):
+            return False
+        free = trusted or free
+        there = NodeAffinitySchedulingStrategy(free[0], soft=False)
+        whole = self._perform.options(num_cpus=nodes[free[0]], max_retries=0, scheduling_strategy=there)
+        reference = whole.remote(task)
+        self._running[reference], self._nodes_taken[reference] = task, free[0]
+        return True
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Outcomes in the order in which tasks finish."""
+        while self.pending:
+            self._dispatch()
+            ready, _ = self._ray.wait(list(self._running), num_returns=1)
+            for reference in ready:
+                task = self._running.pop(reference)
+                node = self._nodes_taken.pop(reference, None)
+                outcome = self._collect(task, reference)
+                if outcome is None and node is not None:
+                    self._suspects.add(node)
+                self._dispatch()
+                if outcome is not None:
+                    yield outcome
+
+    def _collect(self, task: Task, reference: Any) -> Outcome | None:
+        """What became of the task; None where it is to be done once more, on another node."""
+        try:
+            value = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            self._attempts[task.key] += 1
+            # Ray itself has repeated the tasks that any node may do.
+            if task.alone and self._attempts[task.key] < ATTEMPTS:
+                self._queue.append(task)
+                return None
+            reason = ExecutionError(
+                _LOST,
+                got=f"{type(error).__name__} after {ATTEMPTS} attempts",
+                expected="a result",
+                hint="Memory that runs out is the usual reason: try fewer jobs, or larger nodes.",
+            )
+            return Outcome(task.key, failure=Failure.of(reason))
+        if not isinstance(value, Outcome):
+            raise ExecutionError("A Ray task gave no outcome.", got=type(value).__name__)
+        return value
+
+    def cancel(self) -> None:
+        """Forget every pending task and stop those that run."""
+        self._queue.clear()
+        for reference in self._running:
+            self._ray.cancel(reference, force=True)
+        self._running.clear()
+        self._nodes_taken.clear()
+        self._attempts.clear()
+
+    def close(self) -> None:
+        """Cancel, and leave the cluster; one that was started here ends."""
+        if not self._ray.is_initialized():
+            return
+        self.cancel()
+        if self._own:
+            self._ray.shutdown()
+
+    def __enter__(self) -> RayExecutor:
+        """The executor itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

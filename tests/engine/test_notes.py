@@ -1,0 +1,106 @@
+"""What tasks tell on their way, from this process, from another, and to whom it is passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import synthetic_study as synthetic
+from synthetic_study import SyntheticWorker, baseline, variant
+
+from policypress.compression.learning import Learning
+from policypress.engine import notes
+from policypress.engine.cell import Cell
+from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.executors.executor import Executor
+from policypress.engine.executors.local_executor import LocalExecutor
+from policypress.engine.notes import Note, heard_by, tell
+from policypress.engine.progress import LearningProgress, Silent
+from policypress.engine.scheduler import run_study
+from policypress.engine.store.store import Store
+from policypress.engine.tasks import Task, perform
+
+HALF = Learning("distill", 50, 100, 0.1, 0.02)
+
+
+def test_nobody_hears_where_nobody_listens() -> None:
+    heard: list[Note] = []
+    tell(HALF)
+    with heard_by("a", heard.append), heard_by("b", None):
+        tell(HALF)
+    tell(HALF)
+    assert heard == []
+
+
+def test_the_innermost_listener_hears_and_then_the_outer_one_again() -> None:
+    outer: list[Note] = []
+    inner: list[Note] = []
+    with heard_by("a", outer.append):
+        with heard_by("b", inner.append):
+            tell(HALF)
+        tell(HALF)
+    tell(HALF)
+    assert [note.key for note in inner] == ["b"]
+    assert [note.key for note in outer] == ["a"]
+
+
+def test_after_a_task_that_failed_nobody_listens() -> None:
+    heard: list[Note] = []
+    assert perform(Task("a", synthetic.tell_and_fail, HALF), heard.append).failure is not None
+    tell(HALF)
+    assert heard == [Note("a", HALF)]
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 2])
+def test_notes_come_before_the_outcome_and_disturb_none(jobs: int) -> None:
+    heard: list[Note] = []
+    executor: Executor = LocalExecutor(jobs) if jobs else DebugExecutor()
+    with executor:
+        executor.listener = heard.append
+        for number in range(3):
+            executor.submit(Task(str(number), synthetic.tell_twice, HALF))
+        assert sorted(outcome.value for outcome in executor.outcomes()) == ["told"] * 3
+        assert sorted(note.key for note in heard) == ["0", "0", "1", "1", "2", "2"]
+        assert {note.learning for note in heard} == {HALF}
+        executor.listener = None
+        executor.submit(Task("unheard", synthetic.tell_twice, HALF))
+        assert [outcome.value for outcome in executor.outcomes()] == ["told"]
+        assert len(heard) == 6
+
+
+class Listener(Silent):
+    """Knows that recipes learn."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Learning]] = []
+
+    def learning(self, cell: Cell, learning: Learning) -> None:
+        self.heard.append((cell.recipe, learning))
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_study_passes_them_on_with_the_cell_to_whom_they_interest(listens: bool, tmp_path: Path) -> None:
+    listener = Listener()
+    assert isinstance(listener, LearningProgress)
+    assert not isinstance(Silent(), LearningProgress)
+    cells = [baseline(2), variant("ptdq", 2)]
+    executor = DebugExecutor()
+    with Store(tmp_path / "study.db") as store:
+        done = run_study(cells, TellingWorker(), store, executor, listener if listens else Silent())
+    assert len(done.done) == 2
+    assert listener.heard == ([("none", HALF), ("ptdq", HALF)] if listens else [])
+    assert executor.listener is None
+
+
+class TellingWorker(SyntheticWorker):
+    """Its builds tell how far they are."""
+
+    def build(self, cell: Cell) -> Task | None:
+        task = super().build(cell)
+        assert task is not None
+        return Task(task.key, synthetic.tell_and_build, (HALF, task.function, task.payload))
+
+
+def test_the_module_is_light() -> None:
+    """Reports read the study's progress without torch."""
+    assert "torch" not in vars(notes)
