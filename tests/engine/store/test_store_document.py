@@ -16,7 +16,7 @@ from policypress.engine.scheduler import run_study
 from policypress.engine.store.schema import connect
 from policypress.engine.store.store import Store
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "store.md").read_text()
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "store.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
