@@ -1,7 +1,8 @@
 """Executor on a Ray cluster: an existing one by its address, or one on this machine that lives as long as the study.
 
-Tasks and results travel through Ray; no disk is shared. A node that is lost takes its tasks with it, and Ray gives them
-to another.
+Tasks and results travel through Ray; no disk is shared. A node that is lost takes its tasks with it, and they are given
+to another: Ray's own repetitions would count the loss as the task's, and run out while the cluster still sends tasks to
+the node that is gone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -21,7 +23,61 @@ from policypress.errors import ExecutionError, MissingDependencyError, StudyInpu
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _KNOCK_S = 10.0
-_LOST = "Its Ray worker, or the node it was on, was lost each time."
+LOSSES = 6
+"""How often a task is begun on nodes that are lost, before it is taken to be what brings them down."""
+_REST_S = 1.0
+_LONGEST_REST_S = 30.0
+# What Ray says of a worker's process that ended by itself, and not with its node.
+_DIED = "WorkerCrashedError"
+
+
+class Losses:
+    """Counts what was lost of each task, and rules what becomes of it.
+
+    A process that ends while its node lives was ended by its task: the second time, the task has failed, as with every
+    executor. A node that is lost (or short of memory, where Ray ends whom it likes) takes tasks with it that did
+    nothing: they are begun again, each time after a longer rest, since a cluster takes seconds to see a node gone.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def rest_s(self, key: str, loss: str) -> float | None:
+        """Seconds after which the task is begun again; None where it has failed.
+
+        Args:
+            key: of the task.
+            loss: class of Ray's error.
+        """
+        kind = _DIED if loss == _DIED else ""
+        self._counts[key, kind] += 1
+        count = self._counts[key, kind]
+        if count >= (ATTEMPTS if kind else LOSSES):
+            return None
+        return 0.0 if kind else min(_REST_S * 2 ** (count - 1), _LONGEST_REST_S)
+
+    def failure(self, key: str, loss: str) -> Failure:
+        """Why a task has failed for which there is no rest left."""
+        if loss == _DIED:
+            reason = ExecutionError(
+                "The Ray worker that did this died each time, on nodes that live.",
+                got=f"{loss} after {ATTEMPTS} attempts",
+                expected="a result",
+                hint="Memory that runs out is the usual reason: try fewer jobs, or larger nodes.",
+            )
+        else:
+            reason = ExecutionError(
+                "The node that this was on was lost each time.",
+                got=f"{loss} after {LOSSES} attempts",
+                expected="a result",
+                hint="A task that brings its nodes down needs larger ones; else see the cluster's logs, and retry.",
+            )
+        return Failure.of(reason)
+
+    def forget(self, key: str) -> None:
+        """The task has an outcome."""
+        for kind in (_DIED, ""):
+            self._counts.pop((key, kind), None)
 
 
 def _ray() -> Any:
@@ -63,7 +119,7 @@ def _knock(address: str) -> None:
 class RayExecutor:
     """Runs tasks as Ray tasks of one core each; see :class:`~.executor.Executor`.
 
-    A task that must be alone has all cores of a node; where that node is lost, another node does it.
+    A task that must be alone has all cores of a node; where a node is lost, another does what it did (:class:`Losses`).
 
     Args:
         address: of a running cluster (``auto``, ``host:6379`` or ``ray://host:10001``); None starts one here.
@@ -85,13 +141,14 @@ class RayExecutor:
         self._running: dict[Any, Task] = {}
         self._nodes_taken: dict[Any, str] = {}
         self._suspects: set[str] = set()
-        self._attempts: Counter[str] = Counter()
+        self._losses = Losses()
+        self._resting: list[tuple[float, Task]] = []
         self._own = not self._ray.is_initialized()
         if self._own:
             self._connect(address, jobs)
         cores = int(self._ray.cluster_resources().get("CPU", 0))
         self._jobs = max(1, min(jobs or cores, cores) if cores else jobs or 1)
-        options = {"num_cpus": 1, "max_retries": ATTEMPTS - 1, "retry_exceptions": False}
+        options = {"num_cpus": 1, "max_retries": 0, "retry_exceptions": False}
         self._perform = self._ray.remote(**options)(perform)
 
     def _connect(self, address: str | None, jobs: int | None) -> None:
@@ -128,7 +185,7 @@ class RayExecutor:
     @property
     def pending(self) -> int:
         """Tasks without an outcome."""
-        return len(self._queue) + len(self._running)
+        return len(self._queue) + len(self._running) + len(self._resting)
 
     def submit(self, task: Task) -> None:
         """Give ``task`` to the cluster, or queue it."""
@@ -136,6 +193,9 @@ class RayExecutor:
         self._dispatch()
 
     def _dispatch(self) -> None:
+        now_s = time.monotonic()
+        self._queue.extend(task for due_s, task in self._resting if due_s <= now_s)
+        self._resting = [(due_s, task) for due_s, task in self._resting if due_s > now_s]
         while self._queue and len(self._running) < self._jobs:
             task = self._queue[0]
             if not task.alone:
@@ -168,7 +228,7 @@ class RayExecutor:
             return False
         free = trusted or free
         there = NodeAffinitySchedulingStrategy(free[0], soft=False)
-        whole = self._perform.options(num_cpus=nodes[free[0]], max_retries=0, scheduling_strategy=there)
+        whole = self._perform.options(num_cpus=nodes[free[0]], scheduling_strategy=there)
         reference = whole.remote(task)
         self._running[reference], self._nodes_taken[reference] = task, free[0]
         return True
@@ -177,8 +237,7 @@ class RayExecutor:
         """Outcomes in the order in which tasks finish."""
         while self.pending:
             self._dispatch()
-            ready, _ = self._ray.wait(list(self._running), num_returns=1)
-            for reference in ready:
+            for reference in self._ready():
                 task = self._running.pop(reference)
                 node = self._nodes_taken.pop(reference, None)
                 outcome = self._collect(task, reference)
@@ -188,35 +247,45 @@ class RayExecutor:
                 if outcome is not None:
                     yield outcome
 
+    def _ready(self) -> list[Any]:
+        """Wait for a task that has ended, or until one has rested."""
+        rest_s = min((due_s for due_s, _ in self._resting), default=None)
+        timeout_s = None if rest_s is None else max(0.0, rest_s - time.monotonic())
+        if not self._running:
+            time.sleep(timeout_s or 0.0)
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        return list(ready)
+
     def _collect(self, task: Task, reference: Any) -> Outcome | None:
-        """What became of the task; None where it is to be done once more, on another node."""
+        """What became of the task; None where it is to be done once more."""
         try:
             value = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:  # its result could not travel, for one
+            self._losses.forget(task.key)
+            cause = getattr(error, "cause", None)
+            return Outcome(task.key, failure=Failure.of(cause if isinstance(cause, Exception) else error))
         except self._ray.exceptions.RayError as error:
-            self._attempts[task.key] += 1
-            # Ray itself has repeated the tasks that any node may do.
-            if task.alone and self._attempts[task.key] < ATTEMPTS:
-                self._queue.append(task)
+            loss = type(error).__name__
+            rest_s = self._losses.rest_s(task.key, loss)
+            if rest_s is not None:
+                self._resting.append((time.monotonic() + rest_s, task))
                 return None
-            reason = ExecutionError(
-                _LOST,
-                got=f"{type(error).__name__} after {ATTEMPTS} attempts",
-                expected="a result",
-                hint="Memory that runs out is the usual reason: try fewer jobs, or larger nodes.",
-            )
-            return Outcome(task.key, failure=Failure.of(reason))
+            value = Outcome(task.key, failure=self._losses.failure(task.key, loss))
         if not isinstance(value, Outcome):
             raise ExecutionError("A Ray task gave no outcome.", got=type(value).__name__)
+        self._losses.forget(task.key)
         return value
 
     def cancel(self) -> None:
         """Forget every pending task and stop those that run."""
         self._queue.clear()
+        self._resting.clear()
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
         self._nodes_taken.clear()
-        self._attempts.clear()
+        self._losses = Losses()
 
     def close(self) -> None:
         """Cancel, and leave the cluster; one that was started here ends."""
