@@ -50,7 +50,7 @@ def main() -> None:
     print("|---|---|---|---|")
     for kernels in sets_here():
         library = load(built(find_compiler(headers=False), kernels))
-        if library.pp_may_run():
+        if library.pp_supported():
             for shape in SHAPES:
                 seconds, error = measured(library, shape)
                 print(f"| {kernels.name} | {' × '.join(map(str, shape))} | {1e6 * seconds:.0f} | {error:.1e} |")

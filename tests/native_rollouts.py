@@ -14,8 +14,8 @@ from policypress.training.logs import logger_for
 class Drifting(Nothing):
     """Something happens, of which actions and chance decide; every tenth step an episode is cut off."""
 
-    def __init__(self, seen: int, done: int, numbered: bool) -> None:
-        super().__init__(seen, done, numbered)
+    def __init__(self, seen: int, done: int, discrete: bool) -> None:
+        super().__init__(seen, done, discrete)
         self._steps, self._generator = 0, np.random.default_rng(0)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -30,9 +30,9 @@ class Drifting(Nothing):
         return self._generator.normal(size=self.observation_space.shape).astype(np.float32)
 
 
-def built(kind: Any, seen: int, done: int, numbered: bool, **more: Any) -> Any:
+def built(kind: Any, seen: int, done: int, discrete: bool, **more: Any) -> Any:
     """A model in two environments, the same for the same arguments."""
-    environments = DummyVecEnv([lambda: Drifting(seen, done, numbered) for _ in range(2)])
+    environments = DummyVecEnv([lambda: Drifting(seen, done, discrete) for _ in range(2)])
     arguments = {"n_steps": 64, "batch_size": 48, "n_epochs": 4, "policy": "MlpPolicy", **more}
     arguments = {name: value for name, value in arguments.items() if value is not None}  # TRPO has no epochs
     model = kind(env=environments, seed=1, device="cpu", **arguments)

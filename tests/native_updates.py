@@ -28,10 +28,10 @@ NATIVE: dict[str, Any] = {"dqn": NativeDQN, "sac": NativeSAC, "td3": NativeTD3, 
 class Nothing(gymnasium.Env[Any, Any]):
     """An environment of any size in which nothing happens; actions are numbers, or are numbered."""
 
-    def __init__(self, seen: int, done: int, numbered: bool = False) -> None:
+    def __init__(self, seen: int, done: int, discrete: bool = False) -> None:
         self.observation_space = gymnasium.spaces.Box(-10, 10, (seen,))
         numbers = gymnasium.spaces.Discrete(done)
-        self.action_space: gymnasium.Space[Any] = numbers if numbered else gymnasium.spaces.Box(-2, 3, (done,))
+        self.action_space: gymnasium.Space[Any] = numbers if discrete else gymnasium.spaces.Box(-2, 3, (done,))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
@@ -45,8 +45,8 @@ def built_model(
     kind: Any, seen: int, done: int, *, batch: int = 32, rows: int = 200, **more: Any
 ) -> OffPolicyAlgorithm:
     """A model whose memory holds ``rows`` transitions, the same for the same sizes."""
-    numbered = kind in (FastDQN, NativeDQN)
-    env = DummyVecEnv([lambda: Nothing(seen, done, numbered)])
+    discrete = kind in (FastDQN, NativeDQN)
+    env = DummyVecEnv([lambda: Nothing(seen, done, discrete)])
     arguments = {"policy_kwargs": {"net_arch": [32, 32]}, "learning_starts": 0, **deepcopy(more)}
     policy = arguments.pop("policy", "MlpPolicy")
     model: OffPolicyAlgorithm = kind(policy, env, seed=1, buffer_size=rows, batch_size=batch, device="cpu", **arguments)
@@ -55,7 +55,7 @@ def built_model(
     generator = np.random.default_rng(0)
     for row in range(rows):
         before, after = generator.normal(size=(2, 1, seen))
-        action = generator.integers(done, size=(1, 1)) if numbered else generator.uniform(-1, 1, (1, done))
+        action = generator.integers(done, size=(1, 1)) if discrete else generator.uniform(-1, 1, (1, done))
         reward, ended = generator.normal(size=1), np.array([row % 10 == 9])
         model.replay_buffer.add(before, after, action, reward, ended, [{}])  # type: ignore[union-attr]
     return model

@@ -60,7 +60,7 @@ COVERED_BY = {
     "policy/onnx_registry.py": "policy/test_onnx_operators.py",
     "policy/onnx_shapes.py": "policy/test_onnx_operators.py",
     "policy/onnx_weighted.py": "policy/test_onnx_operators.py",
-    "training/native/addresses.py": "training/native/test_wiring.py",
+    "training/native/pointers.py": "training/native/test_bindings.py",
     "training/native/collecting.py": "training/native/test_ppo.py",
     "training/native/rollouts.py": "training/native/test_ppo.py",
     "report/study/combination.py": "report/study/test_study_report.py",
@@ -112,7 +112,7 @@ COVERED_BY = {
     "training/surroundings.py": "training/test_trainer.py",
     "training/model.py": "training/test_trainer.py",
     "training/native/layout.py": "training/native/test_compiled.py",
-    "training/native/learning.py": "training/native/test_wiring.py",
+    "training/native/learning.py": "training/native/test_bindings.py",
     "training/story.py": "training/test_record.py",
     "training/versions.py": "training/test_record.py",
 }

@@ -159,7 +159,7 @@ class TrainingInputError(InputError):
 
 
 class NativeUpdateError(TrainingInputError):
-    """The native update cannot learn this, or cannot be built here."""
+    """The native update does not support this agent, or cannot be built here."""
 
 
 class OutputError(InputError):

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.utils import polyak_update
 
-from policypress.training.fast.collecting import copy_statistics, data_of, follow, no_denormals
+from policypress.training.fast.collecting import copy_statistics, data_of, no_denormals, soft_update
 
 
 def test_targets_follow_as_the_library_s_to_the_bit() -> None:
@@ -19,7 +19,7 @@ def test_targets_follow_as_the_library_s_to_the_bit() -> None:
     targets = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(4))]
     expected = [torch.nn.Parameter(target.detach().clone()) for target in targets]
     polyak_update(sources, expected, 0.005)
-    follow(data_of(targets), data_of(sources), 0.005)
+    soft_update(data_of(targets), data_of(sources), 0.005)
     for mine, other in zip(targets, expected, strict=True):
         assert torch.equal(mine, other)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from policypress.training.fast.dqn import FastDQN, clip
+from policypress.training.fast.dqn import FastDQN, clip_grad_norm
 
 
 @pytest.mark.parametrize("more", [{"train_freq": 4, "gradient_steps": 2}, {"n_envs": 2, "max_grad_norm": 0.01}])
@@ -31,6 +31,6 @@ def test_gradients_are_clipped_as_torch_does(longest: float) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
     torch.nn.utils.clip_grad_norm_(parameters, longest)
-    clip(gradients, longest)
+    clip_grad_norm(gradients, longest)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         torch.testing.assert_close(gradient, parameter.grad)

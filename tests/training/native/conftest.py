@@ -23,7 +23,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             loaded = load(built(find_compiler(headers=False), wanted))
         except NativeBuildError as error:
             pytest.skip(str(error))
-        if not loaded.pp_may_run():
+        if not loaded.pp_supported():
             pytest.skip(f"the system does not let {kernels} run")
         for module in (learning, collecting):
             monkeypatch.setattr(module, "library", lambda: (loaded, kernels))

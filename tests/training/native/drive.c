@@ -26,14 +26,14 @@ static pp_tensor tensor(pp_int count)
     return made;
 }
 
-static pp_network network(const pp_int *widths, pp_int count, int64_t parts, int64_t behind)
+static pp_network network(const pp_int *widths, pp_int count, int64_t parts, int64_t activation)
 {
     pp_layer *layers = (pp_layer *)calloc((size_t)count, sizeof(pp_layer));
     for (pp_int l = 0; l < count; l++) {
         pp_layer *layer = &layers[l];
         layer->inputs = widths[l];
         layer->parts = l + 1 == count ? parts : 1;
-        layer->behind = l + 1 < count ? behind : PP_NOTHING;
+        layer->activation = l + 1 < count ? activation : PP_NO_ACTIVATION;
         layer->outputs = widths[l + 1] * layer->parts;
         for (int64_t p = 0; p < layer->parts; p++) {
             layer->weight[p] = tensor(widths[l] * widths[l + 1]);
@@ -44,9 +44,9 @@ static pp_network network(const pp_int *widths, pp_int count, int64_t parts, int
     return made;
 }
 
-static pp_extent extent(const pp_layer *layer, int64_t l)
+static pp_observer_range observer_range(const pp_layer *layer, int64_t l)
 {
-    const pp_extent made = {filled(1, 0.0f), filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL};
+    const pp_observer_range made = {filled(1, 0.0f), filled(1, 0.0f), l == 0 ? filled(layer->inputs, 0.0f) : NULL};
     return made;
 }
 
@@ -55,14 +55,14 @@ static void quantize(pp_network *net, int held)
 {
     for (int64_t l = 0; l < net->count; l++) {
         pp_layer *layer = (pp_layer *)&net->layers[l];
-        const int rectifies = l > 0 && layer->parts == 1 && net->layers[l - 1].behind == PP_RELU;
-        const pp_extent running = extent(layer, l), force = held ? extent(layer, l) : running;
-        const pp_quantizer own = {running, force, 127, 255, 1, rectifies};
+        const int rectifies = l > 0 && layer->parts == 1 && net->layers[l - 1].activation == PP_RELU;
+        const pp_observer_range running = observer_range(layer, l), active = held ? observer_range(layer, l) : running;
+        const pp_quantizer own = {running, active, 127, 255, 1, rectifies};
         layer->quantizer[0] = own;
         if (held)
-            *force.most = 1.0f;
+            *active.max = 1.0f;
         if (rectifies)
-            ((pp_layer *)&net->layers[l - 1])->behind = PP_NOTHING;
+            ((pp_layer *)&net->layers[l - 1])->activation = PP_NO_ACTIVATION;
     }
 }
 
@@ -78,12 +78,12 @@ static double sum_of(const pp_network *net)
 
 static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t critics, int sac, int quantized)
 {
-    const pp_int acting[] = {seen, width, width + 1, done}, judging[] = {seen + done, width, width + 1, 1};
+    const pp_int actor_widths[] = {seen, width, width + 1, done}, critic_widths[] = {seen + done, width, width + 1, 1};
     pp_network values[2], targets[2];
     float losses[4];
     for (int64_t c = 0; c < critics; c++) {
-        values[c] = network(judging, 3, 1, PP_RELU);
-        targets[c] = network(judging, 3, 1, PP_RELU);
+        values[c] = network(critic_widths, 3, 1, PP_RELU);
+        targets[c] = network(critic_widths, 3, 1, PP_RELU);
     }
     const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
     pp_update update = {.observations = filled(batch * seen, 1.0f),
@@ -98,8 +98,8 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
                         .observation_size = seen,
                         .action_size = done,
                         .critic_count = critics,
-                        .actor = network(acting, 3, sac ? 2 : 1, PP_RELU),
-                        .actor_target = network(acting, 3, 1, PP_RELU),
+                        .actor = network(actor_widths, 3, sac ? 2 : 1, PP_RELU),
+                        .actor_target = network(actor_widths, 3, 1, PP_RELU),
                         .critics = values,
                         .critic_targets = targets,
                         .actor_adam = adam,
@@ -120,22 +120,22 @@ static double run(int64_t batch, pp_int seen, pp_int done, pp_int width, int64_t
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
     const pp_memory memory = {filled(2 * seen, 1.0f), filled(2 * seen, 1.0f), filled(2 * done, 1.0f),
                               filled(2, 1.0f),        filled(2, 0.0f),        filled(2, 0.0f)};
-    int64_t *places = (int64_t *)malloc((size_t)batch * sizeof(int64_t));
+    int64_t *indices = (int64_t *)malloc((size_t)batch * sizeof(int64_t));
     for (int64_t r = 0; r < batch; r++)
-        places[r] = r % 2;
-    pp_draw(&memory, places, &update);
+        indices[r] = r % 2;
+    pp_sample_replay(&memory, indices, &update);
     for (int step = 0; step < 3; step++) {
-        (sac ? pp_learn_sac_values : pp_learn_td3_values)(&update);
-        (sac ? pp_learn_sac_actions : pp_learn_td3_actions)(&update);
-        pp_follow(targets, values, critics, 0.005);
+        (sac ? pp_sac_update_critics : pp_td3_update_critics)(&update);
+        (sac ? pp_sac_update_actor : pp_td3_update_actor)(&update);
+        pp_polyak_update(targets, values, critics, 0.005);
         if (!sac)
-            pp_follow(&update.actor_target, &update.actor, 1, 0.005);
+            pp_polyak_update(&update.actor_target, &update.actor, 1, 0.005);
     }
     const int64_t rows = batch < 3 ? batch : 3;
     float *given = filled(2 * done * rows, 0.0f);
     void *scratch = aligned_alloc(64, (size_t)pp_act(&update.actor, NULL, rows, 0, NULL, NULL));
-    for (int64_t known = 0; known < 2; known++)
-        pp_act(&update.actor, update.observations, rows, known, scratch, given);
+    for (int64_t cached = 0; cached < 2; cached++)
+        pp_act(&update.actor, update.observations, rows, cached, scratch, given);
     pp_explore(given, sac ? update.noise : NULL, rows, done, filled(rows * done, 0.0f));
     return sum_of(&update.actor) + sum_of(&values[0]) + sum_of(&targets[0]) + (double)given[0];
 }
@@ -159,7 +159,7 @@ static double run_values(int64_t batch, pp_int seen, pp_int done, pp_int width, 
                         .actor_target = network(widths, 3, 1, PP_RELU),
                         .actor_adam = adam,
                         .gamma = 0.99,
-                        .longest = 0.1,
+                        .max_grad_norm = 0.1,
                         .losses = losses};
     if (quantized) {
         quantize(&update.actor, 0);
@@ -167,21 +167,21 @@ static double run_values(int64_t batch, pp_int seen, pp_int done, pp_int width, 
     }
     update.scratch = aligned_alloc(64, (size_t)pp_scratch_bytes(&update));
     for (int step = 0; step < 3; step++) {
-        for (update.target_known = 0; update.target_known < 2; update.target_known++)
-            pp_learn_dqn_values(&update);
-        pp_follow(&update.actor_target, &update.actor, 1, 0.5);
+        for (update.target_cached = 0; update.target_cached < 2; update.target_cached++)
+            pp_dqn_update(&update);
+        pp_polyak_update(&update.actor_target, &update.actor, 1, 0.5);
     }
     return sum_of(&update.actor) + (double)losses[0];
 }
 
 /* PPO, with a last minibatch that is smaller. */
-static double run_rollout(int64_t batch, pp_int seen, pp_int done, pp_int width, int numbered, int quantized)
+static double run_rollout(int64_t batch, pp_int seen, pp_int done, pp_int width, int discrete, int quantized)
 {
-    const pp_int acting[] = {seen, width, width + 1, done}, judging[] = {seen, width + 2, width, 1};
+    const pp_int actor_widths[] = {seen, width, width + 1, done}, critic_widths[] = {seen, width + 2, width, 1};
     const pp_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.0};
     const int64_t steps = batch + batch / 2 + 1;
-    float losses[PP_LOSSES], *actions = filled(steps * (numbered ? 1 : done), 1.0f);
-    for (int64_t r = 0; numbered && r < steps; r++)
+    float losses[PP_LOSSES], *actions = filled(steps * (discrete ? 1 : done), 1.0f);
+    for (int64_t r = 0; discrete && r < steps; r++)
         actions[r] = (float)(r % done);
     pp_rollout rollout = {.observations = filled(steps * seen, 1.0f),
                           .actions = actions,
@@ -192,30 +192,30 @@ static double run_rollout(int64_t batch, pp_int seen, pp_int done, pp_int width,
                           .batch = batch,
                           .observation_size = seen,
                           .action_size = done,
-                          .normalised = 1,
-                          .actor = network(acting, 3, 1, PP_TANH),
-                          .critic = network(judging, 3, 1, PP_RELU),
+                          .normalize_advantage = 1,
+                          .actor = network(actor_widths, 3, 1, PP_TANH),
+                          .critic = network(critic_widths, 3, 1, PP_RELU),
                           .adam = adam,
-                          .clip = 0.2,
-                          .value_clip = numbered ? -1.0 : 0.2,
-                          .entropy_weight = 0.01,
-                          .value_weight = 0.5,
-                          .longest = 0.5,
-                          .farthest = -1.0,
+                          .clip_range = 0.2,
+                          .clip_range_vf = discrete ? -1.0 : 0.2,
+                          .ent_coef = 0.01,
+                          .vf_coef = 0.5,
+                          .max_grad_norm = 0.5,
+                          .target_kl = -1.0,
                           .losses = losses};
-    if (!numbered)
+    if (!discrete)
         rollout.log_std = tensor(done);
     if (quantized) {
         quantize(&rollout.actor, 1);
         quantize(&rollout.critic, 1);
     }
     rollout.scratch = aligned_alloc(64, (size_t)pp_rollout_scratch_bytes(&rollout));
-    int64_t *places = (int64_t *)malloc((size_t)steps * sizeof(int64_t));
+    int64_t *indices = (int64_t *)malloc((size_t)steps * sizeof(int64_t));
     for (int64_t r = 0; r < steps; r++)
-        places[r] = steps - 1 - r;
+        indices[r] = steps - 1 - r;
     for (int epoch = 0; epoch < 3; epoch++) {
-        pp_learn_rollout(&rollout, places, batch);
-        pp_learn_rollout(&rollout, places + batch, steps - batch);
+        pp_ppo_update(&rollout, indices, batch);
+        pp_ppo_update(&rollout, indices + batch, steps - batch);
     }
     return sum_of(&rollout.actor) + sum_of(&rollout.critic) + (double)losses[3];
 }
@@ -223,7 +223,7 @@ static double run_rollout(int64_t batch, pp_int seen, pp_int done, pp_int width,
 int main(void)
 {
     double sum = 0.0;
-    if (!pp_may_run()) {
+    if (!pp_supported()) {
         puts("finite: nothing runs here");
         return 0;
     }

@@ -28,7 +28,7 @@ DRIVER = Path(__file__).with_name("drive.c")
 
 def loaded(name: str) -> ctypes.CDLL:
     found = load(built(find_compiler(headers=False), needs(name)))
-    if not found.pp_may_run():
+    if not found.pp_supported():
         pytest.skip(f"the system does not let {name} run")
     return found
 
@@ -46,9 +46,9 @@ def product(found: ctypes.CDLL, left: Any, right: Any, transposed: tuple[bool, b
     out = np.zeros((-(-rows // 16) * 16, row_floats(columns)), np.float32)
     padded = np.zeros(out.size + 16, np.float32)
     result = padded[(-padded.ctypes.data % 64) // 4 :][: out.size].reshape(out.shape)
-    places = (handed[0].ctypes.data, handed[1].ctypes.data)
+    indices = (handed[0].ctypes.data, handed[1].ctypes.data)
     start = scratch.ctypes.data + (-scratch.ctypes.data % 64)
-    found.pp_product(*places, rows, depth, columns, *transposed, exact, start, result.ctypes.data)
+    found.pp_product(*indices, rows, depth, columns, *transposed, exact, start, result.ctypes.data)
     return result[:rows, :columns]
 
 

@@ -64,13 +64,13 @@ def test_so_are_those_of_other_settings(more: dict[str, Any], use: Callable[[str
     done=st.integers(1, 18),
     widths=st.lists(st.integers(1, 70), max_size=3),
     batch=st.sampled_from([1, 31, 100, 256]),
-    longest=st.sampled_from([0.01, 10.0]),
+    max_grad_norm=st.sampled_from([0.01, 10.0]),
 )
 def test_gradients_are_autograd_s(
-    name: str, use: Callable[[str], None], seen: int, done: int, widths: list[int], batch: int, longest: float
+    name: str, use: Callable[[str], None], seen: int, done: int, widths: list[int], batch: int, max_grad_norm: float
 ) -> None:
     use(name)
-    more = {"batch": batch, "policy_kwargs": {"net_arch": widths}, "max_grad_norm": longest}
+    more = {"batch": batch, "policy_kwargs": {"net_arch": widths}, "max_grad_norm": max_grad_norm}
     expected, found = (gradients(built_model(kinds["dqn"], seen, done, **more)) for kinds in (FAST, NATIVE))
     for key, slope in found.items():
         size = float(expected[key].abs().max())

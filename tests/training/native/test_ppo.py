@@ -35,18 +35,18 @@ ROUNDING = {"amx": 3e-3, "plain": 1e-4}
 STEP = 3e-4  # the library's learning rate
 
 
-def both(seen: int, done: int, numbered: bool, *, steps: int = 256, **more: Any) -> tuple[PPO, PPO]:
+def both(seen: int, done: int, discrete: bool, *, steps: int = 256, **more: Any) -> tuple[PPO, PPO]:
     """The library's and the native one after so many steps."""
-    return tuple(built(kind, seen, done, numbered, **more).learn(steps) for kind in (PPO, NativePPO))  # type: ignore[return-value]
+    return tuple(built(kind, seen, done, discrete, **more).learn(steps) for kind in (PPO, NativePPO))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("numbered", [False, True])
 @pytest.mark.parametrize("name", [kernels.name for kernels in SETS])
-def test_updates_are_the_library_s_up_to_rounding(name: str, numbered: bool, use: Callable[[str], None]) -> None:
+def test_updates_are_the_library_s_up_to_rounding(name: str, discrete: bool, use: Callable[[str], None]) -> None:
     use(name)
-    expected, found = (model.policy.state_dict() for model in both(7, 3, numbered))
+    expected, found = (model.policy.state_dict() for model in both(7, 3, discrete))
     assert worst(expected, found) < (5 * STEP if name == "amx" else STEP / 4)
-    begun = built(PPO, 7, 3, numbered).policy.state_dict()
+    begun = built(PPO, 7, 3, discrete).policy.state_dict()
     assert min(float((found[key] - begun[key]).abs().max()) for key in begun) > 1e-4
 
 
@@ -61,9 +61,9 @@ def test_updates_are_the_library_s_up_to_rounding(name: str, numbered: bool, use
         {"target_kl": 1e-4, "learning_rate": lambda left: 1e-3 * left},
     ],
 )
-def test_so_are_those_of_other_settings(more: dict[str, Any], numbered: bool, use: Callable[[str], None]) -> None:
+def test_so_are_those_of_other_settings(more: dict[str, Any], discrete: bool, use: Callable[[str], None]) -> None:
     use("plain")
-    stock, native = both(5, 4, numbered, **more)
+    stock, native = both(5, 4, discrete, **more)
     assert worst(stock.policy.state_dict(), native.policy.state_dict()) < STEP / 4
     assert native._n_updates == stock._n_updates
     logged = stock.logger.name_to_value  # the last update's
@@ -78,28 +78,28 @@ def test_so_are_those_of_other_settings(more: dict[str, Any], numbered: bool, us
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.tuples(st.integers(1, 40), st.integers(1, 18)),
-    numbered=st.booleans(),
+    discrete=st.booleans(),
     widths=st.lists(st.integers(1, 70), max_size=3),
     batch=st.sampled_from([2, 31, 100, 128]),
     activation=st.sampled_from([torch.nn.ReLU, torch.nn.Tanh]),
-    longest=st.sampled_from([0.01, 10.0]),
+    max_grad_norm=st.sampled_from([0.01, 10.0]),
 )
 def test_gradients_are_autograd_s(
     name: str,
     use: Callable[[str], None],
     sizes: tuple[int, int],
-    numbered: bool,
+    discrete: bool,
     widths: list[int],
     batch: int,
     activation: Any,
-    longest: float,
+    max_grad_norm: float,
 ) -> None:
     use(name)
     policy = {"net_arch": widths, "activation_fn": activation}
     # The gradient of the second update, of a policy that stands: the first rollout's is left, see below.
     more = {"n_steps": 64, "batch_size": batch, "n_epochs": 1, "ent_coef": 0.05, "learning_rate": 0.0}
     found = []
-    for model in both(*sizes, numbered, steps=128, policy_kwargs=policy, max_grad_norm=longest, **more):
+    for model in both(*sizes, discrete, steps=128, policy_kwargs=policy, max_grad_norm=max_grad_norm, **more):
         state = model.policy.optimizer.state
         # Adam's average is of the gradients of one epoch.
         found.append({key: state[value]["exp_avg"] for key, value in model.policy.named_parameters()})
@@ -111,13 +111,13 @@ def test_gradients_are_autograd_s(
 @pytest.mark.parametrize("networks", ["actor", "all"])
 @pytest.mark.parametrize("numbered", [False, True])
 def test_quantized_it_learns_and_acts_by_the_ranges_in_force(
-    numbered: bool, networks: Any, use: Callable[[str], None]
+    discrete: bool, networks: Any, use: Callable[[str], None]
 ) -> None:
     use("plain")
     policy, own = quantized_policy("ppo", QatConfig(networks=networks))
     more = {"policy": policy, "policy_kwargs": {"net_arch": [40, 24], **own}}
     for steps in (128, 384):
-        stock, native = (model.policy.state_dict() for model in both(7, 3, numbered, steps=steps, **more))
+        stock, native = (model.policy.state_dict() for model in both(7, 3, discrete, steps=steps, **more))
         running = [key for key in stock if "running" in key]
         assert len(running) == (7 if networks == "actor" else 14)
         for key in running:
@@ -125,7 +125,7 @@ def test_quantized_it_learns_and_acts_by_the_ranges_in_force(
         # A value on the middle of two integers goes either way, and Adam makes whole steps of small gradients.
         gaps = torch.cat([(native[key] - stock[key]).abs().flatten() for key in stock if key not in running])
         assert float((gaps < STEP / 4).float().mean()) > 0.99
-    plain = both(7, 3, numbered, steps=384, policy_kwargs={"net_arch": [40, 24]})[1].policy.state_dict()
+    plain = both(7, 3, discrete, steps=384, policy_kwargs={"net_arch": [40, 24]})[1].policy.state_dict()
     assert worst(plain, {key: native[key] for key in plain}) > STEP
 
 
@@ -170,7 +170,7 @@ def test_actions_that_are_neither_numbers_nor_numbered_are_refused() -> None:
 def test_the_layers_are_the_policy_s() -> None:
     model = built(NativePPO, 3, 2, False, policy_kwargs={"net_arch": {"pi": [8, 9], "vf": [4]}})
     networks = actor_critic(model.policy)
-    assert [(place.parts[0].out_features, place.behind) for place in networks.actor] == [
+    assert [(place.parts[0].out_features, place.activation) for place in networks.actor] == [
         (8, "tanh"),
         (9, "tanh"),
         (2, "nothing"),

@@ -136,8 +136,8 @@ def test_targets_get_the_ranges_of_what_they_follow() -> None:
 def test_rectified_layers_are_known_from_those_behind_a_relu() -> None:
     _, native = pair("td3", QatConfig())
     actor, critic = td3_networks(native.policy).actor, td3_networks(native.policy).critics[0]
-    assert [place.behind for place in actor] == ["nothing", "nothing", "nothing"]
-    assert [place.behind for place in critic] == ["relu", "relu", "nothing"]
+    assert [place.activation for place in actor] == ["nothing", "nothing", "nothing"]
+    assert [place.activation for place in critic] == ["relu", "relu", "nothing"]
 
 
 @pytest.mark.parametrize("networks", ["actor", "all"])

@@ -20,17 +20,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch"
 STEP = 1e-3  # the library's learning rate of values
 
 
-def both(numbered: bool, *, steps: int = 128, **more: Any) -> tuple[Any, Any]:
+def both(discrete: bool, *, steps: int = 128, **more: Any) -> tuple[Any, Any]:
     """The library's and the native one after so many steps."""
     arguments = {"n_epochs": None, "n_critic_updates": 3, "batch_size": 50, **more}
-    return tuple(built(kind, 7, 3, numbered, **arguments).learn(steps) for kind in (TRPO, NativeTRPO))  # type: ignore[return-value]
+    return tuple(built(kind, 7, 3, discrete, **arguments).learn(steps) for kind in (TRPO, NativeTRPO))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("numbered", [False, True])
 @pytest.mark.parametrize("name", [kernels.name for kernels in SETS])
-def test_updates_are_the_library_s_up_to_rounding(name: str, numbered: bool, use: Callable[[str], None]) -> None:
+def test_updates_are_the_library_s_up_to_rounding(name: str, discrete: bool, use: Callable[[str], None]) -> None:
     use(name)
-    stock, native = both(numbered)
+    stock, native = both(discrete)
     expected, found = stock.policy.state_dict(), native.policy.state_dict()
     critic = [key for key in expected if "value" in key]
     assert len(critic) == 6
@@ -40,7 +40,7 @@ def test_updates_are_the_library_s_up_to_rounding(name: str, numbered: bool, use
     # A conjugate gradient of many steps makes more of a last bit.
     acting = [key for key in expected if key not in critic]
     assert worst({key: expected[key] for key in acting}, {key: found[key] for key in acting}) < 2e-3
-    begun = built(TRPO, 7, 3, numbered, n_epochs=None).policy.state_dict()
+    begun = built(TRPO, 7, 3, discrete, n_epochs=None).policy.state_dict()
     assert min(float((found[key] - begun[key]).abs().max()) for key in begun) > 1e-4
     logged, ours = stock.logger.name_to_value, native.logger.name_to_value
     assert logged.keys() == ours.keys()

@@ -1,4 +1,4 @@
-"""Adam over all parameters in one operation, from gradients that were asked for and nothing else."""
+"""Adam over all parameters in one fused operation, with only the gradients it needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AdamStep:
         self.step(torch.autograd.grad(loss, self.parameters, allow_unused=True))
 
     def step(self, gradients: Gradients) -> None:
-        """One step; a parameter whose gradient is None stays."""
+        """One step; a parameter whose gradient is None is skipped."""
         present = [gradient for gradient in gradients if gradient is not None]
         if len(present) < len(self.parameters) or not self._can_fuse():
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -60,7 +60,7 @@ class AdamStep:
         )
 
     def _can_fuse(self) -> bool:
-        """Plain Adam on the CPU in float32, with nobody who wants to see the gradients before the step."""
+        """Plain Adam on the CPU in float32, without step pre-hooks."""
         optimizer = self._optimizer
         if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
             return False
@@ -71,7 +71,7 @@ class AdamStep:
         return plain and not special and not hooked
 
     def begin(self) -> None:
-        """Make the state that Adam itself makes at its first step, where there is none."""
+        """Create the state that Adam creates at its first step, if there is none."""
         if len(self._optimizer.state) >= len(self.parameters):
             return
         for parameter in self.parameters:

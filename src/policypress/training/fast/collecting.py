@@ -1,4 +1,4 @@
-"""What the fast algorithms share: acting and storing without detours, targets that follow in one operation."""
+"""What the fast algorithms share: lean collection of transitions, fused updates of target networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Losses = dict[str, list[Any]]
 
 
 class LeanCollecting(OffPolicyAlgorithm):
-    """The library's collecting of transitions, step by step the same, for classes that also inherit an algorithm."""
+    """Mixin: the library's collection of transitions, step by step the same, with less overhead."""
 
     _losses: Losses
 
@@ -57,18 +57,18 @@ class LeanCollecting(OffPolicyAlgorithm):
             vars(module)["training"] = training
 
     def trust(self, trusted: bool) -> None:
-        """Whether from now on changes of the networks are told, by :meth:`changed`, to what keeps rounded weights."""
+        """Whether layers that cache rounded weights may trust :meth:`changed` to announce every change."""
         for layers in self._quantized.values():
             for layer in layers:
                 layer.trust(trusted)
 
     def changed(self, network: torch.nn.Module) -> None:
-        """Parameters or statistics of ``network``, one of the policy's, are others than before."""
+        """Call after parameters or statistics of ``network``, one of the policy's, have changed."""
         for layer in self._quantized[network]:
             layer.changed()
 
     def dump_logs(self) -> None:
-        """The library's logs; only now are losses read from their tensors."""
+        """Log what the library logs; losses are read from their tensors only now."""
         for name, tensors in self._losses.items():
             if tensors:
                 self.logger.record(name, float(np.mean([tensor.item() for tensor in tensors])))
@@ -85,7 +85,7 @@ class LeanCollecting(OffPolicyAlgorithm):
         learning_starts: int = 0,
         log_interval: int | None = None,
     ) -> RolloutReturn:
-        """Collect as much as ``train_freq`` says; see the library."""
+        """Collect ``train_freq`` transitions or episodes, as in the library."""
         self.switch_training(False)
         steps = episodes = 0
         if self.use_sde:
@@ -112,7 +112,7 @@ class LeanCollecting(OffPolicyAlgorithm):
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
 
     def _finish(self, dones: npt.NDArray[np.bool_], noise: ActionNoise | None, log_interval: int | None) -> int:
-        """Count the episodes that ended, with what the library does at each."""
+        """Count the episodes that ended, and do what the library does at each end."""
         ended = np.flatnonzero(dones)
         for index in ended:
             self._episode_num += 1
@@ -129,7 +129,7 @@ class LeanCollecting(OffPolicyAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> Any:
-        """The library's; what explores in collecting takes the short way."""
+        """As in the library; exploration skips its checks."""
         if deterministic or not isinstance(self.observation_space, spaces.Box) or observation is not self._last_obs:
             return super().predict(observation, state, episode_start, deterministic)
         with torch.no_grad():
@@ -140,33 +140,33 @@ class LeanCollecting(OffPolicyAlgorithm):
 
 
 def switched_modules(policy: BasePolicy) -> list[torch.nn.Module]:
-    """The modules whose mode ``set_training_mode`` sets: target networks are not among them."""
+    """The modules whose mode ``set_training_mode`` sets; target networks are not among them."""
     policy.set_training_mode(True)
     on = {module for module in policy.modules() if module.training}
     policy.set_training_mode(False)
     return [module for module in policy.modules() if module in on and not module.training]
 
 
-def follow(targets: list[torch.Tensor], sources: list[torch.Tensor], tau: float | int) -> None:
-    """Move target tensors towards their sources by the share ``tau``: θ' ← (1 − τ) θ' + τ θ."""
+def soft_update(targets: list[torch.Tensor], sources: list[torch.Tensor], tau: float | int) -> None:
+    """Polyak update of target tensors: θ' ← (1 − τ) θ' + τ θ."""
     torch._foreach_mul_(targets, 1 - tau)
     torch._foreach_add_(targets, sources, alpha=tau)
 
 
 def copy_statistics(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
-    """Running statistics of a target network are its source's."""
+    """Copy a network's running statistics to its target network."""
     if targets:
         torch._foreach_copy_(targets, sources)
 
 
 def data_of(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """The tensors behind parameters, to be changed in place."""
+    """The parameters' data tensors, to be changed in place."""
     return [parameter.data for parameter in parameters]
 
 
 @contextmanager
 def no_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 count as 0: Adam's averages of a dead unit end there, and each costs a hundred cycles."""
+    """Flush denormals to zero: the Adam moments of dead units end there, and each costs a hundred cycles."""
     can = torch.set_flush_denormal(True)
     try:
         yield

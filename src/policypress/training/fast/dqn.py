@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from stable_baselines3 import DQN
 
 from policypress.training.fast.adam import AdamStep
-from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, follow, no_denormals
+from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, no_denormals, soft_update
 
 _EPSILON = 1e-6
 
 
 class FastDQN(LeanCollecting, DQN):
-    """The library's DQN in fewer operations."""
+    """The library's DQN with fewer operations."""
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the Q network ``gradient_steps`` times."""
@@ -37,7 +37,7 @@ class FastDQN(LeanCollecting, DQN):
                 values = torch.gather(self.q_net(batch.observations), dim=1, index=batch.actions.long())
                 loss = F.smooth_l1_loss(values, target)
                 gradients = torch.autograd.grad(loss, step.parameters)
-                clip(gradients, self.max_grad_norm)
+                clip_grad_norm(gradients, self.max_grad_norm)
                 step.step(gradients)
                 self.changed(self.q_net)
                 losses.append(loss.detach())
@@ -48,13 +48,13 @@ class FastDQN(LeanCollecting, DQN):
     def _on_step(self) -> None:
         self._n_calls += 1
         if self._n_calls % max(self.target_update_interval // self.n_envs, 1) == 0:
-            follow(data_of(self.q_net_target.parameters()), data_of(self.q_net.parameters()), self.tau)
+            soft_update(data_of(self.q_net_target.parameters()), data_of(self.q_net.parameters()), self.tau)
             copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
             self.changed(self.q_net_target)
         self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
 
     def dump_logs(self) -> None:
-        """The library's logs, with the rate of exploration."""
+        """Log what the library logs, with the exploration rate."""
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
         super().dump_logs()
 
@@ -65,7 +65,7 @@ class FastDQN(LeanCollecting, DQN):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> Any:
-        """Epsilon-greedy as the library's, on the short way."""
+        """Epsilon-greedy as in the library, without its checks."""
         if deterministic or observation is not self._last_obs or not isinstance(observation, np.ndarray):
             return DQN.predict(self, observation, state, episode_start, deterministic)
         if np.random.rand() < self.exploration_rate:
@@ -75,7 +75,7 @@ class FastDQN(LeanCollecting, DQN):
             return values.argmax(dim=1).reshape(-1).cpu().numpy(), state
 
 
-def clip(gradients: tuple[torch.Tensor, ...], longest: float | int) -> None:
-    """Scale gradients in place so that their joint norm is at most ``longest``."""
+def clip_grad_norm(gradients: tuple[torch.Tensor, ...], max_grad_norm: float | int) -> None:
+    """Scale gradients in place so that their global norm is at most ``max_grad_norm``."""
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    torch._foreach_mul_(gradients, (longest / (norm + _EPSILON)).clamp(max=1.0))
+    torch._foreach_mul_(gradients, (max_grad_norm / (norm + _EPSILON)).clamp(max=1.0))

@@ -1,4 +1,4 @@
-"""Environments in one process, as the library runs them, without deep copies at every step."""
+"""Environments in one process, as in the library, without a deep copy at every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 
 class LeanVecEnv(DummyVecEnv):
-    """``DummyVecEnv`` for environments that make a new info at every step, as Gymnasium's do.
+    """``DummyVecEnv`` for environments that create a new info at every step, as Gymnasium's do.
 
     The library copies infos deeply, since it keeps and changes its own list of them; here the list is new each time.
     """

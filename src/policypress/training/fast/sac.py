@@ -15,13 +15,13 @@ from stable_baselines3.common.distributions import SquashedDiagGaussianDistribut
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from policypress.training.fast.adam import AdamStep
-from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, follow, no_denormals
+from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, no_denormals, soft_update
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class FastSAC(LeanCollecting, SAC):
-    """The library's SAC in fewer operations: gradients of the actor's loss stop at the critics' inputs."""
+    """The library's SAC with fewer operations: the actor's loss needs no gradients of the critics' parameters."""
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update critics, actor and temperature ``gradient_steps`` times."""
@@ -37,7 +37,7 @@ class FastSAC(LeanCollecting, SAC):
             for index in range(gradient_steps):
                 self._update(steps, batch_size)
                 if index % self.target_update_interval == 0:
-                    follow(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
+                    soft_update(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
                     copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
                     self.changed(self.critic_target)
         self.trust(False)
@@ -62,7 +62,7 @@ class FastSAC(LeanCollecting, SAC):
         self._losses["train/actor_loss"].append(actor_loss.detach())
 
     def _temperature(self, steps: list[AdamStep], log_prob: torch.Tensor) -> torch.Tensor:
-        """The entropy coefficient of this update, and a step of it where it is learned."""
+        """The entropy coefficient of this update, and a gradient step of it if it is learned."""
         if self.log_ent_coef is None or self.ent_coef_optimizer is None:
             self._losses["train/ent_coef"].append(self.ent_coef_tensor)
             return self.ent_coef_tensor
@@ -83,7 +83,7 @@ class FastSAC(LeanCollecting, SAC):
             return target
 
     def _act(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sampled actions (batch, n) in [−1, 1], and the logarithm of their density (batch, 1)."""
+        """Sampled actions (batch, n) in [−1, 1], and their log-probabilities (batch, 1)."""
         distribution: Any = self.actor.action_dist
         if type(distribution) is not SquashedDiagGaussianDistribution:
             actions, log_prob = self.actor.action_log_prob(observations)

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from stable_baselines3 import DDPG, TD3
 
 from policypress.training.fast.adam import AdamStep
-from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, follow, no_denormals
+from policypress.training.fast.collecting import LeanCollecting, copy_statistics, data_of, no_denormals, soft_update
 
 
 class FastTD3(LeanCollecting, TD3):
-    """The library's TD3 in fewer operations."""
+    """The library's TD3 with fewer operations."""
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the critics ``gradient_steps`` times, and the actor every ``policy_delay`` of them."""
@@ -52,8 +52,8 @@ class FastTD3(LeanCollecting, TD3):
         step.minimise(loss)
         self.changed(self.actor)
         self._losses["train/actor_loss"].append(loss.detach())
-        follow(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
-        follow(data_of(self.actor_target.parameters()), data_of(self.actor.parameters()), self.tau)
+        soft_update(data_of(self.critic_target.parameters()), data_of(self.critic.parameters()), self.tau)
+        soft_update(data_of(self.actor_target.parameters()), data_of(self.actor.parameters()), self.tau)
         copy_statistics(self.critic_batch_norm_stats_target, self.critic_batch_norm_stats)
         copy_statistics(self.actor_batch_norm_stats_target, self.actor_batch_norm_stats)
         self.changed(self.actor_target)

@@ -1,4 +1,4 @@
-"""What the native on-policy algorithms share: networks that are computed in C while they collect."""
+"""Rollout collection of the native on-policy algorithms: forward passes in C."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from policypress.training.native.acting import Acting
-from policypress.training.native.addresses import check_optimizer
 from policypress.training.native.compiled import library
+from policypress.training.native.inference import Inference
 from policypress.training.native.networks import actor_critic, check_setting, refused
-from policypress.training.native.rollouts import RolloutWiring
+from policypress.training.native.pointers import check_optimizer
+from policypress.training.native.rollouts import RolloutBindings
 
 _HALF_LOG_TWO_PI = float(0.5 * np.log(2 * np.pi))
 Floats = npt.NDArray[np.float32]
 
 
 class NativeCollecting(OnPolicyAlgorithm):
-    """The library's collecting with its random numbers, for classes that also inherit an algorithm.
+    """Mixin: the library's rollout collection and random numbers, with forward passes in C.
 
     Attributes:
         kernels: name of the kernel set that runs.
         pinned_kernels: name of the only one that may, or None; stated before the model is set up.
-        learns_actor: whether the optimizer moves the actor too.
+        learns_actor: whether the optimizer updates the actor too.
     """
 
     learns_actor = True
 
     kernels: str
     pinned_kernels: str | None = None
-    _wiring: RolloutWiring
+    _bindings: RolloutBindings
 
     @property
-    def numbered(self) -> bool:
-        """Whether actions are numbered."""
+    def discrete(self) -> bool:
+        """Whether the action space is discrete."""
         return isinstance(self.action_space, spaces.Discrete)
 
     def _setup_model(self) -> None:
@@ -47,16 +47,16 @@ class NativeCollecting(OnPolicyAlgorithm):
         check_setting(self)
         space, policy = self.action_space, self.policy
         if not isinstance(space, spaces.Box | spaces.Discrete):
-            raise refused(f"actions of {space}", "a box of numbers, or numbered actions")
+            raise refused(f"actions of {space}", "a Box or Discrete action space")
         networks = actor_critic(policy)
         check_optimizer(policy.optimizer)
         loaded, self.kernels = library(self.pinned_kernels)
         size = int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape))
-        self._wiring = RolloutWiring(loaded, networks, policy.optimizer, size, learns_actor=self.learns_actor)
-        self._actor, self._critic = Acting(loaded, networks.actor), Acting(loaded, networks.critic)
+        self._bindings = RolloutBindings(loaded, networks, policy.optimizer, size, learns_actor=self.learns_actor)
+        self._actor, self._critic = Inference(loaded, networks.actor), Inference(loaded, networks.critic)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_wiring", "_actor", "_critic", "kernels", "pinned_kernels"]
+        return [*super()._excluded_save_params(), "_bindings", "_actor", "_critic", "kernels", "pinned_kernels"]
 
     def collect_rollouts(self, *arguments: Any, **more: Any) -> bool:
         """The library's, with the policy's forward pass in C."""
@@ -75,27 +75,27 @@ class NativeCollecting(OnPolicyAlgorithm):
             del policy.forward
 
     def _act(self, observations: torch.Tensor, deterministic: bool = False) -> tuple[torch.Tensor, ...]:
-        """Actions that explore ``(rows, …)``, values ``(rows, 1)`` and logarithms of the actions' probabilities."""
+        """Sampled actions ``(rows, …)``, values ``(rows, 1)`` and the actions' log-probabilities."""
         seen = np.ascontiguousarray(observations.numpy(), np.float32).reshape(len(observations), -1)
         values = torch.from_numpy(self._critic(seen).copy())
         given = self._actor(seen)
-        chosen, log_probs = self._picked(given) if self.numbered else self._drawn(given)
-        return chosen.reshape((-1, *(self.action_space.shape or ()))), values, torch.from_numpy(log_probs)
+        actions, log_probs = self._picked(given) if self.discrete else self._drawn(given)
+        return actions.reshape((-1, *(self.action_space.shape or ()))), values, torch.from_numpy(log_probs)
 
     def _drawn(self, means: Floats) -> tuple[torch.Tensor, Floats]:
-        """Actions around their means, drawn as the library draws them."""
+        """Gaussian actions, sampled with the library's random numbers."""
         log_std: Floats = self.policy.log_std.detach().numpy()
         deviations = torch.from_numpy(np.broadcast_to(np.exp(log_std), means.shape).copy())
-        chosen = torch.normal(torch.zeros_like(deviations), torch.ones_like(deviations))
-        noise: Floats = chosen.numpy()
+        actions = torch.normal(torch.zeros_like(deviations), torch.ones_like(deviations))
+        noise: Floats = actions.numpy()
         log_probs = (-0.5 * noise * noise - log_std).sum(axis=1) - _HALF_LOG_TWO_PI * means.shape[1]
-        return chosen.mul_(deviations).add_(torch.from_numpy(means)), log_probs.astype(np.float32)
+        return actions.mul_(deviations).add_(torch.from_numpy(means)), log_probs.astype(np.float32)
 
     def _picked(self, logits: Floats) -> tuple[torch.Tensor, Floats]:
-        """Numbers of actions, drawn as the library draws them."""
+        """Action indices, sampled with the library's random numbers."""
         shifted = logits - logits.max(axis=1, keepdims=True)
         shares = np.exp(shifted)
         whole = shares.sum(axis=1, keepdims=True)
-        chosen = torch.multinomial(torch.from_numpy(shares / whole), 1, True)
-        log_probs = np.take_along_axis(shifted, chosen.numpy(), axis=1) - np.log(whole)
-        return chosen, log_probs[:, 0]
+        actions = torch.multinomial(torch.from_numpy(shares / whole), 1, True)
+        log_probs = np.take_along_axis(shifted, actions.numpy(), axis=1) - np.log(whole)
+        return actions, log_probs[:, 0]

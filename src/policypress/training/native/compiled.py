@@ -1,4 +1,4 @@
-"""The C of the native update, compiled for this processor and loaded."""
+"""Compiles the C of the native update for this processor, and loads it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from policypress.toolchain.processor import features_here
 from policypress.training.native.layout import FUNCTIONS
 
 SOURCE = Path(__file__).resolve().parent / "c" / "update.c"
-# Sums may be fused with products; nobody looks at errno or floating-point exceptions.
+# Fused multiply-add is allowed; errno and floating-point exceptions are not used.
 _OPTIONS = ("-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma")
 _AVX512_FEATURES = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"})
@@ -29,7 +29,7 @@ HINT = "Learn with --update fast."
 
 @dataclass(frozen=True)
 class KernelSet:
-    """A form of the kernels: what the processor needs for it, in Linux's words, and how it is compiled."""
+    """A build of the kernels: the CPU features it needs (Linux's names), and its compiler flags."""
 
     name: str
     needs: frozenset[str]
@@ -56,7 +56,7 @@ def sets_here() -> tuple[KernelSet, ...]:
 
 @functools.cache
 def library(pinned: str | None = None) -> tuple[ctypes.CDLL, str]:
-    """The library with the best kernels that this machine builds and runs, and the name of those.
+    """The library with the best kernels that this machine can build and run, and their name.
 
     Args:
         pinned: name of the only kernels that will do, or None.
@@ -78,7 +78,7 @@ def library(pinned: str | None = None) -> tuple[ctypes.CDLL, str]:
         except NativeBuildError as error:  # an old compiler does not know every instruction
             refused = error
             continue
-        if loaded.pp_may_run():
+        if loaded.pp_supported():
             return loaded, kernels.name
     if refused is None and pinned is not None:
         raise _lacking(pinned)
@@ -106,7 +106,7 @@ def built(compiler: Compiler, kernels: KernelSet, cache: Cache | None = None) ->
 
 
 def load(path: Path) -> ctypes.CDLL:
-    """The library at ``path``, its functions declared.
+    """Load the library at ``path`` and declare its functions.
 
     Raises:
         NativeBuildError: the system does not load it.
@@ -122,7 +122,7 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 def _key(compiler: Compiler) -> str:
-    """Hash of everything that decides what is built."""
+    """Hash of everything the build depends on."""
     digest = hashlib.sha256("|".join([compiler.identity(), platform.machine(), sys.platform]).encode())
     for path in sorted(SOURCE.parent.glob("*.[ch]")):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from policypress.training.fast.dqn import FastDQN
-from policypress.training.native.addresses import after_step
+from policypress.training.native.bindings import Floats
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, dqn_networks
-from policypress.training.native.wiring import Floats
+from policypress.training.native.pointers import after_step
 
 
 class NativeDQN(NativeLearning, FastDQN):
-    """The fast DQN, its update compiled."""
+    """The fast DQN with a compiled update."""
 
     def _networks(self) -> Networks:
         return dqn_networks(self.policy)
@@ -29,23 +29,23 @@ class NativeDQN(NativeLearning, FastDQN):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the Q network ``gradient_steps`` times."""
         self._update_learning_rate(self.policy.optimizer)
-        wiring = self._wiring
-        update = wiring.prepare(batch_size)
-        update.gamma, update.longest = self.gamma, float(self.max_grad_norm)
+        bindings = self._bindings
+        update = bindings.prepare(batch_size)
+        update.gamma, update.max_grad_norm = self.gamma, float(self.max_grad_norm)
         losses = []
         for index in range(gradient_steps):
-            update.target_known = index > 0  # it follows between two rounds of updates
-            held = wiring.draw(self.replay_buffer, self._vec_normalize_env)  # type: ignore[arg-type]
-            wiring.compiled.pp_learn_dqn_values(update)
+            update.target_cached = index > 0  # the target network changes only between calls of train()
+            held = bindings.draw(self.replay_buffer, self._vec_normalize_env)  # type: ignore[arg-type]
+            bindings.compiled.pp_dqn_update(update)
             after_step(self.policy.optimizer)
-            losses.append(wiring.losses[0])
+            losses.append(bindings.losses[0])
             del held
         self._losses = {"train/loss": losses}
         self._tell()
         self._n_updates += gradient_steps
 
     def _explore(self, observations: Floats) -> Any:
-        """Epsilon-greedy, as the library's."""
+        """Epsilon-greedy, as in the library."""
         if np.random.rand() < self.exploration_rate:
             return np.array([self.action_space.sample() for _ in range(len(observations))])
-        return self._wiring.acting(observations).argmax(axis=1)
+        return self._bindings.acting(observations).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""What Python and C hand to each other: the structures of ``c/update.h`` and the functions of ``c/update.c``."""
+"""The C interface: structures of ``c/update.h`` and functions of ``c/update.c``."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ ROLLOUT = ("observations", "actions", "values", "log_probs", "advantages", "retu
 PARTS = 2
 LAYERS = 16
 CRITICS = 8
-BEHIND = ("nothing", "relu", "tanh")
+ACTIVATIONS = ("nothing", "relu", "tanh")
 
 
 class Tensor(ctypes.Structure):
-    """Addresses of a tensor of parameters and of Adam's averages and count; those are None where nothing is learned."""
+    """Pointers to a parameter tensor, Adam's moments and its step count; the last three are None if it is frozen."""
 
-    _fields_ = [("value", c_void_p), ("first", c_void_p), ("second", c_void_p), ("count", c_void_p)]
+    _fields_ = [("value", c_void_p), ("exp_avg", c_void_p), ("exp_avg_sq", c_void_p), ("count", c_void_p)]
 
 
 class AdamSettings(ctypes.Structure):
     """The settings of one optimizer."""
 
-    _fields_ = [(name, c_double) for name in ("rate", "beta1", "beta2", "epsilon", "decay")]
+    _fields_ = [(name, c_double) for name in ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")]
 
 
-class Extent(ctypes.Structure):
-    """Addresses of the extent of what a layer read; None where it is not quantized."""
+class ObserverRange(ctypes.Structure):
+    """Pointers to the range an observer has seen; None if the layer is not quantized."""
 
-    _fields_ = [(name, c_void_p) for name in ("least", "most", "peak")]
+    _fields_ = [(name, c_void_p) for name in ("min", "max", "observed_max")]
 
 
 class Quantizer(ctypes.Structure):
-    """A quantized layer's extents, running and in force, and its largest integers."""
+    """A quantized layer's observer ranges, running and active, and its largest integers."""
 
     _fields_ = [
-        ("running", Extent),
-        ("force", Extent),
-        *((name, c_int64) for name in ("weight_steps", "input_steps", "per_channel", "rectifies")),
+        ("running", ObserverRange),
+        ("active", ObserverRange),
+        *((name, c_int64) for name in ("weight_qmax", "input_qmax", "per_channel", "rectifies")),
     ]
 
 
 class Layer(ctypes.Structure):
-    """A linear layer, of one or several tensors that read the same, and what stands behind it: a place in `BEHIND`."""
+    """A linear layer of one or several tensors with the same input; ``activation`` is an index into `ACTIVATIONS`."""
 
     _fields_ = [
         ("inputs", c_int64),
         ("outputs", c_int64),
         ("parts", c_int64),
-        ("behind", c_int64),
+        ("activation", c_int64),
         ("weight", Tensor * PARTS),
         ("bias", Tensor * PARTS),
         ("quantizer", Quantizer * PARTS),
@@ -57,13 +57,13 @@ class Layer(ctypes.Structure):
 
 
 class Network(ctypes.Structure):
-    """Layers, one behind the other."""
+    """A sequence of layers."""
 
     _fields_ = [("layers", POINTER(Layer)), ("count", c_int64)]
 
 
 class Update(ctypes.Structure):
-    """Everything that one update reads and changes."""
+    """All inputs and outputs of one update."""
 
     _fields_ = [
         *((name, c_void_p) for name in ("observations", "actions", "next_observations", "rewards", "dones")),
@@ -82,54 +82,57 @@ class Update(ctypes.Structure):
         ("temperature", c_double),
         ("target_entropy", c_double),
         ("gamma", c_double),
-        ("longest", c_double),
-        ("target_known", c_int64),
+        ("max_grad_norm", c_double),
+        ("target_cached", c_int64),
         ("losses", c_void_p),
         ("scratch", c_void_p),
     ]
 
 
 class Rollout(ctypes.Structure):
-    """Everything that a minibatch of PPO, or of TRPO's critic, reads and changes."""
+    """All inputs and outputs of a minibatch of PPO, or of TRPO's critic."""
 
     _fields_ = [
         *((name, c_void_p) for name in ROLLOUT),
-        *((name, c_int64) for name in ("batch", "observation_size", "action_size", "normalised")),
+        *((name, c_int64) for name in ("batch", "observation_size", "action_size", "normalize_advantage")),
         ("actor", Network),
         ("critic", Network),
         ("log_std", Tensor),
         ("adam", AdamSettings),
-        *((name, c_double) for name in ("clip", "value_clip", "entropy_weight", "value_weight", "longest", "farthest")),
+        *(
+            (name, c_double)
+            for name in ("clip_range", "clip_range_vf", "ent_coef", "vf_coef", "max_grad_norm", "target_kl")
+        ),
         ("losses", c_void_p),
         ("scratch", c_void_p),
     ]
 
 
 class Memory(ctypes.Structure):
-    """Addresses of a replay memory's arrays."""
+    """Pointers to a replay buffer's arrays."""
 
     _fields_ = [(name, c_void_p) for name in MEMORY]
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "pp_may_run": (c_int, []),
+    "pp_supported": (c_int, []),
     "pp_update_bytes": (c_int64, []),
     "pp_scratch_bytes": (c_int64, [POINTER(Update)]),
-    "pp_draw": (None, [POINTER(Memory), c_void_p, POINTER(Update)]),
-    "pp_learn_sac_values": (None, [POINTER(Update)]),
-    "pp_learn_sac_actions": (None, [POINTER(Update)]),
-    "pp_learn_td3_values": (None, [POINTER(Update)]),
-    "pp_learn_td3_actions": (None, [POINTER(Update)]),
-    "pp_learn_dqn_values": (None, [POINTER(Update)]),
+    "pp_sample_replay": (None, [POINTER(Memory), c_void_p, POINTER(Update)]),
+    "pp_sac_update_critics": (None, [POINTER(Update)]),
+    "pp_sac_update_actor": (None, [POINTER(Update)]),
+    "pp_td3_update_critics": (None, [POINTER(Update)]),
+    "pp_td3_update_actor": (None, [POINTER(Update)]),
+    "pp_dqn_update": (None, [POINTER(Update)]),
     "pp_rollout_bytes": (c_int64, []),
     "pp_rollout_scratch_bytes": (c_int64, [POINTER(Rollout)]),
-    "pp_learn_rollout": (c_int64, [POINTER(Rollout), c_void_p, c_int64]),
-    "pp_learn_returns": (None, [POINTER(Rollout), c_void_p, c_int64]),
-    "pp_follow": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
+    "pp_ppo_update": (c_int64, [POINTER(Rollout), c_void_p, c_int64]),
+    "pp_fit_values": (None, [POINTER(Rollout), c_void_p, c_int64]),
+    "pp_polyak_update": (None, [POINTER(Network), POINTER(Network), c_int64, c_double]),
     "pp_act": (c_int64, [POINTER(Network), c_void_p, c_int64, c_int64, c_void_p, c_void_p]),
     "pp_explore": (None, [c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     "pp_product": (None, [c_void_p, c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
     "pp_quotients": (None, [c_void_p, c_int64, c_float, c_void_p]),
     "pp_product_bytes": (c_int64, [c_int64, c_int64, c_int64]),
 }
-"""Name → what it gives, what it takes."""
+"""Name → return type, argument types."""

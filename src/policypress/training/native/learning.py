@@ -1,4 +1,4 @@
-"""What the native algorithms share: their wiring, acting in C, losses as numbers."""
+"""What the native off-policy algorithms share: bindings, inference in C, losses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from policypress.training.fast.collecting import LeanCollecting
-from policypress.training.native.addresses import check_optimizer
+from policypress.training.native.bindings import LOSSES, Floats, UpdateBindings
 from policypress.training.native.compiled import library
 from policypress.training.native.networks import Networks, check_setting
-from policypress.training.native.wiring import LOSSES, Floats, Wiring
+from policypress.training.native.pointers import check_optimizer
 
 
 class NativeLearning(LeanCollecting):
-    """An off-policy algorithm whose gradient step is C, for classes that also inherit a fast algorithm.
+    """Mixin: an off-policy algorithm with its gradient step in C.
 
     Attributes:
         kernels: name of the kernel set that runs.
@@ -24,7 +24,7 @@ class NativeLearning(LeanCollecting):
 
     kernels: str
     pinned_kernels: str | None = None
-    _wiring: Wiring
+    _bindings: UpdateBindings
 
     def _networks(self) -> Networks:
         raise NotImplementedError
@@ -43,18 +43,18 @@ class NativeLearning(LeanCollecting):
         for optimizer in self._optimizers():
             check_optimizer(optimizer)
         loaded, self.kernels = library(self.pinned_kernels)
-        self._wiring = Wiring(loaded, networks, self._optimizers(), self._log_temperature())
+        self._bindings = UpdateBindings(loaded, networks, self._optimizers(), self._log_temperature())
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_wiring", "kernels", "pinned_kernels"]
+        return [*super()._excluded_save_params(), "_bindings", "kernels", "pinned_kernels"]
 
     def trust(self, trusted: bool) -> None:
-        """As always; what acts in C looks at parameters and ranges anew."""
+        """As in the base class; the C side also drops its cached parameters and ranges."""
         super().trust(trusted)
-        self._wiring.acting.renew()
+        self._bindings.acting.renew()
 
     def _tell(self) -> None:
-        """Quantized layers of torch's hear that parameters and ranges are others: what acts rounds them anew."""
+        """Notify torch's quantized layers that parameters and ranges have changed, so that they are rounded again."""
         for network in self._quantized:
             self.changed(network)
         self.trust(False)
@@ -62,18 +62,18 @@ class NativeLearning(LeanCollecting):
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> Any:
-        """The library's; what explores in collecting is computed in C."""
+        """As in the library; exploration actions are computed in C."""
         if deterministic or observation is not self._last_obs:
             return super().predict(observation, state, episode_start, deterministic)
-        rows = np.ascontiguousarray(observation, np.float32).reshape(-1, self._wiring.update.observation_size)
+        rows = np.ascontiguousarray(observation, np.float32).reshape(-1, self._bindings.update.observation_size)
         return self._explore(rows), state
 
     def _explore(self, observations: Floats) -> Any:
-        """Actions for these rows, as the environment takes them."""
-        actions = self._wiring.act(observations).reshape((-1, *(self.action_space.shape or ())))
+        """Exploration actions for these rows, in the environment's scale."""
+        actions = self._bindings.act(observations).reshape((-1, *(self.action_space.shape or ())))
         return self.policy.unscale_action(actions)
 
-    def _remember(self, *places: int) -> None:
-        """Keep the losses at these places until they are logged."""
-        for place in places:
-            self._losses.setdefault(LOSSES[place], []).append(self._wiring.losses[place])
+    def _remember(self, *indices: int) -> None:
+        """Keep the losses at these indices until they are logged."""
+        for place in indices:
+            self._losses.setdefault(LOSSES[place], []).append(self._bindings.losses[place])

@@ -1,4 +1,4 @@
-"""The networks of an algorithm as the native update reads them, and what it cannot read."""
+"""Reads an algorithm's networks for the native update, and refuses what it does not support."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ from policypress.training.qat.layers import FakeQuantized, QatLinear
 
 
 @dataclass(frozen=True)
-class Place:
-    """Linear layers that read the same, whose outputs stand side by side, and what stands behind them.
+class LayerGroup:
+    """Linear layers with the same input, whose outputs are concatenated, and their activation.
 
-    ``behind`` is ``nothing``, ``relu`` or ``tanh``.
+    ``activation`` is ``nothing``, ``relu`` or ``tanh``.
     """
 
     parts: tuple[nn.Linear, ...]
-    behind: str = "nothing"
+    activation: str = "nothing"
 
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
-_EXPECTED = "linear layers with a ReLU or a tanh between two"
+_EXPECTED = "linear layers with ReLU or tanh between them"
 
 # One after the other.
-Layers = tuple[Place, ...]
+Layers = tuple[LayerGroup, ...]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks by what they do.
+    """The networks of an off-policy algorithm.
 
     Attributes:
-        actor: its last layer gives actions before they are squashed, or means and log deviations, or values of
-            numbered actions (DQN).
-        critics: read an observation and an action, give a value.
-        critic_targets: follow them.
-        actor_target: follows the actor; None where there is none.
+        actor: its last layer gives actions before squashing, or means and log stds, or Q values (DQN).
+        critics: Q networks of observation and action.
+        critic_targets: their target networks.
+        actor_target: the actor's target network, or None.
     """
 
     actor: Layers
@@ -56,16 +55,16 @@ class Networks:
 
     @property
     def observation_size(self) -> int:
-        """Numbers in an observation."""
+        """Size of an observation."""
         return self.actor[0].parts[0].in_features
 
     @property
     def action_size(self) -> int:
-        """Numbers in an action; 0 where actions are numbered and no critic reads them."""
+        """Size of an action; 0 for discrete actions, which no critic reads."""
         return self.critics[0][0].parts[0].in_features - self.observation_size if self.critics else 0
 
     def parameters(self) -> Iterator[torch.Tensor]:
-        """Every weight and bias, and the running extents of what is quantized."""
+        """Every weight and bias, and the observer ranges of quantized layers."""
         every = [self.actor, *self.critics, *self.critic_targets]
         for layers in every if self.actor_target is None else [*every, self.actor_target]:
             yield from parameters_of(layers)
@@ -73,12 +72,12 @@ class Networks:
 
 @dataclass(frozen=True)
 class ActorCritic:
-    """The networks of PPO, which learn together.
+    """The networks of PPO.
 
     Attributes:
-        actor: gives means, or what numbered actions' probabilities are made of.
-        critic: gives a value.
-        log_std: of means; None where actions are numbered.
+        actor: gives means, or the logits of discrete actions.
+        critic: the value network.
+        log_std: of continuous actions; None for discrete ones.
     """
 
     actor: Layers
@@ -86,7 +85,7 @@ class ActorCritic:
     log_std: torch.Tensor | None = None
 
     def parameters(self) -> Iterator[torch.Tensor]:
-        """Every weight and bias, the deviations, and the extents of what is quantized."""
+        """Every weight and bias, log_std, and the observer ranges of quantized layers."""
         yield from parameters_of(self.actor)
         yield from parameters_of(self.critic)
         if self.log_std is not None:
@@ -94,7 +93,7 @@ class ActorCritic:
 
 
 def parameters_of(layers: Layers) -> Iterator[torch.Tensor]:
-    """Every weight and bias of a network, and the running extents of what is quantized."""
+    """Every weight and bias of a network, and the observer ranges of quantized layers."""
     for place in layers:
         for layer in place.parts:
             yield layer.weight
@@ -104,21 +103,21 @@ def parameters_of(layers: Layers) -> Iterator[torch.Tensor]:
 
 
 def refused(got: str, expected: str) -> NativeUpdateError:
-    """What the native update cannot do."""
-    return NativeUpdateError("The native update cannot learn this.", got=got, expected=expected, hint=HINT)
+    """The error for something the native update does not support."""
+    return NativeUpdateError("The native update does not support this agent.", got=got, expected=expected, hint=HINT)
 
 
 def check_setting(model: BaseAlgorithm) -> None:
-    """Check what surrounds the networks.
+    """Check device, spaces and exploration.
 
     Raises:
-        NativeUpdateError: it is not what the native update can do.
+        NativeUpdateError: the native update does not support it.
     """
     if model.device.type != "cpu":
         raise refused(f"device {model.device}", "cpu")
     space = model.observation_space
     if not isinstance(space, spaces.Box) or is_image_space(space):
-        raise refused(f"observations of {space}", "a box of numbers that are no image")
+        raise refused(f"observations of {space}", "a Box that is not an image")
     if model.use_sde:
         raise refused("use_sde=True", "use_sde=False")
     for name, extractor in model.policy.named_modules():
@@ -130,11 +129,11 @@ def sac_networks(policy: Any) -> Networks:
     """The networks of SAC.
 
     Raises:
-        NativeUpdateError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not support.
     """
     actor = policy.actor
     hidden = _hidden(actor.latent_pi, "the actor", activated_last=True)
-    heads = Place((_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor")))
+    heads = LayerGroup((_linear(actor.mu, "the actor"), _linear(actor.log_std, "the actor")))
     critics, targets = _values(policy.critic), _values(policy.critic_target)
     return _checked(Networks((*hidden, heads), critics, targets))
 
@@ -143,7 +142,7 @@ def dqn_networks(policy: Any) -> Networks:
     """The network of DQN, as the actor, and its target.
 
     Raises:
-        NativeUpdateError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not support.
     """
     networks = (policy.q_net, policy.q_net_target)
     values, target = (_hidden(net.q_net, "the network", activated_last=False) for net in networks)
@@ -154,7 +153,7 @@ def td3_networks(policy: Any) -> Networks:
     """The networks of TD3 and DDPG.
 
     Raises:
-        NativeUpdateError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not support.
     """
     actor, target = (_squashed(network.mu) for network in (policy.actor, policy.actor_target))
     return _checked(Networks(actor, _values(policy.critic), _values(policy.critic_target), target))
@@ -164,11 +163,11 @@ def actor_critic(policy: Any) -> ActorCritic:
     """The networks of PPO.
 
     Raises:
-        NativeUpdateError: a layer that the native update does not know.
+        NativeUpdateError: a layer that the native update does not support.
     """
     extractor = policy.mlp_extractor
     actor, critic = (
-        (*_hidden(hidden, whose, activated_last=True), Place((_linear(last, whose),)))
+        (*_hidden(hidden, whose, activated_last=True), LayerGroup((_linear(last, whose),)))
         for hidden, last, whose in (
             (extractor.policy_net, policy.action_net, "the actor"),
             (extractor.value_net, policy.value_net, "the critic"),
@@ -202,29 +201,29 @@ def _values(critic: Any) -> tuple[Layers, ...]:
 def _squashed(chain: Any) -> Layers:
     modules = list(chain)
     if not modules or type(modules[-1]) is not nn.Tanh:
-        raise refused("an actor whose actions are not squashed", "a tanh behind its last layer")
+        raise refused("an actor whose actions are not squashed", "a tanh after its last layer")
     return _hidden(modules[:-1], "the actor", activated_last=False)
 
 
 def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, activated_last: bool) -> Layers:
-    """Linear layers with a ReLU or a tanh between two of them, and behind the last or not."""
+    """Linear layers with ReLU or tanh between them, and after the last if ``activated_last``."""
     modules = list(chain)
     if activated_last != (len(modules) % 2 == 0):
         raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
     found = []
     for index in range(0, len(modules), 2):
-        behind = modules[index + 1 : index + 3]
-        if behind and type(behind[0]) not in _ACTIVATIONS and not _rectifies(behind):
+        activation = modules[index + 1 : index + 3]
+        if activation and type(activation[0]) not in _ACTIVATIONS and not _rectifies(activation):
             raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
-        activation = _ACTIVATIONS.get(type(behind[0]), "nothing") if behind else "nothing"
-        found.append(Place((_linear(modules[index], whose),), activation))
+        activation = _ACTIVATIONS.get(type(activation[0]), "nothing") if activation else "nothing"
+        found.append(LayerGroup((_linear(modules[index], whose),), activation))
     return tuple(found)
 
 
-def _rectifies(behind: Sequence[nn.Module]) -> bool:
-    """Whether a quantized layer does the work of the ReLU in front of it."""
-    layer = behind[-1]
-    return type(behind[0]) is nn.Identity and isinstance(layer, FakeQuantized) and layer.rectifies
+def _rectifies(activation: Sequence[nn.Module]) -> bool:
+    """Whether a quantized layer has absorbed the ReLU before it."""
+    layer = activation[-1]
+    return type(activation[0]) is nn.Identity and isinstance(layer, FakeQuantized) and layer.rectifies
 
 
 def _linear(module: nn.Module, whose: str) -> nn.Linear:

@@ -9,13 +9,13 @@ import torch
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.sac import FastSAC
-from policypress.training.native.addresses import after_step
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, sac_networks
+from policypress.training.native.pointers import after_step
 
 
 class NativeSAC(NativeLearning, FastSAC):
-    """The fast SAC, its update compiled."""
+    """The fast SAC with a compiled update."""
 
     def _networks(self) -> Networks:
         return sac_networks(self.policy)
@@ -30,8 +30,8 @@ class NativeSAC(NativeLearning, FastSAC):
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update critics, actor and temperature ``gradient_steps`` times."""
         self._update_learning_rate(list(self._optimizers()))
-        wiring = self._wiring
-        update = wiring.prepare(batch_size)
+        bindings = self._bindings
+        update = bindings.prepare(batch_size)
         update.gamma, update.target_entropy = self.gamma, float(self.target_entropy)
         if self.log_ent_coef is None:
             update.temperature = self.ent_coef_tensor.item()
@@ -39,13 +39,13 @@ class NativeSAC(NativeLearning, FastSAC):
         self._losses = {}
         for index in range(gradient_steps):
             noise = {"noise": torch.randn(shape), "next_noise": torch.randn(shape)}
-            held = wiring.draw(self.replay_buffer, self._vec_normalize_env, **noise)  # type: ignore[arg-type]
-            wiring.compiled.pp_learn_sac_values(update)
-            wiring.compiled.pp_learn_sac_actions(update)
+            held = bindings.draw(self.replay_buffer, self._vec_normalize_env, **noise)  # type: ignore[arg-type]
+            bindings.compiled.pp_sac_update_critics(update)
+            bindings.compiled.pp_sac_update_actor(update)
             del held
             after_step(self.actor.optimizer)
             if index % self.target_update_interval == 0:
-                wiring.follow(self.tau)
+                bindings.polyak_update(self.tau)
                 copy_statistics(self.batch_norm_stats_target, self.batch_norm_stats)
             self._remember(0, 1, 3)
             if self.log_ent_coef is not None:

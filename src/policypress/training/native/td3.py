@@ -11,13 +11,13 @@ from stable_baselines3 import DDPG
 
 from policypress.training.fast.collecting import copy_statistics
 from policypress.training.fast.td3 import FastTD3
-from policypress.training.native.addresses import after_step
 from policypress.training.native.learning import NativeLearning
 from policypress.training.native.networks import Networks, td3_networks
+from policypress.training.native.pointers import after_step
 
 
 class NativeTD3(NativeLearning, FastTD3):
-    """The fast TD3, its update compiled."""
+    """The fast TD3 with a compiled update."""
 
     def _networks(self) -> Networks:
         return td3_networks(self.policy)
@@ -25,8 +25,8 @@ class NativeTD3(NativeLearning, FastTD3):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the critics ``gradient_steps`` times, and the actor every ``policy_delay`` of them."""
         self._update_learning_rate(list(self._optimizers()))
-        wiring = self._wiring
-        update = wiring.prepare(batch_size)
+        bindings = self._bindings
+        update = bindings.prepare(batch_size)
         update.gamma = self.gamma
         shape = (batch_size, update.action_size)
         self._losses = {}
@@ -34,14 +34,14 @@ class NativeTD3(NativeLearning, FastTD3):
             self._n_updates += 1
             noise = torch.empty(shape).normal_(0, self.target_policy_noise)
             noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
-            held = wiring.draw(self.replay_buffer, self._vec_normalize_env, next_noise=noise)  # type: ignore[arg-type]
-            wiring.compiled.pp_learn_td3_values(update)
+            held = bindings.draw(self.replay_buffer, self._vec_normalize_env, next_noise=noise)  # type: ignore[arg-type]
+            bindings.compiled.pp_td3_update_critics(update)
             after_step(self.critic.optimizer)
             self._remember(0)
             if self._n_updates % self.policy_delay == 0:
-                wiring.compiled.pp_learn_td3_actions(update)
+                bindings.compiled.pp_td3_update_actor(update)
                 after_step(self.actor.optimizer)
-                wiring.follow(self.tau, actor=True)
+                bindings.polyak_update(self.tau, actor=True)
                 copy_statistics(self.critic_batch_norm_stats_target, self.critic_batch_norm_stats)
                 copy_statistics(self.actor_batch_norm_stats_target, self.actor_batch_norm_stats)
                 self._remember(1)

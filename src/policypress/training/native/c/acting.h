@@ -1,13 +1,12 @@
-/* What a network gives while its actor explores. For a few rows nothing is packed: each weight is read once for all of
-   them. */
+/* Inference of a few rows while the agent explores. Nothing is packed: each weight is read once for all rows. */
 #ifndef PP_ACTING_H
 #define PP_ACTING_H
 #include "passes.h"
 
-/* More rows than these are a batch. */
-#define PP_FEW 4
+/* From this many rows on, the batched kernels are used. */
+#define PP_FEW_ROWS 4
 
-/* Outputs for a few rows of a network without quantized layers: nothing is packed, `scratch` holds two rows. */
+/* Outputs for a few rows of a network without quantized layers: `scratch` holds two rows of activations. */
 static void pp_forward_rows(const pp_network *net, const float *input, pp_int rows, float *scratch, pp_int stride,
                             float *output)
 {
@@ -21,51 +20,51 @@ static void pp_forward_rows(const pp_network *net, const float *input, pp_int ro
             for (pp_int c = 0; c < layer->outputs; c++) {
                 const pp_int p = c / each, i = c % each;
                 const float sum = pp_dot(layer->weight[p].value + i * in, x, in) + layer->bias[p].value[i];
-                y[c] = layer->behind == PP_RELU && !(sum > 0.0f) ? 0.0f : sum;
+                y[c] = layer->activation == PP_RELU && !(sum > 0.0f) ? 0.0f : sum;
             }
-            if (layer->behind == PP_TANH)
-                pp_squash(y, 0, 1, pp_outputs(net, l));
+            if (layer->activation == PP_TANH)
+                pp_tanh_rows(y, 0, 1, pp_outputs(net, l));
             x = y;
         }
     }
 }
 
-/* The integers of a quantized piece's weight, or the weight as it is, row after row; and what goes with them. They stay
-   where the packed weight of a batch would be. */
-static const float *pp_few_weights(const pp_layer *layer, const pp_piece *piece, const pp_reading *reading,
+/* The integer weight of a quantized piece (with its scales and bias), or the float weight, row by row. The integers are
+   cached where the batched kernels keep the packed weight. */
+static const float *pp_few_weights(const pp_layer *layer, const pp_piece *piece, const pp_layer_input *layer_input,
                                    pp_operand *operand)
 {
     const float *weight = layer->weight[piece->first].value, *bias = layer->bias[piece->first].value;
     float *rounded = (float *)operand->forward;
-    if (reading->rounded && !operand->packed) {
+    if (layer_input->rounded && !operand->packed) {
         pp_round_weight(piece->quantizer, operand, weight, piece->outputs, (pp_int)layer->inputs, rounded,
                         operand->factor);
         for (pp_int c = 0; c < piece->outputs; c++) {
-            operand->factor[c] *= reading->scale;
+            operand->factor[c] *= layer_input->scale;
             operand->bias[c] = pp_round_bias(bias[c], operand->factor[c]);
         }
     }
     operand->packed = 1;
-    return reading->rounded ? rounded : weight;
+    return layer_input->rounded ? rounded : weight;
 }
 
-/* Outputs of a piece of one tensor, in its columns of `to`. */
-static void pp_few_outputs(const pp_layer *layer, const pp_piece *piece, const pp_reading *reading,
+/* Outputs of a piece that is one tensor, in its columns of `to`. */
+static void pp_few_outputs(const pp_layer *layer, const pp_piece *piece, const pp_layer_input *layer_input,
                            pp_operand *operand, pp_int rows, float *to, pp_int stride)
 {
     const pp_int in = (pp_int)layer->inputs;
-    const float *weight = pp_few_weights(layer, piece, reading, operand);
-    const float *bias = reading->rounded ? operand->bias : layer->bias[piece->first].value;
+    const float *weight = pp_few_weights(layer, piece, layer_input, operand);
+    const float *bias = layer_input->rounded ? operand->bias : layer->bias[piece->first].value;
     for (pp_int c = 0; c < piece->outputs; c++)
         for (pp_int r = 0; r < rows; r++) {
-            const float sum = pp_dot(weight + c * in, reading->values + r * reading->stride, in) + bias[c];
-            const float value = reading->rounded ? sum * operand->factor[c] : sum;
-            to[r * stride + piece->column + c] = layer->behind == PP_RELU && !(value > 0.0f) ? 0.0f : value;
+            const float sum = pp_dot(weight + c * in, layer_input->values + r * layer_input->stride, in) + bias[c];
+            const float value = layer_input->rounded ? sum * operand->factor[c] : sum;
+            to[r * stride + piece->column + c] = layer->activation == PP_RELU && !(value > 0.0f) ? 0.0f : value;
         }
 }
 
-/* Outputs for the few rows that `pass` reads, from the ranges in force. Tensors that are computed together elsewhere are
-   computed one by one. */
+/* Forward pass for a few rows, with the active ranges. Tensors that the batched kernels compute together are computed
+   one by one here. */
 static void pp_forward_few(const pp_network *net, pp_operands *operands, const pp_work *work, pp_int rows,
                            pp_pass *pass)
 {
@@ -74,21 +73,22 @@ static void pp_forward_few(const pp_network *net, pp_operands *operands, const p
         for (pp_int i = 0; i < pp_pieces(layer); i++) {
             const pp_piece whole = pp_piece_of(layer, i);
             pp_operand *operand = &operands->piece[l][i];
-            pp_prepare_reading(net, l, &whole, operand, work, rows, pass, i, 0, !operand->packed);
+            pp_prepare_input(net, l, &whole, operand, work, rows, pass, i, 0, !operand->packed);
             for (pp_int p = 0; p < whole.parts; p++) {
                 const pp_int each = whole.outputs / whole.parts;
                 const pp_piece part = {whole.first + p, 1, whole.column + p * each, each, whole.quantizer};
-                pp_few_outputs(layer, &part, &pass->reading[l][i], operand, rows, pass->x[l + 1], pass->stride[l + 1]);
+                pp_few_outputs(layer, &part, &pass->layer_input[l][i], operand, rows, pass->x[l + 1],
+                               pass->stride[l + 1]);
             }
         }
-        if (layer->behind == PP_TANH)
-            pp_squash(pass->x[l + 1], pass->stride[l + 1], rows, pp_outputs(net, l));
+        if (layer->activation == PP_TANH)
+            pp_tanh_rows(pass->x[l + 1], pass->stride[l + 1], rows, pp_outputs(net, l));
     }
 }
 
-/* Outputs for a few rows, from the ranges in force; gives the bytes of scratch memory, without which it does nothing
-   else. `known`: parameters and ranges are those of the last call with this memory. */
-static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, int known, void *scratch,
+/* Outputs for a few rows, with the active ranges. Returns the bytes of scratch memory; does only that if `scratch` is
+   NULL. `cached`: parameters and ranges have not changed since the last call with this memory. */
+static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows, int cached, void *scratch,
                           float *output)
 {
     pp_arena arena = {(char *)scratch, pp_up((pp_int)(sizeof(pp_operands) + sizeof(pp_pass)), PP_LINE)};
@@ -108,13 +108,13 @@ static pp_int pp_act_rows(const pp_network *net, const float *input, pp_int rows
         for (pp_int i = 0; i < pp_pieces(&net->layers[l]); i++)
             plain = plain && pp_piece_of(&net->layers[l], i).quantizer == NULL;
     if (plain) {
-        pp_forward_rows(net, input, rows, work.slopes[0], pp_stride(needs.width), output);
+        pp_forward_rows(net, input, rows, work.gradients[0], pp_stride(needs.width), output);
         return arena.taken;
     }
-    if (!known)
-        pp_renew(net, 0, -1, operands);
-    pp_read(pass, input, pp_inputs(net, 0));
-    if (rows <= PP_FEW)
+    if (!cached)
+        pp_invalidate(net, 0, -1, operands);
+    pp_set_input(pass, input, pp_inputs(net, 0));
+    if (rows <= PP_FEW_ROWS)
         pp_forward_few(net, operands, &work, rows, pass);
     else
         pp_forward(net, operands, &work, rows, pass, 0);

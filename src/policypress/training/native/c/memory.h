@@ -1,4 +1,4 @@
-/* Scratch memory: one block that the caller owns, carved in the same order every time. */
+/* Scratch memory: an arena that the caller owns, laid out in the same order on every call. */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 #include <stddef.h>
@@ -7,9 +7,9 @@
 
 #define PP_LINE 64
 
-typedef ptrdiff_t pp_int; /* sizes and places */
+typedef ptrdiff_t pp_int; /* sizes and indices */
 
-/* The block and how much of it is taken; without a block, only counted. */
+/* The block and how much of it is used. With a NULL block, bytes are only counted. */
 typedef struct {
     char *block;
     pp_int taken;
@@ -19,16 +19,16 @@ static inline pp_int pp_up(pp_int value, pp_int multiple)
 {
     return (value + multiple - 1) / multiple * multiple;
 }
-static inline pp_int pp_least(pp_int a, pp_int b)
+static inline pp_int pp_min(pp_int a, pp_int b)
 {
     return a < b ? a : b;
 }
-static inline pp_int pp_most(pp_int a, pp_int b)
+static inline pp_int pp_max(pp_int a, pp_int b)
 {
     return a > b ? a : b;
 }
 
-/* The next `bytes`, on a cache line of their own; NULL where bytes are only counted. */
+/* Allocate `bytes`, aligned to a cache line; NULL if bytes are only counted. */
 static inline void *pp_carve(pp_arena *arena, pp_int bytes)
 {
     const pp_int at = arena->taken;
@@ -50,8 +50,8 @@ static inline void pp_copy(void *to, const void *from, pp_int bytes)
     memcpy(to, from, (size_t)bytes);
 }
 
-/* Matrices of scratch memory are whole tiles: rows in 16s, floats of a row in 32s, and a cache line more: rows 1024
-   bytes apart would share a few places of the cache. */
+/* Matrices in scratch memory are padded to whole tiles (16 rows, 32 floats), and each row by one cache line more: rows
+   1024 bytes apart would map to the same few cache sets. */
 static inline pp_int pp_stride(pp_int columns)
 {
     return pp_up(columns, 32) + 16;

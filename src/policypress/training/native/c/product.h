@@ -16,7 +16,7 @@ typedef struct {
     const float *mask;
     pp_int mask_stride;
     float low, high;
-} pp_finish;
+} pp_epilogue;
 
 /* Operands that hold whole numbers up to 256 in magnitude alone. */
 #define PP_EXACT_LEFT 1

@@ -169,22 +169,22 @@ static void pp_pack_right(const float *from, pp_int stride, pp_int depth, pp_int
 }
 
 /* Tiles 0 to 3 are sums, 4 and 5 of the left operand, 6 and 7 of the right one. */
-#define PP_TILE_LOAD(tile, from, stride) \
+#define PP_TILE_LOAD(tile, from, stride)                                                                               \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((pp_int)(stride)) : "memory")
-#define PP_TILE_STORE(tile, to, stride) \
+#define PP_TILE_STORE(tile, to, stride)                                                                                \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((pp_int)(stride)) : "memory")
 #define PP_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : :)
 #define PP_TILE_DOT(sum, left, right) __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum : :)
 
-#define PP_DOTS(R, C)             \
-    do {                          \
-        PP_TILE_DOT(0, 4, 6);     \
-        if ((C) > 1)              \
-            PP_TILE_DOT(1, 4, 7); \
-        if ((R) > 1)              \
-            PP_TILE_DOT(2, 5, 6); \
-        if ((R) > 1 && (C) > 1)   \
-            PP_TILE_DOT(3, 5, 7); \
+#define PP_DOTS(R, C)                                                                                                  \
+    do {                                                                                                               \
+        PP_TILE_DOT(0, 4, 6);                                                                                          \
+        if ((C) > 1)                                                                                                   \
+            PP_TILE_DOT(1, 4, 7);                                                                                      \
+        if ((R) > 1)                                                                                                   \
+            PP_TILE_DOT(2, 5, 6);                                                                                      \
+        if ((R) > 1 && (C) > 1)                                                                                        \
+            PP_TILE_DOT(3, 5, 7);                                                                                      \
     } while (0)
 
 /* A block of R by C tiles of sums, R and C being 1 or 2; `line` is the size of a row of tiles, in pairs. The low parts
@@ -242,11 +242,11 @@ static inline __attribute__((always_inline)) void pp_blocks(const uint32_t *left
 }
 
 /* Factor, bias, rectification and mask of a block that was just stored, in whole tiles. */
-static inline void pp_finish_block(const pp_finish *finish, float *to, pp_int stride, pp_int r, pp_int high, pp_int c,
-                                   pp_int wide)
+static inline void pp_epilogue_block(const pp_epilogue *epilogue, float *to, pp_int stride, pp_int r, pp_int high,
+                                     pp_int c, pp_int wide)
 {
     const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
-    const pp_finish own = *finish;
+    const pp_epilogue own = *epilogue;
     const __m512 low = _mm512_set1_ps(own.low), above = _mm512_set1_ps(own.high);
     if (own.factor == NULL && own.bias == NULL && !own.rectify && own.mask == NULL)
         return;
@@ -269,7 +269,7 @@ static inline void pp_finish_block(const pp_finish *finish, float *to, pp_int st
 }
 
 static void pp_multiply(const void *left, const void *right, pp_int rows, pp_int depth, pp_int columns, int exact,
-                        float *to, pp_int stride, const pp_finish *finish)
+                        float *to, pp_int stride, const pp_epilogue *epilogue)
 {
     const uint32_t *a = (const uint32_t *)left, *b = (const uint32_t *)right;
     const pp_int line = (depth + PP_DEEP - 1) / PP_DEEP * PP_TILE;
@@ -284,7 +284,7 @@ static void pp_multiply(const void *left, const void *right, pp_int rows, pp_int
                 pp_blocks(own_a, own_b, line, block, stride, tall, wide, PP_EXACT_RIGHT);
             else
                 pp_blocks(own_a, own_b, line, block, stride, tall, wide, 0);
-            pp_finish_block(finish, block, stride, r, tall ? 32 : 16, c, wide ? 32 : 16);
+            pp_epilogue_block(epilogue, block, stride, r, tall ? 32 : 16, c, wide ? 32 : 16);
         }
 }
 

@@ -20,7 +20,7 @@ static inline pp_int pp_right_bytes(pp_int depth, pp_int columns)
 static void pp_panels(const float *from, pp_int line, pp_int step, pp_int lines, pp_int depth, pp_int width, float *to)
 {
     for (pp_int first = 0; first < lines; first += width, to += width * depth) {
-        const pp_int count = pp_least(width, lines - first);
+        const pp_int count = pp_min(width, lines - first);
         const float *panel = from + first * line;
         if (count < width)
             pp_clear(to, width * depth * (pp_int)sizeof(float));
@@ -70,39 +70,39 @@ static void pp_block(const float *left, const float *right, pp_int depth, float 
 }
 
 /* One row of results, from column `first` on. */
-static inline void pp_finish_row(const pp_finish *finish, float *row, pp_int r, pp_int first, pp_int count)
+static inline void pp_epilogue_row(const pp_epilogue *epilogue, float *row, pp_int r, pp_int first, pp_int count)
 {
-    if (finish->bias != NULL)
+    if (epilogue->bias != NULL)
         for (pp_int c = 0; c < count; c++)
-            row[c] += finish->bias[first + c];
-    if (finish->factor != NULL)
+            row[c] += epilogue->bias[first + c];
+    if (epilogue->factor != NULL)
         for (pp_int c = 0; c < count; c++)
-            row[c] *= finish->factor[first + c];
-    if (finish->rectify)
+            row[c] *= epilogue->factor[first + c];
+    if (epilogue->rectify)
         for (pp_int c = 0; c < count; c++)
             row[c] = row[c] > 0.0f ? row[c] : 0.0f;
-    if (finish->mask != NULL) {
-        const float *mask = finish->mask + r * finish->mask_stride + first;
+    if (epilogue->mask != NULL) {
+        const float *mask = epilogue->mask + r * epilogue->mask_stride + first;
         for (pp_int c = 0; c < count; c++)
-            row[c] = mask[c] > finish->low && mask[c] < finish->high ? row[c] : 0.0f;
+            row[c] = mask[c] > epilogue->low && mask[c] < epilogue->high ? row[c] : 0.0f;
     }
 }
 
 /* What is exact in bfloat16 is no faster here. */
 static void pp_multiply(const void *left, const void *right, pp_int rows, pp_int depth, pp_int columns, int exact,
-                        float *to, pp_int stride, const pp_finish *finish)
+                        float *to, pp_int stride, const pp_epilogue *epilogue)
 {
     (void)exact;
     const float *a = (const float *)left, *b = (const float *)right;
     float block[PP_BLOCK_ROWS * PP_BLOCK_COLUMNS];
     for (pp_int c = 0; c < columns; c += PP_BLOCK_COLUMNS)
         for (pp_int r = 0; r < rows; r += PP_BLOCK_ROWS) {
-            const pp_int wide = pp_least(PP_BLOCK_COLUMNS, columns - c), high = pp_least(PP_BLOCK_ROWS, rows - r);
+            const pp_int wide = pp_min(PP_BLOCK_COLUMNS, columns - c), high = pp_min(PP_BLOCK_ROWS, rows - r);
             pp_block(a + r * depth, b + c * depth, depth, block);
             for (pp_int i = 0; i < high; i++) {
                 float *row = to + (r + i) * stride + c;
                 pp_copy(row, block + i * PP_BLOCK_COLUMNS, wide * (pp_int)sizeof(float));
-                pp_finish_row(finish, row, r + i, c, wide);
+                pp_epilogue_row(epilogue, row, r + i, c, wide);
             }
         }
 }

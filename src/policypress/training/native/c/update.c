@@ -1,5 +1,5 @@
-/* The gradient step of DQN, SAC, TD3, DDPG and PPO, and of TRPO's critic. One thread; nothing is kept
-   between calls but what the caller hands in. */
+/* The gradient steps of DQN, SAC, TD3, DDPG and PPO, and of TRPO's critic. Single-threaded; no state besides the
+   caller's. */
 #include "acting.h"
 #include "dqn.h"
 #include "ppo.h"
@@ -15,27 +15,28 @@ typedef void (*pp_phase)(const pp_update *update, pp_space *space);
 
 PP_PUBLIC int64_t pp_update_bytes(void);
 PP_PUBLIC int64_t pp_scratch_bytes(const pp_update *update);
-PP_PUBLIC int pp_may_run(void);
-PP_PUBLIC void pp_draw(const pp_memory *memory, const int64_t *places, const pp_update *update);
-PP_PUBLIC void pp_learn_sac_values(const pp_update *update);
-PP_PUBLIC void pp_learn_sac_actions(const pp_update *update);
-PP_PUBLIC void pp_learn_td3_values(const pp_update *update);
-PP_PUBLIC void pp_learn_td3_actions(const pp_update *update);
-PP_PUBLIC void pp_learn_dqn_values(const pp_update *update);
+PP_PUBLIC int pp_supported(void);
+PP_PUBLIC void pp_sample_replay(const pp_memory *memory, const int64_t *indices, const pp_update *update);
+PP_PUBLIC void pp_sac_update_critics(const pp_update *update);
+PP_PUBLIC void pp_sac_update_actor(const pp_update *update);
+PP_PUBLIC void pp_td3_update_critics(const pp_update *update);
+PP_PUBLIC void pp_td3_update_actor(const pp_update *update);
+PP_PUBLIC void pp_dqn_update(const pp_update *update);
 PP_PUBLIC int64_t pp_rollout_bytes(void);
 PP_PUBLIC int64_t pp_rollout_scratch_bytes(const pp_rollout *rollout);
-PP_PUBLIC int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64_t count);
-PP_PUBLIC void pp_learn_returns(const pp_rollout *rollout, const int64_t *places, int64_t count);
-PP_PUBLIC void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
-PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t known, void *scratch,
+PP_PUBLIC int64_t pp_ppo_update(const pp_rollout *rollout, const int64_t *indices, int64_t count);
+PP_PUBLIC void pp_fit_values(const pp_rollout *rollout, const int64_t *indices, int64_t count);
+PP_PUBLIC void pp_polyak_update(const pp_network *targets, const pp_network *sources, int64_t count, double tau);
+PP_PUBLIC int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t cached, void *scratch,
                          float *output);
-PP_PUBLIC void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen);
+PP_PUBLIC void pp_explore(const float *output, const float *noise, int64_t rows, int64_t actions,
+                          float *policy_actions);
 PP_PUBLIC void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
                           int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to);
 PP_PUBLIC void pp_quotients(const float *x, int64_t count, float divisor, float *to);
 PP_PUBLIC int64_t pp_product_bytes(int64_t rows, int64_t depth, int64_t columns);
 
-/* Numbers below 1e-38 count as 0: Adam's averages of a dead unit end there, and each would cost a hundred cycles. */
+/* Flush denormals to zero: the Adam moments of dead units end there, and each would cost a hundred cycles. */
 static unsigned pp_begin(void)
 {
     unsigned before = 0;
@@ -66,21 +67,21 @@ static void pp_run(const pp_update *update, pp_phase phase)
     pp_end(before);
 }
 
-/* Size of the structure that is handed in. */
+/* Size of the structure that the caller fills in. */
 int64_t pp_update_bytes(void)
 {
     return (int64_t)sizeof(pp_update);
 }
 
-/* Bytes of scratch memory that an update needs, on a cache line; its `scratch` is NULL. */
+/* Bytes of scratch memory that an update needs, aligned to a cache line. Called with a NULL `scratch`. */
 int64_t pp_scratch_bytes(const pp_update *update)
 {
     pp_space space;
     return (int64_t)pp_carve_space(update, &space);
 }
 
-/* Whether this processor and system let the kernels run that this was compiled with. */
-int pp_may_run(void)
+/* Whether this processor and system support the kernels compiled in. */
+int pp_supported(void)
 {
     const int may = pp_begin_products();
     if (may)
@@ -88,110 +89,110 @@ int pp_may_run(void)
     return may;
 }
 
-/* The transitions at these places of a replay memory become the batch of an update, whose memory is written. */
-void pp_draw(const pp_memory *memory, const int64_t *places, const pp_update *update)
+/* Copy the transitions at these indices of a replay buffer into the batch of an update. */
+void pp_sample_replay(const pp_memory *memory, const int64_t *indices, const pp_update *update)
 {
-    const pp_int seen = (pp_int)update->observation_size, done = (pp_int)update->action_size;
+    const pp_int obs_size = (pp_int)update->observation_size, action_size = (pp_int)update->action_size;
     float *observations = (float *)update->observations, *next = (float *)update->next_observations;
     float *actions = (float *)update->actions, *rewards = (float *)update->rewards, *dones = (float *)update->dones;
     for (pp_int r = 0; r < update->batch; r++) {
-        const pp_int at = (pp_int)places[r];
-        pp_copy(observations + r * seen, memory->observations + at * seen, seen * (pp_int)sizeof(float));
-        pp_copy(next + r * seen, memory->next_observations + at * seen, seen * (pp_int)sizeof(float));
-        pp_copy(actions + r * done, memory->actions + at * done, done * (pp_int)sizeof(float));
+        const pp_int at = (pp_int)indices[r];
+        pp_copy(observations + r * obs_size, memory->observations + at * obs_size, obs_size * (pp_int)sizeof(float));
+        pp_copy(next + r * obs_size, memory->next_observations + at * obs_size, obs_size * (pp_int)sizeof(float));
+        pp_copy(actions + r * action_size, memory->actions + at * action_size, action_size * (pp_int)sizeof(float));
         rewards[r] = memory->rewards[at];
         dones[r] = memory->dones[at] * (1.0f - memory->timeouts[at]);
     }
 }
 
-void pp_learn_sac_values(const pp_update *update)
+void pp_sac_update_critics(const pp_update *update)
 {
-    pp_run(update, pp_sac_values);
+    pp_run(update, pp_sac_critics);
 }
-void pp_learn_sac_actions(const pp_update *update)
+void pp_sac_update_actor(const pp_update *update)
 {
-    pp_run(update, pp_sac_actions);
+    pp_run(update, pp_sac_actor);
 }
-void pp_learn_td3_values(const pp_update *update)
+void pp_td3_update_critics(const pp_update *update)
 {
-    pp_run(update, pp_td3_values);
+    pp_run(update, pp_td3_critics);
 }
-void pp_learn_td3_actions(const pp_update *update)
+void pp_td3_update_actor(const pp_update *update)
 {
-    pp_run(update, pp_td3_actions);
-}
-
-void pp_learn_dqn_values(const pp_update *update)
-{
-    pp_run(update, pp_dqn_values);
+    pp_run(update, pp_td3_actor);
 }
 
-/* Size of the structure that is handed in. */
+void pp_dqn_update(const pp_update *update)
+{
+    pp_run(update, pp_dqn_step);
+}
+
+/* Size of the structure that the caller fills in. */
 int64_t pp_rollout_bytes(void)
 {
     return (int64_t)sizeof(pp_rollout);
 }
 
-/* Bytes of scratch memory that a minibatch needs, on a cache line; its `scratch` is NULL. */
+/* Bytes of scratch memory that a minibatch needs, aligned to a cache line. Called with a NULL `scratch`. */
 int64_t pp_rollout_scratch_bytes(const pp_rollout *rollout)
 {
     pp_rollout_space space;
     return (int64_t)pp_carve_rollout_space(rollout, &space);
 }
 
-/* Learn from the steps of a rollout at `count` places, as many as were reserved for or fewer. Gives whether it did: not
-   where the policy has moved too far. */
-int64_t pp_learn_rollout(const pp_rollout *rollout, const int64_t *places, int64_t count)
+/* One PPO step on a minibatch of at most the reserved size. Returns 0 if the KL limit was exceeded and no step taken.
+ */
+int64_t pp_ppo_update(const pp_rollout *rollout, const int64_t *indices, int64_t count)
 {
     const unsigned before = pp_begin();
-    const int learned = pp_ppo_minibatch(rollout, places, (pp_int)count);
+    const int learned = pp_ppo_minibatch(rollout, indices, (pp_int)count);
     pp_end(before);
     return learned;
 }
 
-/* The critic learns the returns of the steps at `count` places. */
-void pp_learn_returns(const pp_rollout *rollout, const int64_t *places, int64_t count)
+/* One step of the critic towards the returns of a minibatch. */
+void pp_fit_values(const pp_rollout *rollout, const int64_t *indices, int64_t count)
 {
     const unsigned before = pp_begin();
-    pp_returns_minibatch(rollout, places, (pp_int)count);
+    pp_fit_values_minibatch(rollout, indices, (pp_int)count);
     pp_end(before);
 }
 
-void pp_follow(const pp_network *targets, const pp_network *sources, int64_t count, double tau)
+void pp_polyak_update(const pp_network *targets, const pp_network *sources, int64_t count, double tau)
 {
     const unsigned before = pp_begin();
     for (int64_t i = 0; i < count; i++)
-        pp_follow_network(&targets[i], &sources[i], tau);
+        pp_polyak_network(&targets[i], &sources[i], tau);
     pp_end(before);
 }
 
-/* Outputs of a network for a few rows. Gives the bytes of scratch memory, on a cache line; without it nothing else.
-   `known` is not 0 where parameters and ranges are those of the last call with this memory. */
-int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t known, void *scratch, float *output)
+/* Outputs of a network for a few rows. Returns the bytes of scratch memory, aligned to a cache line; does only that if
+   `scratch` is NULL. `cached`: parameters and ranges have not changed since the last call with this memory. */
+int64_t pp_act(const pp_network *net, const float *input, int64_t rows, int64_t cached, void *scratch, float *output)
 {
     const unsigned before = pp_begin();
-    const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, known != 0, scratch, output);
+    const pp_int bytes = pp_act_rows(net, input, (pp_int)rows, cached != 0, scratch, output);
     pp_end(before);
     return (int64_t)bytes;
 }
 
-/* Actions between −1 and 1 from what an actor gave: squashed means, moved by noise times their deviations where there
-   is noise (then log deviations follow the means in each row). */
-void pp_explore(const float *given, const float *noise, int64_t rows, int64_t actions, float *chosen)
+/* Exploration actions in [−1, 1] from an actor's outputs: tanh(mean), or tanh(mean + std · noise) if there is noise
+   (each row then holds means followed by log stds). */
+void pp_explore(const float *output, const float *noise, int64_t rows, int64_t actions, float *policy_actions)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < actions; i++) {
-            const float *row = given + r * (noise == NULL ? actions : 2 * actions);
+            const float *row = output + r * (noise == NULL ? actions : 2 * actions);
             const float moved = noise == NULL ? 0.0f : noise[r * actions + i] * expf(pp_log_std(row[actions + i]));
-            chosen[r * actions + i] = tanhf(row[i] + moved);
+            policy_actions[r * actions + i] = tanhf(row[i] + moved);
         }
 }
 
-/* One product, with a stride of whole tiles in `to`; for tests. */
+/* One matrix product, with a stride of whole tiles in `to`; for tests. */
 void pp_product(const float *left, const float *right, int64_t rows, int64_t depth, int64_t columns,
                 int64_t left_transposed, int64_t right_transposed, int64_t exact, void *scratch, float *to)
 {
-    const pp_finish nothing = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
+    const pp_epilogue no_epilogue = {NULL, NULL, 0, NULL, 0, 0.0f, 0.0f};
     pp_arena arena = {(char *)scratch, 0};
     void *a = pp_carve(&arena, pp_left_bytes((pp_int)rows, (pp_int)depth));
     void *b = pp_carve(&arena, pp_right_bytes((pp_int)depth, (pp_int)columns));
@@ -201,11 +202,11 @@ void pp_product(const float *left, const float *right, int64_t rows, int64_t dep
     pp_pack_right(right, (pp_int)(right_transposed ? depth : columns), (pp_int)depth, (pp_int)columns,
                   right_transposed != 0, ((int)exact & PP_EXACT_RIGHT) != 0, b);
     pp_multiply(a, b, (pp_int)rows, (pp_int)depth, (pp_int)columns, (int)exact, to, pp_stride((pp_int)columns),
-                &nothing);
+                &no_epilogue);
     pp_end(before);
 }
 
-/* Quotients of many numbers and one; for tests. */
+/* Many numbers divided by one; for tests. */
 void pp_quotients(const float *x, int64_t count, float divisor, float *to)
 {
     const float inverse = 1.0f / divisor;

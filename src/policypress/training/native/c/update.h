@@ -1,5 +1,5 @@
-/* One update of an off-policy algorithm: what it reads, what it changes. Python fills it in, see layout.py. DQN's
-   network is the `actor`: it has no critics. */
+/* One update of an off-policy algorithm: its inputs and what it changes. Filled in by Python, see layout.py. DQN's
+   Q network is the `actor`; it has no critics. */
 #ifndef PP_UPDATE_H
 #define PP_UPDATE_H
 #include "passes.h"
@@ -7,48 +7,48 @@
 #define PP_CRITICS 8
 
 typedef struct {
-    /* A batch: row by row, without gaps. */
+    /* A batch, contiguous and row-major. */
     const float *observations, *actions, *next_observations, *rewards, *dones;
-    const float *discounts;          /* of each transition; NULL where `gamma` is that of all */
-    const float *noise, *next_noise; /* standard normal numbers of SAC, (batch × actions); TD3 has `next_noise` alone */
+    const float *discounts;          /* per transition; NULL: `gamma` for all */
+    const float *noise, *next_noise; /* standard normal, (batch × actions); TD3 uses only `next_noise` */
     int64_t batch, observation_size, action_size, critic_count;
-    pp_network actor, actor_target; /* SAC has no target of the actor */
+    pp_network actor, actor_target; /* SAC has no target actor */
     const pp_network *critics, *critic_targets;
     pp_adam actor_adam, critic_adam, temperature_adam;
-    pp_tensor log_temperature; /* its value is NULL where the temperature is fixed */
+    pp_tensor log_temperature; /* value is NULL if the temperature is fixed */
     double temperature, target_entropy, gamma;
-    double longest;       /* norm that DQN's gradients may have */
-    int64_t target_known; /* DQN's target network is that of the last update with this scratch memory */
-    float *losses; /* of critics, actor and temperature; and the temperature */
+    double max_grad_norm;  /* DQN's */
+    int64_t target_cached; /* DQN's target network has not changed since the last update with this scratch memory */
+    float *losses;         /* critic, actor and temperature losses; the temperature */
     void *scratch;
 } pp_update;
 
-/* A replay memory: rows of a transition each. */
+/* A replay buffer, one row a transition. */
 typedef struct {
     const float *observations, *next_observations, *actions, *rewards, *dones, *timeouts;
 } pp_memory;
 
-/* Everything an update has in scratch memory. What one phase of it leaves there, the next finds. */
+/* Scratch memory of an update. Its phases pass their results on here. */
 typedef struct {
     pp_work work;
     pp_operands actor, critic[PP_CRITICS];
     pp_operands target; /* DQN's */
     pp_pass actor_pass, critic_pass[PP_CRITICS];
-    pp_pass next_pass;             /* shares its memory with those of the critics, which come later */
-    float *joined, *next_joined;   /* observations beside actions */
-    float *chosen, *next_chosen;   /* actions, (batch × actions) */
-    float *density, *goal, *slope; /* (batch); slopes of actions (batch × actions) */
-    float *kept;                   /* gradients of the actor, where it is DQN's network */
-    pp_int joined_stride;
+    pp_pass next_pass;                               /* shares memory with the critics' passes, which come later */
+    float *critic_input, *next_critic_input;         /* observations concatenated with actions */
+    float *policy_actions, *next_policy_actions;     /* (batch × actions) */
+    float *log_prob, *td_targets, *action_gradients; /* (batch); (batch); (batch × actions) */
+    float *flat_gradients;                           /* DQN's gradients */
+    pp_int critic_input_stride;
 } pp_space;
 
-/* Point `space`, which stands at the beginning of the scratch memory, to the rest of it; gives the bytes of all. */
+/* Lay out the scratch memory behind `space`, which stands at its beginning; returns the bytes of all. */
 static pp_int pp_carve_space(const pp_update *update, pp_space *space)
 {
     pp_arena arena = {(char *)update->scratch, pp_up((pp_int)sizeof(pp_space), PP_LINE)};
     pp_needs needs = {0, 0, 0, 0, 0};
     const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
-    const pp_int joined = (pp_int)update->observation_size + actions;
+    const pp_int critic_inputs = (pp_int)update->observation_size + actions;
     pp_count_needs(&needs, &update->actor, batch);
     if (update->critic_count > 0)
         pp_count_needs(&needs, &update->critics[0], batch);
@@ -63,76 +63,79 @@ static pp_int pp_carve_space(const pp_update *update, pp_space *space)
     pp_carve_pass(&again, &space->next_pass, &update->actor, batch);
     for (pp_int c = 0; c < update->critic_count; c++)
         pp_carve_pass(&arena, &space->critic_pass[c], &update->critics[c], batch);
-    arena.taken = pp_most(arena.taken, again.taken);
-    space->kept = update->critic_count > 0 ? NULL : pp_floats(&arena, pp_parameters(&update->actor));
-    space->joined_stride = pp_stride(joined);
-    space->joined = pp_matrix(&arena, batch, joined);
-    space->next_joined = pp_matrix(&arena, batch, joined);
-    space->chosen = pp_floats(&arena, batch * actions);
-    space->next_chosen = pp_floats(&arena, batch * actions);
-    space->slope = pp_floats(&arena, batch * actions);
-    space->density = pp_floats(&arena, batch);
-    space->goal = pp_floats(&arena, batch);
+    arena.taken = pp_max(arena.taken, again.taken);
+    space->flat_gradients = update->critic_count > 0 ? NULL : pp_floats(&arena, pp_parameters(&update->actor));
+    space->critic_input_stride = pp_stride(critic_inputs);
+    space->critic_input = pp_matrix(&arena, batch, critic_inputs);
+    space->next_critic_input = pp_matrix(&arena, batch, critic_inputs);
+    space->policy_actions = pp_floats(&arena, batch * actions);
+    space->next_policy_actions = pp_floats(&arena, batch * actions);
+    space->action_gradients = pp_floats(&arena, batch * actions);
+    space->log_prob = pp_floats(&arena, batch);
+    space->td_targets = pp_floats(&arena, batch);
     return arena.taken;
 }
 
-/* Observations beside actions: what critics read. */
-static void pp_join(const pp_update *update, const float *observations, const float *actions, float *to, pp_int stride)
+/* Concatenate observations and actions: the critics' input. */
+static void pp_concatenate(const pp_update *update, const float *observations, const float *actions, float *to,
+                           pp_int stride)
 {
-    const pp_int seen = (pp_int)update->observation_size, done = (pp_int)update->action_size;
+    const pp_int obs_size = (pp_int)update->observation_size, action_size = (pp_int)update->action_size;
     for (pp_int r = 0; r < update->batch; r++) {
-        pp_copy(to + r * stride, observations + r * seen, seen * (pp_int)sizeof(float));
-        pp_copy(to + r * stride + seen, actions + r * done, done * (pp_int)sizeof(float));
+        pp_copy(to + r * stride, observations + r * obs_size, obs_size * (pp_int)sizeof(float));
+        pp_copy(to + r * stride + obs_size, actions + r * action_size, action_size * (pp_int)sizeof(float));
     }
 }
 
-/* goal = reward + (1 − done) · discount · value of what follows, which goal holds. */
-static void pp_discount(const pp_update *update, pp_space *space)
+/* Bellman backup: target = reward + (1 − done) · discount · next value, which td_targets holds. */
+static void pp_bellman(const pp_update *update, pp_space *space)
 {
     for (pp_int r = 0; r < update->batch; r++) {
         const float discount = update->discounts == NULL ? (float)update->gamma : update->discounts[r];
-        space->goal[r] = update->rewards[r] + (1.0f - update->dones[r]) * discount * space->goal[r];
+        space->td_targets[r] = update->rewards[r] + (1.0f - update->dones[r]) * discount * space->td_targets[r];
     }
 }
 
-/* What follows is worth the least value of the targets − temperature · density, which may be NULL. */
-static void pp_find_goals(const pp_update *update, pp_space *space, const float *density, float temperature)
+/* TD targets: the next value is the minimum over target critics − temperature · log_prob (which may be NULL). */
+static void pp_td_targets(const pp_update *update, pp_space *space, const float *log_prob, float temperature)
 {
     const pp_int batch = (pp_int)update->batch;
-    pp_join(update, update->next_observations, space->next_chosen, space->next_joined, space->joined_stride);
+    pp_concatenate(update, update->next_observations, space->next_policy_actions, space->next_critic_input,
+                   space->critic_input_stride);
     pp_pass *pass = &space->critic_pass[0];
-    pp_read(pass, space->next_joined, space->joined_stride);
+    pp_set_input(pass, space->next_critic_input, space->critic_input_stride);
     for (pp_int c = 0; c < update->critic_count; c++) {
         const pp_network *target = &update->critic_targets[c];
-        pp_renew(target, 0, -1, &space->critic[0]);
+        pp_invalidate(target, 0, -1, &space->critic[0]);
         pp_forward(target, &space->critic[0], &space->work, batch, pass, 0);
         const float *values = pass->x[target->count];
         const pp_int stride = pass->stride[target->count];
         for (pp_int r = 0; r < batch; r++)
-            space->goal[r] = c > 0 && space->goal[r] < values[r * stride] ? space->goal[r] : values[r * stride];
+            space->td_targets[r] =
+                c > 0 && space->td_targets[r] < values[r * stride] ? space->td_targets[r] : values[r * stride];
     }
-    for (pp_int r = 0; density != NULL && r < batch; r++)
-        space->goal[r] -= temperature * density[r];
-    pp_discount(update, space);
+    for (pp_int r = 0; log_prob != NULL && r < batch; r++)
+        space->td_targets[r] -= temperature * log_prob[r];
+    pp_bellman(update, space);
 }
 
-/* Every critic learns the goals by the squared error times `weight`; its sum over critics is the loss. */
-static void pp_learn_values(const pp_update *update, pp_space *space, double weight)
+/* One gradient step of every critic towards the TD targets; the loss is `weight` · MSE, summed over critics. */
+static void pp_critic_update(const pp_update *update, pp_space *space, double weight)
 {
-    const pp_int batch = (pp_int)update->batch, stride = space->work.slope_stride;
+    const pp_int batch = (pp_int)update->batch, stride = space->work.gradient_stride;
     const float factor = (float)(2.0 * weight / (double)batch);
     double loss = 0.0;
-    pp_join(update, update->observations, update->actions, space->joined, space->joined_stride);
+    pp_concatenate(update, update->observations, update->actions, space->critic_input, space->critic_input_stride);
     pp_pass *pass = &space->critic_pass[0];
     pp_operands *operands = &space->critic[0];
-    pp_read(pass, space->joined, space->joined_stride);
+    pp_set_input(pass, space->critic_input, space->critic_input_stride);
     for (pp_int c = 0; c < update->critic_count; c++) {
         const pp_network *critic = &update->critics[c];
-        pp_renew(critic, 1, -1, operands);
+        pp_invalidate(critic, 1, -1, operands);
         pp_forward(critic, operands, &space->work, batch, pass, 1);
         for (pp_int r = 0; r < batch; r++) {
-            const float error = pass->x[critic->count][r * pass->stride[critic->count]] - space->goal[r];
-            space->work.slopes[0][r * stride] = factor * error;
+            const float error = pass->x[critic->count][r * pass->stride[critic->count]] - space->td_targets[r];
+            space->work.gradients[0][r * stride] = factor * error;
             loss += (double)error * (double)error;
         }
         pp_learner learner = {&update->critic_adam, NULL};
@@ -141,14 +144,15 @@ static void pp_learn_values(const pp_update *update, pp_space *space, double wei
     update->losses[0] = (float)(weight * loss / (double)batch);
 }
 
-/* Values of chosen actions by the first `count` critics, in their passes, ready for the way back to the actions. */
-static void pp_judge(const pp_update *update, pp_space *space, pp_int count)
+/* Forward pass of the policy's actions through the first `count` critics, prepared for gradients by the actions. */
+static void pp_critic_forward(const pp_update *update, pp_space *space, pp_int count)
 {
-    pp_join(update, update->observations, space->chosen, space->joined, space->joined_stride);
+    pp_concatenate(update, update->observations, space->policy_actions, space->critic_input,
+                   space->critic_input_stride);
     for (pp_int c = 0; c < count; c++) {
         const pp_network *critic = &update->critics[c];
-        pp_renew(critic, 1, (pp_int)update->observation_size, &space->critic[c]);
-        pp_read(&space->critic_pass[c], space->joined, space->joined_stride);
+        pp_invalidate(critic, 1, (pp_int)update->observation_size, &space->critic[c]);
+        pp_set_input(&space->critic_pass[c], space->critic_input, space->critic_input_stride);
         pp_forward(critic, &space->critic[c], &space->work, (pp_int)update->batch, &space->critic_pass[c], 1);
     }
 }
@@ -159,14 +163,14 @@ static inline float pp_value(const pp_update *update, const pp_space *space, pp_
     return space->critic_pass[critic].x[last][r * space->critic_pass[critic].stride[last]];
 }
 
-/* From the slopes of critic c's values, in work.slopes[0], to those of the actions, added to space->slope. */
-static void pp_blame_actions(const pp_update *update, pp_space *space, pp_int c)
+/* Backpropagate critic c's value gradients, in work.gradients[0], to the actions; added to space->action_gradients. */
+static void pp_action_gradients(const pp_update *update, pp_space *space, pp_int c)
 {
     const pp_int batch = (pp_int)update->batch, actions = (pp_int)update->action_size;
     const float *found =
         pp_backward(&update->critics[c], &space->critic[c], &space->work, batch, &space->critic_pass[c], NULL);
     for (pp_int r = 0; r < batch; r++)
         for (pp_int i = 0; i < actions; i++)
-            space->slope[r * actions + i] += found[r * space->work.slope_stride + i];
+            space->action_gradients[r * actions + i] += found[r * space->work.gradient_stride + i];
 }
 #endif

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policypress.training.native import learning
-from policypress.training.native.acting import Acting
-from policypress.training.native.networks import Layers, Place
+from policypress.training.native.inference import Inference
+from policypress.training.native.networks import LayerGroup, Layers
 from policypress.training.qat.layers import LayerSettings, QatLinear
 
 
-def chosen() -> ctypes.CDLL:
+def actions() -> ctypes.CDLL:
     """The kernels of ``use``."""
     loaded: ctypes.CDLL = vars(learning)["library"]()[0]
     return loaded
@@ -31,9 +31,9 @@ def identity() -> torch.nn.Linear:
     return layer
 
 
-def squashing(use: Callable[[str], None], kernels: str) -> Acting:
+def squashing(use: Callable[[str], None], kernels: str) -> Inference:
     use(kernels)
-    return Acting(chosen(), (Place((identity(),), "tanh"), Place((identity(),))))
+    return Inference(actions(), (LayerGroup((identity(),), "tanh"), LayerGroup((identity(),))))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -58,10 +58,10 @@ def test_parameters_are_read_again_after_they_have_changed(use: Callable[[str], 
     settings = LayerSettings(8, 8, per_channel=True, scaled=True)
     torch.manual_seed(0)
     layer = QatLinear(torch.nn.Linear(4, 3), settings)
-    layers: Layers = (Place((layer,)),)
+    layers: Layers = (LayerGroup((layer,)),)
     seen = torch.randn(6, 4)
     layer(seen)  # observes
-    acting = Acting(chosen(), layers)
+    acting = Inference(actions(), layers)
     for rows in (6, 2, 6):
         with torch.no_grad():
             np.testing.assert_allclose(acting(seen[:rows].numpy()), layer(seen[:rows]).numpy(), rtol=1e-5, atol=1e-6)
@@ -90,7 +90,7 @@ def test_any_number_of_rows_gives_what_the_layers_say(kernels: str, both: bool, 
     seen = torch.randn(9, 17)
     between = torch.relu(hidden(seen))
     expected = torch.cat([head(between) for head in heads], dim=1).detach().numpy()
-    acting = Acting(chosen(), (Place((hidden,), "relu"), Place(heads)))
+    acting = Inference(actions(), (LayerGroup((hidden,), "relu"), LayerGroup(heads)))
     # AMX multiplies what is not quantized as the sum of two bfloat16 numbers.
     near = {"rtol": 1e-3, "atol": 1e-4} if kernels == "amx" else {"rtol": 1e-5, "atol": 1e-5}
     for rows in range(1, 10):

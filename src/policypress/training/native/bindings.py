@@ -1,4 +1,4 @@
-"""Addresses: where C finds parameters, optimizer state, batches and scratch memory."""
+"""Bindings of an off-policy update: pointers to parameters, optimizer state, batches and scratch memory."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from policypress.training.fast.adam import AdamStep
 from policypress.training.fast.replay import LeanReplayBuffer
-from policypress.training.native.acting import Acting
-from policypress.training.native.addresses import (
+from policypress.training.native.inference import Inference
+from policypress.training.native.layout import MEMORY, Memory, Update
+from policypress.training.native.networks import Networks
+from policypress.training.native.pointers import (
     Scratch,
     check_optimizer,
+    network_array,
     network_of,
-    row_of,
     settings_of,
     tensor_of,
 )
-from policypress.training.native.layout import MEMORY, Memory, Update
-from policypress.training.native.networks import Networks
 
 Floats = npt.NDArray[np.float32]
 LOSSES = ("train/critic_loss", "train/actor_loss", "train/ent_coef_loss", "train/ent_coef")
 
 
-class Wiring:
-    """One :class:`Update` for an algorithm's networks and optimizers, kept right as their tensors come and go.
+class UpdateBindings:
+    """The :class:`Update` structure of an algorithm, kept current when tensors are replaced.
 
-    The tensors stay torch's: what is loaded, saved or changed there is what C learns from.
+    C works on torch's own tensors: what is loaded, saved or changed in torch is what C reads.
 
     Args:
-        library: the compiled update.
-        networks: of the algorithm.
-        optimizers: of actor, critics, and the temperature where it is learned.
-        log_temperature: the parameter of the last.
+            library: the compiled update.
+            networks: of the algorithm.
+            optimizers: of actor, critics, and the temperature where it is learned.
+            log_temperature: the parameter of the last.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Wiring:
         self._steps = [AdamStep(optimizer) for optimizer in optimizers]
         self._optimizers = optimizers
         self._parameters = [*networks.parameters(), *([] if log_temperature is None else [log_temperature])]
-        self.acting = Acting(library, networks.actor)
+        self.acting = Inference(library, networks.actor)
         self._chosen: torch.Tensor | None = None
-        self._known: list[int] = []
+        self._cached: list[int] = []
         self._states: list[Any] = [None for _ in self._now()]
         self._kept: list[Any] = []
         self._reserved = 0
@@ -66,18 +66,20 @@ class Wiring:
         self.update = Update(observation_size=networks.observation_size, action_size=networks.action_size)
 
     def prepare(self, batch: int) -> Update:
-        """The update for batches of this many transitions, with today's addresses and learning rates.
+        """The update for batches of this many transitions, with current pointers and learning rates.
 
         Raises:
-            NativeUpdateError: an optimizer that is not plain Adam, or somebody wants to see gradients.
+            NativeUpdateError: an optimizer that is not plain Adam, or that has a hook which reads gradients.
         """
         for step, optimizer in zip(self._steps, self._optimizers, strict=True):
             check_optimizer(optimizer)
             step.begin()
-        known = [tensor.data_ptr() for tensor in self._parameters]
-        if known != self._known or any(state is not now for state, now in zip(self._states, self._now(), strict=True)):
-            self._wire()
-            self._known, self._states = known, list(self._now())
+        cached = [tensor.data_ptr() for tensor in self._parameters]
+        if cached != self._cached or any(
+            state is not now for state, now in zip(self._states, self._now(), strict=True)
+        ):
+            self._bind()
+            self._cached, self._states = cached, list(self._now())
         names = ("actor_adam", "critic_adam", "temperature_adam")
         for name, optimizer in zip(names, self._optimizers, strict=False):
             setattr(self.update, name, settings_of(optimizer))
@@ -85,7 +87,7 @@ class Wiring:
         return self.update
 
     def draw(self, buffer: ReplayBuffer, normaliser: VecNormalize | None, **noise: torch.Tensor) -> list[Any]:
-        """Draw a batch, and hand it in with random numbers; what comes back holds their memory until they were used."""
+        """Sample a batch and bind it with its noise. Keep what is returned until the update has run."""
         size = self.update.batch
         if normaliser is not None or type(buffer) is not LeanReplayBuffer or not _is_plain(buffer):
             return self.read(buffer.sample(size, env=normaliser), **noise)
@@ -96,15 +98,15 @@ class Wiring:
         self.update.discounts = None
         for name, tensor in (self._drawn | noise).items():
             setattr(self.update, name, tensor.data_ptr())
-        places = buffer.places(size)
+        indices = buffer.indices(size)
         memory = Memory(*(getattr(buffer, name).ctypes.data for name in MEMORY))
-        self.compiled.pp_draw(memory, places.ctypes.data, self.update)
-        if not self._networks.action_size:  # numbers of actions, which are no float32
-            self._drawn["actions"].numpy()[:, 0] = buffer.actions.reshape(-1)[places]
+        self.compiled.pp_sample_replay(memory, indices.ctypes.data, self.update)
+        if not self._networks.action_size:  # action indices, which are not float32
+            self._drawn["actions"].numpy()[:, 0] = buffer.actions.reshape(-1)[indices]
         return list(noise.values())
 
     def read(self, batch: ReplayBufferSamples, **noise: torch.Tensor) -> list[Any]:
-        """Hand in a batch and random numbers; what comes back holds their memory until they were used."""
+        """Bind a batch and its noise. Keep what is returned until the update has run: it owns the memory."""
         found = {
             "observations": batch.observations,
             "actions": batch.actions,
@@ -121,15 +123,15 @@ class Wiring:
             setattr(self.update, name, tensor.data_ptr())
         return list(held.values())
 
-    def follow(self, tau: float, *, actor: bool = False) -> None:
-        """The critics' targets, and the actor's, go towards their sources by the share ``tau``."""
-        update, follow = self.update, self.compiled.pp_follow
-        follow(update.critic_targets, update.critics, update.critic_count, tau)
+    def polyak_update(self, tau: float, *, actor: bool = False) -> None:
+        """Polyak update of the target critics, and of the target actor if ``actor``."""
+        update, polyak_update = self.update, self.compiled.pp_polyak_update
+        polyak_update(update.critic_targets, update.critics, update.critic_count, tau)
         if actor:
-            follow(update.actor_target, update.actor, 1, tau)
+            polyak_update(update.actor_target, update.actor, 1, tau)
 
     def act(self, observations: Floats) -> Floats:
-        """Actions between −1 and 1 that explore, for a few observations, ``(rows, features)`` without gaps."""
+        """Exploration actions in [−1, 1] for a few contiguous observations ``(rows, features)``."""
         given, actions = self.acting(observations), self._networks.action_size
         if self._chosen is None or len(self._chosen) != len(given):
             self._chosen = torch.empty((len(given), actions))
@@ -139,20 +141,20 @@ class Wiring:
         return self._chosen.numpy().copy()
 
     def _now(self) -> Iterator[Any]:
-        """The optimizers' state of each parameter: what loads or makes one replaces it whole."""
+        """The optimizer state of each parameter; loading or creating a state replaces the whole object."""
         for step, optimizer in zip(self._steps, self._optimizers, strict=True):
             state = optimizer.state
             for parameter in step.parameters:
                 yield state.get(parameter)
 
-    def _wire(self) -> None:
-        """Write every address anew."""
+    def _bind(self) -> None:
+        """Write all pointers again."""
         networks, update = self._networks, self.update
         actor, critic = self._optimizers[0].state, self._optimizers[-1 if len(self._optimizers) < 2 else 1].state
         critics = [network_of(layers, critic) for layers in networks.critics]
         targets = [network_of(layers, None) for layers in networks.critic_targets]
         update.actor = network_of(networks.actor, actor)
-        update.critics, update.critic_targets = row_of(critics), row_of(targets)
+        update.critics, update.critic_targets = network_array(critics), network_array(targets)
         update.critic_count = len(critics)
         if networks.actor_target is not None:
             update.actor_target = network_of(networks.actor_target, None)
@@ -162,7 +164,7 @@ class Wiring:
         self._kept = [critics, targets]
 
     def _reserve(self, batch: int) -> None:
-        """Scratch memory for this size of batch, on a cache line."""
+        """Allocate scratch memory for this batch size, aligned to a cache line."""
         update = self.update
         update.batch = batch
         if update.scratch is None or self._reserved != batch:
@@ -172,7 +174,7 @@ class Wiring:
 
 
 def _is_plain(buffer: ReplayBuffer) -> bool:
-    """Whether a memory holds float32 numbers row by row, and actions that are such or numbered."""
+    """Whether a replay buffer is contiguous float32; discrete actions may be integers."""
     arrays = [getattr(buffer, name) for name in MEMORY]
     if isinstance(buffer.action_space, spaces.Discrete):
         arrays = [array for array in arrays if array is not buffer.actions]
