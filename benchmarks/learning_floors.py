@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from policypress import seeding
+from policypress.atomic_write import write_atomic
 from policypress.compression.pipeline import press
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
@@ -38,7 +39,6 @@ from policypress.training.qat.config import QatConfig
 from policypress.training.record import Episodes, TrainingRecord
 from policypress.training.spec import Update
 from policypress.training.trainer import train
-from policypress.whole_file import write_whole
 
 RECORDS = Path(__file__).with_name("data") / "learning_floors"
 EPISODES = 100
@@ -201,7 +201,7 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
         given.records.mkdir(parents=True, exist_ok=True)
         found = do(unit, given.folder, given.update)
-        write_whole(given.records / f"{unit.name}.json", (json.dumps(found) + "\n").encode())
+        write_atomic(given.records / f"{unit.name}.json", (json.dumps(found) + "\n").encode())
         print(f"{unit.name}: {np.mean(found['returns']):.1f} after {found['cpu_s']:.0f} CPU s", flush=True)
     print(table(done(given.records, given.seeds)))
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from policypress import seeding
+from policypress.atomic_write import write_atomic
 from policypress.training.lottery import DENSE, RANDOM, TICKET, LotteryPlan, results, run
-from policypress.whole_file import write_whole
 
 RESAMPLES = 10_000
 LEAST_SEEDS = 3
@@ -111,7 +111,7 @@ def main() -> None:
     )
     left = run(plan, given.folder, limit=given.limit)
     found = results(plan, given.folder)
-    write_whole(given.folder / "results.json", json.dumps(found).encode())
+    write_atomic(given.folder / "results.json", json.dumps(found).encode())
     print(table(found))
     if left:
         print(f"\n{left} trainings are missing; the same command goes on.")

@@ -59,7 +59,7 @@ def test_a_disk_without_room_for_artifacts_stops_the_study_and_room_lets_it_go_o
 ) -> None:
     reference = synthetic(tmp_path / "reference")
     written: list[Mapping[Path, bytes]] = []
-    plain = artifact_files.write_all_whole
+    plain = artifact_files.write_all_atomic
 
     def full(files: Mapping[Path, bytes]) -> None:
         if len(written) == 2:
@@ -68,7 +68,7 @@ def test_a_disk_without_room_for_artifacts_stops_the_study_and_room_lets_it_go_o
         plain(files)
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifact_files, "write_all_whole", full)
+        patch.setattr(artifact_files, "write_all_atomic", full)
         with pytest.raises(OutputError, match="cannot be written"):
             synthetic(tmp_path / "study")
     assert 0 < len(rows(tmp_path / "study" / "study.db")["artifacts"]) < len(reference["artifacts"])

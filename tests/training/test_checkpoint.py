@@ -93,7 +93,7 @@ def test_a_failed_write_leaves_the_last_one(stopped: Path, monkeypatch: pytest.M
         written.append(path)
         raise OutputError("The file cannot be written.")
 
-    monkeypatch.setattr(checkpoints, "write_whole", full_disk)
+    monkeypatch.setattr(checkpoints, "write_atomic", full_disk)
     with pytest.raises(OutputError):
         run.to_the_end()
     monkeypatch.undo()

@@ -20,9 +20,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from policypress.artifact.tflite_file import LiteRtFile
+from policypress.atomic_write import write_atomic
 from policypress.errors import ArtifactError, NetworkError, PolicypressError
 from policypress.policy.onnx_node import attributes_of
-from policypress.whole_file import write_whole
 
 Array = npt.NDArray[Any]
 _SIGNED = 128
@@ -358,7 +358,7 @@ def main(arguments: list[str] | None = None) -> int:
             content = given.model.read_bytes()
         except OSError as error:
             raise ArtifactError("The file cannot be read.", got=f"{given.model}: {error.strerror}") from error
-        write_whole(given.output, to_tflite(content))
+        write_atomic(given.output, to_tflite(content))
     except PolicypressError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

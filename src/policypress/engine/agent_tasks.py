@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from policypress.agent.overrides import Overrides
+from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker
 from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, PreparedAgent, pack
 from policypress.engine.tasks import is_first_here
 from policypress.measurement.subject import subject_of
-from policypress.whole_file import write_whole
 
 PROGRESS_FILE = "progress.json"
 RECORD_PATH = f"{Path(AGENT_FILE).stem}/training.json"
@@ -86,14 +86,14 @@ def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
         if path.is_file() and path != where.policy:
             files[f"{folder}/{path.name}"] = path.read_bytes()
     for name, content in files.items():
-        write_whole(work / "policy" / name, content)
+        write_atomic(work / "policy" / name, content)
     return files, record.to_json()
 
 
 def _kept(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The agent that was trained before, put where a training would have left it."""
     for name, content in payload.files.items():
-        write_whole(Path(payload.workplace) / "policy" / name, content)
+        write_atomic(Path(payload.workplace) / "policy" / name, content)
     return dict(payload.files), json.loads(payload.files[RECORD_PATH])
 
 
@@ -120,4 +120,4 @@ class ProgressFile:
 
     def _write(self, steps: int) -> None:
         self._next_s = time.monotonic() + _PROGRESS_EVERY_S
-        write_whole(self._path, json.dumps({"steps": steps, "total": self._total}).encode())
+        write_atomic(self._path, json.dumps({"steps": steps, "total": self._total}).encode())

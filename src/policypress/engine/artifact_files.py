@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
+from policypress.atomic_write import sweep_partial, write_all_atomic
 from policypress.errors import ExecutionError
 from policypress.records import ArtifactRecord
-from policypress.whole_file import sweep_partial, write_all_whole
 
 FOLDER = "artifacts"
 
@@ -40,7 +40,7 @@ def publish(folder: Path, key: str, built: BuiltArtifact) -> tuple[ArtifactRecor
     """
     _check(built)
     place = PurePosixPath(FOLDER) / key[:16]
-    write_all_whole({folder / place / name: content for name, content in built.files.items()})
+    write_all_atomic({folder / place / name: content for name, content in built.files.items()})
     digests = {str(place / name): hashlib.sha256(content).hexdigest() for name, content in built.files.items()}
     return replace(built.record, path=str(place / built.record.path)), digests
 

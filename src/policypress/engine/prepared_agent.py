@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from policypress.atomic_write import sweep_partial, write_atomic
 from policypress.compression.pipeline import Materials
 from policypress.environment.batches import ObservationBatch
 from policypress.errors import ExecutionError, StudyInputError
-from policypress.whole_file import sweep_partial, write_whole
 
 FOLDER = "agents"
 AGENT_FILE = "agent.zip"
@@ -63,7 +63,7 @@ def publish(folder: Path, identity: str, prepared: PreparedAgent) -> dict[str, s
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not 1 <= len(path.parts) <= 2:
             raise ExecutionError("An agent's file has a strange path.", got=repr(name), expected="file or folder/file")
-        write_whole(place_of(folder, identity) / path, content)
+        write_atomic(place_of(folder, identity) / path, content)
         digests[str(PurePosixPath(FOLDER) / identity[:16] / path)] = hashlib.sha256(content).hexdigest()
     return digests
 

@@ -15,6 +15,7 @@ from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import Target
 from policypress.artifact.c.text_in_c import is_prefix
+from policypress.atomic_write import write_all_atomic
 from policypress.errors import OutputError
 from policypress.export.compiled_c import CompiledC, compiled
 from policypress.export.footprint import Footprint, footprint
@@ -23,7 +24,6 @@ from policypress.export.parity import Observations, ParityReport, check_outputs,
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
 from policypress.toolchain.compiler import compiler_command
-from policypress.whole_file import write_all_whole
 
 Array = npt.NDArray[Any]
 # Rows that are also computed alone, which is another function of the C than the batch form.
@@ -187,4 +187,4 @@ def publish_c(proven: ProvenSource, path: Path) -> None:
     """
     check_c_output(path)
     header = path.with_name(f"{proven.name}.h")
-    write_all_whole({path: proven.source.c.encode(), header: proven.source.h.encode()})
+    write_all_atomic({path: proven.source.c.encode(), header: proven.source.h.encode()})

@@ -10,13 +10,13 @@ import keyword
 import tempfile
 from pathlib import Path
 
+from policypress.atomic_write import write_atomic
 from policypress.errors import OutputError
 from policypress.export.parity import Observations, ParityReport, check_runtime_parity
 from policypress.export.publish import ProvenArtifact
 from policypress.runtime.native.build import build_module
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.toolchain.compiler import find_compiler
-from policypress.whole_file import write_whole
 
 SUFFIX = ".so"
 
@@ -54,5 +54,5 @@ def publish_extension(artifact: ProvenArtifact, observations: Observations, outp
         report = check_runtime_parity(
             artifact.policy, artifact.model, NativeRuntime.from_module(built, artifact.contract), observations
         )
-        write_whole(output, built.read_bytes())
+        write_atomic(output, built.read_bytes())
     return report

@@ -9,13 +9,13 @@ from pathlib import Path
 import onnx
 
 from policypress.artifact.onnx_writer import embed_contract, to_onnx
+from policypress.atomic_write import write_all_atomic
 from policypress.contract import Contract
 from policypress.errors import ParityError
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
 from policypress.sidecar import sidecar_name as sidecar_name
 from policypress.sidecar import sidecar_of
-from policypress.whole_file import write_all_whole
 
 
 @dataclass(frozen=True)
@@ -80,4 +80,4 @@ def publish(artifact: ProvenArtifact, path: Path) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    write_all_whole({path: artifact.model, path.with_name(sidecar_name(path.name)): sidecar_bytes(artifact)})
+    write_all_atomic({path: artifact.model, path.with_name(sidecar_name(path.name)): sidecar_bytes(artifact)})

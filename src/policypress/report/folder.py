@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from policypress import contract_schema
+from policypress.atomic_write import write_atomic
 from policypress.contract import Contract, Quantity
 from policypress.engine.store.reader import StoreReader
 from policypress.errors import StoreError
@@ -15,7 +16,6 @@ from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.results import Results
 from policypress.report.rows import Row
-from policypress.whole_file import write_whole
 
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
@@ -41,11 +41,11 @@ def write_folder(results: Results, store: StoreReader) -> Path:
             _present(row, row.file, results.deployed_mean(row), store)
     drawn = figures(results)
     for figure in drawn:
-        write_whole(folder / FIGURES / f"{figure.name}.svg", figure.svg().encode())
-        write_whole(folder / FIGURES / f"{figure.name}.png", figure.png())
+        write_atomic(folder / FIGURES / f"{figure.name}.svg", figure.svg().encode())
+        write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png())
     _remove_old(folder / FIGURES, {figure.name for figure in drawn})
-    write_whole(folder / RESULTS_NAME, results.to_text().encode())
-    write_whole(folder / REPORT_NAME, render(results, drawn).encode())
+    write_atomic(folder / RESULTS_NAME, results.to_text().encode())
+    write_atomic(folder / REPORT_NAME, render(results, drawn).encode())
     return folder / REPORT_NAME
 
 
@@ -94,7 +94,7 @@ def _write_if_new(path: Path, content: bytes) -> None:
     except OSError:
         known = False
     if not known:
-        write_whole(path, content)
+        write_atomic(path, content)
 
 
 def _remove_old(folder: Path, names: set[str]) -> None:

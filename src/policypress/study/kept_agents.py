@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of
 from policypress.errors import StudyInputError
 from policypress.study.training_identity import training_identity
-from policypress.whole_file import write_all_whole
 
 RECORD_FILE = "training.json"
 _BESIDE = Path(AGENT_FILE).stem
@@ -97,5 +96,5 @@ def keep(study_folder: Path, named: Iterable[tuple[str, str]], folder: Path) -> 
             )
     for identity, place in places.items():
         files = files_of(place_of(study_folder, identity))
-        write_all_whole({place / path: content for path, content in files.items() if path != MATERIALS_FILE})
+        write_all_atomic({place / path: content for path, content in files.items() if path != MATERIALS_FILE})
     return tuple(places.values())

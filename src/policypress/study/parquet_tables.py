@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from policypress.atomic_write import write_atomic
 from policypress.engine.store.reader import StoreReader
 from policypress.errors import MissingDependencyError
 from policypress.study.flat_results import FlatResult, flat_results
-from policypress.whole_file import write_whole
 
 RESULTS = "results"
 _ROWS = 50_000
@@ -86,7 +86,7 @@ def _write(arrow: Any, path: Path, types: Mapping[str, Any], rows: Iterable[tupl
                 arrow.array(values, kind) for values, kind in zip(zip(*group, strict=True), types.values(), strict=True)
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
-    write_whole(path, content.getvalue().to_pybytes())
+    write_atomic(path, content.getvalue().to_pybytes())
     return path
 
 

@@ -20,11 +20,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
+from policypress.atomic_write import write_atomic
 from policypress.errors import TrainingInputError
 from policypress.training import transitions
 from policypress.training.randomness import global_state, restore_global, restore_space, space_state
 from policypress.training.surroundings import restore_surroundings, surroundings_state
-from policypress.whole_file import write_whole
 
 FORMAT = 1
 STATE = "state.pt"
@@ -107,7 +107,7 @@ def write(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint, before: Ch
     content = io.BytesIO()
     stored = {"plain": json.dumps(checkpoint.plain, default=_as_plain), "files": checkpoint.files}
     torch.save({**stored, **checkpoint.tensors}, content)
-    write_whole(folder / STATE, content.getvalue())
+    write_atomic(folder / STATE, content.getvalue())
     transitions.remove_others(folder, checkpoint.files)
 
 

@@ -25,6 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from policypress import seeding
+from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.training.environments import judging_environment, learning_environments, normaliser
@@ -33,7 +34,6 @@ from policypress.training.magnitude import Masked, acting_weights, magnitude_mas
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
 from policypress.training.spec import TrainingSpec, Update
-from policypress.whole_file import write_whole
 
 DENSE, TICKET, RANDOM = "dense", "ticket", "random"
 # Added to the seed of a random ticket's first weights, so that they are others than the ticket's.
@@ -162,7 +162,7 @@ def _do(plan: LotteryPlan, unit: Unit, folder: Path) -> None:
         _save(folder, unit, {"masks": {}, "rewind": watch.rewound})
     found = {**asdict(unit), "sparsity": sparsity_of(masked.masks), "steps": model.num_timesteps, "returns": returns}
     found["learning"] = watch.learning
-    write_whole(_result_path(folder, unit), json.dumps(found).encode())
+    write_atomic(_result_path(folder, unit), json.dumps(found).encode())
 
 
 class _Watch(BaseCallback):
@@ -207,7 +207,7 @@ def _result_path(folder: Path, unit: Unit) -> Path:
 def _save(folder: Path, unit: Unit, tensors: dict[str, Any]) -> None:
     content = io.BytesIO()
     torch.save(tensors, content)
-    write_whole(folder / f"{unit.name}.pt", content.getvalue())
+    write_atomic(folder / f"{unit.name}.pt", content.getvalue())
 
 
 def _load(folder: Path, unit: Unit) -> dict[str, Any]:
@@ -234,4 +234,4 @@ def _check_same(plan: LotteryPlan, folder: Path) -> None:
             expected=text,
             hint="Choose another folder.",
         )
-    write_whole(path, text.encode())
+    write_atomic(path, text.encode())

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from policypress.atomic_write import write_atomic
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import normaliser
@@ -24,7 +25,6 @@ from policypress.training.record import TrainingRecord
 from policypress.training.settings import POLICY_KWARGS
 from policypress.training.spec import TrainingSpec
 from policypress.training.strip import strip
-from policypress.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ def write_outcome(
         OutputError: a file cannot be written.
     """
     full = saved(model, spec)
-    write_whole(where.zip, full)
-    write_whole(where.folder / "config.yml", yaml.safe_dump(_config(spec), sort_keys=False).encode())
-    write_whole(where.folder / "args.yml", yaml.safe_dump(_arguments(spec), sort_keys=False).encode())
+    write_atomic(where.zip, full)
+    write_atomic(where.folder / "config.yml", yaml.safe_dump(_config(spec), sort_keys=False).encode())
+    write_atomic(where.folder / "args.yml", yaml.safe_dump(_arguments(spec), sort_keys=False).encode())
     layer = None if model.env is None else normaliser(model.env)
     if layer is not None:
-        write_whole(where.folder / "vecnormalize.pkl", pickle.dumps(layer))
+        write_atomic(where.folder / "vecnormalize.pkl", pickle.dumps(layer))
     if stripped:
         write_stripped(where, spec)
-    write_whole(where.record, json.dumps(record.to_json(), separators=(",", ":")).encode())
+    write_atomic(where.record, json.dumps(record.to_json(), separators=(",", ":")).encode())
 
 
 def write_stripped(where: Places, spec: TrainingSpec) -> None:
@@ -111,7 +111,7 @@ def write_stripped(where: Places, spec: TrainingSpec) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_whole(where.policy, strip(where.zip.read_bytes(), ALGORITHMS[spec.algorithm]))
+    write_atomic(where.policy, strip(where.zip.read_bytes(), ALGORITHMS[spec.algorithm]))
 
 
 def saved(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from policypress.atomic_write import write_atomic
 from policypress.errors import TrainingInputError
-from policypress.whole_file import write_whole
 
 _PARTS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _NAME = re.compile(r"transitions-(\d+)-(\d+)\.npz")
@@ -43,7 +43,7 @@ def save_new(folder: Path, buffer: ReplayBuffer, start: int, stop: int) -> str:
     pictures = any(array.dtype == np.uint8 for array in arrays.values())
     (np.savez_compressed if pictures else np.savez)(content, **arrays)  # type: ignore[arg-type]  # names are ours
     name = f"transitions-{start}-{stop}.npz"
-    write_whole(folder / name, content.getvalue())
+    write_atomic(folder / name, content.getvalue())
     return name
 
 

@@ -13,7 +13,7 @@ from native_updates import NATIVE, built_model, learned
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import ALGORITHMS
-from policypress.training.outcome import places
+from policypress.training.outcome import indices
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.spec import TrainingSpec
@@ -42,9 +42,9 @@ def weights(run: _Run) -> dict[str, torch.Tensor]:
 def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConfig | None, tmp_path: Path) -> None:
     spec = spec_of(algorithm, 120, qat=qat)
     manner = Manner(evaluate_every=0, checkpoint_every=70)
-    whole = _Run(spec, places(tmp_path / "whole.zip"), manner, Silent())
+    whole = _Run(spec, indices(tmp_path / "whole.zip"), manner, Silent())
     whole.to_the_end()
-    stopped = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
+    stopped = _Run(spec, indices(tmp_path / "stopped.zip"), manner, Silent())
 
     class Stop(Exception):
         pass
@@ -56,7 +56,7 @@ def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConf
     stopped.progress.advanced = stop  # type: ignore[method-assign]
     with pytest.raises(Stop):
         stopped.to_the_end()
-    resumed = _Run(spec, places(tmp_path / "stopped.zip"), manner, Silent())
+    resumed = _Run(spec, indices(tmp_path / "stopped.zip"), manner, Silent())
     resumed.to_the_end()
     assert resumed.story.resumed == [(80 if algorithm in ("ppo", "trpo") else 70 + 2 * (algorithm == "dqn"), True)]
     for name, tensor in weights(whole).items():
@@ -82,7 +82,7 @@ def test_what_hangs_on_the_optimizer_s_steps_runs(algorithm: str, more: dict[str
     for name, extra in (("plain", {}), ("more", more)):
         run = _Run(
             spec_of(algorithm, 200 if algorithm == "ppo" else 80, **extra),
-            places(tmp_path / f"{name}.zip"),
+            indices(tmp_path / f"{name}.zip"),
             Manner(evaluate_every=0),
             Silent(),
         )

@@ -10,8 +10,8 @@ from pathlib import Path
 from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS, Target, target_of
+from policypress.atomic_write import write_all_atomic
 from policypress.errors import ArtifactError, PolicypressError
-from policypress.whole_file import write_all_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def generate(model: Path, output: Path, target: Target, name: str, constants: st
     files = {output: source.c.encode(), output.with_name(f"{name}.h"): source.h.encode()}
     if source.weights is not None:
         files[output.with_name(f"{name}.bin")] = source.weights
-    write_all_whole(files)
+    write_all_atomic(files)
 
 
 if __name__ == "__main__":

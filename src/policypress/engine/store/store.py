@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from policypress.atomic_write import sweep_partial
 from policypress.engine.cell import Cell, canonical_json
 from policypress.engine.prepared_agent import PreparedAgent
 from policypress.engine.store.lock import DriverLock
@@ -23,7 +24,6 @@ from policypress.engine.tasks import Failure
 from policypress.errors import OutputError, StoreError
 from policypress.foreign_text import plain, plain_lines
 from policypress.records import ArtifactRecord, EpisodeRecord, Measurement
-from policypress.whole_file import sweep_partial
 
 
 def tolerant_json(value: object) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from policypress.atomic_write import write_atomic
 from policypress.engine.store.reader import StoreReader
 from policypress.report.csv_text import csv_of
 from policypress.report.li2023.charts import reward_trend
 from policypress.report.li2023.page import render
 from policypress.report.li2023.results import LiResults, read_results
-from policypress.whole_file import write_whole
 
 PAGE_NAME, DATA_NAME, TABLE_NAME = "report.html", "report.json", "table-2-memory.csv"
 FIGURES = "figures"
@@ -30,12 +30,12 @@ def write_report(store: StoreReader, folder: Path) -> Path:
     results = read_results(store)
     charts = [chart for task in results.tasks if (chart := reward_trend(task)) is not None]
     for chart in charts:
-        write_whole(folder / FIGURES / f"{chart.name}.svg", chart.svg().encode())
-        write_whole(folder / FIGURES / f"{chart.name}.png", chart.png())
-    write_whole(folder / TABLE_NAME, table(results).encode())
-    write_whole(folder / DATA_NAME, (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomic(folder / FIGURES / f"{chart.name}.svg", chart.svg().encode())
+        write_atomic(folder / FIGURES / f"{chart.name}.png", chart.png())
+    write_atomic(folder / TABLE_NAME, table(results).encode())
+    write_atomic(folder / DATA_NAME, (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
     commands = [f"policypress study run {results.study}.yml", f"policypress study report {results.study}.yml -o DIR"]
-    write_whole(folder / PAGE_NAME, render(results, charts, commands).encode())
+    write_atomic(folder / PAGE_NAME, render(results, charts, commands).encode())
     return folder / PAGE_NAME
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from policypress.atomic_write import write_atomic
 from policypress.engine.store.reader import StoreReader
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.page import write_page
 from policypress.report.study.sheets import sheets
 from policypress.report.study.study_report import StudyReport
-from policypress.whole_file import write_whole
 
 KIND = "grid"
 DATA_NAME = "report.json"
@@ -38,5 +38,5 @@ def write_data(report: StudyReport, folder: Path) -> list[str]:
     contents |= {f"{TABLES}/{name}.tex": text for name, text in latex_tables(report).items()}
     contents = {DATA_NAME: report.to_text(), **contents}
     for name, text in contents.items():
-        write_whole(folder / name, text.encode())
+        write_atomic(folder / name, text.encode())
     return list(contents)

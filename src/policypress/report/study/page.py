@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from policypress.atomic_write import write_atomic
 from policypress.foreign_text import on_page
 from policypress.report.study import answer, tables
 from policypress.report.study.figure import StudyFigure
@@ -16,7 +17,6 @@ from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NA
 from policypress.report.study.methods import algorithm_name, look, ordered, tokens
 from policypress.report.study.own_recipes import own_recipes
 from policypress.report.study.study_report import StudyReport
-from policypress.whole_file import write_whole
 
 PAGE_NAME = "report.html"
 FIGURES_FOLDER = "figures"
@@ -45,12 +45,12 @@ def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> 
     drawn = study_figures(report)
     for figure in drawn:
         svg = figure.svg()
-        write_whole(folder / FIGURES_FOLDER / f"{figure.name}.svg", svg.encode())
-        write_whole(folder / FIGURES_FOLDER / f"{figure.name}.png", figure.png(svg))
+        write_atomic(folder / FIGURES_FOLDER / f"{figure.name}.svg", svg.encode())
+        write_atomic(folder / FIGURES_FOLDER / f"{figure.name}.png", figure.png(svg))
     for name in set(NAMES) - {figure.name for figure in drawn}:
         for ending in (".svg", ".png"):
             (folder / FIGURES_FOLDER / (name + ending)).unlink(missing_ok=True)
-    write_whole(folder / PAGE_NAME, render(report, drawn, files).encode())
+    write_atomic(folder / PAGE_NAME, render(report, drawn, files).encode())
     return folder / PAGE_NAME
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there. No torch, so that whoever only writes need not load it."""
+"""Atomic file writes: a file is complete or absent. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from policypress.errors import OutputError
 
 try:
     import fcntl
-except ImportError:  # a system without POSIX locks: what is half written stays there
+except ImportError:  # a system without POSIX locks: partial files stay
     _LOCKS = False
 else:
     _LOCKS = True
 
 PARTIAL = ".partial"
-# Of a file's name in that of its partial file, which may not be longer than the system allows.
+# Characters of a file's name that its partial file's name keeps; the system limits the length.
 _NAME = 100
 _OURS = re.compile(r"\..+\.[0-9a-z_]{8}" + re.escape(PARTIAL), re.DOTALL)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _KNOWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there: aside, flushed to disk, renamed.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file atomically: to a temporary file, flushed to disk, renamed.
 
-    Who may read it is what the user's umask says. What a killed process had half written of it goes.
+    Permissions follow the user's umask. Partial files that a killed process left of it are removed.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    write_all_whole({path: content})
+    write_all_atomic({path: content})
 
 
-def write_all_whole(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: none takes the place of an old one before all are on the disk.
+def write_all_atomic(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: none replaces an old file before all are on the disk.
 
-    They are renamed in the order given. Between two renames the machine may stop: the later file should carry a hash
-    of the earlier one, so that whoever reads them notices.
+    They are renamed in the order given. The machine may crash between two renames, so the later file should carry a
+    hash of the earlier one; readers then notice.
 
     Raises:
         OutputError: a folder cannot be written, or the disk is full.
@@ -75,17 +75,17 @@ def write_all_whole(files: Mapping[Path, bytes]) -> None:
             hint="Make room, or choose another folder, and run the same command again: what is complete is kept.",
         ) from error
     finally:
-        # Nothing has these names after the renames; after an error or an interrupt they are half of the files.
+        # After the renames these names are gone; after an error or an interrupt they are partial files.
         for temporary, _ in staged:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
 
 def sweep_partial(folder: Path, name: str | None = None, *, ours: bool = False) -> None:
-    """Remove what processes that ended had half written in ``folder`` itself: of the file ``name``, or of any.
+    """Remove partial files of dead processes in ``folder`` itself: those of the file ``name``, or all.
 
     A process that is still writing holds a lock on its file, which therefore stays. Unless the folder is ``ours``,
-    other people's files may end in ``.partial`` too, and stay.
+    only names of our pattern are removed: other programs' files may end in ``.partial`` too.
     """
     beginning = ("" if ours else ".") if name is None else f".{glob.escape(name[:_NAME])}."
     for path in folder.glob(f"{beginning}*{PARTIAL}"):
@@ -95,7 +95,7 @@ def sweep_partial(folder: Path, name: str | None = None, *, ours: bool = False) 
 
 
 def _aside(path: Path) -> tuple[Path, int]:
-    """A new file beside ``path``, and its locked descriptor."""
+    """A new temporary file beside ``path``, and its locked descriptor."""
     while True:
         temporary = path.with_name(f".{path.name[:_NAME]}.{os.urandom(4).hex()}{PARTIAL}")
         descriptor = os.open(temporary, _NEW, 0o666)
@@ -120,7 +120,7 @@ def _remove_if_left(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Bring a rename to disk, where the system can."""
+    """Flush a rename to disk, if the system can."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from policypress.atomic_write import sweep_partial, write_atomic
 from policypress.errors import OutputError
 from policypress.toolchain.child_python import python_command, python_environment
-from policypress.whole_file import sweep_partial, write_whole
 
 
 def test_writes_into_new_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file"
-    write_whole(path, b"content")
+    write_atomic(path, b"content")
     assert path.read_bytes() == b"content"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
@@ -39,7 +39,7 @@ def test_a_disk_that_fails_leaves_the_old_file(
         case _:
             monkeypatch.setattr(Path, call, fails)
     with pytest.raises(OutputError, match=r"No space left[\s\S]*folder that can be written"):
-        write_whole(path, b"new")
+        write_atomic(path, b"new")
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ([path.name] if before is not None else [])
     if before is not None:
@@ -52,7 +52,7 @@ def test_an_interrupt_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "policy.onnx", b"new")
+        write_atomic(tmp_path / "policy.onnx", b"new")
     monkeypatch.undo()
     assert not list(tmp_path.iterdir())
 
@@ -65,7 +65,7 @@ def test_the_umask_says_who_may_read(mask: int, mode: int, known: bool, tmp_path
         path.touch(mode=0o600)
     before = os.umask(mask)
     try:
-        write_whole(path, b"content")
+        write_atomic(path, b"content")
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == mode
@@ -73,12 +73,12 @@ def test_the_umask_says_who_may_read(mask: int, mode: int, known: bool, tmp_path
 
 LEFT = """
 import os, pathlib, sys, time
-from policypress import whole_file
+from policypress import atomic_write
 def stop(_):
     print("there", flush=True)
     time.sleep(60)
 os.fsync = stop
-whole_file.write_whole(pathlib.Path(sys.argv[1]), b"half")
+atomic_write.write_atomic(pathlib.Path(sys.argv[1]), b"half")
 """
 
 
@@ -99,15 +99,15 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_keeps_its_own(tmp_
         assert writer.stdout.readline() == b"there\n"
         sweep_partial(tmp_path)
         assert len(names(tmp_path)) == len(others) + 1
-        write_whole(tmp_path / "policy.onnx", b"by another")
+        write_atomic(tmp_path / "policy.onnx", b"by another")
         assert len(names(tmp_path)) == len(others) + 2
     finally:
         writer.kill()
         writer.wait()
         writer.stdout.close()
-    write_whole(tmp_path / "other.onnx", b"x")  # of another name: not its business
+    write_atomic(tmp_path / "other.onnx", b"x")  # of another name: not its business
     assert len(names(tmp_path)) == len(others) + 3
-    write_whole(tmp_path / "policy.onnx", b"again")
+    write_atomic(tmp_path / "policy.onnx", b"again")
     assert names(tmp_path) == sorted([*others, "other.onnx", "policy.onnx"])
 
 
@@ -125,7 +125,7 @@ def test_a_name_that_is_a_pattern_or_no_text(tmp_path: Path) -> None:
     left = tmp_path / ".axb.aaaaaaaa.partial"
     left.write_bytes(b"")
     path = Path(os.fsdecode(bytes(tmp_path / "a") + b"[x]*b\xff"))
-    write_whole(path, b"content")
+    write_atomic(path, b"content")
     assert path.read_bytes() == b"content"
     assert left.exists()
 
@@ -133,5 +133,5 @@ def test_a_name_that_is_a_pattern_or_no_text(tmp_path: Path) -> None:
 def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "policy.onnx").mkdir()
     with pytest.raises(OutputError):
-        write_whole(tmp_path / "policy.onnx", b"new")
+        write_atomic(tmp_path / "policy.onnx", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["policy.onnx"]
