@@ -107,13 +107,13 @@ COVERED_BY = {
     "engine/build_tasks.py": "engine/test_agent_factory.py",
     "engine/progress.py": "engine/test_scheduler.py",
     "engine/store/reader.py": "engine/store/test_store.py",
-    "training/judging.py": "training/test_trainer.py",
-    "training/outcome.py": "training/test_trainer.py",
-    "training/surroundings.py": "training/test_trainer.py",
+    "training/evaluator.py": "training/test_trainer.py",
+    "training/outputs.py": "training/test_trainer.py",
+    "training/env_state.py": "training/test_trainer.py",
     "training/model.py": "training/test_trainer.py",
     "training/native/layout.py": "training/native/test_compiled.py",
     "training/native/learning.py": "training/native/test_bindings.py",
-    "training/story.py": "training/test_record.py",
+    "training/training_log.py": "training/test_record.py",
     "training/versions.py": "training/test_record.py",
 }
 PUBLIC = ("Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact")

@@ -20,7 +20,7 @@ from policypress.errors import InputError, SpaceMismatchError
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.subject import subject_of
 from policypress.training.preparing import prepare
-from policypress.training.trainer import Manner, train
+from policypress.training.trainer import TrainOptions, train
 
 SETTINGS = {"frame_stack": 4, "n_steps": 32, "n_envs": 1, "batch_size": 32}
 
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared = prepare(
         "ppo", user_environment("CartPole-v1"), steps=64, seed=0, overrides=tuple(SETTINGS.items()), update="fast"
     )
-    train(prepared.spec, zipped, manner=Manner(evaluate_every=0))
+    train(prepared.spec, zipped, options=TrainOptions(evaluate_every=0))
     return zipped
 
 

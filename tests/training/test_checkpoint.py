@@ -13,10 +13,10 @@ import torch
 from policypress.contract import EnvironmentSpec
 from policypress.errors import OutputError, TrainingInputError
 from policypress.training import checkpoint as checkpoints
-from policypress.training.outcome import places
+from policypress.training.outputs import output_paths
 from policypress.training.preparing import prepare
 from policypress.training.spec import TrainingSpec
-from policypress.training.trainer import Manner, Silent, _Run, train
+from policypress.training.trainer import Silent, TrainOptions, _Run, train
 
 
 class Bomb:
@@ -41,12 +41,12 @@ def stopped(tmp_path: Path) -> Path:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(spec(), tmp_path / "agent.zip", manner=Manner(0, checkpoint_every=25), progress=Stops())
+        train(spec(), tmp_path / "agent.zip", options=TrainOptions(0, checkpoint_every=25), progress=Stops())
     return tmp_path / "agent.zip"
 
 
 def resume(path: Path, of: TrainingSpec | None = None) -> Any:
-    return train(of or spec(), path, manner=Manner(0))
+    return train(of or spec(), path, options=TrainOptions(0))
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 
 
 def test_it_says_where_it_is(stopped: Path) -> None:
-    found = checkpoints.read(places(stopped).checkpoint)
+    found = checkpoints.read(output_paths(stopped).checkpoint)
     assert found is not None
     assert found.steps == 50
     assert found.files == ["transitions-0-25.npz", "transitions-25-50.npz"]
@@ -62,7 +62,7 @@ def test_it_says_where_it_is(stopped: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "executable", "format", "tensors"])
 def test_a_damaged_one_is_a_typed_error(stopped: Path, damage: str) -> None:
-    state = places(stopped).checkpoint / checkpoints.STATE
+    state = output_paths(stopped).checkpoint / checkpoints.STATE
     stored = torch.load(state, weights_only=True)
     if damage == "truncated":
         state.write_bytes(state.read_bytes()[:2000])
@@ -85,8 +85,8 @@ def test_it_belongs_to_its_training(stopped: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_last_one(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = checkpoints.read(places(stopped).checkpoint)
-    run = _Run(spec(), places(stopped), Manner(0, checkpoint_every=10), Silent())
+    before = checkpoints.read(output_paths(stopped).checkpoint)
+    run = _Run(spec(), output_paths(stopped), TrainOptions(0, checkpoint_every=10), Silent())
     written: list[Path] = []
 
     def full_disk(path: Path, content: bytes) -> None:
@@ -95,9 +95,9 @@ def test_a_failed_write_leaves_the_last_one(stopped: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(checkpoints, "write_atomic", full_disk)
     with pytest.raises(OutputError):
-        run.to_the_end()
+        run.run()
     monkeypatch.undo()
-    after = checkpoints.read(places(stopped).checkpoint)
+    after = checkpoints.read(output_paths(stopped).checkpoint)
     assert written
     assert before is not None
     assert after is not None

@@ -17,7 +17,7 @@ from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.networks import quantized_layers
 from policypress.training.spec import TrainingSpec
-from policypress.training.trainer import Manner, Silent, train
+from policypress.training.trainer import Silent, TrainOptions, train
 
 OFF_POLICY = {"learning_starts": 50, "batch_size": 16, "policy_kwargs.net_arch": [16, 16]}
 ON_POLICY = {"n_steps": 32, "n_envs": 2, "batch_size": 32, "policy_kwargs.net_arch": [16, 16]}
@@ -29,7 +29,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ppo": ("CartPole-v1", 256, {**ON_POLICY, "n_epochs": 2}),
     "trpo": ("CartPole-v1", 256, {**ON_POLICY, "n_critic_updates": 2}),
 }
-QUICK = Manner(evaluate_every=0, checkpoint_every=60)
+QUICK = TrainOptions(evaluate_every=0, checkpoint_every=60)
 
 
 def spec_of(name: str, **more: Any) -> TrainingSpec:
@@ -51,10 +51,10 @@ class StopsAt(Silent):
 
 
 def assert_goes_on_exactly(spec: TrainingSpec, folder: Path) -> BaseAlgorithm:
-    train(spec, folder / "whole.zip", manner=QUICK)
+    train(spec, folder / "whole.zip", options=QUICK)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, folder / "cut.zip", manner=QUICK, progress=StopsAt(2 * spec.steps // 3))
-    train(spec, folder / "cut.zip", manner=QUICK)
+        train(spec, folder / "cut.zip", options=QUICK, progress=StopsAt(2 * spec.steps // 3))
+    train(spec, folder / "cut.zip", options=QUICK)
     whole, cut = (loaded(folder / f"{name}.zip", spec.algorithm) for name in ("whole", "cut"))
     expected, got = whole.policy.state_dict(), cut.policy.state_dict()
     assert expected.keys() == got.keys()
@@ -84,7 +84,7 @@ def test_so_does_a_sparse_one_that_is_pruned_gradually(name: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["td3", "ppo"])
 def test_quantization_aware_fine_tuning_goes_on_exactly(name: str, tmp_path: Path) -> None:
-    train(spec_of(name), tmp_path / "teacher.zip", manner=QUICK)
+    train(spec_of(name), tmp_path / "teacher.zip", options=QUICK)
     spec = spec_of(name, qat=QatConfig(), start_from=tmp_path / "teacher.zip")
     model = assert_goes_on_exactly(spec, tmp_path)
     assert quantized_layers(model.policy)
@@ -112,4 +112,4 @@ def test_settings_of_sparsity_that_cannot_be_are_refused(wrong: Any) -> None:
 
 def test_a_share_that_cannot_be_pruned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingInputError, match="cannot be pruned"):
-        train(spec_of("td3", prune=1.5), tmp_path / "agent.zip", manner=QUICK)
+        train(spec_of("td3", prune=1.5), tmp_path / "agent.zip", options=QUICK)

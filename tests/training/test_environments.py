@@ -11,9 +11,9 @@ from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.training.environments import (
     acting_environment,
+    evaluation_environment,
     frame_stack,
     innermost,
-    judging_environment,
     learning_environments,
     normaliser,
 )
@@ -50,7 +50,7 @@ def test_a_game_is_learned_in_lives_and_judged_whole() -> None:
     assert lives
     assert False in lives
     assert [wrapper.name for wrapper in acting_environment(spec).wrappers] == ["AtariWrapper", "frame_stack"]
-    judged = judging_environment(spec)
+    judged = evaluation_environment(spec)
     assert judged.observation_space.shape == environments.observation_space.shape
 
 

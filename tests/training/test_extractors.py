@@ -24,7 +24,7 @@ from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.layers import QatConv2d, QatLinear
 from policypress.training.settings import library_arguments
-from policypress.training.trainer import Manner, train
+from policypress.training.trainer import TrainOptions, train
 
 SCREEN = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -84,7 +84,7 @@ def test_on_atari_it_is_the_network_of_the_paper(qat: QatConfig | None) -> None:
 def test_an_atari_agent_is_read_by_the_library_and_by_us_and_pressed(qat: QatConfig | None, tmp_path: Path) -> None:
     stated = [("buffer_size", 200), ("learning_starts", 60)]
     spec = prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=stated, by="li2023", steps=240, qat=qat).spec
-    train(spec, tmp_path / "pong.zip", manner=Manner(evaluate_every=0, stripped=True))
+    train(spec, tmp_path / "pong.zip", options=TrainOptions(evaluate_every=0, stripped=True))
     subject = subject_of(str(tmp_path / "pong.zip"))
     assert not any("strides" in notice for notice in subject.notices)
     screens = np.random.default_rng(0).integers(0, 256, (8, 84, 84, 4), dtype=np.uint8)  # as the environment gives them

@@ -9,7 +9,7 @@ import torch
 
 from policypress.errors import DamagedAgentError, TrainingInputError
 from policypress.training.algorithms import ALGORITHMS
-from policypress.training.fine_tuning import take_over
+from policypress.training.fine_tuning import load_networks
 from policypress.training.qat.config import QatConfig
 from policypress.training.strip import strip
 from quantized_agents import NAMES, trained, untrained
@@ -20,7 +20,7 @@ def test_quantization_aware_fine_tuning_starts_where_fp32_ended(name: str, tmp_p
     teacher = untrained(name).learn(80)
     teacher.save(tmp_path / "agent.zip")
     model = untrained(name, QatConfig())
-    take_over(model, tmp_path / "agent.zip")
+    load_networks(model, tmp_path / "agent.zip")
     expected = teacher.policy.state_dict()
     got = model.policy.state_dict()
     assert all(torch.equal(got[key], expected[key]) for key in expected)
@@ -35,7 +35,7 @@ def test_ranges_that_were_learned_are_taken_over(tmp_path: Path) -> None:
     teacher = trained("td3")
     teacher.save(tmp_path / "agent.zip")
     model = untrained("td3", QatConfig())
-    take_over(model, tmp_path / "agent.zip")
+    load_networks(model, tmp_path / "agent.zip")
     expected = teacher.policy.state_dict()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in model.policy.state_dict().items())
 
@@ -45,7 +45,7 @@ def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     model = untrained("dqn")
     before = {key: tensor.clone() for key, tensor in model.policy.state_dict().items()}
     with pytest.raises(TrainingInputError, match="net_arch"):
-        take_over(model, tmp_path / "agent.zip")
+        load_networks(model, tmp_path / "agent.zip")
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.policy.state_dict().items())
 
 
@@ -54,10 +54,10 @@ def test_a_stripped_agent_lacks_what_learns(tmp_path: Path) -> None:
     untrained("sac").save(path)
     path.write_bytes(strip(path.read_bytes(), ALGORITHMS["sac"]))
     with pytest.raises(TrainingInputError, match="critic"):
-        take_over(untrained("sac"), path)
+        load_networks(untrained("sac"), path)
 
 
 def test_a_damaged_file_is_an_error_of_the_reader(tmp_path: Path) -> None:
     (tmp_path / "agent.zip").write_bytes(b"PK nothing")
     with pytest.raises(DamagedAgentError):
-        take_over(untrained("dqn"), tmp_path / "agent.zip")
+        load_networks(untrained("dqn"), tmp_path / "agent.zip")

@@ -13,11 +13,11 @@ from stable_baselines3.common.vec_env import VecNormalize
 from policypress.contract import EnvironmentSpec
 from policypress.errors import DamagedAgentError, TrainingInputError
 from policypress.training.environments import learning_environments, normaliser
-from policypress.training.fine_tuning import take_over
-from policypress.training.normalisation import statistics_of, take_over_statistics
+from policypress.training.fine_tuning import load_networks
+from policypress.training.normalisation import load_statistics, statistics_of
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
-from policypress.training.trainer import Manner, train
+from policypress.training.trainer import TrainOptions, train
 from quantized_agents import Pictures, untrained
 
 SMALL = [("n_steps", 16), ("n_envs", 1), ("batch_size", 16), ("n_epochs", 1), ("net_arch", [8])]
@@ -44,7 +44,7 @@ def saved(layer: VecNormalize, agent: Path, name: str = "vecnormalize.pkl") -> P
 
 def test_statistics_of_observations_and_returns_are_taken_over_to_the_bit(tmp_path: Path) -> None:
     old, new = seen(layer_of()), layer_of()
-    take_over_statistics(new, saved(old, tmp_path / "agent.zip"))
+    load_statistics(new, saved(old, tmp_path / "agent.zip"))
     for ours, theirs in ((new.obs_rms, old.obs_rms), (new.ret_rms, old.ret_rms)):
         assert np.array_equal(ours.mean, theirs.mean)  # type: ignore[union-attr]
         assert np.array_equal(ours.var, theirs.var)  # type: ignore[union-attr]
@@ -54,7 +54,7 @@ def test_statistics_of_observations_and_returns_are_taken_over_to_the_bit(tmp_pa
 @pytest.mark.parametrize("training", [True, False])
 def test_they_go_on_or_stay_as_stated(training: bool, tmp_path: Path) -> None:
     old, new = seen(layer_of()), layer_of(training=training)
-    take_over_statistics(new, saved(old, tmp_path / "agent.zip"))
+    load_statistics(new, saved(old, tmp_path / "agent.zip"))
     seen(new)
     assert (new.obs_rms.count > old.obs_rms.count) == training  # type: ignore[union-attr]
     assert np.array_equal(new.obs_rms.mean, old.obs_rms.mean) != training  # type: ignore[union-attr]
@@ -65,15 +65,15 @@ def test_each_part_of_a_dict_has_its_own(tmp_path: Path) -> None:
         return VecNormalize(make_vec_env(lambda: Pictures("both", discrete=True)), norm_obs_keys=["vector"])
 
     old, new = seen(made(), 5), made()
-    take_over_statistics(new, saved(old, tmp_path / "agent.zip"))
+    load_statistics(new, saved(old, tmp_path / "agent.zip"))
     assert np.array_equal(new.obs_rms["vector"].mean, old.obs_rms["vector"].mean)  # type: ignore[index]
 
 
 def test_rewards_alone_may_be_normalised(tmp_path: Path) -> None:
     old, new = seen(layer_of(norm_obs=False)), layer_of(norm_obs=False)
-    take_over_statistics(new, saved(old, tmp_path / "agent.zip"))
+    load_statistics(new, saved(old, tmp_path / "agent.zip"))
     assert new.ret_rms.var == old.ret_rms.var
-    take_over_statistics(None, tmp_path / "agent.zip")
+    load_statistics(None, tmp_path / "agent.zip")
 
 
 def test_the_file_is_found_where_it_is_written(tmp_path: Path) -> None:
@@ -103,19 +103,19 @@ def test_what_does_not_fit_is_refused(
         saved(layer_of(**agent), path)
     new = None if training is None else layer_of(**training)
     with pytest.raises(TrainingInputError, match=named):
-        take_over_statistics(new, path)
+        load_statistics(new, path)
 
 
 def test_other_observations_are_refused(tmp_path: Path) -> None:
     other = VecNormalize(make_vec_env("Pendulum-v1"))
     with pytest.raises(TrainingInputError, match=r"shape \(3,\)"):
-        take_over_statistics(layer_of(), saved(other, tmp_path / "agent.zip"))
+        load_statistics(layer_of(), saved(other, tmp_path / "agent.zip"))
 
 
 def test_a_damaged_file_is_an_error_of_the_reader(tmp_path: Path) -> None:
     (tmp_path / "vecnormalize.pkl").write_bytes(b"nothing")
     with pytest.raises(DamagedAgentError):
-        take_over_statistics(layer_of(), tmp_path / "agent.zip")
+        load_statistics(layer_of(), tmp_path / "agent.zip")
 
 
 def test_nothing_is_taken_over_from_an_agent_whose_networks_are_others(tmp_path: Path) -> None:
@@ -123,19 +123,19 @@ def test_nothing_is_taken_over_from_an_agent_whose_networks_are_others(tmp_path:
     new = layer_of()
     saved(seen(layer_of()), tmp_path / "agent.zip")
     with pytest.raises(TrainingInputError, match="net_arch"):
-        take_over(untrained("ppo", None, new), tmp_path / "agent.zip")
+        load_networks(untrained("ppo", None, new), tmp_path / "agent.zip")
     assert new.obs_rms.count < 1  # type: ignore[union-attr]
 
 
 def test_a_normalised_agent_is_fine_tuned_from_its_own_files(tmp_path: Path) -> None:
     environment, more = EnvironmentSpec("CartPole-v1"), [*SMALL, ("normalize", True)]
     first = tmp_path / "first.zip"
-    train(prepare("ppo", environment, steps=64, overrides=more).spec, first, manner=Manner(evaluate_every=0))
+    train(prepare("ppo", environment, steps=64, overrides=more).spec, first, options=TrainOptions(evaluate_every=0))
     spec = prepare("ppo", environment, steps=32, overrides=more, start_from=first, qat=QatConfig()).spec
-    train(spec, tmp_path / "second.zip", manner=Manner(evaluate_every=0))
+    train(spec, tmp_path / "second.zip", options=TrainOptions(evaluate_every=0))
     fresh = normaliser(learning_environments(spec))
     assert fresh is not None
-    take_over_statistics(fresh, tmp_path / "second.zip")
+    load_statistics(fresh, tmp_path / "second.zip")
     assert fresh.obs_rms.count > 64 + 32  # type: ignore[union-attr]
     statistics = tmp_path / "first" / "vecnormalize.pkl"
     statistics.write_bytes(statistics.read_bytes().replace(b"clip_obs", b"clip_abs"))

@@ -9,7 +9,13 @@ import gymnasium
 import numpy as np
 import torch
 
-from policypress.training.randomness import Undisturbed, global_state, restore_global, restore_space, space_state
+from policypress.training.randomness import (
+    PreservedRandomState,
+    global_state,
+    restore_global,
+    restore_space,
+    space_state,
+)
 
 
 def draws() -> list[float]:
@@ -45,6 +51,6 @@ def test_nothing_is_disturbed() -> None:
     plain, tensors = global_state()
     expected = draws()
     restore_global(plain, tensors)
-    with Undisturbed():
+    with PreservedRandomState():
         draws()
     assert draws() == expected

@@ -6,7 +6,7 @@ import json
 import time
 
 from policypress.training.record import Episodes, TrainingEvaluation, TrainingMemory, TrainingRecord
-from policypress.training.story import Story
+from policypress.training.training_log import TrainingLog
 from policypress.training.versions import versions
 
 
@@ -36,16 +36,16 @@ def test_versions_name_what_learned() -> None:
 
 
 def test_the_clocks_go_on_after_a_resumption() -> None:
-    story = Story()
-    assert story.wall_s() == 0.0
-    story.start()
+    log = TrainingLog()
+    assert log.wall_s() == 0.0
+    log.start()
     time.sleep(0.02)
-    story.episode_ended(7, {"r": 2.0, "l": 7}, 0.01)
-    story.resumed.append((3, True))
-    stored = json.loads(json.dumps(story.to_json()))
-    again = Story.from_json(stored)
+    log.episode_ended(7, {"r": 2.0, "l": 7}, 0.01)
+    log.resumed.append((3, True))
+    stored = json.loads(json.dumps(log.to_json()))
+    again = TrainingLog.from_json(stored)
     assert again.wall_s() == stored["wall_s"] >= 0.02
-    assert again.episodes == story.episodes
+    assert again.episodes == log.episodes
     assert again.resumed == [(3, True)]
     again.start()
     assert again.wall_s() >= stored["wall_s"]

@@ -46,7 +46,7 @@ def test_it_goes_on_as_if_it_had_never_stopped(env_id: str, steps: int) -> None:
     space.seed(1)
     actions = [space.sample() for _ in range(steps + 120)]
     shown, _ = played(first, actions[:steps])
-    episode = first.so_far()
+    episode = first.partial_episode()
     stream = json.loads(json.dumps(episode.stream))  # as a checkpoint has it
     second = build(env_id)
     second.reset(seed=99)
@@ -68,12 +68,12 @@ def test_a_lost_life_is_no_new_game() -> None:
         if terminated or truncated:
             env.reset()
             break
-    episode = env.so_far()
+    episode = env.partial_episode()
     assert len(episode.resets) == 1
     assert len(episode.actions) == episode.resets[0]
 
 
 def test_before_the_first_reset_there_is_nothing_to_replay() -> None:
     env = build("CartPole-v1")
-    assert not env.so_far().started
-    assert env.replay(env.so_far()) is None
+    assert not env.partial_episode().started
+    assert env.replay(env.partial_episode()) is None

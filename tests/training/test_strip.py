@@ -17,7 +17,7 @@ from policypress.policy.from_agent import policy_from_agent
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import learning_environments
 from policypress.training.model import build_model
-from policypress.training.outcome import saved
+from policypress.training.outputs import saved_zip
 from policypress.training.preparing import prepare
 from policypress.training.strip import strip
 
@@ -31,7 +31,7 @@ def zip_of(name: str) -> bytes:
         overrides=[("buffer_size", 10)] if ALGORITHMS[name].off_policy else [],
     ).spec
     model: BaseAlgorithm = build_model(spec, learning_environments(spec))
-    return saved(model, spec)
+    return saved_zip(model, spec)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -27,13 +27,13 @@ from policypress.environment.trust import user_environment
 from policypress.errors import TrainingInputError
 from policypress.policy.from_agent import policy_from_agent
 from policypress.training.algorithms import ALGORITHMS
-from policypress.training.environments import judging_environment, learning_environments
+from policypress.training.environments import evaluation_environment, learning_environments
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.record import TrainingRecord
 from policypress.training.settings import library_arguments
 from policypress.training.spec import TrainingSpec, Update
-from policypress.training.trainer import Manner, Silent, train
+from policypress.training.trainer import Silent, TrainOptions, train
 
 SMALL = {"policy_kwargs.net_arch": [16, 16]}
 # algorithm, environment, steps, hyperparameters that make a few hundred steps a training
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "trpo": ("trpo", "CartPole-v1", 512, {"n_steps": 64, "n_envs": 2, "batch_size": 64, "n_critic_updates": 2}),
     "trpo normalised": ("trpo", "Hopper-v4", 512, {"n_steps": 64, "n_envs": 2, "batch_size": 64}),
 }
-QUICK = Manner(evaluate_every=0, checkpoint_every=100)
+QUICK = TrainOptions(evaluate_every=0, checkpoint_every=100)
 
 
 def spec_of(case: str, update: Update = "fast") -> TrainingSpec:
@@ -120,8 +120,8 @@ MORE = [pytest.param(case, marks=() if case in EVERY else pytest.mark.slow) for 
 @pytest.mark.parametrize("case", MORE)
 def test_it_is_the_library_s_own_training_to_the_bit(case: str, tmp_path: Path) -> None:
     spec = spec_of(case, "stock")
-    with_evaluation = Manner(evaluate_every=150, evaluation_episodes=1, checkpoint_every=100)
-    record = train(spec, tmp_path / "agent.zip", manner=with_evaluation)
+    with_evaluation = TrainOptions(evaluate_every=150, evaluation_episodes=1, checkpoint_every=100)
+    record = train(spec, tmp_path / "agent.zip", options=with_evaluation)
     expected = library_learns(spec)
     assert record.steps == expected.num_timesteps
     assert_equal(parameters(tmp_path / "agent.zip", spec), flat(expected))
@@ -132,11 +132,11 @@ def test_it_is_the_library_s_own_training_to_the_bit(case: str, tmp_path: Path) 
 @pytest.mark.parametrize("case", MORE)
 def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     spec = spec_of(case)
-    whole = train(spec, tmp_path / "whole.zip", manner=QUICK)
+    whole = train(spec, tmp_path / "whole.zip", options=QUICK)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "cut.zip", manner=QUICK, progress=StopsAt(2 * spec.steps // 3))
+        train(spec, tmp_path / "cut.zip", options=QUICK, progress=StopsAt(2 * spec.steps // 3))
     assert not (tmp_path / "cut.zip").exists()
-    resumed = train(spec, tmp_path / "cut.zip", manner=QUICK)
+    resumed = train(spec, tmp_path / "cut.zip", options=QUICK)
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
     assert resumed.episodes.step == whole.episodes.step
     assert resumed.episodes.episode_return == whole.episodes.episode_return
@@ -148,10 +148,10 @@ def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
 def test_quantization_aware_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     """Observers keep what they have seen in buffers that no zip holds."""
     spec = replace(spec_of(case), qat=QatConfig(networks="all"))
-    train(spec, tmp_path / "whole.zip", manner=QUICK)
+    train(spec, tmp_path / "whole.zip", options=QUICK)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "cut.zip", manner=QUICK, progress=StopsAt(2 * spec.steps // 3))
-    assert train(spec, tmp_path / "cut.zip", manner=QUICK).resumed[0][1]
+        train(spec, tmp_path / "cut.zip", options=QUICK, progress=StopsAt(2 * spec.steps // 3))
+    assert train(spec, tmp_path / "cut.zip", options=QUICK).resumed[0][1]
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
 
 
@@ -159,15 +159,15 @@ def test_quantization_aware_it_goes_on_exactly(case: str, tmp_path: Path) -> Non
 def test_a_budget_in_episodes_ends_with_the_last_one(case: str, tmp_path: Path) -> None:
     """It learns what a longer training in steps had learned by then, and goes on exactly where it was stopped."""
     by_steps = spec_of(case)
-    longer = train(by_steps, tmp_path / "longer.zip", manner=QUICK)
+    longer = train(by_steps, tmp_path / "longer.zip", options=QUICK)
     count = len(longer.episodes.step) - 1
     spec = replace(by_steps, episodes=count)
-    record = train(spec, tmp_path / "whole.zip", manner=QUICK)
+    record = train(spec, tmp_path / "whole.zip", options=QUICK)
     assert record.steps == record.episodes.step[-1] == longer.episodes.step[count - 1]
     assert record.episodes.episode_return == longer.episodes.episode_return[:count]
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "cut.zip", manner=QUICK, progress=StopsAt(max(count // 2, 1)))
-    assert train(spec, tmp_path / "cut.zip", manner=QUICK).resumed[0][1]
+        train(spec, tmp_path / "cut.zip", options=QUICK, progress=StopsAt(max(count // 2, 1)))
+    assert train(spec, tmp_path / "cut.zip", options=QUICK).resumed[0][1]
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
     assert load_agent(tmp_path / "whole.zip").environment is not None
 
@@ -188,8 +188,8 @@ def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     overrides = [("net_arch", [16, 16])]
     spec = prepare("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides, update=update).spec
-    resumed = train(spec, tmp_path / "cut.zip", manner=QUICK)
-    train(spec, tmp_path / "whole.zip", manner=QUICK)
+    resumed = train(spec, tmp_path / "cut.zip", options=QUICK)
+    train(spec, tmp_path / "whole.zip", options=QUICK)
     ((step, exact),) = resumed.resumed
     assert exact
     assert 0 < step < 400
@@ -198,7 +198,7 @@ def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
 
 def test_what_it_leaves_is_read_by_the_library_and_by_us(tmp_path: Path) -> None:
     spec = spec_of("ppo normalised")
-    record = train(spec, tmp_path / "agent.zip", source="a test", manner=replace(QUICK, stripped=True))
+    record = train(spec, tmp_path / "agent.zip", source="a test", options=replace(QUICK, stripped=True))
     model = PPO.load(tmp_path / "agent.zip", device="cpu")
     layer = VecNormalize.load(str(tmp_path / "agent" / "vecnormalize.pkl"), learning_environments(spec))
     for path in (tmp_path / "agent.zip", tmp_path / "agent" / "policy.zip", tmp_path / "agent"):
@@ -206,7 +206,7 @@ def test_what_it_leaves_is_read_by_the_library_and_by_us(tmp_path: Path) -> None
         assert bundle.environment is not None
         assert bundle.environment.id == "Hopper-v4"
         policy = policy_from_agent(bundle)
-        env = judging_environment(spec)
+        env = evaluation_environment(spec)
         observation, _ = env.reset(seed=1)
         expected, _ = model.predict(layer.normalize_obs(observation), deterministic=True)
         got = policy(torch.from_numpy(observation.astype(np.float32))[None]).detach().numpy()[0]
@@ -217,30 +217,30 @@ def test_what_it_leaves_is_read_by_the_library_and_by_us(tmp_path: Path) -> None
 
 
 def test_what_is_done_is_not_repeated_and_another_s_output_is_not_touched(tmp_path: Path) -> None:
-    record = train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK)
+    record = train(spec_of("dqn"), tmp_path / "agent.zip", options=QUICK)
     before = (tmp_path / "agent.zip").stat().st_mtime_ns
-    assert train(spec_of("dqn"), tmp_path / "agent.zip", manner=QUICK) == record
+    assert train(spec_of("dqn"), tmp_path / "agent.zip", options=QUICK) == record
     assert not (tmp_path / "agent" / "policy.zip").exists()
-    train(spec_of("dqn"), tmp_path / "agent.zip", manner=replace(QUICK, stripped=True))
+    train(spec_of("dqn"), tmp_path / "agent.zip", options=replace(QUICK, stripped=True))
     assert (tmp_path / "agent" / "policy.zip").is_file()
     with pytest.raises(TrainingInputError, match="another training"):
-        train(replace(spec_of("dqn"), seed=4), tmp_path / "agent.zip", manner=QUICK)
+        train(replace(spec_of("dqn"), seed=4), tmp_path / "agent.zip", options=QUICK)
     assert (tmp_path / "agent.zip").stat().st_mtime_ns == before
     with pytest.raises(TrainingInputError, match=r"ends in \.zip"):
-        train(spec_of("dqn"), tmp_path / "agent", manner=QUICK)
+        train(spec_of("dqn"), tmp_path / "agent", options=QUICK)
 
 
 def test_evaluations_are_deterministic_and_on_the_same_seeds(tmp_path: Path) -> None:
-    manner = Manner(evaluate_every=200, evaluation_episodes=2)
-    first = train(spec_of("dqn"), tmp_path / "a.zip", manner=manner)
-    second = train(spec_of("dqn"), tmp_path / "b.zip", manner=manner)
+    options = TrainOptions(evaluate_every=200, evaluation_episodes=2)
+    first = train(spec_of("dqn"), tmp_path / "a.zip", options=options)
+    second = train(spec_of("dqn"), tmp_path / "b.zip", options=options)
     assert first.evaluations == second.evaluations
     assert [evaluation.step for evaluation in first.evaluations] == [200, 400]
     assert len({evaluation.seeds for evaluation in first.evaluations}) == 1
 
 
 def test_tensorboard_gets_the_library_s_logs(tmp_path: Path) -> None:
-    train(spec_of("ppo"), tmp_path / "agent.zip", manner=replace(QUICK, tensorboard=tmp_path / "logs"))
+    train(spec_of("ppo"), tmp_path / "agent.zip", options=replace(QUICK, tensorboard=tmp_path / "logs"))
     written = b"".join(path.read_bytes() for path in (tmp_path / "logs").iterdir())
     assert b"rollout/ep_rew_mean" in written
     assert b"train/loss" in written
@@ -263,5 +263,5 @@ def test_it_learns(algorithm: str, tmp_path: Path) -> None:
     """The published hyperparameters reach what the field calls solved, by the end or at one of the last evaluations."""
     environment, floor = LEARN[algorithm]
     spec = prepare(algorithm, EnvironmentSpec(environment), seed=0).spec
-    record = train(spec, tmp_path / "agent.zip", manner=Manner(evaluation_episodes=20))
+    record = train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluation_episodes=20))
     assert max(evaluation.mean_return for evaluation in record.evaluations[-5:]) >= floor

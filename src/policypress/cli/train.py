@@ -92,7 +92,7 @@ def train(
     # Only here, so that other commands do without the libraries that train.
     from policypress.training.preparing import checked_update, prepare, qat_config
     from policypress.training.settings import parse_assignment
-    from policypress.training.trainer import Manner
+    from policypress.training.trainer import TrainOptions
     from policypress.training.trainer import train as run_training
 
     prepared = prepare(
@@ -112,13 +112,13 @@ def train(
         overrides=[parse_assignment(text) for text in settings or ()],
     )
     tell(prepared.notices)
-    manner = Manner(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
+    options = TrainOptions(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
     with progress_bar() as bar:
         record = run_training(
             prepared.spec,
             output,
             source=prepared.source,
-            manner=manner,
+            options=options,
             progress=_Drawn(bar, f"{algorithm} {env}", prepared.spec),
         )
     if as_json:

@@ -68,18 +68,18 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
 
 def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train to the end, or take what a training that ended here before has left."""
-    from policypress.training.outcome import places
+    from policypress.training.outputs import output_paths
     from policypress.training.spec import TrainingSpec
-    from policypress.training.trainer import Manner, train
+    from policypress.training.trainer import TrainOptions, train
 
     if payload.training is None:
         raise TypeError("a training needs its spec")
     work = Path(payload.workplace)
-    where = places(work / AGENT_FILE)
+    where = output_paths(work / AGENT_FILE)
     spec = TrainingSpec.from_json(payload.training)
     told = ProgressFile(work / PROGRESS_FILE)
-    manner = Manner(stripped=True, fresh_process=is_first_here())
-    record = train(spec, where.zip, source=payload.origin, manner=manner, progress=told)
+    options = TrainOptions(stripped=True, fresh_process=is_first_here())
+    record = train(spec, where.zip, source=payload.origin, options=options, progress=told)
     folder = Path(AGENT_FILE).stem
     files = {AGENT_FILE: where.policy.read_bytes()}
     for path in sorted(where.folder.iterdir()):

@@ -1,4 +1,4 @@
-"""The network that acts, alone, of the libraries' policies: from preprocessed features to scores or means."""
+"""The acting part of the libraries' policies: from preprocessed observations to scores or means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class ActingNetwork(nn.Module):
-    """The modules of ``policy`` that a deterministic action needs, the very objects, as one network.
+    """The modules of ``policy`` that a deterministic action needs, shared with it, as one network.
 
     ``forward`` takes observations as tensors, and gives scores (discrete actions) or the action's mean.
     """
@@ -42,13 +42,13 @@ class ActingNetwork(nn.Module):
         return result
 
     def weighted(self) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
-        """Linear layers and convolutions in the order in which they run."""
+        """Linear layers and convolutions in execution order."""
         for name, layer in self.chain.named_modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 yield name, layer
 
     def example(self) -> Any:
-        """Two observations of zeros, which trace the network."""
+        """Two zero observations, for tracing the network."""
         space: Any = self._spaces[0]
         parts = getattr(space, "spaces", None)
         if isinstance(parts, dict):
@@ -61,7 +61,7 @@ def _zeros(space: Any) -> Tensor:
 
 
 def actor_optimizer(policy: BasePolicy) -> torch.optim.Optimizer:
-    """The optimizer that moves the acting network."""
+    """The optimizer of the acting network."""
     owner: Any = getattr(policy, "actor", policy)
     optimizer: torch.optim.Optimizer = owner.optimizer
     return optimizer

@@ -1,4 +1,4 @@
-"""The six algorithms: names, classes, and which of an agent's tensors act."""
+"""The six algorithms: names, classes, and which tensors belong to the acting network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policypress.errors import TrainingInputError
 
 AlgorithmName = Literal["dqn", "ddpg", "td3", "sac", "ppo", "trpo"]
 NAMES: tuple[AlgorithmName, ...] = get_args(AlgorithmName)
-# What a training sets itself, or what is no hyperparameter.
+# Set by the training itself, or not a hyperparameter.
 _NOT_FOR_USERS = (
     "self",
     "policy",
@@ -66,7 +66,7 @@ ALGORITHMS: dict[str, Algorithm] = {
 
 
 def algorithm(name: str) -> Algorithm:
-    """The algorithm of this name, in any case.
+    """The algorithm of this name, case-insensitive.
 
     Raises:
         TrainingInputError: none has it.
@@ -84,5 +84,5 @@ def algorithm(name: str) -> Algorithm:
 
 
 def default_of(parameter: inspect.Parameter) -> Any:
-    """A hyperparameter's default, None where it has none."""
+    """A hyperparameter's default, or None."""
     return None if parameter.default is inspect.Parameter.empty else parameter.default

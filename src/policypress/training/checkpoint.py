@@ -1,8 +1,8 @@
-"""A training's whole state, from which it goes on exactly as if it had never stopped.
+"""Checkpoints: a training's whole state, from which it resumes exactly.
 
-What is saved: parameters, optimizers and other tensors of the algorithm; its counters and statistics; every random
-generator; the observation normaliser and frame stack; the replay buffer; how to bring each environment back to where
-it was. All of it is read as data, and nothing executed.
+Saved are the algorithm's parameters, optimizers and other tensors; its counters and statistics; every random
+generator; the observation normaliser and frame stack; the replay buffer; and how to restore each environment. It is
+read as plain data: nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from stable_baselines3.common.save_util import recursive_getattr
 from policypress.atomic_write import write_atomic
 from policypress.errors import TrainingInputError
 from policypress.training import transitions
+from policypress.training.env_state import env_state, restore_env_state
 from policypress.training.randomness import global_state, restore_global, restore_space, space_state
-from policypress.training.surroundings import restore_surroundings, surroundings_state
 
 FORMAT = 1
 STATE = "state.pt"
@@ -43,7 +43,7 @@ _STATISTICS = ("ep_info_buffer", "ep_success_buffer")
 
 @dataclass
 class Checkpoint:
-    """One checkpoint in memory: plain data that JSON holds, and tensors."""
+    """One checkpoint in memory: JSON-compatible data, and tensors."""
 
     plain: dict[str, Any]
     tensors: dict[str, Any]
@@ -51,20 +51,20 @@ class Checkpoint:
 
     @property
     def steps(self) -> int:
-        """Environment steps that were done."""
+        """Environment steps done."""
         return int(self.plain["counters"]["num_timesteps"])
 
 
-def capture(model: BaseAlgorithm, spec_hash: str, story: dict[str, Any]) -> Checkpoint:
-    """The state between two rounds of collecting and learning.
+def capture(model: BaseAlgorithm, spec_hash: str, log: dict[str, Any]) -> Checkpoint:
+    """Capture the state between two rounds of collecting and learning.
 
     Args:
         model: the algorithm.
-        spec_hash: which training this is.
-        story: what has been recorded so far, as JSON holds it.
+        spec_hash: the training's identity.
+        log: the training log so far, in JSON form.
     """
     random_plain, random_tensors = global_state()
-    outside, arrays = surroundings_state(model)
+    outside, arrays = env_state(model)
     names, variables = model._get_torch_save_params()
     for name in _ARRAYS:
         arrays |= _packed(name, getattr(model, name, None))
@@ -79,7 +79,7 @@ def capture(model: BaseAlgorithm, spec_hash: str, story: dict[str, Any]) -> Chec
         "random": random_plain,
         "actions": space_state(model.action_space),
         "surroundings": outside,
-        "story": story,
+        "story": log,
     }
     tensors = {
         "parameters": {name: recursive_getattr(model, name).state_dict() for name in names},
@@ -92,7 +92,7 @@ def capture(model: BaseAlgorithm, spec_hash: str, story: dict[str, Any]) -> Chec
 
 
 def write(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint, before: Checkpoint | None) -> None:
-    """Write a checkpoint in the place of the one before; killed at any point, one of the two is whole.
+    """Replace the previous checkpoint; if the process is killed, one of the two is complete.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -136,7 +136,7 @@ def restore(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint) -> bool:
     """Put a model that was set up for the same spec into the checkpoint's state.
 
     Returns:
-        whether every environment is exactly where it was; else those that are not begin a new episode.
+        whether every environment was restored exactly; those that were not begin a new episode.
 
     Raises:
         TrainingInputError: the checkpoint does not fit, or its replay buffer cannot be read.
@@ -166,7 +166,7 @@ def restore(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint) -> bool:
         raise _damaged(folder / STATE, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
         transitions.load(folder, model.replay_buffer, checkpoint.files, model.num_timesteps // model.n_envs)
-    exact = restore_surroundings(model, plain["surroundings"], arrays)
+    exact = restore_env_state(model, plain["surroundings"], arrays)
     model._num_timesteps_at_start = model.num_timesteps
     restore_space(model.action_space, plain["actions"])
     restore_global(plain["random"], tensors["random"])
@@ -174,7 +174,7 @@ def restore(folder: Path, model: BaseAlgorithm, checkpoint: Checkpoint) -> bool:
 
 
 def _unsaved(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
-    """Buffers of the policy that its state dict leaves out; a quantizer keeps what it has seen in such."""
+    """Non-persistent buffers of the policy; quantizers keep held ranges in such."""
     saved = model.policy.state_dict()
     return {name: buffer for name, buffer in model.policy.named_buffers() if name not in saved}
 

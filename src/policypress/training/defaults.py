@@ -26,9 +26,9 @@ STUDIES = ("li2023",)
 
 @dataclass(frozen=True)
 class Published:
-    """What a file says for one environment.
+    """Published hyperparameters for one environment.
 
-    ``entry`` is the heading it stands under (``default``: the environment is not named in the file). ``episodes`` is
+    ``entry`` is their heading in the file (``default``: the environment is not named there). ``episodes`` is
     the budget where the source counts episodes; ``steps`` is then what the schedules run over.
     """
 
@@ -40,12 +40,12 @@ class Published:
 
     @property
     def specific(self) -> bool:
-        """Whether somebody published values for this environment, or kind of environment."""
+        """Whether the values were published for this environment, or this kind of environment."""
         return self.entry != _DEFAULT
 
 
 def published(algorithm: AlgorithmName, environment: EnvironmentSpec, by: str = ZOO) -> Published:
-    """Hyperparameters and budget for an environment, or the algorithm's defaults where none are published.
+    """Hyperparameters and budget for an environment, or the algorithm's defaults if none are published.
 
     Args:
         algorithm: its name.
@@ -53,7 +53,7 @@ def published(algorithm: AlgorithmName, environment: EnvironmentSpec, by: str = 
         by: ``zoo``, or one of :data:`STUDIES`, which have no defaults.
 
     Raises:
-        TrainingInputError: nobody of this name has published, or not for this algorithm and environment.
+        TrainingInputError: no publication of this name, or none for this algorithm and environment.
     """
     table = _table(algorithm) if by == ZOO else _of_study(by, algorithm)
     entry = next((name for name in _names(environment) if name in table), _DEFAULT)
@@ -94,7 +94,7 @@ def _content(name: str) -> dict[str, Any]:
 
 
 def _names(environment: EnvironmentSpec) -> tuple[str, ...]:
-    """Headings that fit, the most specific first."""
+    """Matching headings, the most specific first."""
     if module_of(environment.id) is not None:
         return ()
     try:

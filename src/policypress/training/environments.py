@@ -1,4 +1,4 @@
-"""The environments of a training: the one it learns in, as Stable-Baselines3 takes it, and the one it is judged in."""
+"""The environments of a training: for learning (a Stable-Baselines3 VecEnv), and for evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ATARI = "AtariWrapper"
 
 
 def learning_environments(spec: TrainingSpec) -> VecEnv:
-    """What the algorithm learns in: monitored, replayable environments, normalised and stacked as the spec says.
+    """The training environments: monitored and replayable, normalised and stacked as the spec says.
 
     Raises:
         EnvironmentInputError: the environment cannot be made.
@@ -46,8 +46,8 @@ def learning_environments(spec: TrainingSpec) -> VecEnv:
     return VecFrameStack(environments, frames) if frames > 1 else environments
 
 
-def judging_environment(spec: TrainingSpec) -> Env:
-    """What the agent is evaluated in: raw rewards, whole games, observations before normalisation.
+def evaluation_environment(spec: TrainingSpec) -> Env:
+    """The evaluation environment: raw rewards, whole games, observations before normalisation.
 
     Raises:
         EnvironmentInputError: the environment cannot be made.
@@ -85,7 +85,7 @@ def frame_stack(environments: VecEnv) -> VecFrameStack | None:
 
 
 def innermost(environments: VecEnv) -> DummyVecEnv:
-    """The layer that holds the environments themselves."""
+    """The innermost ``VecEnv``, which holds the environments."""
     layer: Any = environments
     while isinstance(layer, VecEnvWrapper):
         layer = layer.venv

@@ -1,4 +1,4 @@
-"""Features extractors beside the library's own, by the names under which a training selects them.
+"""Features extractors besides the library's own, by the names that select them.
 
 A zip names the class, so that Stable-Baselines3 finds it where policypress is installed; policypress's own reader knows
 it by this module's name (``agent/defaults.py``): do not move it.
@@ -31,7 +31,7 @@ class MnihCnn(BaseFeaturesExtractor):
         features_dim: units of the last layer.
 
     Raises:
-        TrainingInputError: observations that are no images, or are smaller than the kernels.
+        TrainingInputError: observations that are not images, or are smaller than the kernels.
     """
 
     def __init__(self, observation_space: gymnasium.Space[object], features_dim: int = 256) -> None:

@@ -1,4 +1,4 @@
-"""Starting a training from the networks of a trained agent: fine-tuning, with quantization or without."""
+"""Fine-tuning: starting a training from the networks of a trained agent, quantized or not."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from policypress.agent.archive import Archive, read_bytes
 from policypress.agent.tensors import read_tensors
 from policypress.errors import TrainingInputError
 from policypress.training.environments import normaliser
-from policypress.training.normalisation import take_over_statistics
+from policypress.training.normalisation import load_statistics
 
 _OBSERVER = ".running_"
 
 
-def take_over(model: BaseAlgorithm, source: Path) -> None:
-    """Give a fresh algorithm the parameters of a trained agent's networks; its optimizers start anew.
+def load_networks(model: BaseAlgorithm, source: Path) -> None:
+    """Load a trained agent's network parameters into a new algorithm; its optimizers start from scratch.
 
-    Ranges are taken over where the agent has learned some, and learned from the first update on where it has not.
-    Observations go on being normalised by the agent's statistics.
+    Quantization ranges are loaded if the agent has learned some, else observed from the first update on.
+    Observations are normalised with the agent's statistics.
 
     Args:
         model: the algorithm, with networks of the same names and shapes.
@@ -28,7 +28,7 @@ def take_over(model: BaseAlgorithm, source: Path) -> None:
 
     Raises:
         AgentError: the file cannot be read.
-        TrainingInputError: its networks are others, it holds the policy alone, or its observations are normalised and
+        TrainingInputError: its networks differ, it holds only the policy, or its observations are normalised and
             the training's are not, or the other way round.
     """
     archive = Archive(read_bytes(source), source.name)
@@ -46,14 +46,14 @@ def take_over(model: BaseAlgorithm, source: Path) -> None:
             expected="a whole zip of the same algorithm and net_arch, as model.save() writes it",
             hint="Give the training the agent's net_arch: --set net_arch=[…].",
         )
-    take_over_statistics(None if model.env is None else normaliser(model.env), source)
+    load_statistics(None if model.env is None else normaliser(model.env), source)
     tensors = {name: torch.from_numpy(found[name].copy()) for name in own if name in found}
     model.policy.load_state_dict({**own, **tensors})
-    _take_over_entropy(model, archive, source.name)
+    _load_entropy_coefficient(model, archive, source.name)
 
 
-def _take_over_entropy(model: BaseAlgorithm, archive: Archive, label: str) -> None:
-    """SAC's learned weight of the entropy, without which its policy would be washed out first."""
+def _load_entropy_coefficient(model: BaseAlgorithm, archive: Archive, label: str) -> None:
+    """Load SAC's learned entropy coefficient; with a fresh one the policy would first become random again."""
     learned = getattr(model, "log_ent_coef", None)
     member = "pytorch_variables.pth"
     if isinstance(learned, torch.Tensor) and member in archive.names:

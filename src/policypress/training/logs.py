@@ -1,4 +1,4 @@
-"""Where the library's own logs go: TensorBoard if it is asked for, else nowhere."""
+"""The library's own logs: to TensorBoard if asked for, else nowhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Lottery tickets in deep RL: iterative magnitude pruning, rewinding, and training again against random tickets.
+"""Lottery tickets in deep RL: iterative magnitude pruning with rewinding, against random tickets.
 
-Frankle & Carbin 2019 (arXiv:1803.03635): of a trained network the smallest weights are pruned, those that stay get the
-values of their start back, and the sparse network, the *ticket*, is trained again; then more is pruned. Lu et al. 2024
+Frankle & Carbin 2019 (arXiv:1803.03635): the smallest weights of a trained network are pruned, the others are rewound
+to their initial values, and the sparse network, the *ticket*, is trained again; then more is pruned. Lu et al. 2024
 (section 4) conclude from pruning trained agents, without training them again, that the hypothesis fails for deep RL.
 Here a ticket learns by RL, as the dense network did, beside a *random ticket*: as sparse in each layer, with other
 weights and other places.
@@ -28,15 +28,15 @@ from policypress import seeding
 from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
-from policypress.training.environments import judging_environment, learning_environments, normaliser
-from policypress.training.judging import Judge
+from policypress.training.environments import evaluation_environment, learning_environments, normaliser
+from policypress.training.evaluator import Evaluator
 from policypress.training.magnitude import Masked, acting_weights, magnitude_masks, random_masks, sparsity_of
 from policypress.training.model import build_model
 from policypress.training.preparing import prepare
 from policypress.training.spec import TrainingSpec, Update
 
 DENSE, TICKET, RANDOM = "dense", "ticket", "random"
-# Added to the seed of a random ticket's first weights, so that they are others than the ticket's.
+# Added to the seed of a random ticket's initial weights, so that they differ from the ticket's.
 _OTHER_WEIGHTS = 100_000
 
 
@@ -113,7 +113,7 @@ def units(plan: LotteryPlan) -> Iterator[Unit]:
 
 
 def run(plan: LotteryPlan, folder: Path, *, limit: int | None = None) -> int:
-    """Do the units that are not done, at most ``limit`` of them; gives how many are left.
+    """Run the units that are not done, at most ``limit`` of them; returns how many are left.
 
     Raises:
         TrainingInputError: ``folder`` holds another experiment.
@@ -166,7 +166,7 @@ def _do(plan: LotteryPlan, unit: Unit, folder: Path) -> None:
 
 
 class _Watch(BaseCallback):
-    """Keeps masks in force (TRPO has no optimizer for its actor), the weights to go back to, and finished episodes."""
+    """Applies the masks (TRPO has no optimizer for its actor), keeps the rewind weights, counts episodes."""
 
     def __init__(self, masked: Masked, rewind: int) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class _Watch(BaseCallback):
 
 
 def _returns(plan: LotteryPlan, spec: TrainingSpec, model: BaseAlgorithm) -> list[float]:
-    judge = Judge(judging_environment(spec), spec.seed, plan.episodes)
+    judge = Evaluator(evaluation_environment(spec), spec.seed, plan.episodes)
     try:
         layer = None if model.env is None else normaliser(model.env)
         return [float(value) for value in judge.evaluate(model, layer).returns]
@@ -224,7 +224,7 @@ def _load(folder: Path, unit: Unit) -> dict[str, Any]:
 
 
 def _check_same(plan: LotteryPlan, folder: Path) -> None:
-    """Check that ``folder`` holds this experiment, or none; more seeds than before are more of the same."""
+    """Check that ``folder`` is empty or holds this experiment; seeds may be added."""
     path = folder / "plan.json"
     text = json.dumps({name: value for name, value in asdict(plan).items() if name != "seeds"}, sort_keys=True)
     if path.is_file() and path.read_text() != text:

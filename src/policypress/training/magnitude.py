@@ -1,4 +1,4 @@
-"""Magnitude pruning while an agent learns: masks over single weights, and the gradual schedule.
+"""Magnitude pruning during training: masks over single weights, and the gradual schedule.
 
 The lottery-ticket experiments use the masks; ``GradualPruning`` is the method of Zhu & Gupta 2017 (arXiv:1710.01878),
 which Graesser et al. 2022 (arXiv:2206.10369) found to hold returns at 80 to 90 % sparsity in deep RL.
@@ -21,7 +21,7 @@ Masks = Mapping[str, Tensor]
 
 
 def acting_weights(policy: BasePolicy) -> dict[str, Tensor]:
-    """Weight of every linear and convolutional layer that acts, by name; the very parameters."""
+    """Weight parameters of every linear and convolutional layer of the acting network, by name."""
     return {name: layer.weight for name, layer in ActingNetwork(policy).weighted()}
 
 
@@ -35,7 +35,7 @@ def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float, before: Mask
     """
     _check(sparsity)
     kept = {name: torch.ones_like(weight) for name, weight in weights.items()} if before is None else before
-    # What is pruned already comes first in the order.
+    # Weights that are already pruned sort first.
     scores = {name: torch.where(kept[name] > 0, weight.detach().abs(), -1.0) for name, weight in weights.items()}
     everything = torch.cat([score.flatten() for score in scores.values()])
     flat = torch.ones_like(everything)
@@ -46,7 +46,7 @@ def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float, before: Mask
 
 
 def random_masks(masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-    """Masks with as many zeros in each layer, elsewhere."""
+    """Random masks with as many zeros in each layer."""
     return {
         name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].reshape(mask.shape)
         for name, mask in masks.items()
@@ -60,9 +60,9 @@ def sparsity_of(masks: Masks) -> float:
 
 
 class Masked:
-    """Keeps pruned weights of a policy's acting network at 0, through every step of its optimizer.
+    """Keeps pruned weights of a policy's acting network at 0 after every optimizer step.
 
-    TRPO moves its actor without an optimizer: call :meth:`apply` after each of its updates (a callback's rollout
+    TRPO updates its actor without an optimizer: call :meth:`apply` after each of its updates (a callback's rollout
     start).
     """
 
@@ -79,13 +79,13 @@ class Masked:
             weight.mul_(self.masks[name].to(weight.device))
 
     def prune(self, sparsity: float) -> None:
-        """Prune more of the smallest weights, until the share ``sparsity`` is."""
+        """Prune more of the smallest weights, up to the share ``sparsity``."""
         self.masks = magnitude_masks(self._weights, sparsity, self.masks)
         self.apply()
 
 
 class GradualPruning(BaseCallback):
-    """s(t) = s_f · (1 − (1 − (t − t₀) / (t₁ − t₀))³): fast at first, while there is much that nobody misses.
+    """s(t) = s_f · (1 − (1 − (t − t₀) / (t₁ − t₀))³): fast at first, while many weights are redundant.
 
     Args:
         sparsity: s_f, what is pruned at the end.

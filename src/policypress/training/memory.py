@@ -1,4 +1,4 @@
-"""Memory of a training process, and what of it is network, optimizer and replay."""
+"""Memory of a training process, split into networks, optimizer and replay buffer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _trainings = 0
 
 
 def begins_here() -> bool:
-    """Count a training of this process; whether it is the first: what others left behind is not its memory."""
+    """Count a training in this process; returns whether it is the first (later ones inherit others' memory)."""
     global _trainings
     _trainings += 1
     return _trainings == 1
@@ -52,11 +52,11 @@ def memory_of(
     peak_before: int = 0,
     first_in_process: bool | None = None,
 ) -> TrainingMemory:
-    """The split for a model that has learned.
+    """The memory split of a trained model.
 
     Args:
         model: the algorithm object.
-        algorithm: which one, for what acts.
+        algorithm: which one, to know the acting tensors.
         before_rss_bytes: resident set before the model was made.
         peak_before: peak of an earlier process of the same training.
         first_in_process: whether the process had trained nothing before.

@@ -1,4 +1,4 @@
-"""Going on with the normaliser of a trained agent, whose statistics stand in a file beside the zip."""
+"""Continues with the normaliser of a trained agent, whose statistics are in a file beside the zip."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def statistics_bytes(agent: Path) -> bytes:
     return b"" if found is None else read_bytes(found, limit_bytes=_MOST_BYTES)
 
 
-def take_over_statistics(layer: VecNormalize | None, agent: Path) -> None:
-    """Give a training's normaliser the statistics of a trained agent's.
+def load_statistics(layer: VecNormalize | None, agent: Path) -> None:
+    """Load a trained agent's normalisation statistics into a training's normaliser.
 
-    Of observations, and of returns where both normalise rewards. They go on from there, as the library's do; with
-    VecNormalize's argument ``training=False`` they stay.
+    Those of observations, and those of returns if both normalise rewards. They keep being updated, as in the library,
+    unless VecNormalize has ``training=False``.
 
     Args:
         layer: the training's normaliser, or None if it has none.

@@ -1,4 +1,4 @@
-"""From what a user states to a spec: published hyperparameters, overrides, a current environment id."""
+"""Builds a spec from user input: published hyperparameters, overrides, a current environment id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ALE = "ALE/"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec, where its hyperparameters come from, and what the user should be told."""
+    """A spec, the source of its hyperparameters, and notices for the user."""
 
     spec: TrainingSpec
     source: str
@@ -56,19 +56,19 @@ def prepare(
 
     Args:
         name: of the algorithm.
-        environment: id, arguments, wrappers; an old id is replaced by the one that stands for it.
+        environment: id, arguments, wrappers; an old id is replaced by its successor.
         steps: environment steps; the published number if None.
         seed: of everything random.
         device: where to compute.
-        overrides: hyperparameters in the place of the published ones.
+        overrides: hyperparameters that replace published ones.
         qat: quantization-aware training, or None.
         update: how gradient steps are computed, see :class:`TrainingSpec`.
         kernels: name of the native update's kernel set that alone may learn; ``auto`` then is ``native``.
         start_from: the zip of a trained agent to fine-tune.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
         prune: share of the acting weights to prune gradually.
-        episodes: end the training after so many, in place of after so many steps; the published number where the
-            source counts episodes and no steps are stated.
+        episodes: end the training after this many episodes instead of a number of steps; by default the
+            published number, if the source counts episodes and no steps are given.
         by: whose hyperparameters: ``zoo``, or a publication's name.
 
     Raises:
@@ -129,7 +129,7 @@ def _is_factor(name: str, value: Any) -> bool:
 
 
 def qat_config(stated: Iterable[tuple[str, Any]]) -> QatConfig:
-    """Quantization-aware training with the fields that are stated, the others by default.
+    """A ``QatConfig`` from the given fields, the others by default.
 
     Raises:
         TrainingInputError: no such field, or a value it cannot have.

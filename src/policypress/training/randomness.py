@@ -1,4 +1,4 @@
-"""The states of every random generator that a training uses, as data that can be saved and put back."""
+"""States of all random generators that a training uses, as data that can be saved and restored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def restore_global(plain: dict[str, Any], tensors: Tensors) -> None:
 
 
 def space_state(space: Space[Any]) -> dict[str, Any]:
-    """State of a space's own generator, which random actions are drawn from."""
+    """State of a space's own generator, from which random actions are sampled."""
     return dict(space.np_random.bit_generator.state)
 
 
@@ -49,8 +49,8 @@ def restore_space(space: Space[Any], state: dict[str, Any]) -> None:
     space.np_random.bit_generator.state = state
 
 
-class Undisturbed:
-    """What happens inside leaves the global generators as they were: evaluation must not move the training."""
+class PreservedRandomState:
+    """Context in which the global generators are restored at the end: evaluation must not change the training."""
 
     def __enter__(self) -> None:
         self._plain, self._tensors = global_state()

@@ -1,4 +1,4 @@
-"""What a training was and did, as data: episodes, evaluations, times, memory, versions."""
+"""The record of a training: episodes, evaluations, times, memory, versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Episodes:
 
     Attributes:
         step: environment steps done when the episode ended.
-        episode_return: undiscounted sum of raw rewards, with the actions that explored.
+        episode_return: undiscounted sum of raw rewards, with exploration.
         length: environment steps of the episode.
         duration_s: wall-clock seconds from its first to its last step, learning in between included.
         wall_s: wall-clock seconds of training when it ended.
@@ -43,7 +43,7 @@ class Episodes:
 
 @dataclass(frozen=True)
 class TrainingEvaluation:
-    """Deterministic episodes in an environment of their own, in the middle of a training.
+    """Deterministic evaluation episodes during training, in a separate environment.
 
     ``returns`` are of raw rewards; ``seeds`` of the environment are the same at every step.
     """
@@ -75,7 +75,7 @@ class TrainingMemory:
     Attributes:
         peak_rss_bytes: largest resident set of the process.
         before_rss_bytes: resident set before the algorithm was set up: interpreter, libraries, environments.
-        acting_bytes: parameters and buffers of what acts.
+        acting_bytes: parameters and buffers of the acting network.
         value_bytes: of value networks and target networks.
         optimizer_bytes: the optimizers' state.
         replay_bytes: rows of the replay (or rollout) buffer that were used.

@@ -1,8 +1,8 @@
-"""An environment that can be brought back to where it was: the episode's calls are remembered and played again.
+"""An environment that can be restored by replaying the calls of its episode.
 
 Simulators keep state that cannot be saved (Box2D's worlds, emulators), but all of the study's are deterministic once
-their random stream is known. So what is remembered is the stream's state before the reset that started the episode,
-and the actions since. Playing them again through the same wrappers rebuilds the state of all of them, too.
+their random stream is known. So the generator's state before the reset that started the episode is recorded, and
+the actions since. Replaying them through the same wrappers restores the wrappers' state, too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _RESET = -1
 
 
 @dataclass(frozen=True)
-class EpisodeSoFar:
-    """How to get an environment to where it is.
+class PartialEpisode:
+    """How to restore an environment: the calls of its episode so far.
 
     Attributes:
         stream: state of the environment's random generator before the episode's reset, as plain data.
@@ -73,7 +73,7 @@ class Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._started = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode and remember where the random stream was."""
+        """Start an episode and record the random generator's state."""
         stream, emulator = self._random_state(), self._emulator_state()
         before = self._counter.resets
         observation, info = self.env.reset(seed=seed, options=options)
@@ -85,17 +85,17 @@ class Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> Any:
-        """One step; the action is remembered."""
+        """One step; the action is recorded."""
         self._actions.append(action if isinstance(action, int) else np.array(action))
         return self.env.step(action)
 
-    def so_far(self) -> EpisodeSoFar:
+    def partial_episode(self) -> PartialEpisode:
         """What :meth:`replay` needs."""
         actions = np.array(self._actions)
-        return EpisodeSoFar(self._stream, self._emulator, self._seed, self._started, actions, tuple(self._resets))
+        return PartialEpisode(self._stream, self._emulator, self._seed, self._started, actions, tuple(self._resets))
 
-    def replay(self, episode: EpisodeSoFar) -> Any:
-        """Play an episode again, in an environment that was reset at least once; gives the last observation."""
+    def replay(self, episode: PartialEpisode) -> Any:
+        """Replay an episode in an environment that was reset at least once; returns the last observation."""
         if not episode.started:
             return None
         if episode.stream is not None:
@@ -133,7 +133,7 @@ class Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def _ask_for_a_new_game(env: Any) -> None:
-    """Make the wrapper that swallows resets after a lost life let the next one through."""
+    """Make the wrapper that swallows resets after a lost life pass the next one on."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, EpisodicLifeEnv):
             env.was_real_done = True

@@ -1,4 +1,4 @@
-"""Hyperparameters as the user and the published files state them: parsed, checked, and as the libraries take them."""
+"""Hyperparameters: parsed, checked, and converted to the libraries' arguments."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def merge(stated: Mapping[str, Any], overrides: Iterable[tuple[str, Any]]) -> di
 
 
 def check(algorithm: Algorithm, hyperparameters: Mapping[str, Any]) -> None:
-    """Refuse what the algorithm cannot use, before anything is built.
+    """Check hyperparameters before anything is built.
 
     Raises:
         TrainingInputError: an unknown name, or a value of the wrong kind or out of range.
@@ -183,7 +183,7 @@ def _wrong(name: str, value: Any, expected: str) -> TrainingInputError:
 
 
 def library_arguments(algorithm: Algorithm, hyperparameters: Mapping[str, Any], action_size: int) -> dict[str, Any]:
-    """Arguments of the library's constructor: schedules, classes and noise in the place of their names.
+    """Arguments of the library's constructor: schedules, classes and noise in place of their names.
 
     Args:
         algorithm: whose.
@@ -216,7 +216,7 @@ def _policy_arguments(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_extractor(algorithm: Algorithm, extractor: type[nn.Module], stated: Mapping[str, Any]) -> dict[str, Any]:
-    """As the library does with its own CNN: where it then has no hidden layers by default, neither has this."""
+    """Select an extractor; as with the library's own CNN, there are then no hidden layers by default."""
     widths: dict[str, Any] = {"net_arch": []} if algorithm.name in _NONE_AFTER_A_CNN else {}
     return {**widths, **stated, "features_extractor_class": extractor}
 

@@ -1,8 +1,8 @@
-"""Group-sparse training: channels that matter little are drawn towards 0, so that pruning them later costs little.
+"""Group-sparse training: unimportant channels are pulled towards 0, so that pruning them later costs little.
 
 Lu et al. 2024, section 2.2, after DepGraph (Fang et al. 2023, arXiv:2301.12900): R(g) = Σ_k γ_k · I_{g,k}, with the
 importance I_{g,k} = Σ_{w ∈ g} ‖w[k]‖² of channel k in a group g of layers that depend on each other, and
-γ_k = 2^{α (I_max − I_k) / (I_max − I_min)}: the least important channel is drawn 2^α times as hard as the most
+γ_k = 2^{α (I_max − I_k) / (I_max − I_min)}: the least important channel is pulled 2^α times as hard as the most
 important one.
 """
 
@@ -62,16 +62,16 @@ class GroupSparsity:
         return self.strength * torch.stack(terms).sum()
 
     def attach(self) -> GroupSparsity:
-        """From now on follow R's gradient at the end of each step of the optimizer that moves the acting network.
+        """Apply R's gradient after each step of the acting network's optimizer, from now on.
 
-        By its learning rate, and beside its averages, as AdamW does with weight decay: Adam would divide R's gradient
+        With its learning rate but outside its moments, as AdamW does with weight decay: Adam would divide R's gradient
         by the loss's own size, and pull a channel that the loss never moves as hard as any other.
         """
         self._handle = self._optimizer.register_step_post_hook(lambda optimizer, *_: self._descend(optimizer))
         return self
 
     def detach(self) -> None:
-        """Stop following."""
+        """Stop applying it."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None

@@ -33,8 +33,8 @@ class TrainingSpec:
             round differently; an agent that is to be compared with another is pinned to the other's, and being part of
             what was asked for, it is in the hash.
         update: ``stock`` is the library's own gradient step, ``fast`` the hand-tuned one, ``native`` the same in C,
-            ``auto`` native where it can be, else fast. This and the device say how to compute, not what: they differ in
-            rounding, are not in the hash, and a training may go on with another.
+            ``auto`` native if it is supported, else fast. Update and device change only rounding: they are not in
+            the hash, and a training may be resumed with another.
         qat: quantization-aware training, or None for fp32.
         start_from: the zip of a trained agent whose networks are fine-tuned, or None; where it is, not what, so it is
             not in the hash.

@@ -1,4 +1,4 @@
-"""A policy-only zip: what acts and its description, without optimizer, value networks and pickled fields."""
+"""A policy-only zip: the acting network and its description, without optimizer, value networks and pickles."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def strip(full: bytes, algorithm: Algorithm) -> bytes:
 
 
 def _readable(value: Any) -> Any:
-    """Without pickles, and without what differs between two runs: addresses, docstrings and methods of classes."""
+    """Drop pickles, and what differs between runs: addresses, docstrings and methods of classes."""
     if not isinstance(value, dict):
         return value
     return {

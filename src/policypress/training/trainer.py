@@ -19,18 +19,18 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from policypress.errors import TrainingInputError
 from policypress.training import checkpoint as checkpoints
 from policypress.training.algorithms import ALGORITHMS
-from policypress.training.environments import judging_environment, learning_environments, normaliser
-from policypress.training.fine_tuning import take_over
-from policypress.training.judging import Judge
+from policypress.training.environments import evaluation_environment, learning_environments, normaliser
+from policypress.training.evaluator import Evaluator
+from policypress.training.fine_tuning import load_networks
 from policypress.training.logs import logger_for
 from policypress.training.magnitude import GradualPruning
 from policypress.training.memory import begins_here, memory_of, peak_resident_bytes, resident_bytes
 from policypress.training.model import build_model
-from policypress.training.outcome import Places, places, read_record, write_outcome, write_stripped
+from policypress.training.outputs import OutputPaths, output_paths, read_record, write_outputs, write_stripped
 from policypress.training.record import TrainingEvaluation, TrainingRecord
 from policypress.training.sparsity import GroupSparsity
 from policypress.training.spec import TrainingSpec
-from policypress.training.story import Story
+from policypress.training.training_log import TrainingLog
 from policypress.training.versions import versions
 
 CHECKPOINT_STEPS = 10_000
@@ -41,10 +41,10 @@ _OFF_POLICY_LOG_EPISODES = 4
 
 @runtime_checkable
 class Progress(Protocol):
-    """Is told how a training goes: in steps, or in episodes where those are its budget."""
+    """Receives a training's progress: in steps, or in episodes if those are its budget."""
 
     def started(self, steps: int, total: int, exact: bool | None) -> None:
-        """It starts at ``steps``; ``exact`` says how well it was resumed, None that it was not."""
+        """The training starts at ``steps``; ``exact``: whether it was resumed exactly, None if it was not resumed."""
 
     def advanced(self, steps: int) -> None:
         """``steps`` environment steps are done."""
@@ -54,7 +54,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Ignores progress."""
 
     def started(self, steps: int, total: int, exact: bool | None) -> None:
         """Nothing."""
@@ -67,17 +67,17 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How to train, as far as it changes no weight.
+class TrainOptions:
+    """Options of a training that do not change the weights it learns.
 
     Attributes:
         evaluate_every: environment steps between evaluations; None for a twentieth of the training; 0 for none.
         evaluation_episodes: of each.
         checkpoint_every: environment steps between checkpoints.
         tensorboard: folder of TensorBoard logs, or None.
-        threads: of torch. (More than one may change the last bits of sums.)
+        threads: of torch (more than one may change the last bits of sums).
         stripped: write the policy-only zip too.
-        fresh_process: nothing else was done in this process before, as far as the caller knows.
+        fresh_process: the caller has done nothing else in this process.
     """
 
     evaluate_every: int | None = None
@@ -94,36 +94,36 @@ def train(
     output: Path,
     *,
     source: str = "",
-    manner: Manner | None = None,
+    options: TrainOptions | None = None,
     progress: Progress | None = None,
 ) -> TrainingRecord:
-    """Train an agent, or go on with its training; a training that is done is not repeated.
+    """Train an agent, or resume its training; a finished training is not repeated.
 
     Args:
         spec: what to train.
         output: the zip; everything else goes into the folder of the same name.
         source: where the hyperparameters come from, for the record.
-        manner: how.
-        progress: is told how it goes.
+        options: see :class:`TrainOptions`.
+        progress: receives the progress.
 
     Raises:
         TrainingInputError: the spec cannot be trained, or the output belongs to another training.
         EnvironmentInputError: the environment cannot be made.
         OutputError: a file cannot be written.
     """
-    where, manner, progress = places(output), manner or Manner(), progress or Silent()
+    where, options, progress = output_paths(output), options or TrainOptions(), progress or Silent()
     done = read_record(where)
     if done is not None and where.zip.is_file():
         _check_same(done.spec_hash, spec, where)
-        if manner.stripped and not where.policy.is_file():
+        if options.stripped and not where.policy.is_file():
             write_stripped(where, spec)
         return done
-    with _threads(manner.threads):
-        run = _Run(spec, where, manner, progress)
+    with _threads(options.threads):
+        run = _Run(spec, where, options, progress)
         try:
-            run.to_the_end()
+            run.run()
             record = run.record(source)
-            write_outcome(where, run.model, spec, record, stripped=manner.stripped)
+            write_outputs(where, run.model, spec, record, stripped=options.stripped)
         finally:
             run.close()
     shutil.rmtree(where.checkpoint, ignore_errors=True)
@@ -133,39 +133,39 @@ def train(
 class _Run:
     """One process's part of a training."""
 
-    def __init__(self, spec: TrainingSpec, where: Places, manner: Manner, progress: Progress) -> None:
-        self.spec, self.where, self.manner, self.progress = spec, where, manner, progress
-        self._interval = manner.evaluate_every
+    def __init__(self, spec: TrainingSpec, where: OutputPaths, options: TrainOptions, progress: Progress) -> None:
+        self.spec, self.where, self.options, self.progress = spec, where, options, progress
+        self._interval = options.evaluate_every
         if self._interval is None:
             self._interval = max(spec.steps // EVALUATIONS, 1)
-        self.story = Story()
+        self.log = TrainingLog()
         self._last: checkpoints.Checkpoint | None = checkpoints.read(where.checkpoint)
         if self._last is not None:
             _check_same(self._last.plain["spec"], spec, where)
-            self.story = Story.from_json(self._last.plain["story"])
+            self.log = TrainingLog.from_json(self._last.plain["story"])
         environments = learning_environments(spec)
-        self._first_in_process = begins_here() and manner.fresh_process
+        self._first_in_process = begins_here() and options.fresh_process
         self._before_rss = resident_bytes()
         self.model = build_model(spec, environments)
         if spec.start_from is not None and self._last is None:
-            take_over(self.model, Path(spec.start_from))
+            load_networks(self.model, Path(spec.start_from))
         if spec.sparse is not None:
             GroupSparsity(self.model.policy, **spec.sparse).attach()
-        self.model.set_logger(logger_for(manner.tensorboard))
-        self._judge = Judge(judging_environment(spec), spec.seed, manner.evaluation_episodes)
+        self.model.set_logger(logger_for(options.tensorboard))
+        self._evaluator = Evaluator(evaluation_environment(spec), spec.seed, options.evaluation_episodes)
 
-    def to_the_end(self) -> None:
+    def run(self) -> None:
         """Collect and learn until the spec's steps are done."""
         model = self.model
-        watching: list[BaseCallback] = [_Watch(self.story, self.spec.episodes)]
+        watching: list[BaseCallback] = [_Watch(self.log, self.spec.episodes)]
         if self.spec.prune is not None:
             watching.append(GradualPruning(self.spec.prune))
         _, callback = model._setup_learn(self.spec.steps, watching, True)
         exact = None
         if self._last is not None:
             exact = checkpoints.restore(self.where.checkpoint, model, self._last)
-            self.story.resumed.append((model.num_timesteps, exact))
-        self.story.start()
+            self.log.resumed.append((model.num_timesteps, exact))
+        self.log.start()
         total = self._total()
         self.progress.started(self._done(), total, exact)
         callback.on_training_start(locals(), globals())
@@ -182,35 +182,35 @@ class _Run:
         return self.spec.steps if self.spec.episodes is None else self.spec.episodes
 
     def _done(self) -> int:
-        return self.model.num_timesteps if self.spec.episodes is None else len(self.story.episodes.step)
+        return self.model.num_timesteps if self.spec.episodes is None else len(self.log.episodes.step)
 
     def record(self, source: str) -> TrainingRecord:
-        """What there is to tell at the end."""
+        """The training's record, at its end."""
         return TrainingRecord(
             spec=self.spec.to_json(),
             spec_hash=self.spec.hash,
             source=source,
             steps=self.model.num_timesteps,
-            episodes=self.story.episodes,
-            evaluations=tuple(self.story.evaluations),
-            wall_s=round(self.story.wall_s(), 3),
-            cpu_s=round(self.story.cpu_s(), 3),
-            threads=self.manner.threads,
+            episodes=self.log.episodes,
+            evaluations=tuple(self.log.evaluations),
+            wall_s=round(self.log.wall_s(), 3),
+            cpu_s=round(self.log.cpu_s(), 3),
+            threads=self.options.threads,
             memory=memory_of(
                 self.model,
                 ALGORITHMS[self.spec.algorithm],
                 self._before_rss,
-                self.story.peak_rss_bytes,
+                self.log.peak_rss_bytes,
                 self._first_in_process,
             ),
             versions=versions(),
-            resumed=tuple(self.story.resumed),
+            resumed=tuple(self.log.resumed),
             kernels=getattr(self.model, "kernels", None),
         )
 
     def close(self) -> None:
         """Close the environments."""
-        self._judge.close()
+        self._evaluator.close()
         if self.model.env is not None:
             self.model.env.close()
 
@@ -218,32 +218,32 @@ class _Run:
         steps = self.model.num_timesteps
         if self._interval and steps // self._interval > self._evaluated() // self._interval:
             self._evaluate()
-        if steps - (0 if self._last is None else self._last.steps) >= self.manner.checkpoint_every:
+        if steps - (0 if self._last is None else self._last.steps) >= self.options.checkpoint_every:
             self._checkpoint()
 
     def _evaluated(self) -> int:
-        return self.story.evaluations[-1].step if self.story.evaluations else 0
+        return self.log.evaluations[-1].step if self.log.evaluations else 0
 
     def _evaluate(self) -> None:
         if not self._interval:
             return
         environments = self.model.env
         layer = None if environments is None else normaliser(environments)
-        evaluation = self._judge.evaluate(self.model, layer)
-        self.story.evaluations.append(evaluation)
+        evaluation = self._evaluator.evaluate(self.model, layer)
+        self.log.evaluations.append(evaluation)
         self.model.logger.record("eval/mean_reward", evaluation.mean_return)
         self.progress.evaluated(evaluation)
 
     def _checkpoint(self) -> None:
-        self.story.peak_rss_bytes = max(self.story.peak_rss_bytes, peak_resident_bytes())
-        taken = checkpoints.capture(self.model, self.spec.hash, self.story.to_json())
+        self.log.peak_rss_bytes = max(self.log.peak_rss_bytes, peak_resident_bytes())
+        taken = checkpoints.capture(self.model, self.spec.hash, self.log.to_json())
         checkpoints.write(self.where.checkpoint, self.model, taken, self._last)
         # Of the one before, only the number of steps and the names of files are needed.
         self._last = checkpoints.Checkpoint(taken.plain, {}, taken.files)
 
 
 def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]:
-    """One turn of the library's ``learn`` loop: between two of them a training can be saved and resumed."""
+    """One iteration of the library's ``learn`` loop; between two, a training can be saved and resumed."""
     environments = model.env
     if environments is None:
         raise TrainingInputError("The algorithm has no environments to learn in.")
@@ -266,7 +266,7 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
 
         return off_policy
     if not isinstance(model, OnPolicyAlgorithm):
-        raise TrainingInputError("This algorithm learns in a way that is not known here.", got=type(model).__name__)
+        raise TrainingInputError("Algorithms of this kind are not supported.", got=type(model).__name__)
     rounds = iter(range(1, 2**62))
 
     def on_policy() -> None:
@@ -281,14 +281,14 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
 
 
 class _Watch(BaseCallback):
-    """Records finished episodes, and ends the training after the last one that it may have.
+    """Records finished episodes, and ends the training when the episode budget is used up.
 
     An episode lasts from the end of the one before in its environment.
     """
 
-    def __init__(self, story: Story, most: int | None) -> None:
+    def __init__(self, log: TrainingLog, most: int | None) -> None:
         super().__init__()
-        self._story = story
+        self._log = log
         self._most = most
         self._ended_s: dict[int, float] = {}
         self._start_s = time.monotonic()
@@ -300,11 +300,11 @@ class _Watch(BaseCallback):
                 now_s = time.monotonic()
                 duration_s = now_s - self._ended_s.get(index, self._start_s)
                 self._ended_s[index] = now_s
-                self._story.episode_ended(self.model.num_timesteps, ended, duration_s)
-        return self._most is None or len(self._story.episodes.step) < self._most
+                self._log.episode_ended(self.model.num_timesteps, ended, duration_s)
+        return self._most is None or len(self._log.episodes.step) < self._most
 
 
-def _check_same(stored: Any, spec: TrainingSpec, where: Places) -> None:
+def _check_same(stored: Any, spec: TrainingSpec, where: OutputPaths) -> None:
     if stored != spec.hash:
         raise TrainingInputError(
             "The output belongs to another training.",

@@ -1,4 +1,4 @@
-"""The replay buffer on disk: only what is new since the last checkpoint is written, in files that never change."""
+"""The replay buffer on disk: each checkpoint writes only new transitions, to files that never change."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def load(folder: Path, buffer: ReplayBuffer, names: Sequence[str], total: int) -
 
 
 def still_needed(names: Sequence[str], total: int, size: int) -> list[str]:
-    """Of the files, those that hold rows which a buffer of ``size`` rows has not overwritten after ``total`` rows."""
+    """The files with rows that a buffer of ``size`` rows has not overwritten after ``total`` rows."""
     return [name for name in names if _range(name)[1] > total - size]
 
 

@@ -1,4 +1,4 @@
-"""Versions of what a training's result depends on."""
+"""Versions of the packages that a training's result depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Package → version, Python and platform included; what is not installed is left out."""
+    """Package → version, with Python and platform; packages that are not installed are left out."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:

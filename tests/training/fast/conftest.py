@@ -10,10 +10,10 @@ import pytest
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from policypress.contract import EnvironmentSpec
-from policypress.training.outcome import places
+from policypress.training.outputs import output_paths
 from policypress.training.preparing import prepare
 from policypress.training.spec import Update
-from policypress.training.trainer import Manner, Silent, _Run
+from policypress.training.trainer import Silent, TrainOptions, _Run
 
 Pair = tuple[OffPolicyAlgorithm, OffPolicyAlgorithm]
 
@@ -28,8 +28,8 @@ def both(tmp_path: Path) -> Callable[..., Pair]:
             spec = prepare(
                 algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update
             ).spec
-            run = _Run(spec, places(tmp_path / f"{update}.zip"), Manner(evaluate_every=0), Silent())
-            run.to_the_end()
+            run = _Run(spec, output_paths(tmp_path / f"{update}.zip"), TrainOptions(evaluate_every=0), Silent())
+            run.run()
             run.close()
             return run.model
 

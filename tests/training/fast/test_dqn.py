@@ -24,13 +24,13 @@ def test_the_first_updates_are_the_library_s_up_to_rounding(both: Callable[..., 
     assert fast.exploration_rate == stock.exploration_rate < 1
 
 
-@pytest.mark.parametrize("longest", [0.5, 1e6])
-def test_gradients_are_clipped_as_torch_does(longest: float) -> None:
+@pytest.mark.parametrize("max_grad_norm", [0.5, 1e6])
+def test_gradients_are_clipped_as_torch_does(max_grad_norm: float) -> None:
     gradients = (torch.randn(4, 3), torch.randn(5))
     parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
-    torch.nn.utils.clip_grad_norm_(parameters, longest)
-    clip_grad_norm(gradients, longest)
+    torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+    clip_grad_norm(gradients, max_grad_norm)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         torch.testing.assert_close(gradient, parameter.grad)

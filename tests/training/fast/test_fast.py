@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from policypress.contract import EnvironmentSpec
-from policypress.training.outcome import places
+from policypress.training.outputs import output_paths
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.layers import FakeQuantized
-from policypress.training.trainer import Manner, Silent, _Run
+from policypress.training.trainer import Silent, TrainOptions, _Run
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dqn": ("CartPole-v1", {"train_freq": 4, "gradient_steps": 2, "target_update_interval": 6, "tau": 0.5}),
@@ -34,8 +34,10 @@ def parameters(name: str, folder: Path, prune: float | None) -> dict[str, torch.
     spec = prepare(
         name, EnvironmentSpec(environment), steps=steps, seed=1, overrides=overrides, qat=qat, prune=prune
     ).spec
-    run = _Run(spec, places(folder / f"{name}.zip"), Manner(evaluate_every=24, evaluation_episodes=1), Silent())
-    run.to_the_end()
+    run = _Run(
+        spec, output_paths(folder / f"{name}.zip"), TrainOptions(evaluate_every=24, evaluation_episodes=1), Silent()
+    )
+    run.run()
     run.close()
     return {key: tensor.clone() for key, tensor in run.model.policy.state_dict().items()}
 

@@ -13,11 +13,11 @@ from native_updates import NATIVE, built_model, learned
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
 from policypress.training.algorithms import ALGORITHMS
-from policypress.training.outcome import indices
+from policypress.training.outputs import output_paths
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.spec import TrainingSpec
-from policypress.training.trainer import Manner, Silent, _Run, train
+from policypress.training.trainer import Silent, TrainOptions, _Run, train
 
 
 def spec_of(algorithm: str, steps: int, **more: Any) -> TrainingSpec:
@@ -41,10 +41,10 @@ def weights(run: _Run) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "ddpg", "ppo", "trpo"])
 def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConfig | None, tmp_path: Path) -> None:
     spec = spec_of(algorithm, 120, qat=qat)
-    manner = Manner(evaluate_every=0, checkpoint_every=70)
-    whole = _Run(spec, indices(tmp_path / "whole.zip"), manner, Silent())
-    whole.to_the_end()
-    stopped = _Run(spec, indices(tmp_path / "stopped.zip"), manner, Silent())
+    options = TrainOptions(evaluate_every=0, checkpoint_every=70)
+    whole = _Run(spec, output_paths(tmp_path / "whole.zip"), options, Silent())
+    whole.run()
+    stopped = _Run(spec, output_paths(tmp_path / "stopped.zip"), options, Silent())
 
     class Stop(Exception):
         pass
@@ -55,10 +55,10 @@ def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConf
 
     stopped.progress.advanced = stop  # type: ignore[method-assign]
     with pytest.raises(Stop):
-        stopped.to_the_end()
-    resumed = _Run(spec, indices(tmp_path / "stopped.zip"), manner, Silent())
-    resumed.to_the_end()
-    assert resumed.story.resumed == [(80 if algorithm in ("ppo", "trpo") else 70 + 2 * (algorithm == "dqn"), True)]
+        stopped.run()
+    resumed = _Run(spec, output_paths(tmp_path / "stopped.zip"), options, Silent())
+    resumed.run()
+    assert resumed.log.resumed == [(80 if algorithm in ("ppo", "trpo") else 70 + 2 * (algorithm == "dqn"), True)]
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
     for run in (whole, stopped, resumed):
@@ -67,7 +67,7 @@ def test_a_training_that_stopped_goes_on_to_the_bit(algorithm: str, qat: QatConf
 
 def test_the_zip_is_the_library_s_and_the_record_names_the_kernels(tmp_path: Path) -> None:
     spec = spec_of("sac", 60)
-    record = train(spec, tmp_path / "agent.zip", manner=Manner(evaluate_every=0))
+    record = train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluate_every=0))
     assert record.to_json()["kernels"] in ("amx", "avx512", "avx2", "plain")
     assert record.spec_hash == TrainingSpec.from_json({**spec.to_json(), "update": "fast"}).hash
     loaded = SAC.load(tmp_path / "agent.zip")
@@ -82,11 +82,11 @@ def test_what_hangs_on_the_optimizer_s_steps_runs(algorithm: str, more: dict[str
     for name, extra in (("plain", {}), ("more", more)):
         run = _Run(
             spec_of(algorithm, 200 if algorithm == "ppo" else 80, **extra),
-            indices(tmp_path / f"{name}.zip"),
-            Manner(evaluate_every=0),
+            output_paths(tmp_path / f"{name}.zip"),
+            TrainOptions(evaluate_every=0),
             Silent(),
         )
-        run.to_the_end()
+        run.run()
         run.close()
         found.append(weights(run))
     prefixes = ALGORITHMS[algorithm].acting

@@ -28,7 +28,7 @@ from policypress.training.native.ppo import NativePPO
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.policies import quantized_policy
-from policypress.training.trainer import Manner, train
+from policypress.training.trainer import TrainOptions, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch")
 ROUNDING = {"amx": 3e-3, "plain": 1e-4}
@@ -40,7 +40,7 @@ def both(seen: int, done: int, discrete: bool, *, steps: int = 256, **more: Any)
     return tuple(built(kind, seen, done, discrete, **more).learn(steps) for kind in (PPO, NativePPO))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("name", [kernels.name for kernels in SETS])
 def test_updates_are_the_library_s_up_to_rounding(name: str, discrete: bool, use: Callable[[str], None]) -> None:
     use(name)
@@ -50,7 +50,7 @@ def test_updates_are_the_library_s_up_to_rounding(name: str, discrete: bool, use
     assert min(float((found[key] - begun[key]).abs().max()) for key in begun) > 1e-4
 
 
-@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize(
     "more",
     [
@@ -109,7 +109,7 @@ def test_gradients_are_autograd_s(
 
 
 @pytest.mark.parametrize("networks", ["actor", "all"])
-@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("discrete", [False, True])
 def test_quantized_it_learns_and_acts_by_the_ranges_in_force(
     discrete: bool, networks: Any, use: Callable[[str], None]
 ) -> None:
@@ -183,7 +183,7 @@ def test_the_artifact_computes_what_was_learned(tmp_path: Any) -> None:
     stated = [("net_arch", [32, 32]), ("n_steps", 64), ("batch_size", 32), ("use_sde", False)]
     environment = EnvironmentSpec("CartPole-v1")
     spec = prepare("ppo", environment, steps=600, overrides=stated, update="native", qat=QatConfig()).spec
-    record = train(spec, tmp_path / "agent.zip", manner=Manner(evaluate_every=0))
+    record = train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluate_every=0))
     assert record.to_json()["kernels"] in [kernels.name for kernels in SETS]
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))
     seen = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)

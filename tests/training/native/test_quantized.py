@@ -21,7 +21,7 @@ from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
 from policypress.training.qat.layers import QatLinear
 from policypress.training.qat.policies import quantized_policy
-from policypress.training.trainer import Manner, train
+from policypress.training.trainer import TrainOptions, train
 
 CONFIGS = {
     "actor": QatConfig(),
@@ -152,7 +152,7 @@ def test_the_artifact_computes_what_was_learned(algorithm: str, networks: Any, t
         update="native",
         qat=QatConfig(networks=networks),
     ).spec
-    train(spec, tmp_path / "agent.zip", manner=Manner(evaluate_every=0))
+    train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluate_every=0))
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))
     angles, speeds = np.random.default_rng(0).uniform(-1, 1, (2, 400)) * np.array([[np.pi], [8.0]])
     seen = np.stack([np.cos(angles), np.sin(angles), speeds], axis=1).astype(np.float32)

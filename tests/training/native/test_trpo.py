@@ -26,7 +26,7 @@ def both(discrete: bool, *, steps: int = 128, **more: Any) -> tuple[Any, Any]:
     return tuple(built(kind, 7, 3, discrete, **arguments).learn(steps) for kind in (TRPO, NativeTRPO))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("name", [kernels.name for kernels in SETS])
 def test_updates_are_the_library_s_up_to_rounding(name: str, discrete: bool, use: Callable[[str], None]) -> None:
     use(name)

@@ -25,9 +25,9 @@ def everything(values: torch.Tensor, steps: int, axes: tuple[int, ...]) -> list[
     weight, scale = rounding.rounded_weight(values, steps, axes)
     bias = values[:, 0].clone()
     rounding.round_bias(bias, scale, GRID[0])
-    numbers = torch.tensor([*rounding.extent(values), rounding.largest(values)])
+    numbers = torch.tensor([*rounding.value_range(values), rounding.largest(values)])
     clamped = rounding.clamped_and_rounded(values, GRID)
-    return [inside, weight, scale, bias, clamped, numbers, *rounding.feature_extents(values)]
+    return [inside, weight, scale, bias, clamped, numbers, *rounding.feature_ranges(values)]
 
 
 @given(

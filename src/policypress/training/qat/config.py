@@ -1,4 +1,4 @@
-"""What quantization-aware training quantizes, and how finely."""
+"""Configuration of quantization-aware training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class QatConfig:
 
     Attributes:
         weight_bits: of weights, 2 to 8.
-        activation_bits: of what the layers read, 2 to 8.
-        networks: ``actor`` quantizes what acts, ``all`` the value networks too.
-        observation_scaling: scale each observation dimension in float before the first quantizer; without, the
+        activation_bits: of the layers' inputs, 2 to 8.
+        networks: ``actor`` quantizes the acting network, ``all`` the value networks too.
+        observation_scaling: scale each observation dimension in float before the first quantizer; without it, the
             papers' raw form.
         per_channel: one weight scale per output channel, else one per weight matrix.
     """
@@ -36,7 +36,7 @@ class QatConfig:
         """Check the values.
 
         Raises:
-            TrainingInputError: bits outside 2 to 8, an unknown choice of networks, or a flag that is none.
+            TrainingInputError: bits outside 2 to 8, an unknown choice of networks, or a flag that is not a bool.
         """
         for name in ("weight_bits", "activation_bits"):
             bits = getattr(self, name)

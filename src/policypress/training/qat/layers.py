@@ -1,12 +1,12 @@
-"""Linear and convolutional layers that compute in training what their integers will compute when they act.
+"""Linear and convolutional layers with fake quantization: they compute what the integer layers will compute.
 
-What a layer reads, its weight and its bias are rounded in floating point (fake quantization): affine min-max
+A layer's input, weight and bias are rounded in floating point: affine min-max
 activations from 0 to 2^b − 1 (Li 2023, section 3.3), signed symmetric weights, int32 biases of scale s_x · s_w. The
 arithmetic is that of :mod:`policypress.policy.quantization`, to the bit, on plain tensor operations.
 
 Ranges are observed (running minimum and maximum) in buffers called ``running_*``, which Stable-Baselines3 copies from
-an online network to its target. They begin as 0, 0, which means that nothing was seen yet and nothing is rounded:
-infinities would become NaN on their way to the target.
+an online network to its target. They begin as 0, 0, which means that nothing was observed yet and nothing is
+rounded: infinities would become NaN on their way to the target.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from policypress.policy.quantization import affine_grid, observation_scale
 from policypress.training.qat.rounding import (
     Grid,
     clamped_and_rounded,
-    extent,
-    feature_extents,
+    feature_ranges,
     largest,
     round_bias,
     round_to,
     rounded_weight,
     same,
+    value_range,
     within,
 )
 
@@ -43,10 +43,10 @@ class LayerSettings:
 
     Attributes:
         weight_bits: of its weight.
-        activation_bits: of what it reads.
+        activation_bits: of its input.
         per_channel: one weight scale per output channel.
-        scaled: what it reads are observations (or holds them), to be scaled per feature before they are rounded.
-        held: ranges come into force only when the layer leaves training mode, so that an on-policy algorithm
+        scaled: its input is (or contains) observations, which are scaled per feature before rounding.
+        held: the active ranges change only when the layer leaves training mode, so that an on-policy algorithm
             collects and learns with the same ones.
     """
 
@@ -58,7 +58,7 @@ class LayerSettings:
 
 
 class _Features(NamedTuple):
-    """What each observation feature is divided by, and what it was computed from."""
+    """The scale of each observation feature, and what it was computed from."""
 
     peak: Tensor
     scale: Tensor
@@ -66,7 +66,7 @@ class _Features(NamedTuple):
 
 
 class _Rounded(NamedTuple):
-    """What a pass needs: the integers of what is read, the features in front of them, and the rounded parameters."""
+    """What a forward pass needs: the input's quantization grid, the feature scales, and the rounded parameters."""
 
     grid: Grid
     features: _Features | None
@@ -76,7 +76,7 @@ class _Rounded(NamedTuple):
 
 
 class _Sources(NamedTuple):
-    """What a layer's parameters were when they were rounded."""
+    """A layer's parameters at the time they were rounded."""
 
     weight: Tensor
     bias: Tensor | None
@@ -91,7 +91,7 @@ class FakeQuantized(nn.Module):
     """What the quantized layers share: observers, ranges and rounding.
 
     Attributes:
-        rectifies: negative inputs count as 0, as if a ReLU stood in front of it: the integers begin there anyway.
+        rectifies: negative inputs count as 0, as after a ReLU: the integers begin there anyway.
     """
 
     weight: Tensor
@@ -100,7 +100,7 @@ class FakeQuantized(nn.Module):
     rectifies: bool
 
     def _set_up(self, layer: nn.Linear | nn.Conv2d, settings: LayerSettings) -> None:
-        """Take over the parameters of ``layer``, the very objects, and add the observers."""
+        """Share the parameters of ``layer`` and add the observers."""
         self.weight, self.bias = layer.weight, layer.bias
         self.settings = settings
         self.training = layer.training
@@ -126,9 +126,9 @@ class FakeQuantized(nn.Module):
         self.trust(False)
 
     def train(self: Q, mode: bool = True) -> Q:
-        """As always; leaving training mode brings what was observed into force.
+        """As in torch; leaving training mode activates the observed ranges.
 
-        On-policy algorithms act from that moment on until they learn, with parameters that stay, see :meth:`trust`.
+        From then until they learn, on-policy algorithms act with fixed parameters, see :meth:`trust`.
         """
         if not mode:
             self._hold()
@@ -136,15 +136,15 @@ class FakeQuantized(nn.Module):
         return super().train(mode)
 
     def trust(self, trusted: bool) -> None:
-        """Say whether whoever changes parameters or ranges from now on calls :meth:`changed`.
+        """Set whether every change of parameters or ranges will be announced by :meth:`changed`.
 
-        Else each pass compares them with what was rounded before: target networks, fused optimizers and line searches
-        change parameters without a trace in their version or address. So does the first pass after this.
+        If not, each pass compares them with what was rounded before: target networks, fused optimizers and line
+        searches change parameters without changing their version or address. The first pass after this also compares.
         """
         self._trusted, self._verified = trusted, False
 
     def changed(self) -> None:
-        """Say that parameters or ranges are others than before."""
+        """Announce that parameters or ranges have changed."""
         self._kept: _Rounded | None = None
         self._sources: _Sources | None = None
 
@@ -170,20 +170,20 @@ class FakeQuantized(nn.Module):
                 return
             low, high = found
         elif self.rectifies:
-            # What is rectified begins at 0, as the running minimum does.
+            # A rectified input has minimum 0, as the running minimum has.
             low, high = 0.0, largest(x)
         else:
-            low, high = extent(x)
+            low, high = value_range(x)
         if low < buffers["running_min"].item():
             buffers["running_min"].fill_(low)
         if high > buffers["running_max"].item():
             buffers["running_max"].fill_(high)
 
     def _observe_features(self, x: Tensor) -> tuple[float, float] | None:
-        """The least and the largest scaled observation of ``x``; None where every feature is within what was seen."""
-        least, most = feature_extents(x)
+        """Minimum and maximum of the scaled observations ``x``; None if every feature is within the observed range."""
+        least, most = feature_ranges(x)
         if self._seen is not None and within((least, most), self._seen):
-            # The scale of a feature only grows, so that nothing can leave the running range.
+            # A feature's scale only grows, so nothing can leave the running range.
             return None
         known = self._seen or (least, most)
         self._seen = torch.minimum(least, known[0]), torch.maximum(most, known[1])
@@ -191,11 +191,11 @@ class FakeQuantized(nn.Module):
         torch.maximum(peak, torch.maximum(-least, most), out=peak)
         self._seen_features = _features(peak, self._seen_features)
         inverse = self._seen_features.inverse
-        # The extent of products with positive factors is among the products of the extents, to the bit.
+        # With positive factors, the range of the products is found among the products of the ranges, to the bit.
         return (least * inverse).amin().item(), (most * inverse).amax().item()
 
     def _rounded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the layer reads, its weight and its bias, as their integers say them."""
+        """The layer's input, weight and bias, fake-quantized."""
         differentiable = torch.is_grad_enabled()
         if differentiable and self.training:
             self._observe(x.detach())
@@ -211,14 +211,14 @@ class FakeQuantized(nn.Module):
             return clamped_and_rounded(x, grid), weight, bias
         scale, floor, ceiling = grid
         x = F.hardtanh(x, floor, ceiling)
-        # Straight-through: the rounding edits the tensor behind autograd, which keeps second derivatives too.
+        # Straight-through: the rounding edits the tensor's data, so second derivatives are kept too.
         round_to(x.detach(), scale)
         source = self.weight if features is None else self.weight * features.scale
         return x, _straight(source, weight), None if bias is None else _straight(self.bias, bias)
 
     @torch.no_grad()
     def _look(self) -> _Rounded | None:
-        """What the ranges in force make of the parameters; None where nothing was seen yet."""
+        """The parameters rounded with the active ranges; None if nothing was observed yet."""
         ranges = self._ranges()
         if ranges is None:
             return None
@@ -233,7 +233,7 @@ class FakeQuantized(nn.Module):
         return kept
 
     def _unchanged(self) -> bool:
-        """Whether the parameters are those that were rounded last."""
+        """Whether the parameters are the ones that were rounded last."""
         if self._trusted and self._verified:
             return True
         sources = self._sources
@@ -242,7 +242,7 @@ class FakeQuantized(nn.Module):
         return sources.bias is None or same(self.bias, sources.bias)
 
     def _remember_sources(self) -> None:
-        """Keep what was rounded, where it will be compared: not where changes are told, or are sure to come."""
+        """Keep what was rounded for later comparison, unless changes are announced or certain."""
         held, sources = self.settings.held, self._sources
         if (self._trusted and not held) or (held and self.training):
             self._sources = None
@@ -251,7 +251,7 @@ class FakeQuantized(nn.Module):
         self._sources = _Sources(_copied(self.weight, None if sources is None else sources.weight), bias)
 
     def _ranges(self) -> tuple[Grid, _Features | None] | None:
-        """The integers of what is read, and the features in front of them; None where nothing was seen yet."""
+        """The input's quantization grid and feature scales; None if nothing was observed yet."""
         # Through the dictionary: nn.Module looks attributes up slowly, and this runs at every step.
         buffers: dict[str, Any] = self._buffers
         low, high, peak = self._in_force
@@ -271,7 +271,7 @@ class FakeQuantized(nn.Module):
         return self._grid, features
 
     def _round(self, grid: Grid, features: _Features | None) -> _Rounded:
-        """The parameters as their integers say them."""
+        """The fake-quantized parameters."""
         weight = self.weight.detach()
         if features is not None:
             weight = weight * features.scale
@@ -279,7 +279,7 @@ class FakeQuantized(nn.Module):
         return self._on_grid(_Rounded(grid, features, rounded, scale, None), grid)
 
     def _on_grid(self, rounded: _Rounded, grid: Grid) -> _Rounded:
-        """The same weight on another grid of what is read, whose scale is in the bias's."""
+        """The same weight with another input grid, whose scale is part of the bias's."""
         if self.bias is None:
             return rounded._replace(grid=grid)
         bias = self.bias.detach().clone()
@@ -288,10 +288,10 @@ class FakeQuantized(nn.Module):
 
 
 def _straight(source: Tensor, rounded: Tensor) -> Tensor:
-    """The numbers of ``rounded`` with the gradient of ``source``, and that gradient's gradient.
+    """Straight-through estimator: the values of ``rounded`` with the gradients (first and second) of ``source``.
 
-    A view, whose way back is the identity, is pointed at other numbers. Nothing is copied, and no function of Python's
-    stands between the gradient and whoever accumulates it, who would then have to copy it.
+    A view, whose backward is the identity, is pointed at other data. Nothing is copied, and no Python function stands
+    in the backward pass, which would force a copy of the gradient.
     """
     straight = source.view_as(source)
     straight.data = rounded
@@ -299,7 +299,7 @@ def _straight(source: Tensor, rounded: Tensor) -> Tensor:
 
 
 def _features(peak: Tensor, known: _Features | None) -> _Features:
-    """How observations of these largest magnitudes are scaled; ``known`` itself where they have not changed."""
+    """Feature scales for these largest magnitudes; ``known`` itself if they have not changed."""
     if known is not None and same(peak, known.peak):
         return known
     scale = observation_scale(peak)
@@ -307,14 +307,14 @@ def _features(peak: Tensor, known: _Features | None) -> _Features:
 
 
 def _copied(source: Tensor, into: Tensor | None) -> Tensor:
-    """A copy of ``source``, in the memory of an earlier one where it fits."""
+    """A copy of ``source``, in the memory of an earlier copy if it fits."""
     if into is None or into.shape != source.shape or into.device != source.device or into.dtype != source.dtype:
         return source.detach().clone()
     return into.copy_(source.detach())
 
 
 class QatLinear(FakeQuantized, nn.Linear):
-    """A linear layer with the parameters of another, quantized; per-channel axis 0."""
+    """A quantized linear layer with another layer's parameters; channels on axis 0."""
 
     def __init__(self, layer: nn.Linear, settings: LayerSettings) -> None:
         # On the meta device: no memory, and no random numbers are drawn.
@@ -327,7 +327,7 @@ class QatLinear(FakeQuantized, nn.Linear):
 
 
 class QatConv2d(FakeQuantized, nn.Conv2d):
-    """A convolution (zero padding) with the parameters of another, quantized; per-channel axis 0."""
+    """A quantized convolution (zero padding) with another layer's parameters; channels on axis 0."""
 
     def __init__(self, layer: nn.Conv2d, settings: LayerSettings) -> None:
         nn.Conv2d.__init__(

@@ -1,8 +1,8 @@
-"""Putting quantized layers in the places of linear layers and convolutions, with their parameters.
+"""Replaces linear layers and convolutions by quantized ones that share their parameters.
 
 Every linear layer and convolution is replaced where it stands, so that names, ``Parameter`` objects and with them
-optimizers and zips stay what they were. What a layer reads is rounded in front of it: that is the output of the ReLU,
-the pooling or the concatenation before it. The output of the last layer stays float.
+optimizers and zips stay what they were. A layer rounds its input: the output of the ReLU, the pooling or the
+concatenation before it. The output of the last layer stays float.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def quantize_chain(owner: nn.Module, parts: Sequence[str], extractor: nn.Module,
 
 
 def mirror(online: nn.Module, target: nn.Module) -> None:
-    """Quantize in ``target`` what is quantized in ``online``, whose copy it is: their tensors go by the same names."""
+    """Quantize in ``target`` what is quantized in ``online``: target networks need the same tensor names."""
     for name, layer in online.named_modules():
         copy = target.get_submodule(name)
         if isinstance(layer, FakeQuantized) and isinstance(copy, nn.Linear | nn.Conv2d):
@@ -45,9 +45,9 @@ def mirror(online: nn.Module, target: nn.Module) -> None:
 
 
 def absorb_rectifiers(network: nn.Module) -> None:
-    """Let quantized layers do the work of the ReLUs right in front of them: their integers begin at 0 anyway.
+    """Fuse each ReLU into the quantized layer after it, whose integers begin at 0 anyway.
 
-    One pass over the activations is saved, and one over their gradients; the numbers are the same.
+    This saves a pass over the activations and one over their gradients; the numbers are the same.
     """
     for chain in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for index in range(1, len(chain)):
@@ -63,12 +63,12 @@ def quantized_layers(network: nn.Module) -> dict[str, FakeQuantized]:
 
 
 def _hands_on_observations(extractor: nn.Module) -> bool:
-    """Whether observations, or some of them, come out as they went in."""
+    """Whether the extractor passes observations, or some of them, through unchanged."""
     return isinstance(extractor, CombinedExtractor) or next(extractor.parameters(), None) is None
 
 
 def _weighted(owner: nn.Module, part: str = "") -> Iterator[tuple[nn.Module, str, nn.Linear | nn.Conv2d]]:
-    """Layers to quantize with the module that holds them and their name in it, in the order of their making."""
+    """Layers to quantize, with their parent module and their name in it, in order of creation."""
     for below, layer in owner.get_submodule(part).named_modules():
         fits = isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros")
         if fits and not isinstance(layer, FakeQuantized):

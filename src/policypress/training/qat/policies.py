@@ -35,7 +35,7 @@ from policypress.training.qat.networks import absorb_rectifiers, mirror, quantiz
 
 
 class _QuantizedPolicy(BasePolicy):
-    """What the quantized policies share: their argument, and the moment at which layers are replaced."""
+    """What the quantized policies share: the ``qat`` argument, and the replacement of layers."""
 
     held = False
 
@@ -66,7 +66,7 @@ class _QuantizedPolicy(BasePolicy):
 
 
 class _QuantizedDqn(_QuantizedPolicy, DQNPolicy):
-    """The Q-network acts, and its target mirrors it."""
+    """DQN: the Q network acts, and its target mirrors it."""
 
     def _quantize(self, all_networks: bool) -> None:
         quantize_chain(self.q_net, ["q_net"], self.q_net.features_extractor, self._settings())
@@ -74,7 +74,7 @@ class _QuantizedDqn(_QuantizedPolicy, DQNPolicy):
 
 
 class _QuantizedTd3(_QuantizedPolicy, TD3Policy):
-    """TD3's and DDPG's: the actor, and with ``all`` the critics, each with its target."""
+    """TD3 and DDPG: the actor; with ``all`` also the critics; each with its target."""
 
     def _quantize(self, all_networks: bool) -> None:
         quantize_chain(self.actor, ["mu"], self.actor.features_extractor, self._settings())
@@ -86,7 +86,7 @@ class _QuantizedTd3(_QuantizedPolicy, TD3Policy):
 
 
 class _QuantizedSac(_QuantizedPolicy, SACPolicy):
-    """The mean's way through the actor (never its log-std head), and with ``all`` the critics and their target."""
+    """SAC: the actor's path to the mean (never its log-std head); with ``all`` also the critics and their target."""
 
     def _quantize(self, all_networks: bool) -> None:
         quantize_chain(self.actor, ["latent_pi", "mu"], self.actor.features_extractor, self._settings())
@@ -97,10 +97,10 @@ class _QuantizedSac(_QuantizedPolicy, SACPolicy):
 
 
 class _QuantizedActorCritic(_QuantizedPolicy, ActorCriticPolicy):
-    """PPO's and TRPO's: what leads to the action, and with ``all`` what leads to the value.
+    """PPO and TRPO: the path to the action; with ``all`` also the path to the value.
 
-    Both compare the actions' probabilities before and after a change of parameters, so the ranges in force are held
-    from the start of a rollout to the end of the update.
+    Both compare the actions' probabilities before and after an update, so the active ranges are held from the start of
+    a rollout to the end of the update.
     """
 
     held = True

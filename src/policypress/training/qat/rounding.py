@@ -1,4 +1,4 @@
-"""Rounding tensors to their integers in place, in as few and as cheap operations as the device allows.
+"""Fast in-place rounding of tensors to a quantization grid.
 
 Divide, round half to even, multiply: the arithmetic of :mod:`policypress.policy.quantization`, in single precision and
 correctly rounded everywhere, so that torch and NumPy give the same bits. On a CPU a NumPy operation on a small array
@@ -15,17 +15,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# The integers of what a layer reads: their scale, and the least and largest of them as real numbers.
+# The grid of a layer's input: its scale, and its smallest and largest value.
 Grid = tuple[float, float, float]
 
 _TINY = torch.finfo(torch.float32).tiny
 _INT32 = 2.0**31
-# Up to here the call is what takes the time.
+# Up to this size the call overhead dominates.
 SMALL = 10_000
 
 
 def on_host(tensor: Tensor) -> bool:
-    """Whether NumPy can work on the tensor where it lies."""
+    """Whether NumPy can work on the tensor in place."""
     return tensor.is_cpu and tensor.dtype is torch.float32
 
 
@@ -41,14 +41,14 @@ def round_to(values: Float[Tensor, "*shape"], scale: float) -> None:
 
 
 def rounded_weight(weight: Float[Tensor, "*shape"], steps: int, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """A weight, detached, as its integers say it, in new memory, and its scale.
+    """A detached weight, fake-quantized in new memory, and its scale.
 
     The largest magnitude, of each channel or of all, is the largest integer; a channel of zeros gets 1.
 
     Args:
         weight: any numbers.
         steps: the largest integer.
-        axes: those that share a scale; none for one scale in all.
+        axes: those that share a scale; none for a single scale.
 
     Returns:
         The rounded weight, and the scale, shaped to broadcast over it.
@@ -101,8 +101,8 @@ def clamped_and_rounded(x: Float[Tensor, "*shape"], grid: Grid) -> Tensor:
     return rounded
 
 
-def extent(values: Float[Tensor, "*shape"]) -> tuple[float, float]:
-    """Least and largest of ``values``, a detached tensor."""
+def value_range(values: Float[Tensor, "*shape"]) -> tuple[float, float]:
+    """Minimum and maximum of ``values``, a detached tensor."""
     if on_host(values):
         array = values.numpy()
         return float(array.min()), float(array.max())
@@ -111,12 +111,12 @@ def extent(values: Float[Tensor, "*shape"]) -> tuple[float, float]:
 
 
 def largest(values: Float[Tensor, "*shape"]) -> float:
-    """Largest of ``values``, a detached tensor."""
+    """Maximum of ``values``, a detached tensor."""
     return float(values.numpy().max()) if on_host(values) else values.amax().item()
 
 
-def feature_extents(values: Float[Tensor, "batch features"]) -> tuple[Tensor, Tensor]:
-    """Least and largest of each column of ``values``, a detached tensor."""
+def feature_ranges(values: Float[Tensor, "batch features"]) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum of each column of ``values``, a detached tensor."""
     if on_host(values):
         array = values.numpy()
         return torch.from_numpy(array.min(0)), torch.from_numpy(array.max(0))
@@ -137,6 +137,6 @@ def same(left: Tensor, right: Tensor) -> bool:
     if left.device != right.device:
         return False
     if left.numel() > SMALL and on_host(left):
-        # Six times as fast as torch.equal where it is not the call that takes the time.
+        # Six times as fast as torch.equal for large tensors.
         return bool((left.detach().numpy() == right.numpy()).all())
     return torch.equal(left, right)

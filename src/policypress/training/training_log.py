@@ -1,4 +1,4 @@
-"""What has happened in a training so far: goes into every checkpoint, and into the record at the end."""
+"""The log of a training: stored in every checkpoint, and in the record at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policypress.training.record import Episodes, TrainingEvaluation
 
 
 @dataclass
-class Story:
+class TrainingLog:
     """Episodes, evaluations and times, over all resumptions.
 
     Attributes:
@@ -32,7 +32,7 @@ class Story:
     _started: bool = False
 
     def start(self) -> None:
-        """The clocks run from here."""
+        """Start the clocks."""
         self._wall_start_s, self._cpu_start_s = time.monotonic(), time.process_time()
         self._started = True
 
@@ -45,11 +45,11 @@ class Story:
         return self._cpu_before_s + (time.process_time() - self._cpu_start_s if self._started else 0.0)
 
     def episode_ended(self, step: int, monitored: Mapping[str, Any], duration_s: float) -> None:
-        """A row for what the library's monitor tells of an episode (``r`` return, ``l`` length)."""
+        """Add a finished episode from the library's monitor (``r`` return, ``l`` length)."""
         self.episodes.add(step, float(monitored["r"]), int(monitored["l"]), duration_s, self.wall_s(), self.cpu_s())
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form, the clocks as they stand."""
+        """JSON form, with the current clocks."""
         return {
             "episodes": asdict(self.episodes),
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
@@ -60,9 +60,9 @@ class Story:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Story:
+    def from_json(data: Mapping[str, Any]) -> TrainingLog:
         """Inverse of :meth:`to_json`; the clocks stand still until :meth:`start`."""
-        return Story(
+        return TrainingLog(
             episodes=Episodes(**data["episodes"]),
             evaluations=[TrainingEvaluation.from_json(item) for item in data["evaluations"]],
             resumed=[(int(step), bool(exact)) for step, exact in data["resumed"]],

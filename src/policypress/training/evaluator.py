@@ -1,4 +1,4 @@
-"""Evaluation in the middle of a training: deterministic actions, an environment of its own, the same seeds always."""
+"""Evaluation during training: deterministic actions, a separate environment, always the same seeds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import run_episode
 from policypress.seeding import episode_seeds
-from policypress.training.randomness import Undisturbed
+from policypress.training.randomness import PreservedRandomState
 from policypress.training.record import TrainingEvaluation
 
 PURPOSE = "training evaluation"
 
 
-class Judge:
-    """Evaluates a model whenever it is asked to; the training's random streams are left as they were.
+class Evaluator:
+    """Evaluates a model; the training's random generators are left unchanged.
 
     Args:
         env: raw rewards and observations; closed by :meth:`close`.
@@ -30,14 +30,14 @@ class Judge:
         self._seeds = episode_seeds(seed, PURPOSE, episodes)
 
     def evaluate(self, model: BaseAlgorithm, layer: VecNormalize | None) -> TrainingEvaluation:
-        """Play the episodes with the model as it is; ``layer`` normalises the observations, or nothing does."""
+        """Run the evaluation episodes; ``layer`` normalises the observations, if given."""
 
         def act(observation: Any) -> Any:
             seen = observation if layer is None else layer.normalize_obs(observation)
             return model.predict(seen, deterministic=True)[0]
 
         mode = model.policy.training
-        with Undisturbed():
+        with PreservedRandomState():
             rows = [run_episode(self._env, act, seed) for seed in self._seeds]
         model.policy.set_training_mode(mode)
         return TrainingEvaluation(

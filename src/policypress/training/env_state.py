@@ -1,4 +1,4 @@
-"""State of what stands around the algorithm: environments, normaliser, frame stack."""
+"""State around the algorithm: environments, normaliser, frame stack."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from policypress.errors import TrainingInputError
 from policypress.training.environments import frame_stack, innermost, normaliser
-from policypress.training.replayable import EpisodeSoFar, Replayable
+from policypress.training.replayable import PartialEpisode, Replayable
 
 Plain = dict[str, Any]
 Arrays = dict[str, Any]
 
 
-def surroundings_state(model: BaseAlgorithm) -> tuple[Plain, Arrays]:
-    """Plain data, and arrays by name."""
+def env_state(model: BaseAlgorithm) -> tuple[Plain, Arrays]:
+    """Capture the state as plain data, and arrays by name."""
     environments = _environments(model)
     plain: Plain = {"episodes": []}
     arrays: Arrays = {}
     inner = innermost(environments)
     for index, env in enumerate(_replayable(environments)):
-        episode = env.so_far()
+        episode = env.partial_episode()
         plain["episodes"].append(
             {
                 "stream": episode.stream,
@@ -48,12 +48,12 @@ def surroundings_state(model: BaseAlgorithm) -> tuple[Plain, Arrays]:
     return plain, arrays
 
 
-def restore_surroundings(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> bool:
-    """Inverse of :func:`surroundings_state`, for environments that were reset at least once.
+def restore_env_state(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> bool:
+    """Inverse of :func:`env_state`, for environments that were reset at least once.
 
     Returns:
-        whether every environment shows what it showed then. One that does not is not deterministic: it begins a new
-        episode, and the algorithm sees that episode's first observation.
+        whether every environment gives the same observation as then. One that does not is not deterministic: it
+        begins a new episode, and the algorithm sees that episode's first observation.
     """
     environments = _environments(model)
     inner = innermost(environments)
@@ -68,7 +68,7 @@ def restore_surroundings(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> 
     exact = True
     for index, (env, stored) in enumerate(zip(found, plain["episodes"], strict=True)):
         actions = arrays[f"episode{index}/actions"]
-        episode = EpisodeSoFar(**{**stored, "resets": tuple(stored["resets"])}, actions=actions)
+        episode = PartialEpisode(**{**stored, "resets": tuple(stored["resets"])}, actions=actions)
         observation = env.replay(episode)
         inner._save_obs(index, observation)
         exact = exact and all(np.array_equal(inner.buf_obs[key][index], shown[key][index]) for key in shown)
@@ -80,7 +80,7 @@ def restore_surroundings(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> 
         for key, frames in _stacked(stack).items():
             frames[...] = arrays[f"stack/{key}"]
     if not exact:
-        model._last_obs = environments.reset()  # type: ignore[assignment]  # what every environment gives
+        model._last_obs = environments.reset()  # type: ignore[assignment]  # one observation per environment
         model._last_episode_starts = np.ones((environments.num_envs,), dtype=bool)
         if layer is not None:
             model._last_original_obs = layer.get_original_obs()

@@ -1,4 +1,4 @@
-"""What a training leaves: the library's zip, and beside it a folder as the RL Zoo writes it, with the record.
+"""Output files of a training: the library's zip, and beside it a folder as the RL Zoo writes it, with the record.
 
 ``agent.zip`` gets the folder ``agent/``: ``config.yml`` and ``args.yml`` (hyperparameters, environment),
 ``vecnormalize.pkl`` where observations or rewards were normalised, ``training.json`` (the record), and ``policy.zip``
@@ -28,19 +28,19 @@ from policypress.training.strip import strip
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the files of one training are, all from the path of its zip."""
+class OutputPaths:
+    """Paths of a training's files, all derived from that of its zip."""
 
     zip: Path
 
     @property
     def folder(self) -> Path:
-        """Of everything but the zip."""
+        """Folder of everything but the zip."""
         return self.zip.with_suffix("")
 
     @property
     def checkpoint(self) -> Path:
-        """Folder of the checkpoint; gone when the training is done."""
+        """Folder of the checkpoint; removed when the training is done."""
         return self.folder / "checkpoint"
 
     @property
@@ -54,8 +54,8 @@ class Places:
         return self.folder / "policy.zip"
 
 
-def places(output: Path) -> Places:
-    """Where a training with ``-o output`` writes.
+def output_paths(output: Path) -> OutputPaths:
+    """The paths of a training with ``-o output``.
 
     Raises:
         TrainingInputError: the output is not the path of a zip.
@@ -64,10 +64,10 @@ def places(output: Path) -> Places:
         raise TrainingInputError(
             "A training writes a Stable-Baselines3 zip.", got=str(output), expected="a path that ends in .zip"
         )
-    return Places(output)
+    return OutputPaths(output)
 
 
-def read_record(where: Places) -> TrainingRecord | None:
+def read_record(where: OutputPaths) -> TrainingRecord | None:
     """The record of a finished training, or None if there is none.
 
     Raises:
@@ -85,15 +85,15 @@ def read_record(where: Places) -> TrainingRecord | None:
         ) from error
 
 
-def write_outcome(
-    where: Places, model: BaseAlgorithm, spec: TrainingSpec, record: TrainingRecord, *, stripped: bool
+def write_outputs(
+    where: OutputPaths, model: BaseAlgorithm, spec: TrainingSpec, record: TrainingRecord, *, stripped: bool
 ) -> None:
-    """Write everything; the record, whose presence says that the training is done, comes last.
+    """Write all files; the record comes last, since its presence marks the training as done.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    full = saved(model, spec)
+    full = saved_zip(model, spec)
     write_atomic(where.zip, full)
     write_atomic(where.folder / "config.yml", yaml.safe_dump(_config(spec), sort_keys=False).encode())
     write_atomic(where.folder / "args.yml", yaml.safe_dump(_arguments(spec), sort_keys=False).encode())
@@ -105,8 +105,8 @@ def write_outcome(
     write_atomic(where.record, json.dumps(record.to_json(), separators=(",", ":")).encode())
 
 
-def write_stripped(where: Places, spec: TrainingSpec) -> None:
-    """Write the policy-only zip of a training whose zip is there.
+def write_stripped(where: OutputPaths, spec: TrainingSpec) -> None:
+    """Write the policy-only zip from the training's zip.
 
     Raises:
         OutputError: it cannot be written.
@@ -114,7 +114,7 @@ def write_stripped(where: Places, spec: TrainingSpec) -> None:
     write_atomic(where.policy, strip(where.zip.read_bytes(), ALGORITHMS[spec.algorithm]))
 
 
-def saved(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:
+def saved_zip(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:
     """The zip that ``model.save()`` writes, with the environment's id among its fields."""
     model.env_id = spec.environment.id  # type: ignore[attr-defined]  # every attribute is saved as a field
     content = io.BytesIO()
