@@ -21,9 +21,9 @@ from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
 from policypress.environment.observations import visited
 from policypress.errors import StudyInputError
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 from policypress.seeding import CALIBRATION, episode_seeds
 
@@ -32,7 +32,7 @@ SEEDS = (0, 1)
 Z_95 = 1.96
 
 
-def returns_of(subject: Subject, policy: Policy, episodes: int) -> npt.NDArray[np.float64]:
+def returns_of(subject: AgentInEnvironment, policy: Policy, episodes: int) -> npt.NDArray[np.float64]:
     """Returns of ``policy`` on the evaluation's seeds."""
     if subject.factory is None:
         raise StudyInputError("There is no environment to play in.", got=subject.source)
@@ -41,7 +41,7 @@ def returns_of(subject: Subject, policy: Policy, episodes: int) -> npt.NDArray[n
     return np.array([row.episode_return for row in rows])
 
 
-def pressed(subject: Subject, recipe: Recipe, count: int, seed: int) -> Policy:
+def pressed(subject: AgentInEnvironment, recipe: Recipe, count: int, seed: int) -> Policy:
     """The policy of ``recipe``, calibrated on ``count`` observations of rollouts of ``seed``."""
     if subject.factory is None:
         raise StudyInputError("There is no environment to calibrate in.", got=subject.source)
@@ -70,7 +70,7 @@ def ratio(own: npt.NDArray[np.float64], base: npt.NDArray[np.float64]) -> str:
 
 def line(agent: str, recipe: Recipe, episodes: int) -> Iterator[str]:
     """The cells of one agent."""
-    subject = subject_of(agent)
+    subject = agent_in_environment(agent)
     base = returns_of(subject, subject.policy, episodes)
     yield Path(agent).name
     for count in COUNTS:

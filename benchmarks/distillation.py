@@ -14,13 +14,12 @@ import numpy as np
 import torch
 
 from policypress import seeding
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box
 from policypress.engine.agent_factory import PressWorker
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
@@ -28,7 +27,7 @@ COLUMNS = ("agent", "recipe", "packed bytes", "smaller", "actions", "return", "r
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 
-def returns(act: object, subject: Subject, seeds: tuple[int, ...]) -> np.ndarray:
+def returns(act: object, subject: AgentInEnvironment, seeds: tuple[int, ...]) -> np.ndarray:
     """Episode returns on ``seeds``."""
     rows = measure_returns(act, subject.factory, seeds, max_steps=subject.max_steps)
     return np.array([row.episode_return for row in rows])
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    subject = subject_of(arguments.agent)
+    subject = agent_in_environment(arguments.agent)
     worker = PressWorker(subject, arguments.seed)
     seeds = seeding.episode_seeds(arguments.seed, seeding.EVALUATION, arguments.episodes)
     baseline = returns(runtime_of(subject.policy).act, subject, seeds)
@@ -59,16 +58,16 @@ def main() -> None:
         recipe = Recipe.parse(text)
         materials = worker.materials
         start_s = time.process_time()
-        pressed = press(subject.policy, recipe, materials, arguments.seed)
+        compressed = build_artifact(subject.policy, recipe, materials, arguments.seed)
         build_s = time.process_time() - start_s
-        played = returns(OnnxRuntime(pressed.artifact.model).act, subject, seeds)
+        played = returns(OnnxRuntime(compressed.artifact.model).act, subject, seeds)
         ratio = played.mean() / baseline.mean()
         cells = (
             name,
             f"`{recipe.text}`",
-            f"{pressed.record.packed_bytes}",
-            f"{whole / pressed.record.packed_bytes:.0f}×",
-            differs(subject.policy, pressed.record.action_error),
+            f"{compressed.record.packed_bytes}",
+            f"{whole / compressed.record.packed_bytes:.0f}×",
+            differs(subject.policy, compressed.record.action_error),
             f"{played.mean():.0f} ± {1.96 * played.std(ddof=1) / np.sqrt(len(played)):.0f}",
             f"{100 * ratio:.1f} %",
             f"{build_s:.0f}",

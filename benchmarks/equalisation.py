@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from policypress.compression import equalize
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.engine.agent_factory import PressWorker
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import EvaluationProtocol
 from policypress.runtime.onnx_runtime import OnnxRuntime
@@ -108,13 +107,13 @@ def rules() -> Iterator[tuple[str, dict[str, object]]]:
     yield "scores not centred", {"_centre": no_centring}
 
 
-def mean_return(subject: Subject, worker: PressWorker, text: str, episodes: int) -> float:
+def mean_return(subject: AgentInEnvironment, worker: PressWorker, text: str, episodes: int) -> float:
     """Mean return of the artifact that ``text`` makes."""
     if subject.factory is None:
         raise SystemExit(f"{subject.source}: no environment is known")
-    pressed = press(subject.policy, Recipe.parse(text), worker.materials, worker.seed)
+    compressed = build_artifact(subject.policy, Recipe.parse(text), worker.materials, worker.seed)
     seeds = EvaluationProtocol(episodes, worker.seed).seeds()
-    runtime = OnnxRuntime(pressed.artifact.model)
+    runtime = OnnxRuntime(compressed.artifact.model)
     rows = measure_returns(runtime.act, subject.factory, seeds, max_steps=subject.max_steps)
     return float(np.mean([row.episode_return for row in rows]))
 
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of calibration and of the list of episode seeds")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    subject = subject_of(arguments.agent)
+    subject = agent_in_environment(arguments.agent)
     worker = PressWorker(subject, arguments.seed)
     baseline = mean_return(subject, worker, "none", arguments.episodes)
     environment = "" if subject.environment is None else subject.environment.id

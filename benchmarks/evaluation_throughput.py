@@ -34,9 +34,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from policypress.contract import EnvironmentSpec
 from policypress.environment.making import SpecFactory
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import model_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import subject_of
 from policypress.runtime.loading import load_model
 from policypress.runtime.protocol import Runtime
 from policypress.study.export_agent import export_agent
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    model = model_of(subject_of(arguments.agent).policy)
+    model = model_of(agent_in_environment(arguments.agent).policy)
     runtime = load_model(model, "onnxruntime")
     native, small = load_model(model, "native"), load_model(pressed(arguments.agent), "native")
     env, vectorised = FACTORY(), DummyVecEnv([lambda: Monitor(FACTORY())])

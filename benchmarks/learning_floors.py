@@ -26,13 +26,13 @@ import torch
 
 from policypress import seeding
 from policypress.atomic_write import write_atomic
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker
 from policypress.errors import ExecutionError
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import subject_of
 from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.training.preparing import prepare
 from policypress.training.qat.config import QatConfig
@@ -104,13 +104,15 @@ def curve(episodes: Episodes, steps: int) -> list[list[float]]:
 
 def final_returns(agent: Path, recipe: str, seed: int) -> tuple[list[float], int]:
     """Returns of what ``recipe`` writes, on seeds that training never saw, and its packed bytes."""
-    subject = subject_of(agent)
+    subject = agent_in_environment(agent)
     if subject.factory is None:
         raise ExecutionError("Episodes need an environment.", got=f"{agent}, whose environment is not known")
-    pressed = press(subject.policy, Recipe.parse(recipe), PressWorker(subject, seed).materials, seed)
+    compressed = build_artifact(subject.policy, Recipe.parse(recipe), PressWorker(subject, seed).materials, seed)
     seeds = seeding.episode_seeds(seed, seeding.EVALUATION, EPISODES)
-    rows = measure_returns(OnnxRuntime(pressed.artifact.model).act, subject.factory, seeds, max_steps=subject.max_steps)
-    return [round(row.episode_return, 2) for row in rows], pressed.record.packed_bytes
+    rows = measure_returns(
+        OnnxRuntime(compressed.artifact.model).act, subject.factory, seeds, max_steps=subject.max_steps
+    )
+    return [round(row.episode_return, 2) for row in rows], compressed.record.packed_bytes
 
 
 def do(unit: Unit, folder: Path, update: Update) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from policypress.engine.agent_factory import PressWorker
 from policypress.environment.batches import joined
 from policypress.export.parity import FLOAT_TOLERANCE, QUANTIZED_TOLERANCE_OF_RANGE, to_tensors
 from policypress.export.tolerance import step_bound, tied_rows
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
-from policypress.measurement.subject import subject_of
 from policypress.policy.policy import ACTION, SCORES, Policy
 from policypress.policy.rounding import reaches, rounding_bound
 
@@ -121,7 +121,7 @@ def main() -> None:
     recipe = Recipe.parse(arguments.recipe)
     print(HEADER)
     for agent in arguments.agents:
-        subject = subject_of(agent)
+        subject = agent_in_environment(agent)
         materials = PressWorker(subject, arguments.seed).materials
         exact = float_agreement(subject.policy, materials.parity)
         policy = subject.policy

@@ -22,7 +22,7 @@ from pathlib import Path
 from policypress.compression.recipe import NONE, Recipe
 from policypress.contract import Quantity
 from policypress.engine.store.reader import StoreReader
-from policypress.measurement.statistics import Interval, Undefined, mean_return, retention, return_ratio
+from policypress.measurement.statistics import Interval, Missing, mean_return, retention, return_ratio
 from policypress.records import ArtifactRecord
 from policypress.study.compress import compress
 
@@ -56,7 +56,7 @@ RECIPES = (
     "prune(obs, 0.6) > refit > equalize > gptq(4)",
 )
 CONFIDENCE = 0.95
-NOT_PLAYED = Undefined("no episodes")
+NOT_PLAYED = Missing("no episodes")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Row:
     failure: str | None = None
     record: ArtifactRecord | None = None
     smaller: float = 0.0
-    mean: Quantity | Undefined = NOT_PLAYED
-    ratio: Interval | Undefined = NOT_PLAYED
-    kept: Interval | Undefined = NOT_PLAYED
+    mean: Quantity | Missing = NOT_PLAYED
+    ratio: Interval | Missing = NOT_PLAYED
+    kept: Interval | Missing = NOT_PLAYED
 
 
 def rows_of(agent: str, recipes: Sequence[str], output: Path, episodes: int, seed: int, jobs: int | None) -> list[Row]:
@@ -121,7 +121,7 @@ def as_rows(rows: Sequence[Row]) -> Iterator[str]:
             yield f"| {row.agent} | `{row.recipe}` | {row.failure} | | | | | |"
             continue
         error = row.record.action_error
-        mean = row.mean.reason if isinstance(row.mean, Undefined) else _spread(row.mean)
+        mean = row.mean.reason if isinstance(row.mean, Missing) else _spread(row.mean)
         yield (
             f"| {row.agent} | `{row.recipe}` | {row.record.packed_bytes / 1000:.1f} | {row.smaller:.1f} × | "
             f"{'' if error is None else f'{100 * error:.2f} %'} | {mean} | {_share(row.ratio)} | {_share(row.kept)} |"
@@ -144,8 +144,8 @@ def _spread(mean: Quantity) -> str:
     return f"{mean.mean:.1f} [{mean.lower:.1f}, {mean.upper:.1f}]"
 
 
-def _share(value: Interval | Undefined) -> str:
-    if isinstance(value, Undefined):
+def _share(value: Interval | Missing) -> str:
+    if isinstance(value, Missing):
         return value.reason
     return f"{100 * value.estimate:.1f} % [{100 * value.lower:.1f}, {100 * value.upper:.1f}]"
 

@@ -14,15 +14,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from policypress.environment.rollout import random_actor, run_episode
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import subject_of
 from policypress.seeding import episode_seeds
 
 
 def recorded(agent: str, episodes: int, seed: int) -> tuple[str, dict[str, object]]:
     """Name of the agent, and its returns with those of random actions on other seeds."""
-    subject = subject_of(agent)
+    subject = agent_in_environment(agent)
     if subject.factory is None or subject.environment is None:
         raise SystemExit(f"{agent} names no environment")
     act = runtime_of(subject.policy).act

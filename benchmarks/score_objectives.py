@@ -22,9 +22,9 @@ from policypress.compression.distill_student import student_of
 from policypress.compression.distill_training import Trainer
 from policypress.environment.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import Subject, subject_of
 from policypress.policy.policy import Policy
 
 STATES, ROUND, ROUNDS = 30_000, 10_000, 4
@@ -75,7 +75,9 @@ def agreement(left: Policy, right: Policy, observations: np.ndarray) -> float:
         return float((left(batch) == right(batch)).float().mean())
 
 
-def taught(subject: Subject, objective: ScoreObjective, seen: np.ndarray, hidden: list[int], steps: int) -> Policy:
+def taught(
+    subject: AgentInEnvironment, objective: ScoreObjective, seen: np.ndarray, hidden: list[int], steps: int
+) -> Policy:
     """A student of 8 bits."""
     rollouts = RolloutSource(subject.factory, subject.max_steps)
     generator = torch.Generator().manual_seed(0)
@@ -101,7 +103,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    subject = subject_of(arguments.agent)
+    subject = agent_in_environment(arguments.agent)
     teacher, rollouts = subject.policy, RolloutSource(subject.factory, subject.max_steps)
     act = runtime_of(teacher).act
     seen = rollouts.visited(act, count=STATES, seed=0, purpose="teacher")

@@ -38,7 +38,7 @@ from policypress.engine.executors.local_executor import LocalExecutor
 from policypress.engine.scheduler import run_study
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Outcome, Task, perform
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
 from policypress.study.compress import pressed_cell
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=30, help="of each cell")
     parser.add_argument("--rounds", type=int, default=5, help="of the speed-up")
     arguments = parser.parse_args()
-    worker = PressWorker(subject_of(arguments.agent))
+    worker = PressWorker(agent_in_environment(arguments.agent))
     worker.materials  # noqa: B018  the agent's own cell, which a study does before
     cells = cells_of(worker, arguments.episodes)
     here, artifacts = in_one_process(worker, cells)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from policypress.agent.bundle import Activation, AgentBundle, Cnn, Extractor, Normaliser, Provenance, Sb3Network
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.contract import Box, DictSpace, Discrete, MultiDiscrete, Space, box
 from policypress.environment.batches import joined
 from policypress.environment.extremes import extremes
@@ -160,13 +160,13 @@ def observations_of(space: Space, count: int, seed: int = 0) -> Any:
     return (rng.normal(0.0, 1.0, (count, *space.shape)) * FEATURE_SIZES).astype("f4")
 
 
-def materials_for(policy: Policy, count: int = 256, seed: int = 0) -> Materials:
+def materials_for(policy: Policy, count: int = 256, seed: int = 0) -> CalibrationData:
     """Observations to press ``policy`` with; those for parity include extreme ones."""
     space = policy.observation_space
     calibration = observations_of(space, count, seed)
     edges = extremes(space, calibration, 16, np.random.default_rng(seed))
     parity = joined(observations_of(space, count // 4, seed + 100), edges)
-    return Materials(calibration, observations_of(space, count // 4, seed + 200), parity)
+    return CalibrationData(calibration, observations_of(space, count // 4, seed + 200), parity)
 
 
 POLICIES: Mapping[str, Callable[[], Policy]] = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from policypress.errors import InputError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import SINGLE_KEY
 from policypress.study.export_agent import export_agent
 
@@ -40,7 +40,7 @@ def robots() -> Path:
 @pytest.mark.parametrize("recipe", ["none", "equalize > int8"])
 def test_it_is_written(robots: Path, tmp_path: Path, name: str, recipe: str) -> None:
     path = robots / name
-    policy = subject_of(path, needs_environment=False).policy
+    policy = agent_in_environment(path, needs_environment=False).policy
     width = policy.inputs[SINGLE_KEY].shape
     seen = np.random.default_rng(0).normal(size=(256, *width)).astype(np.float32)
     np.savez(tmp_path / "seen.npz", observations=seen)
@@ -54,4 +54,4 @@ def test_it_is_written(robots: Path, tmp_path: Path, name: str, recipe: str) -> 
 @pytest.mark.parametrize("name", RECURRENT)
 def test_memory_is_refused_by_name(robots: Path, name: str) -> None:
     with pytest.raises(InputError, match="recurrent"):
-        subject_of(robots / name, needs_environment=False)
+        agent_in_environment(robots / name, needs_environment=False)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from policypress.compression.pipeline import Materials, press
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.engine.agent_factory import PressWorker
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import Policy
 from policypress.records import ArtifactRecord
 
@@ -64,7 +64,7 @@ class Network:
 
 def cheetah(agent: str) -> Network:
     """The SAC actor of a trained agent, calibrated on what it meets."""
-    subject = subject_of(agent)
+    subject = agent_in_environment(agent)
     materials = PressWorker(subject).materials
     return _network("HalfCheetah 17-256-256-6 (SAC agent)", subject.policy, _sac(17, 6), materials)
 
@@ -128,16 +128,16 @@ def _sac(seen: int, acts: int) -> Callable[[], Any]:
     return make
 
 
-def _divided(rows: Array) -> Materials:
+def _divided(rows: Array) -> CalibrationData:
     third = len(rows) // 3
-    return Materials(rows[:third], rows[third : 2 * third], rows[2 * third :])
+    return CalibrationData(rows[:third], rows[third : 2 * third], rows[2 * third :])
 
 
-def _network(name: str, policy: Policy, sb3: Callable[[], Any], materials: Materials) -> Network:
+def _network(name: str, policy: Policy, sb3: Callable[[], Any], materials: CalibrationData) -> Network:
     artifacts = {}
     for variant, recipe in RECIPES.items():
-        pressed = press(policy, Recipe.parse(recipe), materials)
-        artifacts[variant] = Artifact(pressed.artifact.model, pressed.record)
+        compressed = build_artifact(policy, Recipe.parse(recipe), materials)
+        artifacts[variant] = Artifact(compressed.artifact.model, compressed.record)
     held_out = materials.held_out
     assert isinstance(held_out, np.ndarray)
     rows = held_out[:OBSERVATIONS]

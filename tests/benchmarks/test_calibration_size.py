@@ -11,7 +11,7 @@ import pytest
 
 from policypress.compression.recipe import Recipe
 from policypress.errors import StudyInputError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "calibration_size.py"
 
@@ -43,6 +43,6 @@ def test_an_agent_has_a_cell_for_each_number_and_seed(
 
 
 def test_lowering_is_refused(script: ModuleType, own_agents: Path) -> None:
-    subject = subject_of(str(own_agents / "dqn-CartPole-v1.zip"))
+    subject = agent_in_environment(str(own_agents / "dqn-CartPole-v1.zip"))
     with pytest.raises(StudyInputError, match="before lowering"):
         script.pressed(subject, Recipe.parse("ptdq"), 32, 0)

@@ -16,8 +16,8 @@ from policypress.contract import EnvironmentSpec
 from policypress.environment.making import make
 from policypress.environment.trust import id_of_user
 from policypress.errors import EnvironmentInputError
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
-from policypress.measurement.subject import subject_of
 
 MODULE = """
 import pathlib
@@ -109,7 +109,7 @@ COMMANDS = {"evaluate": [], "bench": [], "inspect": [], "export": ["-o", "o.onnx
 
 
 def test_no_option_is_left_aside_for_an_artifact(tmp_path: Path, own_agents: Path) -> None:
-    (tmp_path / "artifact.onnx").write_bytes(model_of(subject_of(own_agents / "dqn-CartPole-v1.zip").policy))
+    (tmp_path / "artifact.onnx").write_bytes(model_of(agent_in_environment(own_agents / "dqn-CartPole-v1.zip").policy))
     asked = [(command, option) for command in COMMANDS for option in OPTIONS]
     lines = [[command, "artifact.onnx", *option, *COMMANDS[command]] for command, option in asked]
     for (command, option), done in zip(asked, run_lines(lines, tmp_path), strict=True):

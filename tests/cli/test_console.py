@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from policypress.cli.console import LearningBar, Screen, StudyProgress, echo, marked, print_json, progress_bar
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.progress import LearningProgress
 from policypress.engine.tasks import Failure
@@ -22,7 +22,7 @@ from policypress.records import EvaluationProtocol
 DAGGER = "distill(dagger, hidden=[8,8])"
 FIRST = Cell("variant", EvaluationProtocol(0), None, "agent", DAGGER, "1")
 SECOND = replace(FIRST, recipe="distill(cloning)", recipe_hash="2")
-HALF = Learning("distill", 12_000, 24_000, 0.00123, 0.0156)
+HALF = StepProgress("distill", 12_000, 24_000, 0.00123, 0.0156)
 
 
 @pytest.fixture

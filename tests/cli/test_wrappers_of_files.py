@@ -17,8 +17,8 @@ from policypress.contract import EnvironmentSpec, WrapperSpec
 from policypress.environment.making import make
 from policypress.environment.trust import user_environment
 from policypress.errors import InputError, SpaceMismatchError
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import Evaluation
-from policypress.measurement.subject import subject_of
 from policypress.training.preparing import prepare
 from policypress.training.trainer import TrainOptions, train
 
@@ -64,7 +64,7 @@ def test_our_own_trainings_are_evaluated_with_and_without_naming_the_environment
     assert any("frame_stack(n_stack=4)" in notice and "--wrapper none" in notice for notice in named.notices)
     assert plain.environment.wrappers == named.environment.wrappers != ()
     assert evaluate(trained, env="CartPole-v1", episodes=1).environment == named.environment
-    seen = subject_of(trained, env=user_environment("CartPole-v1"), needs_environment=False)
+    seen = agent_in_environment(trained, env=user_environment("CartPole-v1"), needs_environment=False)
     assert seen.policy.origin.caller_supplies == ("frame_stack",)
 
 

@@ -91,19 +91,21 @@ def test_integers_have_no_neighbours() -> None:
 def test_features_that_never_moved_though_they_may() -> None:
     space = box((4,), "float32", np.array([-1, -1, 0, -np.inf]), np.array([1, 1, 0, np.inf]))
     observations = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
-    assert calibration.unmoved_features(space, observations) == ()
+    assert calibration.constant_features(space, observations) == ()
     observations[:, 1:] = 0
     # The third cannot move, so that it did not says nothing.
-    assert calibration.unmoved_features(space, observations) == ("1", "3")
-    assert calibration.unmoved_features(space, observations[:1]) == ()
+    assert calibration.constant_features(space, observations) == ("1", "3")
+    assert calibration.constant_features(space, observations[:1]) == ()
     image, choice = box((3, 8, 8), "uint8", 0, 255), Discrete(3)
     parts = {"camera": np.zeros((10, 3, 8, 8), np.uint8), "gear": np.zeros(10, np.int64), "speed": observations}
     whole = DictSpace((("camera", image), ("gear", choice), ("speed", space)))
-    assert calibration.unmoved_features(whole, parts) == ("speed[1]", "speed[3]")
+    assert calibration.constant_features(whole, parts) == ("speed[1]", "speed[3]")
 
 
 def test_features_in_words() -> None:
-    assert calibration.told_of_unmoved(("2",)).startswith("Observation feature 2 never moved in the calibration")
-    many = calibration.told_of_unmoved([f"speed[{i}]" for i in range(20)])
+    assert calibration.constant_features_notice(("2",)).startswith(
+        "Observation feature 2 never moved in the calibration"
+    )
+    many = calibration.constant_features_notice([f"speed[{i}]" for i in range(20)])
     assert many.startswith("Observation features speed[0], speed[1], ")
     assert "speed[7] and 12 more never moved" in many

@@ -12,16 +12,16 @@ from torch import nn
 from checkpoint_policies import POLICIES, VECTOR, dqn, materials_for, observations_of, sac
 from policypress import seeding
 from policypress.compression.distill import Distill
-from policypress.compression.pipeline import Materials, Pressed, press
+from policypress.compression.pipeline import CalibrationData, CompressedPolicy, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
 from policypress.contract import Box, MultiBinary, box
 from policypress.engine.agent_factory import PressWorker
 from policypress.errors import ObservationError, RecipeError
 from policypress.export.parity import to_tensors
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import subject_of
 from policypress.policy.identity import fingerprint
 from policypress.policy.layers import Activation, Affine
 from policypress.policy.policy import Policy
@@ -30,12 +30,12 @@ from policypress.runtime.onnx_runtime import OnnxRuntime
 SHORT = "steps=48, states=200, rounds=2"
 
 
-def materials(policy: Policy) -> Materials:
+def materials(policy: Policy) -> CalibrationData:
     return replace(materials_for(policy), rollouts=rollouts_for(policy))
 
 
-def pressed(policy: Policy, recipe: str, seed: int = 0) -> Pressed:
-    return press(policy, Recipe.parse(recipe), materials(policy), seed)
+def compressed(policy: Policy, recipe: str, seed: int = 0) -> CompressedPolicy:
+    return build_artifact(policy, Recipe.parse(recipe), materials(policy), seed)
 
 
 def student(policy: Policy, step: Distill, seed: int = 0) -> Policy:
@@ -47,7 +47,7 @@ def student(policy: Policy, step: Distill, seed: int = 0) -> Policy:
 def test_every_kind_of_policy_is_distilled_into_integers(name: str) -> None:
     policy = POLICIES[name]()
     before = fingerprint(policy)
-    done = pressed(policy, f"prune(l2, 0.5) > equalize > distill(dagger, w=8, a=8, {SHORT})")
+    done = compressed(policy, f"prune(l2, 0.5) > equalize > distill(dagger, w=8, a=8, {SHORT})")
     assert done.artifact.contract.precision == "int8"
     assert done.artifact.parity.share_within >= 0.999
     assert done.record.channel_ratio == pytest.approx(0.5, abs=0.1)
@@ -57,7 +57,7 @@ def test_every_kind_of_policy_is_distilled_into_integers(name: str) -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_kind_of_policy_has_a_small_student(name: str) -> None:
     policy = POLICIES[name]()
-    done = pressed(policy, f"distill(dagger, w=6, a=6, hidden=[8,6], {SHORT})")
+    done = compressed(policy, f"distill(dagger, w=6, a=6, hidden=[8,6], {SHORT})")
     assert done.record.parameters < policy.parameter_count()
     assert [role for role in done.artifact.contract.folded if role != "standardise"] == list(policy.folded())
 
@@ -76,15 +76,17 @@ def module() -> Policy:
 @pytest.mark.parametrize("build", [bits, module])
 @pytest.mark.parametrize("hidden", ["", ", hidden=[8]"])
 def test_a_users_own_network_is_distilled(build: type[Policy], hidden: str) -> None:
-    done = pressed(build(), f"distill(dagger, w=8, a=8, {SHORT}{hidden})")
+    done = compressed(build(), f"distill(dagger, w=8, a=8, {SHORT}{hidden})")
     assert done.artifact.parity.share_within >= 0.999
     assert done.record.action_error is not None
 
 
 def test_the_student_imitates() -> None:
     policy = sac()
-    pruned = pressed(policy, "prune(l2, 0.5) > equalize > int8").record.action_error
-    taught = pressed(policy, "prune(l2, 0.5) > equalize > distill(dagger, w=8, a=8, steps=400, states=600, rounds=2)")
+    pruned = compressed(policy, "prune(l2, 0.5) > equalize > int8").record.action_error
+    taught = compressed(
+        policy, "prune(l2, 0.5) > equalize > distill(dagger, w=8, a=8, steps=400, states=600, rounds=2)"
+    )
     assert pruned is not None
     assert taught.record.action_error is not None
     assert taught.record.action_error < 0.4 * pruned
@@ -92,8 +94,8 @@ def test_the_student_imitates() -> None:
 
 def test_a_student_of_scores_agrees() -> None:
     policy = dqn()
-    taught = pressed(policy, "distill(dagger, w=8, a=8, hidden=[24,24], steps=600, states=1500, rounds=2)")
-    random = pressed(policy, "distill(dagger, w=8, a=8, hidden=[24,24], steps=1, states=100, rounds=1)")
+    taught = compressed(policy, "distill(dagger, w=8, a=8, hidden=[24,24], steps=600, states=1500, rounds=2)")
+    random = compressed(policy, "distill(dagger, w=8, a=8, hidden=[24,24], steps=1, states=100, rounds=1)")
     assert taught.record.action_error is not None
     assert random.record.action_error is not None
     assert taught.record.action_error < 0.3 < 0.5 < random.record.action_error
@@ -125,7 +127,7 @@ def test_in_float_it_leaves_nothing_behind_but_the_network() -> None:
     assert not any(isinstance(layer, Affine) for layer in result.layers.values())
     kinds = [layer.name for layer in result.layers.values() if isinstance(layer, Activation)]
     assert sorted(kinds) == ["tanh", "tanh"]
-    done = pressed(policy, "distill(cloning, hidden=[6], steps=30, states=100) > equalize > int8")
+    done = compressed(policy, "distill(cloning, hidden=[6], steps=30, states=100) > equalize > int8")
     assert done.artifact.contract.precision == "int8"
 
 
@@ -204,8 +206,8 @@ def test_the_hash_is_stable() -> None:
 def test_real_agents_keep_their_return(
     shared_agents: Path, agent: str, recipe: str, episodes: int, smaller: float, kept: float
 ) -> None:
-    subject = subject_of(shared_agents / agent)
-    done = press(subject.policy, Recipe.parse(recipe), PressWorker(subject).materials)
+    subject = agent_in_environment(shared_agents / agent)
+    done = build_artifact(subject.policy, Recipe.parse(recipe), PressWorker(subject).materials)
     assert 4 * subject.policy.parameter_count() > smaller * done.record.packed_bytes
     seeds = seeding.episode_seeds(0, seeding.EVALUATION, episodes)
     assert subject.factory is not None

@@ -23,7 +23,7 @@ from checkpoint_policies import (
 )
 from policypress.agent.bundle import Activation
 from policypress.compression.equalize import ALPHA, Equalize, hidden_scale, input_scale
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.contract import Box
@@ -76,7 +76,9 @@ def test_the_function_stays_where_networks_branch(network: type[torch.nn.Module]
 def test_int8_loses_less(name: str) -> None:
     policy = POLICIES[name]()
     materials = materials_for(policy, SEEN)
-    plain, better = (press(policy, Recipe.parse(text), materials).record for text in ("int8", "equalize > int8"))
+    plain, better = (
+        build_artifact(policy, Recipe.parse(text), materials).record for text in ("int8", "equalize > int8")
+    )
     assert plain.action_error is not None
     assert better.action_error is not None
     assert better.action_error < plain.action_error

@@ -22,7 +22,7 @@ from torch import Tensor
 from checkpoint_policies import POLICIES, cnn_dqn, dqn, materials_for, observations_of, sac
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression.gptq import SHRINKS, Gptq, round_matrix
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.reconstruction import weighted
 from policypress.compression.rtn import Rtn
@@ -108,11 +108,11 @@ def test_parity_holds_for_every_policy(name: str) -> None:
     torch.manual_seed(0)
     policy = {**POLICIES, **BRANCHING}[name]()
     state = {key: value.clone() for key, value in policy.state_dict().items()}
-    pressed = press(policy, Recipe.parse("equalize > gptq(4)"), materials_for(policy, 128))
-    assert pressed.artifact.parity.share_within >= 0.999
-    assert pressed.artifact.contract.precision in ("mixed", "int8")
+    compressed = build_artifact(policy, Recipe.parse("equalize > gptq(4)"), materials_for(policy, 128))
+    assert compressed.artifact.parity.share_within >= 0.999
+    assert compressed.artifact.contract.precision in ("mixed", "int8")
     assert all(torch.equal(value, state[key]) for key, value in policy.state_dict().items())
-    model = onnx.load_from_string(pressed.artifact.model)
+    model = onnx.load_from_string(compressed.artifact.model)
     assert model.opset_import[0].version == 19
     layers = dict(policy.weighted_layers())
     bits = integer_bits(model)
@@ -151,11 +151,11 @@ def test_every_width(bits: int) -> None:
 
 def test_narrow_activations() -> None:
     policy = sac()
-    pressed = press(policy, Recipe.parse("equalize > gptq(4, activations=5)"), materials_for(policy))
-    wide = press(policy, Recipe.parse("equalize > gptq(4)"), materials_for(policy))
-    assert pressed.record.action_error is not None
+    compressed = build_artifact(policy, Recipe.parse("equalize > gptq(4, activations=5)"), materials_for(policy))
+    wide = build_artifact(policy, Recipe.parse("equalize > gptq(4)"), materials_for(policy))
+    assert compressed.record.action_error is not None
     assert wide.record.action_error is not None
-    assert pressed.record.action_error > wide.record.action_error
+    assert compressed.record.action_error > wide.record.action_error
     quantized = Gptq(4, activations=5).apply(policy, Context(observations_of(policy.observation_space, 64)))
     assert all(layer.quant.input.bits == 5 for _, layer in quantized.weighted_layers() if layer.quant.input)
 
@@ -174,7 +174,8 @@ def test_packed_storage_is_the_same_artifact_in_half_the_bytes(build: type[Polic
     policy = build()
     materials = materials_for(policy, 128)
     wide, packed = (
-        press(policy, Recipe.parse(f"equalize > gptq(4, ends=4{extra})"), materials) for extra in ("", ", storage=int4")
+        build_artifact(policy, Recipe.parse(f"equalize > gptq(4, ends=4{extra})"), materials)
+        for extra in ("", ", storage=int4")
     )
     assert packed.artifact.contract.precision == wide.artifact.contract.precision == "int4"
     assert packed.record.packed_bytes == pytest.approx(wide.record.packed_bytes, abs=64)

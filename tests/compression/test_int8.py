@@ -10,7 +10,7 @@ from checkpoint_policies import POLICIES, cnn_dqn, dict_td3, materials_for, norm
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression.calibration import ranges
 from policypress.compression.int8 import Int8
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.export.parity import to_tensors
@@ -24,13 +24,13 @@ def quantized(policy: Policy) -> Policy:
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_layer_is_quantized_and_parity_holds(name: str) -> None:
     policy = POLICIES[name]()
-    pressed = press(policy, Recipe.parse("int8"), materials_for(policy))
-    assert pressed.artifact.contract.precision == "int8"
-    assert pressed.artifact.contract.batch_independent
-    assert pressed.artifact.parity.share_within >= 0.999
-    assert pressed.artifact.parity.untied > 0
-    assert pressed.record.action_error is not None
-    assert pressed.record.action_error < 0.05
+    compressed = build_artifact(policy, Recipe.parse("int8"), materials_for(policy))
+    assert compressed.artifact.contract.precision == "int8"
+    assert compressed.artifact.contract.batch_independent
+    assert compressed.artifact.parity.share_within >= 0.999
+    assert compressed.artifact.parity.untied > 0
+    assert compressed.record.action_error is not None
+    assert compressed.record.action_error < 0.05
     assert not policy.quantized
     assert all(layer.quant.active for _, layer in quantized(policy).weighted_layers())
 

@@ -12,7 +12,13 @@ from checkpoint_policies import ACTION_BOX, POLICIES, dqn, materials_for, sac
 from policypress import __version__
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression import pipeline
-from policypress.compression.pipeline import PLAIN_SESSIONS, Materials, action_error, press, told_of_sessions
+from policypress.compression.pipeline import (
+    PLAIN_SESSIONS,
+    CalibrationData,
+    action_error,
+    build_artifact,
+    session_notices,
+)
 from policypress.compression.recipe import Recipe
 from policypress.contract import box
 from policypress.errors import ParityError
@@ -39,25 +45,27 @@ RECIPES = (
 @pytest.mark.parametrize("name", ["sac", "cnn_dqn", "dict_td3"])
 def test_a_record_says_what_was_built(name: str, text: str) -> None:
     policy, recipe = POLICIES[name](), Recipe.parse(text)
-    pressed = press(policy, recipe, materials_for(policy, 64))
-    record, contract = pressed.record, pressed.artifact.contract
+    compressed = build_artifact(policy, recipe, materials_for(policy, 64))
+    record, contract = compressed.record, compressed.artifact.contract
     assert (record.recipe, record.recipe_hash, record.path) == (recipe.text, recipe.hash, f"{recipe.slug}.onnx")
     assert (contract.recipe, contract.recipe_hash) == (recipe.text, recipe.hash)
     assert contract.policypress_version == __version__
-    assert record.sha256 == hashlib.sha256(pressed.artifact.model).hexdigest()
-    assert record.file_bytes == len(pressed.artifact.model) > record.packed_bytes
+    assert record.sha256 == hashlib.sha256(compressed.artifact.model).hexdigest()
+    assert record.file_bytes == len(compressed.artifact.model) > record.packed_bytes
     assert record.parameter_ratio == pytest.approx(1 - record.parameters / policy.parameter_count())
-    assert record.parity_max_error == pressed.artifact.parity.max_error
+    assert record.parity_max_error == compressed.artifact.parity.max_error
     assert record.build_s > 0
     pruned = text.startswith("prune")
     assert (record.channel_ratio > 0) == (record.macs < policy.macs()) == (record.parameter_ratio > 0) == pruned
-    assert OnnxRuntime(pressed.artifact.model).contract == contract
+    assert OnnxRuntime(compressed.artifact.model).contract == contract
 
 
 def test_packed_bytes_are_what_a_device_holds() -> None:
     policy = sac()
     materials = materials_for(policy, 64)
-    packed = {text: press(policy, Recipe.parse(text), materials).record.packed_bytes for text in ("none", "int8")}
+    packed = {
+        text: build_artifact(policy, Recipe.parse(text), materials).record.packed_bytes for text in ("none", "int8")
+    }
     weights = sum(layer.weight.numel() for _, layer in policy.weighted_layers())
     biases = policy.parameter_count() - weights
     outside = 4 * (2 + 3 + 3)  # the constants 1 and ½, span and low of the action
@@ -72,13 +80,13 @@ def test_pressing_twice_gives_the_same_bytes(text: str) -> None:
     models = []
     for _ in range(2):
         policy = sac()
-        models.append(press(policy, Recipe.parse(text), materials_for(policy, 64)).artifact.model)
+        models.append(build_artifact(policy, Recipe.parse(text), materials_for(policy, 64)).artifact.model)
     assert models[0] == models[1]
 
 
 def test_another_calibration_gives_other_scales() -> None:
     policy = sac()
-    first, second = (press(policy, Recipe.parse("int8"), materials_for(policy, 64, seed)) for seed in (0, 1))
+    first, second = (build_artifact(policy, Recipe.parse("int8"), materials_for(policy, 64, seed)) for seed in (0, 1))
     assert first.record.sha256 != second.record.sha256
 
 
@@ -86,7 +94,7 @@ def test_the_policy_that_is_pressed_stays() -> None:
     policy = sac()
     before = {key: value.clone() for key, value in policy.state_dict().items()}
     for text in RECIPES:
-        press(policy, Recipe.parse(text), materials_for(policy, 64))
+        build_artifact(policy, Recipe.parse(text), materials_for(policy, 64))
     assert not policy.quantized
     assert all(torch.equal(value, before[key]) for key, value in policy.state_dict().items())
 
@@ -101,7 +109,7 @@ def shifted(policy: Policy, by: float) -> Policy:
 
 
 def file_of(policy: Policy) -> bytes:
-    return press(policy, Recipe(), materials_for(policy, 64)).artifact.model
+    return build_artifact(policy, Recipe(), materials_for(policy, 64)).artifact.model
 
 
 def test_action_error_of_actions_is_a_share_of_their_range() -> None:
@@ -139,20 +147,20 @@ def test_action_error_of_decisions_is_the_share_that_differ() -> None:
 def test_nothing_comes_out_that_parity_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "to_onnx", lambda policy: to_onnx(shifted(policy, 0.01)))
     with pytest.raises(ParityError, match="nothing was written"):
-        press(sac(), Recipe.parse("equalize > int8"), materials_for(sac(), 64))
+        build_artifact(sac(), Recipe.parse("equalize > int8"), materials_for(sac(), 64))
 
 
 def test_what_the_user_should_know_is_in_the_record() -> None:
     policy = sac()
     policy.origin = replace(policy.origin, notices=("HalfCheetah-v3 no longer exists",))
-    assert press(policy, Recipe(), materials_for(policy, 64)).record.notices == policy.origin.notices
+    assert build_artifact(policy, Recipe(), materials_for(policy, 64)).record.notices == policy.origin.notices
 
 
 def test_observations_of_a_dict_are_materials_too() -> None:
     policy = POLICIES["dict_td3"]()
     materials = materials_for(policy, 32)
-    assert isinstance(materials, Materials)
-    model = onnx.load_from_string(press(policy, Recipe.parse("int8"), materials).artifact.model)
+    assert isinstance(materials, CalibrationData)
+    model = onnx.load_from_string(build_artifact(policy, Recipe.parse("int8"), materials).artifact.model)
     assert [value.name for value in model.graph.input] == ["observation.camera", "observation.vector"]
 
 
@@ -162,10 +170,10 @@ def test_features_that_never_moved_are_told_where_something_is_quantized() -> No
     still = np.array(materials.calibration)
     still[:, 1] = 0.25
     materials = replace(materials, calibration=still)
-    (notice,) = press(policy, Recipe.parse("int8"), materials).record.notices
+    (notice,) = build_artifact(policy, Recipe.parse("int8"), materials).record.notices
     assert notice.startswith("Observation feature 1 never moved in the calibration")
-    assert press(policy, Recipe(), materials).record.notices == ()
-    assert press(policy, Recipe.parse("int8"), materials_for(policy, 64)).record.notices == ()
+    assert build_artifact(policy, Recipe(), materials).record.notices == ()
+    assert build_artifact(policy, Recipe.parse("int8"), materials_for(policy, 64)).record.notices == ()
 
 
 @pytest.mark.parametrize(
@@ -173,4 +181,4 @@ def test_features_that_never_moved_are_told_where_something_is_quantized() -> No
     [("none", False), ("prune(l2, 0.5)", False), ("int8", True), ("ptsq", True), ("gptq(4)", False), ("gptq(8)", True)],
 )
 def test_plain_sessions_are_told_of_8_bits(recipe: str, told: bool) -> None:
-    assert told_of_sessions([Recipe.parse(recipe)]) == ((PLAIN_SESSIONS,) if told else ())
+    assert session_notices([Recipe.parse(recipe)]) == ((PLAIN_SESSIONS,) if told else ())

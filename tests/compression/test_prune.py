@@ -33,7 +33,7 @@ from checkpoint_policies import (
     sac,
     shared_ppo,
 )
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.prune import CRITERIA, Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
@@ -61,18 +61,18 @@ def scores(policy: Policy, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_every_published_ratio(criterion: str, ratio: float) -> None:
     policy = sac(HIDDEN)
-    pressed = press(policy, Recipe((Prune(criterion, ratio),)), materials_for(policy, 64))
-    removed, kept = round(pressed.record.channel_ratio * 80), 1 - ratio
+    compressed = build_artifact(policy, Recipe((Prune(criterion, ratio),)), materials_for(policy, 64))
+    removed, kept = round(compressed.record.channel_ratio * 80), 1 - ratio
     assert removed / 80 == pytest.approx(ratio, abs=1 / 40)
-    assert pressed.record.parameters < policy.parameter_count()
+    assert compressed.record.parameters < policy.parameter_count()
     pruned = Prune(criterion, ratio).apply(policy, CONTEXT)
     first, second, last = weights(pruned)
     width = 40 - removed // 2
     assert (first.shape, second.shape, last.shape) == ((width, FEATURES), (width, width), (ACTIONS, width))
     assert second.numel() / 1600 == pytest.approx(kept**2, abs=0.05)
-    assert pressed.record.parameter_ratio == pytest.approx(1 - pruned.parameter_count() / policy.parameter_count())
+    assert compressed.record.parameter_ratio == pytest.approx(1 - pruned.parameter_count() / policy.parameter_count())
     # Between 1 − (1 − p)², of the hidden layer, and p, of those at the ends.
-    assert ratio - 1 / 40 <= pressed.record.parameter_ratio <= 1 - kept**2 + 1 / 20
+    assert ratio - 1 / 40 <= compressed.record.parameter_ratio <= 1 - kept**2 + 1 / 20
 
 
 @pytest.mark.parametrize(("criterion", "power"), [("l1", 1), ("l2", 2)])
@@ -117,13 +117,13 @@ def test_every_policy_keeps_its_form(name: str, criterion: str) -> None:
     policy = POLICIES[name]()
     state = {key: value.clone() for key, value in policy.state_dict().items()}
     materials = materials_for(policy, 64)
-    pressed = press(policy, Recipe.parse(f"prune({criterion}, 0.5)"), materials)
+    compressed = build_artifact(policy, Recipe.parse(f"prune({criterion}, 0.5)"), materials)
     pruned = Prune(criterion, 0.5).apply(policy, Context(materials.calibration))
     assert all(torch.equal(value, state[key]) for key, value in policy.state_dict().items())
     assert scores(pruned).shape == scores(policy).shape
-    assert pressed.record.channel_ratio == pytest.approx(0.5, abs=0.05)
-    assert 0.4 < pressed.record.parameter_ratio < 0.8
-    assert pressed.record.macs == pruned.macs() < policy.macs()
+    assert compressed.record.channel_ratio == pytest.approx(0.5, abs=0.05)
+    assert 0.4 < compressed.record.parameter_ratio < 0.8
+    assert compressed.record.macs == pruned.macs() < policy.macs()
     assert not any(parameter.grad is not None for parameter in pruned.parameters())
 
 
@@ -242,7 +242,7 @@ def test_networks_that_branch(build: Callable[[], nn.Module], channels: int, cri
     pruned = Prune(criterion, 0.25).apply(policy, Context(observations_of(policy.observation_space, 64)))
     assert policy.hidden_channels() - pruned.hidden_channels() == channels // 4
     torch.testing.assert_close(scores(pruned), scores(policy), rtol=1e-5, atol=1e-5)
-    record = press(policy, Recipe.parse(f"prune({criterion}, 0.25)"), materials_for(policy, 64)).record
+    record = build_artifact(policy, Recipe.parse(f"prune({criterion}, 0.25)"), materials_for(policy, 64)).record
     assert record.action_error is not None
     assert record.action_error < 1e-6
 

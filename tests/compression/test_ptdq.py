@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from optimised_graphs import INTEGER_KERNELS, float_weights, integer_weights, operators, optimised
 
 from checkpoint_policies import POLICIES, cnn_dqn, materials_for, normalised_ppo, observations_of, sac
-from policypress.compression.pipeline import Pressed, press
+from policypress.compression.pipeline import CompressedPolicy, build_artifact
 from policypress.compression.ptdq import Ptdq
 from policypress.compression.recipe import Recipe
 from policypress.errors import RecipeError
@@ -20,24 +20,24 @@ from policypress.policy.policy import Policy
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 
-def pressed_by(policy: Policy, text: str) -> Pressed:
-    return press(policy, Recipe.parse(text), materials_for(policy))
+def pressed_by(policy: Policy, text: str) -> CompressedPolicy:
+    return build_artifact(policy, Recipe.parse(text), materials_for(policy))
 
 
-def model_of(pressed: Pressed) -> onnx.ModelProto:
-    return onnx.load_from_string(pressed.artifact.model)
+def model_of(compressed: CompressedPolicy) -> onnx.ModelProto:
+    return onnx.load_from_string(compressed.artifact.model)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy(name: str) -> None:
     policy = POLICIES[name]()
-    pressed = pressed_by(policy, "ptdq")
-    assert pressed.artifact.contract.precision == "int8"
-    assert not pressed.artifact.contract.batch_independent
-    assert pressed.record.packed_bytes < 0.45 * 4 * pressed.record.parameters
-    assert pressed.record.action_error is not None
-    assert pressed.record.action_error < 0.05
-    assert {"DynamicQuantizeLinear"} < set(operators(model_of(pressed)))
+    compressed = pressed_by(policy, "ptdq")
+    assert compressed.artifact.contract.precision == "int8"
+    assert not compressed.artifact.contract.batch_independent
+    assert compressed.record.packed_bytes < 0.45 * 4 * compressed.record.parameters
+    assert compressed.record.action_error is not None
+    assert compressed.record.action_error < 0.05
+    assert {"DynamicQuantizeLinear"} < set(operators(model_of(compressed)))
 
 
 def test_weights_are_symmetric_with_one_scale_per_tensor() -> None:
@@ -82,13 +82,13 @@ def test_observations_do_not_meet_in_a_batch() -> None:
 @pytest.mark.parametrize("build", [sac, normalised_ppo, cnn_dqn])
 def test_with_float_weights_nothing_else_is_an_integer(build: type[Policy], tmp_path: Path) -> None:
     policy = build()
-    pressed = pressed_by(policy, "ptdq(weights=fp32)")
-    assert pressed.artifact.contract.precision == "fp32"
-    assert not pressed.artifact.contract.batch_independent
-    kept = [weight.tobytes() for weight in float_weights(model_of(pressed))]
+    compressed = pressed_by(policy, "ptdq(weights=fp32)")
+    assert compressed.artifact.contract.precision == "fp32"
+    assert not compressed.artifact.contract.batch_independent
+    kept = [weight.tobytes() for weight in float_weights(model_of(compressed))]
     weights = [layer.weight.detach().numpy() for _, layer in policy.weighted_layers()]
     assert sorted(kept) == sorted(weight.tobytes() for weight in weights)
-    run = optimised(pressed.artifact.model, tmp_path)
+    run = optimised(compressed.artifact.model, tmp_path)
     assert integer_weights(run) == []
     assert not set(operators(run)) & set(INTEGER_KERNELS)
 

@@ -14,7 +14,7 @@ from optimised_graphs import INTEGER_KERNELS, float_weights, integer_weights, op
 
 from checkpoint_policies import POLICIES, cnn_dqn, materials_for, normalised_ppo, observations_of, sac
 from policypress.compression.calibration import ranges
-from policypress.compression.pipeline import Pressed, press
+from policypress.compression.pipeline import CompressedPolicy, build_artifact
 from policypress.compression.ptsq import Ptsq
 from policypress.compression.recipe import Recipe
 from policypress.environment.rollout_source import RolloutSource
@@ -26,24 +26,24 @@ from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.seeding import EVALUATION, episode_seeds
 
 
-def pressed_by(policy: Policy, text: str) -> Pressed:
-    return press(policy, Recipe.parse(text), materials_for(policy))
+def pressed_by(policy: Policy, text: str) -> CompressedPolicy:
+    return build_artifact(policy, Recipe.parse(text), materials_for(policy))
 
 
-def model_of(pressed: Pressed) -> onnx.ModelProto:
-    return onnx.load_from_string(pressed.artifact.model)
+def model_of(compressed: CompressedPolicy) -> onnx.ModelProto:
+    return onnx.load_from_string(compressed.artifact.model)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy(name: str) -> None:
     policy = POLICIES[name]()
-    pressed = pressed_by(policy, "ptsq")
-    assert pressed.artifact.contract.precision == "int8"
-    assert pressed.artifact.contract.batch_independent
-    assert pressed.record.packed_bytes < 0.45 * 4 * pressed.record.parameters
-    assert pressed.record.action_error is not None
-    assert pressed.record.action_error < 0.1
-    assert {"QuantizeLinear", "DequantizeLinear"} < set(operators(model_of(pressed)))
+    compressed = pressed_by(policy, "ptsq")
+    assert compressed.artifact.contract.precision == "int8"
+    assert compressed.artifact.contract.batch_independent
+    assert compressed.record.packed_bytes < 0.45 * 4 * compressed.record.parameters
+    assert compressed.record.action_error is not None
+    assert compressed.record.action_error < 0.1
+    assert {"QuantizeLinear", "DequantizeLinear"} < set(operators(model_of(compressed)))
 
 
 def parameters(model: onnx.ModelProto, layer: str) -> list[list[Any]]:
@@ -94,12 +94,12 @@ def test_the_output_has_at_most_256_levels() -> None:
 def test_with_float_weights_onnx_runtime_uses_them(build: type[Policy], tmp_path: Path) -> None:
     """Behind a DequantizeLinear the optimiser would quantize them again."""
     policy = build()
-    pressed = pressed_by(policy, "ptsq(weights=fp32)")
-    assert pressed.artifact.contract.precision == "fp32"
-    for model in (model_of(pressed), optimised(pressed.artifact.model, tmp_path)):
+    compressed = pressed_by(policy, "ptsq(weights=fp32)")
+    assert compressed.artifact.contract.precision == "fp32"
+    for model in (model_of(compressed), optimised(compressed.artifact.model, tmp_path)):
         assert integer_weights(model) == []
         assert not set(operators(model)) & set(INTEGER_KERNELS)
-    kept = [weight.tobytes() for weight in float_weights(model_of(pressed))]
+    kept = [weight.tobytes() for weight in float_weights(model_of(compressed))]
     weights = [layer.weight.detach().numpy() for _, layer in policy.weighted_layers()]
     assert sorted(kept) == sorted(weight.tobytes() for weight in weights)
 
@@ -160,15 +160,15 @@ def test_calibrated_on_its_own_states(weights: str) -> None:
         return environments[-1]
 
     materials = replace(materials_for(policy), rollouts=RolloutSource(factory))
-    plain = press(policy, Recipe.parse(f"ptsq(weights={weights})"), materials)
+    plain = build_artifact(policy, Recipe.parse(f"ptsq(weights={weights})"), materials)
     assert environments == []
     scales, seeds = [], []
     for source in ("own", "evaluation"):
         recipe = Recipe.parse(f"ptsq(weights={weights}, calibrate={source})")
         assert recipe.steps[0].learns
-        scales.append(recipe_scales(press(policy, recipe, materials)))
+        scales.append(recipe_scales(build_artifact(policy, recipe, materials)))
         seeds.append(environments[-1].seeds)
-        assert recipe_scales(press(policy, recipe, materials)) == scales[-1]
+        assert recipe_scales(build_artifact(policy, recipe, materials)) == scales[-1]
     # Its own states are wilder than those of the calibration.
     assert any(own > 1.5 * before > 0 for own, before in zip(scales[0], recipe_scales(plain), strict=True))
     wanted = episode_seeds(0, EVALUATION, len(seeds[1]))
@@ -176,9 +176,9 @@ def test_calibrated_on_its_own_states(weights: str) -> None:
     assert not set(seeds[0]) & set(wanted)
 
 
-def recipe_scales(pressed: Pressed) -> list[float]:
+def recipe_scales(compressed: CompressedPolicy) -> list[float]:
     """Every scalar constant of the file, of which the scales are some."""
-    constants = [numpy_helper.to_array(one) for one in model_of(pressed).graph.initializer]
+    constants = [numpy_helper.to_array(one) for one in model_of(compressed).graph.initializer]
     return [float(value) for value in constants if value.ndim == 0 and value.dtype == np.float32]
 
 

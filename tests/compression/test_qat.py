@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from checkpoint_policies import materials_for, sac
 from policypress.agent.loading import load_agent
-from policypress.compression.pipeline import Materials, press
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
 from policypress.errors import RecipeError
@@ -70,8 +70,8 @@ def sampled(environment: Pictures, count: int) -> Any:
     return np.stack(drawn)
 
 
-def materials(observations: Any) -> Materials:
-    return Materials(observations, observations, observations)
+def materials(observations: Any) -> CalibrationData:
+    return CalibrationData(observations, observations, observations)
 
 
 def trained_outputs(model: BaseAlgorithm, observations: Any) -> torch.Tensor:
@@ -112,10 +112,12 @@ def test_the_quantized_policy_is_the_trained_network_to_the_bit(name: str, confi
 def test_the_artifact_is_truly_quantized_and_passes_parity(name: str) -> None:
     model = agent(name)
     policy = read(model, name)
-    pressed = press(policy, QAT, materials(visited(model, 300)))
-    assert pressed.artifact.contract.precision == "int8"
-    assert pressed.artifact.parity.share_within >= 0.999
-    stored = {tensor.data_type for tensor in onnx_of(pressed.artifact.model).graph.initializer if len(tensor.dims) == 2}
+    compressed = build_artifact(policy, QAT, materials(visited(model, 300)))
+    assert compressed.artifact.contract.precision == "int8"
+    assert compressed.artifact.parity.share_within >= 0.999
+    stored = {
+        tensor.data_type for tensor in onnx_of(compressed.artifact.model).graph.initializer if len(tensor.dims) == 2
+    }
     assert stored == {TensorProto.INT8}
     assert not policy.quantized
 
@@ -130,8 +132,8 @@ def onnx_of(model: bytes) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_holds_on_ten_thousand_visited_states(name: str) -> None:
     model = agent(name)
-    pressed = press(read(model, name), QAT, materials(visited(model, 10_000)))
-    assert pressed.artifact.parity.share_within >= 0.999
+    compressed = build_artifact(read(model, name), QAT, materials(visited(model, 10_000)))
+    assert compressed.artifact.parity.share_within >= 0.999
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,8 +151,8 @@ def test_images_and_dicts_are_read_quantized_and_proven(name: str, policy: str, 
     small = {"features_dim": 8} if kind == "image" else {"cnn_output_dim": 8}
     model = untrained(name, QatConfig(), environment, policy, features_extractor_kwargs=small, net_arch=(8,)).learn(96)
     found = read(model, name)
-    pressed = press(found, QAT, materials(sampled(environment, 48)))
-    assert pressed.artifact.contract.precision == "int8"
+    compressed = build_artifact(found, QAT, materials(sampled(environment, 48)))
+    assert compressed.artifact.contract.precision == "int8"
     quantized = QAT.steps[0].apply(found, Context(np.zeros(1)))
     weighted = dict(quantized.weighted_layers())
     assert len(weighted) == 4 + 2
@@ -186,17 +188,17 @@ def test_without_the_step_ranges_have_no_effect() -> None:
 
 def test_an_agent_without_ranges_is_told_to_train_with_them() -> None:
     with pytest.raises(RecipeError, match="--qat"):
-        press(sac(), QAT, materials_for(sac(), 32))
+        build_artifact(sac(), QAT, materials_for(sac(), 32))
     never = read(untrained("dqn", QatConfig()), "dqn")
     with pytest.raises(RecipeError, match="--qat"):
-        press(never, QAT, materials(visited(agent("dqn"), 32)))
+        build_artifact(never, QAT, materials(visited(agent("dqn"), 32)))
 
 
 @pytest.mark.parametrize("before", ["equalize", "prune(l2, 0.3)"])
 def test_a_network_that_was_changed_has_other_ranges(before: str) -> None:
     policy = read(agent("dqn"), "dqn")
     with pytest.raises(RecipeError, match="stands alone"):
-        press(policy, Recipe.parse(f"{before} > qat"), materials(visited(agent("dqn"), 64)))
+        build_artifact(policy, Recipe.parse(f"{before} > qat"), materials(visited(agent("dqn"), 64)))
 
 
 def test_a_layer_that_read_only_zeros_stays_float_as_in_training() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from checkpoint_policies import POLICIES, materials_for, observations_of, sac
 from policypress.compression.calibration import with_neighbours
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.prune import Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.refit import Refit
@@ -109,7 +109,7 @@ def test_through_the_pipeline(name: str) -> None:
     policy = POLICIES[name]()
     materials = materials_for(policy, 128)
     plain, refitted = (
-        press(policy, Recipe.parse(text), materials).record
+        build_artifact(policy, Recipe.parse(text), materials).record
         for text in ("prune(l2, 0.5) > equalize > int8", "prune(l2, 0.5) > refit > equalize > int8")
     )
     assert refitted.parameters == plain.parameters

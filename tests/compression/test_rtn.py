@@ -6,7 +6,7 @@ from branching_modules import Gate, SplitConvolutions, image_policy_of, policy_o
 
 from checkpoint_policies import POLICIES, materials_for, observations_of, sac
 from policypress.compression.int8 import Int8
-from policypress.compression.pipeline import press
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.rtn import Rtn
 from policypress.compression.step import Context
@@ -47,7 +47,7 @@ def test_eight_bits_are_int8(name: str) -> None:
 @pytest.mark.parametrize(("bits", "worst"), [(8, 0.02), (6, 0.05), (4, 0.2)])
 def test_through_the_pipeline(bits: int, worst: float) -> None:
     policy = sac()
-    record = press(policy, Recipe.parse(f"equalize > rtn({bits})"), materials_for(policy)).record
+    record = build_artifact(policy, Recipe.parse(f"equalize > rtn({bits})"), materials_for(policy)).record
     assert record.action_error is not None
     assert record.action_error < worst
 

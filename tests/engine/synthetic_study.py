@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.contract import EnvironmentSpec
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
@@ -114,18 +114,18 @@ def double(number: float) -> float:
     return 2 * number
 
 
-def tell_twice(learning: Learning) -> str:
+def tell_twice(learning: StepProgress) -> str:
     notes.tell(learning)
     notes.tell(learning)
     return "told"
 
 
-def tell_and_fail(learning: Learning) -> None:
+def tell_and_fail(learning: StepProgress) -> None:
     notes.tell(learning)
     raise RecipeError("This recipe cannot be.")
 
 
-def tell_and_build(payload: tuple[Learning, Any, Any]) -> BuiltArtifact:
+def tell_and_build(payload: tuple[StepProgress, Any, Any]) -> BuiltArtifact:
     learning, function, own = payload
     notes.tell(learning)
     artifact: BuiltArtifact = function(own)

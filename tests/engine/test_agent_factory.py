@@ -18,18 +18,18 @@ from policypress.engine.build_tasks import build, play
 from policypress.engine.cell import Cell
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ObservationError, ParityError
-from policypress.measurement.subject import Subject, subject_of
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.records import EvaluationProtocol
 from policypress.toolchain.compiler import find_compiler
 
 
 @pytest.fixture(scope="module")
-def subject(own_agents: Path) -> Subject:
+def subject(own_agents: Path) -> AgentInEnvironment:
     """The repository's CartPole agent."""
-    return subject_of(own_agents / "dqn-CartPole-v1.zip")
+    return agent_in_environment(own_agents / "dqn-CartPole-v1.zip")
 
 
-def test_materials_are_reproducible_and_apart(subject: Subject) -> None:
+def test_materials_are_reproducible_and_apart(subject: AgentInEnvironment) -> None:
     first, second = PressWorker(subject, 3).materials, PressWorker(subject, 3).materials
     assert np.array_equal(first.calibration, second.calibration)
     assert np.array_equal(first.parity, second.parity)
@@ -48,16 +48,16 @@ def test_images_need_fewer_observations() -> None:
     assert counts_for(box((3,), "float32", -1, 1)) == VECTORS
 
 
-def test_recorded_observations_are_divided(subject: Subject) -> None:
+def test_recorded_observations_are_divided(subject: AgentInEnvironment) -> None:
     batch = np.random.default_rng(0).normal(0, 0.1, (100, 4)).astype(np.float32)
     recorded = RecordedObservations(batch, subject.policy.observation_space)
     materials = PressWorker(subject, 0, recorded).materials
     assert len(materials.calibration) + len(materials.held_out) == 100
     with pytest.raises(ExecutionError, match="environment"):
-        PressWorker(Subject(subject.policy, "nowhere"), 0).episodes(_cell("baseline", "none"), None, (1,))
+        PressWorker(AgentInEnvironment(subject.policy, "nowhere"), 0).episodes(_cell("baseline", "none"), None, (1,))
 
 
-def test_tasks_build_and_play_what_the_cell_says(subject: Subject) -> None:
+def test_tasks_build_and_play_what_the_cell_says(subject: AgentInEnvironment) -> None:
     worker = PressWorker(subject, 0)
     cell = _cell("variant", "prune(l2, 0.5)")
     task = worker.build(cell)
@@ -75,7 +75,7 @@ def test_tasks_build_and_play_what_the_cell_says(subject: Subject) -> None:
     assert worker.build(_cell("random", "none")) is None
 
 
-def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: Subject) -> None:
+def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: AgentInEnvironment) -> None:
     worker = PressWorker(subject, 0)
     plain = worker.build(_cell("variant", "prune(l2, 0.5)"))
     learning = worker.build(_cell("variant", "distill(dagger, w=8, a=8, hidden=[8], steps=24, states=60, rounds=1)"))
@@ -88,7 +88,7 @@ def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: Subject) 
     assert build(sent).files == build(learning.payload).files
 
 
-def test_recorded_observations_are_learned_from(subject: Subject) -> None:
+def test_recorded_observations_are_learned_from(subject: AgentInEnvironment) -> None:
     batch = np.random.default_rng(0).normal(0, 0.1, (3000, 4)).astype(np.float32)
     worker = PressWorker(subject, 0, RecordedObservations(batch, subject.policy.observation_space))
     assert worker.materials.rollouts is None
@@ -106,7 +106,7 @@ def test_recorded_observations_are_learned_from(subject: Subject) -> None:
         build(dagger.payload)
 
 
-def test_building_twice_gives_the_same_bytes(subject: Subject) -> None:
+def test_building_twice_gives_the_same_bytes(subject: AgentInEnvironment) -> None:
     worker = PressWorker(subject, 0)
     for recipe in ("none", "equalize > int8", "ptdq", "ptsq"):
         task = worker.build(_cell("variant" if recipe != "none" else "baseline", recipe))
@@ -126,7 +126,7 @@ def _native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_native")
-def test_the_native_form_is_proved_and_then_plays(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_native_form_is_proved_and_then_plays(subject: AgentInEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = PressWorker(subject, 0)
     cell = replace(_cell("variant", "equalize > int8"), protocol=EvaluationProtocol(2, runtime="native"))
     task = worker.build(cell)
@@ -151,7 +151,7 @@ def test_the_native_form_is_proved_and_then_plays(subject: Subject, monkeypatch:
 
 @pytest.mark.usefixtures("_native")
 def test_a_native_form_that_does_something_else_stops_the_cell(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    subject: AgentInEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = PressWorker(subject, 0).build(
         replace(_cell("baseline", "none"), protocol=EvaluationProtocol(2, runtime="native"))
@@ -175,7 +175,7 @@ def test_a_native_form_that_does_something_else_stops_the_cell(
 
 @pytest.mark.usefixtures("_native")
 def test_an_artifact_without_a_native_form_plays_under_onnx_runtime(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    subject: AgentInEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(model: bytes, runtime: str) -> None:
         raise NoNativeFormError("There is no native form of this artifact.", got="Acosh")

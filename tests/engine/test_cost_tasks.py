@@ -12,8 +12,8 @@ from policypress.engine import cost_tasks
 from policypress.engine.agent_factory import PressWorker
 from policypress.engine.cost_tasks import CostPayload, CostSubject, MeasuredCosts
 from policypress.errors import ArtifactError, ParityError
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.costs import CostProtocol
-from policypress.measurement.subject import subject_of
 from policypress.runtime.protocol import RuntimeName
 from policypress.study.export_agent import export_agent
 from policypress.toolchain.compiler import find_compiler
@@ -30,7 +30,7 @@ def artifact(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> byte
 
 @pytest.fixture(scope="module")
 def observations(own_agents: Path) -> np.ndarray:
-    parity = PressWorker(subject_of(str(own_agents / "dqn-CartPole-v1.zip"))).drawn_materials().parity
+    parity = PressWorker(agent_in_environment(str(own_agents / "dqn-CartPole-v1.zip"))).drawn_materials().parity
     assert isinstance(parity, np.ndarray)
     return parity
 

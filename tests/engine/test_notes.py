@@ -8,7 +8,7 @@ import pytest
 import synthetic_study as synthetic
 from synthetic_study import SyntheticWorker, baseline, variant
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine import notes
 from policypress.engine.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
@@ -20,7 +20,7 @@ from policypress.engine.scheduler import run_study
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Task, perform
 
-HALF = Learning("distill", 50, 100, 0.1, 0.02)
+HALF = StepProgress("distill", 50, 100, 0.1, 0.02)
 
 
 def test_nobody_hears_where_nobody_listens() -> None:
@@ -72,9 +72,9 @@ class Listener(Silent):
     """Knows that recipes learn."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, Learning]] = []
+        self.heard: list[tuple[str, StepProgress]] = []
 
-    def learning(self, cell: Cell, learning: Learning) -> None:
+    def learning(self, cell: Cell, learning: StepProgress) -> None:
         self.heard.append((cell.recipe, learning))
 
 

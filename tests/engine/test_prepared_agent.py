@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.engine.prepared_agent import (
-    MATERIALS_FILE,
+    CALIBRATION_FILE,
     PreparedAgent,
     intact,
     pack,
@@ -23,20 +23,20 @@ from policypress.errors import ExecutionError, StudyInputError
 IDENTITY = "ab" * 32
 
 
-def _materials(keys: tuple[str, ...]) -> Materials:
+def _materials(keys: tuple[str, ...]) -> CalibrationData:
     rng = np.random.default_rng(0)
 
     def batch(rows: int) -> np.ndarray | dict[str, np.ndarray]:  # type: ignore[type-arg]
         arrays = {key: rng.normal(size=(rows, 3)).astype(np.float32) for key in keys}
         return arrays if keys != ("",) else arrays[""]
 
-    return Materials(batch(5), batch(4), batch(3))
+    return CalibrationData(batch(5), batch(4), batch(3))
 
 
 @pytest.mark.parametrize("keys", [("",), ("image", "vector/with slash")])
 def test_observations_come_back(tmp_path: Path, keys: tuple[str, ...]) -> None:
     materials = _materials(keys)
-    path = tmp_path / MATERIALS_FILE
+    path = tmp_path / CALIBRATION_FILE
     path.write_bytes(pack(materials))
     read = unpack(path)
     for part in ("calibration", "held_out", "parity"):
@@ -46,7 +46,7 @@ def test_observations_come_back(tmp_path: Path, keys: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no zip", pack(_materials(("",)))[:-40]])
 def test_damaged_observations_are_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / MATERIALS_FILE
+    path = tmp_path / CALIBRATION_FILE
     path.write_bytes(content)
     with pytest.raises(StudyInputError, match="cannot be read"):
         unpack(path)

@@ -18,8 +18,8 @@ from policypress.environment.observations import visited
 from policypress.environment.rollout import random_actor, run_episode, try_out
 from policypress.environment.spaces import spaces_in
 from policypress.errors import EnvironmentFailedError, InputError
+from policypress.measurement.agent_in_environment import step_limit
 from policypress.measurement.returns import measure_returns
-from policypress.measurement.subject import step_limit
 
 OBSERVATION = np.zeros(3, np.float32)
 

@@ -134,26 +134,26 @@ def test_fitting_variants_without_actions() -> None:
 def test_agents_go_through_without_a_flag(
     env_id: str, observations: Space, action_space: Space, made: str, wrappers: tuple[str, ...]
 ) -> None:
-    suited = resolve_for_agent(EnvironmentSpec(env_id), observations, action_space)
-    assert suited.spec.id == made
-    assert tuple(wrapper.name for wrapper in suited.spec.wrappers) == wrappers
-    assert suited.spec.trained_id == (env_id if made != env_id else None)
-    assert bool(suited.notices) == (made != env_id or bool(wrappers))
-    assert isinstance(compare(*spaces_of(suited.spec), observations, action_space), Fit)
-    again = resolve_for_agent(suited.spec, observations, action_space)
-    assert (again.spec, again.notices) == (suited.spec, ())
+    resolved_environment = resolve_for_agent(EnvironmentSpec(env_id), observations, action_space)
+    assert resolved_environment.spec.id == made
+    assert tuple(wrapper.name for wrapper in resolved_environment.spec.wrappers) == wrappers
+    assert resolved_environment.spec.trained_id == (env_id if made != env_id else None)
+    assert bool(resolved_environment.notices) == (made != env_id or bool(wrappers))
+    assert isinstance(compare(*spaces_of(resolved_environment.spec), observations, action_space), Fit)
+    again = resolve_for_agent(resolved_environment.spec, observations, action_space)
+    assert (again.spec, again.notices) == (resolved_environment.spec, ())
 
 
 def test_real_contact_forces_where_the_normaliser_saw_them() -> None:
-    suited = resolve_for_agent(EnvironmentSpec("Ant-v3"), vector(111), actions(8), np.ones(111))
-    assert suited.spec.kwargs == (("use_contact_forces", True),)
-    assert suited.spec.wrappers == ()
-    assert any("use_contact_forces=True" in notice for notice in suited.notices)
+    resolved_environment = resolve_for_agent(EnvironmentSpec("Ant-v3"), vector(111), actions(8), np.ones(111))
+    assert resolved_environment.spec.kwargs == (("use_contact_forces", True),)
+    assert resolved_environment.spec.wrappers == ()
+    assert any("use_contact_forces=True" in notice for notice in resolved_environment.notices)
 
 
 def test_a_lander_with_continuous_actions() -> None:
-    suited = resolve_for_agent(EnvironmentSpec("LunarLander-v2"), vector(8), actions(2))
-    assert suited.spec.kwargs == (("continuous", True),)
+    resolved_environment = resolve_for_agent(EnvironmentSpec("LunarLander-v2"), vector(8), actions(2))
+    assert resolved_environment.spec.kwargs == (("continuous", True),)
 
 
 def test_what_is_not_certain_is_not_guessed() -> None:

@@ -24,9 +24,9 @@ from policypress.errors import (
     ParityError,
     SpaceMismatchError,
 )
+from policypress.measurement.agent_in_environment import UNBOUNDED_STEPS, agent_in_environment, cut_notice
 from policypress.measurement.evaluation import evaluate, runtime_of
-from policypress.measurement.statistics import Undefined
-from policypress.measurement.subject import UNBOUNDED_STEPS, cut_notice, subject_of
+from policypress.measurement.statistics import Missing
 from policypress.records import EpisodeRecord
 from policypress.runtime.native.native_runtime import NativeRuntime
 from policypress.seeding import EVALUATION, episode_seeds
@@ -81,7 +81,7 @@ def test_runtime_of_a_policy(kind: str, action: str) -> None:
 
 def test_agent_artifact_and_policy_play_the_same_episodes(own_agents: Path, tmp_path: Path) -> None:
     path = own_agents / "dqn-CartPole-v1.zip"
-    policy = subject_of(path).policy
+    policy = agent_in_environment(path).policy
     by_file = evaluate(path, episodes=3, max_steps=60)
     by_policy = evaluate(policy, episodes=3, max_steps=60)
     by_artifact = evaluate(written(policy, tmp_path / "policy.onnx"), episodes=3, max_steps=60)
@@ -120,7 +120,7 @@ def test_the_mean_is_that_of_the_episodes() -> None:
 
 
 def test_one_episode_has_no_interval() -> None:
-    assert isinstance(evaluate(mlp(), env_fn=Counting, episodes=1).mean, Undefined)
+    assert isinstance(evaluate(mlp(), env_fn=Counting, episodes=1).mean, Missing)
 
 
 def test_endless_environments_stop_at_the_limit() -> None:

@@ -16,8 +16,8 @@ from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
 from policypress.contract import Box
 from policypress.errors import ObservationError
+from policypress.measurement.agent_in_environment import agent_in_environment, layout_notice
 from policypress.measurement.evaluation import model_of
-from policypress.measurement.subject import layout_notice, subject_of
 from policypress.runtime.onnx_runtime import OnnxRuntime
 
 
@@ -30,7 +30,7 @@ def test_what_sb3_s_predict_takes_predict_takes_and_act_says_how(tmp_path: Path)
     torch.manual_seed(0)
     model = DQN("CnnPolicy", Camera(), buffer_size=10, device="cpu")
     model.save(tmp_path / "agent.zip")
-    subject = subject_of(tmp_path / "agent.zip", needs_environment=False)
+    subject = agent_in_environment(tmp_path / "agent.zip", needs_environment=False)
     assert any("channels, height, width" in notice and "--env" in notice for notice in subject.notices)
     content = model_of(subject.policy)
     runtime = OnnxRuntime(content)

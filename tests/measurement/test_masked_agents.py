@@ -18,8 +18,8 @@ from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
 from policypress.engine.store.reader import StoreReader
 from policypress.environment.masks import choices
+from policypress.measurement.agent_in_environment import UNMASKED, UNTOLD_MASKS, agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
-from policypress.measurement.subject import UNMASKED, UNTOLD_MASKS, subject_of
 
 
 class Choosing(gym.Env[Any, Any]):
@@ -85,7 +85,7 @@ def test_without_masks_it_is_played_and_masks_are_named_as_the_suspect(tmp_path:
     MaskablePPO("MlpPolicy", Choosing(space), n_steps=64, seed=0, device="cpu").save(tmp_path / "agent.zip")
     found = evaluate(tmp_path / "agent.zip", episodes=2, env_fn=lambda: Unmasked(space))
     assert UNMASKED in found.notices
-    subject = subject_of(tmp_path / "agent.zip", env_fn=lambda: Unmasked(space))
+    subject = agent_in_environment(tmp_path / "agent.zip", env_fn=lambda: Unmasked(space))
     assert subject.suspects == (UNMASKED,)
     artifact = tmp_path / "policy.onnx"
     artifact.write_bytes(model_of(subject.policy))

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 
 SEEDS = [[10.0, 12.0, 11.0, 15.0], [20.0, 18.0, 19.0, 25.0], [14.0, 13.0, 16.0, 9.0], [17.0, 11.0, 12.0, 14.0]]
 
 
-def interval_of(value: Interval | Undefined) -> Interval:
+def interval_of(value: Interval | Missing) -> Interval:
     assert isinstance(value, Interval)
     return value
 
@@ -74,7 +74,7 @@ def test_seeds_that_differ_are_no_doubt_about_the_sign() -> None:
     ids=["one seed", "no episodes", "not finite", "baseline near zero", "not pairs"],
 )
 def test_what_cannot_be_said_has_a_reason(numerators: list[list[float]], denominators: list[list[float]]) -> None:
-    assert isinstance(share_over_seeds(numerators, denominators, paired=True), Undefined)
+    assert isinstance(share_over_seeds(numerators, denominators, paired=True), Missing)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 10])
@@ -87,7 +87,7 @@ def test_the_interval_covers_the_share_that_is_true(seeds: int) -> None:
         variant = [rng.normal(0.9 * level, 10.0, 20).tolist() for level in ability]
         found = share_over_seeds(variant, base, paired=True)
         # With two seeds the baseline is now and then not clearly positive: nothing is said then.
-        inside += isinstance(found, Undefined) or found.lower <= 0.9 <= found.upper
+        inside += isinstance(found, Missing) or found.lower <= 0.9 <= found.upper
     assert inside / trials > 0.93
 
 

@@ -13,10 +13,10 @@ from policypress.agent.loading import load_agent
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.errors import AgentError, EnvironmentInputError, InputError
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
 from policypress.measurement.latency import benchmark
 from policypress.measurement.stated_facts import shared_between
-from policypress.measurement.subject import subject_of
 
 TANH = Overrides(activation=Activation("tanh"))
 EVERY = [
@@ -38,7 +38,7 @@ def agent(tmp_path: Path, own_agents: Path) -> Path:
 @pytest.fixture
 def artifact(agent: Path) -> Path:
     path = agent.with_name("artifact.onnx")
-    path.write_bytes(model_of(subject_of(agent).policy))
+    path.write_bytes(model_of(agent_in_environment(agent).policy))
     return path
 
 
@@ -53,9 +53,9 @@ def test_an_artifact_acts_as_it_is(stated: Overrides, artifact: Path) -> None:
 @pytest.mark.parametrize("stated", EVERY)
 def test_what_is_read_already_takes_nothing_but_pairs(stated: Overrides, agent: Path) -> None:
     bundle = load_agent(agent)
-    for read in (bundle, subject_of(bundle).policy):
+    for read in (bundle, agent_in_environment(bundle).policy):
         with pytest.raises(InputError, match="pairs" if stated.check else "is read already"):
-            subject_of(read, overrides=stated)
+            agent_in_environment(read, overrides=stated)
 
 
 def test_that_an_artifact_has_no_normaliser_may_be_said(artifact: Path, agent: Path) -> None:

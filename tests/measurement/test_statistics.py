@@ -10,7 +10,7 @@ from policypress.contract import Quantity
 from policypress.measurement import statistics
 from policypress.measurement.statistics import (
     Interval,
-    Undefined,
+    Missing,
     lu_90_percent_rule,
     mean_return,
     percentile_interval,
@@ -116,9 +116,9 @@ def test_the_baselines_own_uncertainty_is_included() -> None:
 @pytest.mark.parametrize("baseline", [[-100.0, -120.0, -90.0], [0.0, 0.0], [-50.0, 60.0, -40.0, 45.0]])
 def test_a_ratio_of_returns_that_are_not_positive_is_absent(baseline: list[float]) -> None:
     found = return_ratio(baseline, [-50.0, -60.0])
-    assert isinstance(found, Undefined)
+    assert isinstance(found, Missing)
     assert "positive" in found.reason
-    assert isinstance(lu_90_percent_rule([-100.0, -120.0], [-50.0]), Undefined)
+    assert isinstance(lu_90_percent_rule([-100.0, -120.0], [-50.0]), Missing)
 
 
 def test_retention_is_defined_for_negative_returns_and_absent_without_learning() -> None:
@@ -126,16 +126,16 @@ def test_retention_is_defined_for_negative_returns_and_absent_without_learning()
     assert isinstance(pendulum, Interval)
     assert 0.95 < pendulum.estimate < 1
     unlearned = retention(FLOOR, LESS, FLOOR)
-    assert isinstance(unlearned, Undefined)
+    assert isinstance(unlearned, Missing)
     assert "nothing that could be kept" in unlearned.reason
 
 
 @pytest.mark.parametrize("bad", [[], [1.0], [1.0, float("nan")], [1.0, float("inf")]])
 def test_samples_that_say_nothing_are_named(bad: list[float]) -> None:
     for found in (return_ratio(GOOD, bad), retention(GOOD, bad, FLOOR), mean_return(bad)):
-        assert isinstance(found, Undefined)
+        assert isinstance(found, Missing)
     reason = return_ratio(GOOD, bad)
-    assert isinstance(reason, Undefined)
+    assert isinstance(reason, Missing)
     assert "variant" in reason.reason
 
 

@@ -12,7 +12,7 @@ from policypress.agent.overrides import Overrides
 from policypress.artifact.onnx_writer import to_onnx
 from policypress.contract import Box, Discrete, MultiBinary, box
 from policypress.errors import NetworkError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.from_onnx import from_onnx
 from policypress.policy.policy import Policy
 
@@ -107,9 +107,9 @@ def test_the_command_line_reaches_the_file(tmp_path: Path) -> None:
     path = tmp_path / "actor.onnx"
     nodes = [node("MatMul", "obs v", "h"), node("Tanh", "h", "y")]
     path.write_bytes(model_of(nodes, {"v": W[:3, :1]}, shape=("n", 3)).SerializeToString())
-    plain = subject_of(path, env="Pendulum-v1")
+    plain = agent_in_environment(path, env="Pendulum-v1")
     assert any("--scale-actions" in notice for notice in plain.notices)
-    stated = subject_of(path, env="Pendulum-v1", overrides=Overrides(scale_actions=True))
+    stated = agent_in_environment(path, env="Pendulum-v1", overrides=Overrides(scale_actions=True))
     assert any("as stated" in notice for notice in stated.notices)
     rows = observe(box((3,), "float32", -1.0, 1.0), 20)
     assert np.allclose(run_policy(stated.policy, rows), 2 * run_policy(plain.policy, rows), atol=1e-6)

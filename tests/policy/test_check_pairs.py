@@ -20,7 +20,7 @@ from policypress.agent.activation_text import stated_activation
 from policypress.agent.overrides import Overrides
 from policypress.contract import Discrete, box
 from policypress.errors import AgentError, NetworkError, ObservationError, UndeterminedAgentError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.check_pairs import check_pairs
 from policypress.policy.policy import Policy
 
@@ -63,7 +63,7 @@ def read(folder: Path, check: bool = True, activation: str | None = None, **stat
         activation=None if activation is None else stated_activation(activation),
         **stated,
     )
-    return subject_of(folder / "agent.zip", overrides=overrides, needs_environment=False).policy
+    return agent_in_environment(folder / "agent.zip", overrides=overrides, needs_environment=False).policy
 
 
 def assert_acts_like(policy: Policy, model: BaseAlgorithm, space: Any = BOX) -> None:

@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from policypress.environment.extremes import extremes
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.seeding import generator
 
 torch.set_num_threads(1)
@@ -50,7 +50,7 @@ def loaded(path: Path, algorithm: str, env: Any) -> BaseAlgorithm:
 @pytest.mark.shared
 def test_equal_to_predict(shared_agent: Path) -> None:
     folder, name = shared_agent, shared_agent.name
-    subject = subject_of(folder)
+    subject = agent_in_environment(folder)
     assert subject.factory is not None
     env = subject.factory()
     model = loaded(next(folder.glob("*.zip")), name.partition("-")[0], env)

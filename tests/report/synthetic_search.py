@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from policypress.contract import Box
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.search.certification import certify
 from policypress.search.history import Attempt, SearchHistory, Tried
 from policypress.search.robustness import Disturbed, Robustness, conditions
@@ -53,7 +53,7 @@ def robustness(recipe: str) -> Robustness:
     rows = []
     for index, condition in enumerate(conditions(Box((4,), "float32", (-1.0,), (1.0,)), (1.0, 1.0, 1.0, 1.0))):
         if index > 1:
-            nothing = Undefined("PhysicsScale needs a MuJoCo model")
+            nothing = Missing("PhysicsScale needs a MuJoCo model")
             rows.append(Disturbed(condition, recipe, nothing, nothing, nothing, nothing.reason))
         else:
             difference = Interval(-0.2 * index, -0.2 * index - 0.01, -0.2 * index + 0.01, 0.95, "by hand")

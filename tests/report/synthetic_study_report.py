@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Cells, Combination, Cost, Learned, Variant
 from policypress.report.study.conclusions import Aggregate, Evidence, Finding, Improvement, ProfilePoint
 from policypress.report.study.estimates import NOT_MEASURED, Estimate, Known
@@ -117,7 +117,7 @@ def _table2(c: Combination) -> PruningRow:
             best = max(passing, key=lambda v: v.ratio or 0.0) if passing else done[0]
             ratios[norm] = Pruned(best.ratio if passing else None, True, best.returns)
     best_returns = [p.returns for p in ratios.values() if p.ratio is not None and isinstance(p.returns, Estimate)]
-    best_return: Known = max(best_returns, key=lambda e: e.value) if best_returns else Undefined("no ratio passes")
+    best_return: Known = max(best_returns, key=lambda e: e.value) if best_returns else Missing("no ratio passes")
     published = {"baseline": 1000.0, "best_pruned": 905.9, "l1_ratio": 0.05, "l2_ratio": 0.1}
     return PruningRow(c.name, c.baseline, best_return, ratios, published)
 
@@ -153,7 +153,7 @@ def _aggregates(runtime: str, runs: int) -> list[Aggregate]:
     for method, ratio, level in kinds:
         if runs < 2:
             why = "one training seed: an aggregate needs two"
-            made.append(Aggregate(method, ratio, runtime, 0, 0, Undefined(why), Undefined(why), (), why))
+            made.append(Aggregate(method, ratio, runtime, 0, 0, Missing(why), Missing(why), (), why))
             continue
         profile = []
         for score in np.linspace(0.0, 1.2, 25):
@@ -166,7 +166,7 @@ def _aggregates(runtime: str, runs: int) -> list[Aggregate]:
 
 def _improvements(runtime: str, runs: int) -> list[Improvement]:
     pairs = [("ptdq", "ptsq", 0.71), ("ptdq", "qat", 0.62), ("qat", "ptsq", 0.55), ("l2", "l1", 0.58)]
-    why = Undefined("one training seed: an aggregate needs two")
+    why = Missing("one training seed: an aggregate needs two")
     return [
         Improvement(a, b, runtime, 20 if runs > 1 else 0, estimate(p, 0.09, 20 * runs) if runs > 1 else why)
         for a, b, p in pairs

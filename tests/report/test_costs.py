@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic_results import MACHINE, costs
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.records import Measurement
 from policypress.report.costs import Energy, Latency, Memory, percentiles, read_costs, runtimes_of
 
@@ -35,7 +35,7 @@ def test_nothing_measured_is_undefined_and_null() -> None:
 
 def test_a_row_without_samples_tells_why() -> None:
     row = Measurement("energy_per_action", "J", (), {"reason": "below resolution"}, MACHINE)
-    assert read_costs([row]).energy == Undefined("below resolution")
+    assert read_costs([row]).energy == Missing("below resolution")
 
 
 def test_measured_joules_come_before_modelled_ones_and_the_newest_before_older_ones() -> None:
@@ -49,7 +49,7 @@ def test_measured_joules_come_before_modelled_ones_and_the_newest_before_older_o
 
 def test_costs_of_an_earlier_artifact_do_not_count() -> None:
     row = Measurement("cpu_per_action", "s", (1.0,), {"artifact_sha256": "old"}, MACHINE)
-    assert isinstance(read_costs([row], "new").cpu_s_per_action, Undefined)
+    assert isinstance(read_costs([row], "new").cpu_s_per_action, Missing)
     assert read_costs([row], "old").cpu_s_per_action == 1.0
 
 

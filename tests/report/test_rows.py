@@ -9,7 +9,7 @@ import pytest
 
 from policypress import compress
 from policypress.engine.store.reader import StoreReader
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
 from policypress.report.table import comparison, reasons
 
@@ -29,7 +29,7 @@ def test_rows_come_in_order_with_their_returns(rows: tuple[Row, ...]) -> None:
     assert all(row.status == "done" and row.failure is None for row in rows)
     assert isinstance(rows[2].ratio, Interval)
     assert rows[2].ratio.estimate == pytest.approx(sum(rows[2].returns) / 2000)
-    assert isinstance(rows[0].retention, Undefined)
+    assert isinstance(rows[0].retention, Missing)
 
 
 def test_json_names_what_is_undefined_and_why(rows: tuple[Row, ...]) -> None:
@@ -49,6 +49,6 @@ def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
 
 def test_a_dash_comes_with_its_reason_once(rows: tuple[Row, ...]) -> None:
     assert reasons(rows) == ()
-    blind = replace(rows[2], retention=Undefined("the baseline has learned nothing"))
+    blind = replace(rows[2], retention=Missing("the baseline has learned nothing"))
     told = reasons((*rows[:2], blind, blind))
     assert told == ("no “retention”: the baseline has learned nothing",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.progress import LearningProgress, Plan, Silent
 from policypress.engine.tasks import Failure
@@ -54,13 +54,13 @@ def test_a_listener_to_studies_hears_the_studies_beneath() -> None:
 
 def test_how_far_a_recipe_is_with_learning_is_passed_on_to_whom_it_interests() -> None:
     class Curious(Recorder):
-        def learning(self, cell: Cell, learning: Learning) -> None:
+        def learning(self, cell: Cell, learning: StepProgress) -> None:
             self.heard.append(f"{learning.done} of {learning.total}")
 
     for recorder, heard in ((Curious(), ["5 of 10"]), (Recorder(), [])):
         relay = narrator_of(recorder)
         assert isinstance(relay, LearningProgress)
-        relay.learning(CELL, Learning("distill", 5, 10, 0.1, 0.2))
+        relay.learning(CELL, StepProgress("distill", 5, 10, 0.1, 0.2))
         assert recorder.heard == heard
 
 

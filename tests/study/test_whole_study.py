@@ -96,7 +96,7 @@ def test_a_failed_agent_fails_its_cells_alone_and_a_retry_mends_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = small_study(tmp_path)
-    plain = agent_tasks.subject_of
+    plain = agent_tasks.agent_in_environment
 
     def broken(source: str, **options: object):  # type: ignore[no-untyped-def]
         if "dqn" in source:

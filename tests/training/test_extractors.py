@@ -11,11 +11,11 @@ import torch
 from stable_baselines3 import DQN
 from torch import nn
 
-from policypress.compression.pipeline import Materials, press
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.training.algorithms import ALGORITHMS
 from policypress.training.environments import learning_environments
 from policypress.training.extractors import EXTRACTORS, MnihCnn
@@ -85,7 +85,7 @@ def test_an_atari_agent_is_read_by_the_library_and_by_us_and_pressed(qat: QatCon
     stated = [("buffer_size", 200), ("learning_starts", 60)]
     spec = prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=stated, by="li2023", steps=240, qat=qat).spec
     train(spec, tmp_path / "pong.zip", options=TrainOptions(evaluate_every=0, stripped=True))
-    subject = subject_of(str(tmp_path / "pong.zip"))
+    subject = agent_in_environment(str(tmp_path / "pong.zip"))
     assert not any("strides" in notice for notice in subject.notices)
     screens = np.random.default_rng(0).integers(0, 256, (8, 84, 84, 4), dtype=np.uint8)  # as the environment gives them
     loaded = DQN.load(tmp_path / "pong.zip", device="cpu")
@@ -94,6 +94,6 @@ def test_an_atari_agent_is_read_by_the_library_and_by_us_and_pressed(qat: QatCon
         actions = subject.policy(torch.from_numpy(screens)).numpy()
         assert actions.reshape(-1).tolist() == expected.tolist()
     recipe = Recipe.parse("none" if qat is None else "qat")
-    record = press(subject.policy, recipe, Materials(screens, screens, screens)).record
+    record = build_artifact(subject.policy, recipe, CalibrationData(screens, screens, screens)).record
     share = record.packed_bytes / (4 * record.parameters)
     assert share == pytest.approx(1.0 if qat is None else 0.25, rel=0.01)

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.progress import Plan
 from policypress.engine.tasks import Failure
@@ -119,7 +119,7 @@ class LearningBar:
         self._bar, self._name = bar, name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
         self._task: TaskID | None = None
 
-    def move(self, learning: Learning) -> None:
+    def move(self, learning: StepProgress) -> None:
         """Show how far it is."""
         if self._task is None:
             self._task = self._bar.add_task(plain(self._name), total=learning.total, unit="")
@@ -172,7 +172,7 @@ class StudyProgress:
         self._learned(cell)
         self._bar.update(self._task, advance=episodes, refresh=True)
 
-    def learning(self, cell: Cell, learning: Learning) -> None:
+    def learning(self, cell: Cell, learning: StepProgress) -> None:
         """Move the recipe's own bar, over the steps of its training."""
         name = f"  {learning.step}: {cell.recipe}"
         self._learning.setdefault(cell.key, LearningBar(self._bar, name)).move(learning)

@@ -18,7 +18,7 @@ from policypress.foreign_text import plain
 from policypress.measurement.evaluation import Evaluation
 from policypress.measurement.evaluation import evaluate as run_evaluate
 from policypress.measurement.stated_facts import shared_between
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.runtime.loading import runtime_named
 
 
@@ -70,7 +70,7 @@ def evaluate(
 def _cells(result: Evaluation) -> list[str]:
     returns = [row.episode_return for row in result.episodes]
     length = sum(row.length for row in result.episodes) / len(result.episodes)
-    interval = "–" if isinstance(result.mean, Undefined) else f"[{result.mean.lower:.4g}, {result.mean.upper:.4g}]"
+    interval = "–" if isinstance(result.mean, Missing) else f"[{result.mean.lower:.4g}, {result.mean.upper:.4g}]"
     mean = f"{sum(returns) / len(returns):.4g}"
     runtime = result.protocol.runtime
     return [result.name, result.environment.id, runtime, str(len(returns)), mean, interval, f"{length:.1f}"]
@@ -85,6 +85,6 @@ def _described(result: Evaluation) -> dict[str, object]:
         "lengths": [row.length for row in result.episodes],
         "endings": [row.ending for row in result.episodes],
         "cpu_s": [row.cpu_s for row in result.episodes],
-        "mean_return": None if isinstance(result.mean, Undefined) else vars(result.mean),
+        "mean_return": None if isinstance(result.mean, Missing) else vars(result.mean),
         "notices": list(result.notices),
     }

@@ -11,7 +11,7 @@ from policypress.cli.console import out, print_json, tell
 from policypress.cli.options import AgentArgument, JsonOption
 from policypress.contract import NO_NORMALISER_FOUND, space_to_json
 from policypress.environment.fit import in_words
-from policypress.measurement.subject import Subject, subject_of
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.policy.policy import Policy
 from policypress.report.quantities import size
 
@@ -35,7 +35,7 @@ def inspect(
       policypress inspect path/to/zoo/folder --json
     """
     said = agent_options.stated(agent)
-    subject = subject_of(agent, env=said.environment, overrides=said.overrides, needs_environment=False)
+    subject = agent_in_environment(agent, env=said.environment, overrides=said.overrides, needs_environment=False)
     if as_json:
         print_json(_described(subject))
         return
@@ -48,7 +48,7 @@ def inspect(
     out.print(table)
 
 
-def _described(subject: Subject) -> dict[str, Any]:
+def _described(subject: AgentInEnvironment) -> dict[str, Any]:
     policy = subject.policy
     origin = policy.origin
     return {
@@ -79,7 +79,7 @@ def _normalisation(policy: Policy) -> str:
     return "none"
 
 
-def _lines(subject: Subject) -> list[tuple[str, str]]:
+def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
     policy = subject.policy
     origin = policy.origin
     network = " → ".join(f"{layer.weight.shape[0]}" for _, layer in policy.weighted_layers())

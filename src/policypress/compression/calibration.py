@@ -102,7 +102,7 @@ def ranges(policy: Policy, observations: Observations) -> dict[str, tuple[float,
     return seen
 
 
-def unmoved_features(space: Space, observations: Observations) -> tuple[str, ...]:
+def constant_features(space: Space, observations: Observations) -> tuple[str, ...]:
     """Features that are the same in every observation although ``space`` lets them move: ``3``, or ``key[3]``.
 
     Numbers alone: pixels of images lie beside each other in one known range, and of choices each is as good as another.
@@ -122,7 +122,7 @@ def unmoved_features(space: Space, observations: Observations) -> tuple[str, ...
     return tuple(found)
 
 
-def told_of_unmoved(features: Sequence[str]) -> str:
+def constant_features_notice(features: Sequence[str]) -> str:
     """What the user is told of :func:`unmoved_features`."""
     shown = ", ".join(features[:SHOWN_FEATURES])
     more = f" and {len(features) - SHOWN_FEATURES} more" if len(features) > SHOWN_FEATURES else ""

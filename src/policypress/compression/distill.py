@@ -21,7 +21,7 @@ from policypress import seeding
 from policypress.compression.distill_objective import objective_of
 from policypress.compression.distill_student import student_of
 from policypress.compression.distill_training import Trainer
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.contract import DictSpace, Space
 from policypress.environment.rollout_source import RolloutSource
@@ -145,7 +145,7 @@ class Distill(Step):
         count = self.rounds + 1
 
         def tell(loss: float, action_error: float) -> None:
-            context.tell(Learning(self.name, trainer.steps_done, budget.steps, loss, action_error))
+            context.tell(StepProgress(self.name, trainer.steps_done, budget.steps, loss, action_error))
 
         for number in range(count):
             until = budget.steps * (number + 1) // count

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Learning:
+class StepProgress:
     """How far a step is that learns.
 
     Args:
@@ -25,5 +25,5 @@ class Learning:
     action_error: float
 
 
-def tell_nobody(learning: Learning) -> None:
+def ignore_progress(learning: StepProgress) -> None:
     """Nobody listens."""

@@ -1,4 +1,4 @@
-"""One recipe, start to finish: a policy in, a proven artifact and its record out."""
+"""Applies a recipe: policy in, proven artifact and its record out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 from policypress import __version__
 from policypress.artifact.onnx_writer import contract_of, to_onnx
-from policypress.compression.calibration import told_of_unmoved, unmoved_features
-from policypress.compression.learning import Learning, tell_nobody
+from policypress.compression.calibration import constant_features, constant_features_notice
+from policypress.compression.learning import StepProgress, ignore_progress
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.contract import Box, Precision
@@ -27,12 +27,11 @@ from policypress.runtime.onnx_runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)
-class Materials:
-    """Observations a recipe needs: to calibrate on, to compare actions on, and to prove parity on.
+class CalibrationData:
+    """Observations that a recipe needs: for calibration, for the action error, and for the parity proof.
 
-    ``parity`` holds visited and extreme observations; ``held_out`` is used for nothing but the action error.
-    Steps that learn from more than the calibration play in ``rollouts``, or have the ``recorded`` observations
-    (without those held out).
+    ``parity`` holds visited and extreme observations; ``held_out`` is used only for the action error. Steps that learn
+    collect more observations from ``rollouts``, or use the ``recorded`` ones (without those held out).
     """
 
     calibration: Observations
@@ -43,13 +42,13 @@ class Materials:
 
 
 PLAIN_SESSIONS = (
-    "On x86 processors without VNNI a plain ONNX Runtime session computes 8-bit products wrongly, without a word: give "
+    "On x86 processors without VNNI a plain ONNX Runtime session computes 8-bit products wrongly and silently: give "
     "it session.x64quantprecision=1, as load_artifact does (docs/runtimes.md)."
 )
-"""What whoever opens a quantized ONNX artifact without this package has to know."""
+"""What users of a quantized ONNX artifact without this package must know."""
 
 
-def told_of_sessions(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+def session_notices(recipes: Iterable[Recipe]) -> tuple[str, ...]:
     """:data:`PLAIN_SESSIONS`, where one of ``recipes`` makes weights of 8 bits; fewer bits do not overflow."""
     steps = [step for recipe in recipes for step in recipe.steps if step.stage >= Stage.QUANTIZATION]
     return (PLAIN_SESSIONS,) if any(_eight_bits(step) for step in steps) else ()
@@ -62,44 +61,46 @@ def _eight_bits(step: Step) -> bool:
 
 
 @dataclass(frozen=True)
-class Pressed:
-    """A compressed policy: the artifact, proven but not written, and what is known of it."""
+class CompressedPolicy:
+    """A compressed policy: the artifact, proven but not yet written, and its record."""
 
     artifact: ProvenArtifact
     record: ArtifactRecord
 
 
-def press(
+def build_artifact(
     policy: Policy,
     recipe: Recipe,
-    materials: Materials,
+    calibration_data: CalibrationData,
     seed: int = 0,
-    tell: Callable[[Learning], None] = tell_nobody,
-) -> Pressed:
+    tell: Callable[[StepProgress], None] = ignore_progress,
+) -> CompressedPolicy:
     """Apply ``recipe`` to ``policy``, write it to ONNX in memory, and pass the parity gate.
 
     Args:
-        policy: the fp32 policy; it stays as it is.
+        policy: the fp32 policy; it is not changed.
         recipe: the steps.
-        materials: observations; see :class:`Materials`.
+        calibration_data: observations; see :class:`CalibrationData`.
         seed: for steps that draw random numbers.
-        tell: hears how far a step is that learns.
+        tell: called with the progress of a step that learns.
 
     Raises:
         NetworkError: a step cannot handle the network.
-        ParityError: the artifact would not do what the compressed policy does.
+        ParityError: the artifact does not compute what the compressed policy does.
     """
     start_s = time.perf_counter()
-    context = Context(materials.calibration, seed, policy, materials.rollouts, materials.recorded, tell)
+    context = Context(
+        calibration_data.calibration, seed, policy, calibration_data.rollouts, calibration_data.recorded, tell
+    )
     compressed, model, lowered = _apply(policy, recipe, context)
     notices = compressed.origin.notices
     if any(step.stage >= Stage.QUANTIZATION for step in recipe.steps):
-        still = unmoved_features(policy.observation_space, materials.calibration)
-        notices += (told_of_unmoved(still),) if still else ()
+        still = constant_features(policy.observation_space, calibration_data.calibration)
+        notices += (constant_features_notice(still),) if still else ()
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
         contract = replace(contract, batch_independent=False)
-    proven = prove(model, contract, None if lowered else compressed, materials.parity)
+    proven = prove(model, contract, None if lowered else compressed, calibration_data.parity)
     parameters, before = compressed.parameter_count(), policy.parameter_count()
     record = ArtifactRecord(
         recipe=recipe.text,
@@ -112,12 +113,12 @@ def press(
         macs=compressed.macs(),
         channel_ratio=1 - compressed.hidden_channels() / max(policy.hidden_channels(), 1),
         parameter_ratio=1 - parameters / before,
-        action_error=action_error(policy, proven.model, materials.held_out),
+        action_error=action_error(policy, proven.model, calibration_data.held_out),
         parity_max_error=proven.parity.max_error,
         build_s=time.perf_counter() - start_s,
         notices=notices,
     )
-    return Pressed(proven, record)
+    return CompressedPolicy(proven, record)
 
 
 def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, onnx.ModelProto, bool]:

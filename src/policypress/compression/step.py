@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 import onnx
 
-from policypress.compression.learning import Learning, tell_nobody
+from policypress.compression.learning import StepProgress, ignore_progress
 from policypress.environment.rollout_source import RolloutSource
 from policypress.policy.policy import Policy
 
@@ -44,7 +44,7 @@ class Context:
     teacher: Policy | None = None
     rollouts: RolloutSource | None = None
     recorded: Observations | None = None
-    tell: Callable[[Learning], None] = tell_nobody
+    tell: Callable[[StepProgress], None] = ignore_progress
 
 
 class Step:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from policypress import seeding
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import DictSpace, Space
 from policypress.engine import build_tasks
@@ -18,9 +18,9 @@ from policypress.environment.extremes import draw, extremes
 from policypress.environment.observations import RecordedObservations, visited
 from policypress.environment.rollout_source import RolloutSource
 from policypress.errors import ExecutionError
+from policypress.measurement.agent_in_environment import AgentInEnvironment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import actor_of
-from policypress.measurement.subject import Subject
 from policypress.policy.observation_layers import is_any_image
 from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
@@ -55,10 +55,10 @@ class PressWorker:
     built, once; ``prepared`` are those of an earlier time.
     """
 
-    subject: Subject
+    subject: AgentInEnvironment
     seed: int = 0
     recorded: RecordedObservations | None = None
-    prepared: Materials | None = None
+    prepared: CalibrationData | None = None
 
     def build(self, cell: Cell) -> Task | None:
         """Press the cell's recipe; the random policy has nothing to build."""
@@ -90,7 +90,7 @@ class PressWorker:
         return Task(f"{cell.key}/episodes/{seeds[0]}", build_tasks.play, payload)
 
     @cached_property
-    def materials(self) -> Materials:
+    def materials(self) -> CalibrationData:
         """Observations that the fp32 policy met (or that were recorded), divided by use.
 
         Calibration and held-out observations come from different episodes.
@@ -112,16 +112,16 @@ class PressWorker:
         rng = seeding.generator(self.seed, seeding.PARITY)
         chosen = rng.permutation(size_of(calibration))[: counts.parity_visited]
         edges = extremes(self.subject.policy.observation_space, calibration, counts.parity_extreme, rng)
-        return Materials(calibration, held_out, joined(take(calibration, chosen), edges), rollouts, learned)
+        return CalibrationData(calibration, held_out, joined(take(calibration, chosen), edges), rollouts, learned)
 
-    def drawn_materials(self) -> Materials:
+    def drawn_materials(self) -> CalibrationData:
         """Observations drawn from the space alone: enough to prove an fp32 artifact, not to calibrate on."""
         space = self.subject.policy.observation_space
         counts = counts_for(space)
         rng = seeding.generator(self.seed, seeding.PARITY)
         drawn = draw(space, counts.parity_visited, rng)
         edges = extremes(space, drawn, counts.parity_extreme, rng)
-        return Materials(drawn, draw(space, counts.held_out, rng), joined(drawn, edges))
+        return CalibrationData(drawn, draw(space, counts.held_out, rng), joined(drawn, edges))
 
     def _observations(self, count: int, purpose: str) -> ObservationBatch:
         if self.recorded is not None:

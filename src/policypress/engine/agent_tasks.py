@@ -18,9 +18,9 @@ from policypress.agent.overrides import Overrides
 from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker
-from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, PreparedAgent, pack
+from policypress.engine.prepared_agent import AGENT_FILE, CALIBRATION_FILE, PreparedAgent, pack
 from policypress.engine.tasks import is_first_here
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 
 PROGRESS_FILE = "progress.json"
 RECORD_PATH = f"{Path(AGENT_FILE).stem}/training.json"
@@ -61,8 +61,8 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
     if payload.training is not None:
         files, record = _kept(payload) if payload.files else _train(payload)
         source, environment = str(Path(payload.workplace) / "policy" / AGENT_FILE), None
-    subject = subject_of(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
-    files[MATERIALS_FILE] = pack(PressWorker(subject, payload.seed).materials)
+    subject = agent_in_environment(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
+    files[CALIBRATION_FILE] = pack(PressWorker(subject, payload.seed).materials)
     return PreparedAgent(files, record, subject.notices)
 
 

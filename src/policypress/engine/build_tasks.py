@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from policypress.compression.pipeline import Materials, Pressed, press
+from policypress.compression.pipeline import CalibrationData, CompressedPolicy, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
@@ -35,7 +35,7 @@ class BuildPayload:
 
     policy: Policy
     recipe: Recipe
-    materials: Materials
+    materials: CalibrationData
     seed: int
     runtime: str = ONNXRUNTIME
 
@@ -58,21 +58,21 @@ def build(payload: BuildPayload) -> BuiltArtifact:
     The native form is left in this machine's cache, for the tasks that play.
     """
     torch.set_num_threads(1)
-    pressed = press(payload.policy, payload.recipe, payload.materials, payload.seed, notes.tell)
-    name = pressed.record.path
-    files = {name: pressed.artifact.model, sidecar_name(name): sidecar_bytes(pressed.artifact)}
-    return BuiltArtifact(replace(pressed.record, **_acting(pressed, payload)), files)
+    compressed = build_artifact(payload.policy, payload.recipe, payload.materials, payload.seed, notes.tell)
+    name = compressed.record.path
+    files = {name: compressed.artifact.model, sidecar_name(name): sidecar_bytes(compressed.artifact)}
+    return BuiltArtifact(replace(compressed.record, **_acting(compressed, payload)), files)
 
 
-def _acting(pressed: Pressed, payload: BuildPayload) -> dict[str, Any]:
+def _acting(compressed: CompressedPolicy, payload: BuildPayload) -> dict[str, Any]:
     """Fields of the record: what acts with the artifact, and why where it is not what was asked for."""
     if payload.runtime != NATIVE:
         return {"runtime": ONNXRUNTIME}
     try:
-        native = load_model(pressed.artifact.model, NATIVE)
+        native = load_model(compressed.artifact.model, NATIVE)
     except NoNativeFormError as error:
-        return {"runtime": ONNXRUNTIME, "notices": (*pressed.record.notices, fallback_notice(error))}
-    check_runtime_parity(pressed.artifact.policy, pressed.artifact.model, native, payload.materials.parity)
+        return {"runtime": ONNXRUNTIME, "notices": (*compressed.record.notices, fallback_notice(error))}
+    check_runtime_parity(compressed.artifact.policy, compressed.artifact.model, native, payload.materials.parity)
     return {"runtime": NATIVE}
 
 

@@ -16,9 +16,9 @@ import torch
 from policypress.engine.tasks import Failure
 from policypress.errors import PolicypressError
 from policypress.export.parity import Observations, check_runtime_parity
+from policypress.measurement.background_load import BackgroundLoad
 from policypress.measurement.costs import CostProtocol, measure_costs
 from policypress.measurement.energy import PER_ACTION, per_episode
-from policypress.measurement.others import OtherPrograms
 from policypress.records import Measurement
 from policypress.runtime.loading import load_model
 from policypress.runtime.protocol import NATIVE, Runtime, RuntimeName
@@ -92,7 +92,7 @@ def measure(payload: CostPayload) -> MeasuredCosts:
                 continue
             files[subject.key] = _written(subject.model, Path(folder))
         able = [subject for subject in payload.subjects if subject.key in files]
-        others = OtherPrograms()
+        others = BackgroundLoad()
         found = measure_costs(
             files,
             payload.protocol,

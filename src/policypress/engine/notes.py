@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class Note:
     """How far the task ``key`` is with what it learns."""
 
     key: str
-    learning: Learning
+    learning: StepProgress
 
 
 Listener = Callable[[Note], None]
 _heard: ContextVar[tuple[str, Listener] | None] = ContextVar("heard", default=None)
 
 
-def tell(learning: Learning) -> None:
+def tell(learning: StepProgress) -> None:
     """Tell whoever listens to the task that runs here; nobody where none does."""
     heard = _heard.get()
     if heard is not None:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from policypress.atomic_write import sweep_partial, write_atomic
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.environment.batches import ObservationBatch
 from policypress.errors import ExecutionError, StudyInputError
 
 FOLDER = "agents"
 AGENT_FILE = "agent.zip"
-MATERIALS_FILE = "materials.npz"
+CALIBRATION_FILE = "materials.npz"
 _PARTS = ("calibration", "held_out", "parity")
 _SINGLE = "/"
 
@@ -86,7 +86,7 @@ def remove_partial(folder: Path) -> None:
         sweep_partial(inner, ours=True)
 
 
-def pack(materials: Materials) -> bytes:
+def pack(materials: CalibrationData) -> bytes:
     """The observations of ``materials`` as an ``.npz`` file; equal observations give equal bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -103,7 +103,7 @@ def pack(materials: Materials) -> bytes:
     return content.getvalue()
 
 
-def unpack(path: Path) -> Materials:
+def unpack(path: Path) -> CalibrationData:
     """Inverse of :func:`pack`, from a file.
 
     Raises:
@@ -120,7 +120,7 @@ def unpack(path: Path) -> Materials:
             got=f"{path}: {type(error).__name__}: {error}",
             hint="Delete the file and run the study again.",
         ) from error
-    return Materials(calibration, held_out, parity)
+    return CalibrationData(calibration, held_out, parity)
 
 
 def _part(found: Mapping[str, Any], part: str) -> ObservationBatch:

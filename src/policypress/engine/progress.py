@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.tasks import Failure
 
@@ -57,7 +57,7 @@ class Progress(Protocol):
 class LearningProgress(Protocol):
     """A :class:`Progress` that also wants to know how far cells are whose recipes learn."""
 
-    def learning(self, cell: Cell, learning: Learning) -> None:
+    def learning(self, cell: Cell, learning: StepProgress) -> None:
         """About once a second; the next thing heard of the cell is that it has an artifact, or failed."""
         ...
 

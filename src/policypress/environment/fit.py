@@ -49,7 +49,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Suited:
+class ResolvedEnvironment:
     """The environment for an agent, how the two fit, and everything the user must be told about the choice."""
 
     spec: EnvironmentSpec
@@ -129,7 +129,7 @@ def resolve_for_agent(
     observation_space: Space,
     action_space: Space,
     observed_variance: npt.NDArray[np.float64] | None = None,
-) -> Suited:
+) -> ResolvedEnvironment:
     """The environment to run an agent in: its own under its current id, or the one variant that fits.
 
     What the user named (:class:`UserEnvironmentSpec`) is taken as it is, except that an id that moved is mapped.
@@ -156,13 +156,13 @@ def resolve_for_agent(
     chosen = None if by_user and len(bases) == 1 else _choose(bases, observation_space, action_space, by_user)
     if chosen is None:
         fit = check_fit(current, *spaces_of(current), observation_space, action_space)
-        return Suited(current, fit, (*notices, *fit.notices))
+        return ResolvedEnvironment(current, fit, (*notices, *fit.notices))
     variant, fit = chosen
     if contact_forces.adds_zeros(variant, current):
         notices.append(contact_forces.notice(variant))
     if variant not in bases:
         notices.append(f"The agent does not fit {described(current)}; {described(variant)} does, and is used.")
-    return Suited(variant, fit, (*notices, *fit.notices))
+    return ResolvedEnvironment(variant, fit, (*notices, *fit.notices))
 
 
 def resolve_first(
@@ -170,7 +170,7 @@ def resolve_first(
     observation_space: Space,
     action_space: Space,
     observed_variance: npt.NDArray[np.float64] | None = None,
-) -> Suited:
+) -> ResolvedEnvironment:
     """As :func:`resolve_for_agent`, of the first way that fits; what was told of it comes first.
 
     Raises:

@@ -17,19 +17,19 @@ from policypress.environment.making import SpecFactory, user_environment
 from policypress.environment.observations import visited
 from policypress.errors import ArtifactError, EnvironmentInputError
 from policypress.export.parity import check_runtime_parity
-from policypress.measurement.returns import actor_of, measure_returns
-from policypress.measurement.stated_facts import check_acting
-from policypress.measurement.statistics import Undefined, mean_return
-from policypress.measurement.subject import (
+from policypress.measurement.agent_in_environment import (
     AgentLike,
     Factory,
+    agent_in_environment,
     cut_notice,
     described_callable,
     fit_of_own,
     limit_and_suspects,
-    subject_of,
     ways_of,
 )
+from policypress.measurement.returns import actor_of, measure_returns
+from policypress.measurement.stated_facts import check_acting
+from policypress.measurement.statistics import Missing, mean_return
 from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.runtime.loading import load_artifact, load_model
@@ -49,7 +49,7 @@ class Evaluation:
     environment: EnvironmentSpec
     protocol: EvaluationProtocol
     episodes: tuple[EpisodeRecord, ...]
-    mean: Quantity | Undefined
+    mean: Quantity | Missing
     notices: tuple[str, ...] = ()
 
 
@@ -103,7 +103,7 @@ def evaluate(
         spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
         acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
-        agent = subject_of(subject, env=env, env_fn=env_fn, overrides=overrides)
+        agent = agent_in_environment(subject, env=env, env_fn=env_fn, overrides=overrides)
         if agent.factory is None or agent.environment is None:
             raise _no_environment(agent.source)
         spec, factory, limit, notices = agent.environment, agent.factory, agent.max_steps, agent.notices
@@ -156,17 +156,17 @@ def _environment_of(
     ways, first = ways_of(named, contract.environment)
     if first is None:
         raise _no_environment("the artifact")
-    suited = resolve_first(ways, *policy_like)
-    if suited.fit.transpose_image:
+    resolved_environment = resolve_first(ways, *policy_like)
+    if resolved_environment.fit.transpose_image:
         raise EnvironmentInputError(
             "The artifact reads images in another layout than the environment gives.",
-            got=f"{described(suited.spec)} with {spaces_of(suited.spec)[0]}",
+            got=f"{described(resolved_environment.spec)} with {spaces_of(resolved_environment.spec)[0]}",
             expected=str(contract.observation_space),
             hint="Export the agent again with --env, so that the transposition is folded in.",
         )
-    factory = SpecFactory(suited.spec)
+    factory = SpecFactory(resolved_environment.spec)
     limit, told = limit_and_suspects(factory, contract.algorithm, contract.caller_supplies)
-    return suited.spec, factory, limit, (*suited.notices, *told)
+    return resolved_environment.spec, factory, limit, (*resolved_environment.notices, *told)
 
 
 def _no_environment(source: str) -> EnvironmentInputError:

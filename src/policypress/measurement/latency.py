@@ -21,10 +21,10 @@ from policypress.contract import EnvironmentSpec
 from policypress.environment.batches import single
 from policypress.environment.extremes import extremes
 from policypress.errors import EnvironmentInputError
+from policypress.measurement.agent_in_environment import AgentLike, agent_in_environment
 from policypress.measurement.evaluation import as_artifact, model_of
 from policypress.measurement.machine import fingerprint
 from policypress.measurement.stated_facts import check_acting, kind_of, shared_between
-from policypress.measurement.subject import AgentLike, subject_of
 from policypress.policy.policy import Policy
 from policypress.records import Measurement
 from policypress.runtime.loading import load_artifact, load_model
@@ -185,7 +185,7 @@ def _loaded(
     if artifact is not None:
         check_acting(artifact, overrides, str(subject))
         return [artifact, *(load_artifact(str(subject), runtime) for runtime in runtimes[1:])]
-    model = model_of(subject_of(subject, env=env, overrides=overrides, needs_environment=False).policy)
+    model = model_of(agent_in_environment(subject, env=env, overrides=overrides, needs_environment=False).policy)
     return [load_model(model, runtime) for runtime in runtimes]
 
 

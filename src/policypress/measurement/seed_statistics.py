@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policypress.measurement.statistics import Interval, Undefined, t_quantile
+from policypress.measurement.statistics import Interval, Missing, t_quantile
 
 Groups = Sequence[Sequence[float]]
 METHOD = "Student's t, variance of a hierarchical bootstrap of seeds and episodes"
@@ -34,7 +34,7 @@ class _Spread:
     degrees: float
 
 
-def mean_over_seeds(groups: Groups, confidence: float = 0.95) -> Interval | Undefined:
+def mean_over_seeds(groups: Groups, confidence: float = 0.95) -> Interval | Missing:
     """Mean over seeds of their mean returns, each seed counting the same.
 
     Args:
@@ -56,7 +56,7 @@ def share_over_seeds(
     *,
     paired: bool,
     confidence: float = 0.95,
-) -> Interval | Undefined:
+) -> Interval | Missing:
     """(mean of numerators − mean of floor) / (mean of denominators − mean of floor), over training seeds.
 
     Args:
@@ -74,14 +74,14 @@ def share_over_seeds(
     """
     problem = _problem(numerators) or _problem(denominators)
     if problem is None and paired and len(numerators) != len(denominators):
-        problem = Undefined(f"{len(numerators)} seeds against {len(denominators)}: they cannot be paired")
+        problem = Missing(f"{len(numerators)} seeds against {len(denominators)}: they cannot be paired")
     if problem is not None:
         return problem
     rest = _floor(floor)
     base = _spread(denominators)
     below = base.mean - rest.mean
     if not _clearly_positive(denominators, below, rest, base.variance):
-        return Undefined(_NO_DENOMINATOR)
+        return Missing(_NO_DENOMINATOR)
     share = (_spread(numerators).mean - rest.mean) / below
     if paired:
         difference = _paired_spread(numerators, denominators, share)
@@ -91,19 +91,19 @@ def share_over_seeds(
     return _interval(_Spread(share, whole.variance / below**2, whole.degrees), confidence)
 
 
-def lower_bound_over_seeds(groups: Groups, confidence: float = 0.95) -> float | Undefined:
+def lower_bound_over_seeds(groups: Groups, confidence: float = 0.95) -> float | Missing:
     """One-sided lower bound of the mean over training seeds."""
     interval = mean_over_seeds(groups, 2 * confidence - 1)
-    return interval if isinstance(interval, Undefined) else interval.lower
+    return interval if isinstance(interval, Missing) else interval.lower
 
 
-def _problem(groups: Groups) -> Undefined | None:
+def _problem(groups: Groups) -> Missing | None:
     if len(groups) < 2:
-        return Undefined(f"{len(groups)} training seeds, at least 2 are needed")
+        return Missing(f"{len(groups)} training seeds, at least 2 are needed")
     if any(len(group) == 0 for group in groups):
-        return Undefined("a training seed has no episodes")
+        return Missing("a training seed has no episodes")
     if not all(np.isfinite(group).all() for group in groups):
-        return Undefined("a return is not finite")
+        return Missing("a return is not finite")
     return None
 
 

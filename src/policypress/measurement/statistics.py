@@ -49,13 +49,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Undefined:
+class Missing:
     """There is no such number; ``reason`` says why."""
 
     reason: str
 
 
-def mean_return(returns: Sequence[float], confidence: float = 0.95) -> Quantity | Undefined:
+def mean_return(returns: Sequence[float], confidence: float = 0.95) -> Quantity | Missing:
     """Mean of the returns with Student's t interval.
 
     >>> mean_return([1.0, 3.0, 2.0])
@@ -78,7 +78,7 @@ def standard_error(returns: Sequence[float]) -> float:
 
 def return_ratio(
     baseline: Sequence[float], variant: Sequence[float], confidence: float = 0.95, seed: int = 0
-) -> Interval | Undefined:
+) -> Interval | Missing:
     """Raw ratio of mean returns, variant over baseline, as the papers report it.
 
     Undefined where the baseline's mean is not clearly positive: a ratio of negative returns grows as the variant gets
@@ -103,7 +103,7 @@ def retention(
     random: Sequence[float],
     confidence: float = 0.95,
     seed: int = 0,
-) -> Interval | Undefined:
+) -> Interval | Missing:
     """Normalised score that is kept: (variant − random) / (baseline − random), of mean returns.
 
     Defined for negative returns too; undefined where the baseline is not clearly above the random policy.
@@ -128,7 +128,7 @@ def score_difference(
     second: Sequence[float],
     confidence: float = 0.95,
     seed: int = 0,
-) -> Interval | Undefined:
+) -> Interval | Missing:
     """How much more of the baseline's score ``second`` has than ``first``: (second − first) / (baseline − random).
 
     >>> score_difference([100.0, 100.0], [0.0, 0.0], [90.0, 90.0], [80.0, 80.0]).estimate
@@ -144,7 +144,7 @@ def score_difference(
     )
 
 
-def lu_90_percent_rule(baseline: Sequence[float], variant: Sequence[float]) -> bool | Undefined:
+def lu_90_percent_rule(baseline: Sequence[float], variant: Sequence[float]) -> bool | Missing:
     """Whether the variant keeps at least 90 % of the baseline's mean return: the rule of Lu et al. (2024).
 
     A point estimate, as there: it says nothing about chance. Undefined where the baseline's mean is not positive.
@@ -154,7 +154,7 @@ def lu_90_percent_rule(baseline: Sequence[float], variant: Sequence[float]) -> b
         return problem
     base, other = float(np.mean(baseline)), float(np.mean(variant))
     if base <= 0:
-        return Undefined("the baseline's mean return is not positive")
+        return Missing("the baseline's mean return is not positive")
     return other >= LU_SHARE * base
 
 
@@ -193,28 +193,28 @@ def _central_probability(angle: float, degrees: int) -> float:
     return 2 / math.pi * (angle + sine * cosine * series) if odd else sine * series
 
 
-def _problem(least: int = 2, **samples: Sequence[float]) -> Undefined | None:
+def _problem(least: int = 2, **samples: Sequence[float]) -> Missing | None:
     for name, values in samples.items():
         if len(values) < least:
-            return Undefined(f"{name}: {len(values)} episodes, at least {least} are needed")
+            return Missing(f"{name}: {len(values)} episodes, at least {least} are needed")
         if not np.isfinite(values).all():
-            return Undefined(f"{name}: a return is not finite")
+            return Missing(f"{name}: a return is not finite")
     return None
 
 
 def _fraction_interval(
     samples: Sequence[Sequence[float]], fraction: Fraction, confidence: float, seed: int, no_denominator: str
-) -> Interval | Undefined:
+) -> Interval | Missing:
     """Interval of a fraction of sample means; undefined where the denominator is not clearly positive."""
     arrays = [np.asarray(sample, np.float64) for sample in samples]
     numerator, denominator = (float(part) for part in fraction(*(np.float64(a.mean()) for a in arrays)))
     if denominator <= 0:
-        return Undefined(no_denominator)
+        return Missing(no_denominator)
     rng = seeding.generator(seed, "bootstrap")
     means = [_resampled_means(array, rng) for array in arrays]
     numerators, denominators = (np.asarray(part) for part in fraction(*means))
     if float(np.mean(denominators <= 0)) > (1 - confidence) / 2:
-        return Undefined(no_denominator)
+        return Missing(no_denominator)
     valid = denominators > 0
     replicates = numerators[valid] / denominators[valid]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policypress.contract import NO_NORMALISER_FOUND
-from policypress.measurement.statistics import Undefined, retention
+from policypress.measurement.statistics import Missing, retention
 from policypress.policy.policy import Origin
 
 _NORMALISER = (
@@ -24,6 +24,6 @@ def suspects(origin: Origin) -> str:
 
 def hardly_better(origin: Origin, baseline: Sequence[float], random: Sequence[float]) -> tuple[str, ...]:
     """A notice where the returns of ``baseline`` are not clearly above those of ``random`` actions."""
-    if len(baseline) < 2 or len(random) < 2 or not isinstance(retention(baseline, baseline, random), Undefined):
+    if len(baseline) < 2 or len(random) < 2 or not isinstance(retention(baseline, baseline, random), Missing):
         return ()
     return (f"The agent is not clearly better than random actions. {suspects(origin)}",)

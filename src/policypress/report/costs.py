@@ -1,6 +1,6 @@
 """What acting costs: latency, memory, CPU time and energy of one recipe, from the store's measurements.
 
-What was not measured is :class:`~policypress.measurement.statistics.Undefined` with its reason, never 0.
+What was not measured is :class:`~policypress.measurement.statistics.Missing` with its reason, never 0.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.records import Measurement, Source
 
 NATIVE, ONNXRUNTIME = "native", "onnxruntime"
 """Runtimes as measurements name them."""
 RUNTIME_IN_WORDS = {NATIVE: "the native runtime", ONNXRUNTIME: "ONNX Runtime"}
 SHORT_RUNTIMES = {NATIVE: "native", ONNXRUNTIME: "ONNX Runtime"}
-NOT_MEASURED = Undefined("not measured")
+NOT_MEASURED = Missing("not measured")
 _PERCENTILES = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))
 
 
@@ -64,10 +64,10 @@ class Energy:
 class Costs:
     """The costs of one recipe; ``machine`` is where they were measured."""
 
-    latency: Latency | Undefined
-    memory: Memory | Undefined
-    cpu_s_per_action: float | Undefined
-    energy: Energy | Undefined
+    latency: Latency | Missing
+    memory: Memory | Missing
+    cpu_s_per_action: float | Missing
+    energy: Energy | Missing
     machine: Mapping[str, Any] | None
 
     @property
@@ -75,7 +75,7 @@ class Costs:
         """What acted; None where nothing was measured."""
         measured = (self.latency, self.memory, self.energy)
         return next(
-            (str(m.protocol["runtime"]) for m in measured if not isinstance(m, Undefined) and "runtime" in m.protocol),
+            (str(m.protocol["runtime"]) for m in measured if not isinstance(m, Missing) and "runtime" in m.protocol),
             None,
         )
 
@@ -98,7 +98,7 @@ class Costs:
         if isinstance(self.memory, Memory):
             data["peak_rss_bytes"] = self.memory.peak_rss_bytes
             data["bare_python_bytes"] = self.memory.bare_python_bytes
-        if not isinstance(self.cpu_s_per_action, Undefined):
+        if not isinstance(self.cpu_s_per_action, Missing):
             data["cpu_s_per_action"] = self.cpu_s_per_action
         if isinstance(self.energy, Energy):
             data["energy_j"] = {
@@ -109,7 +109,7 @@ class Costs:
             }
         quantities = (self.latency, self.memory, self.cpu_s_per_action, self.energy)
         for key, value in zip(tuple(data)[:4], quantities, strict=True):
-            if isinstance(value, Undefined):
+            if isinstance(value, Missing):
                 data[f"{key}_reason"] = value.reason
         return data
 
@@ -149,54 +149,54 @@ def percentiles(samples: Sequence[float]) -> dict[str, float]:
     return {name: float(value) for (name, _), value in zip(_PERCENTILES, values, strict=True)}
 
 
-def _newest(measurements: Sequence[Measurement], quantity: str, **protocol: str) -> Measurement | Undefined:
+def _newest(measurements: Sequence[Measurement], quantity: str, **protocol: str) -> Measurement | Missing:
     """The newest measurement with samples; else why there is none, if a row without samples says so."""
     reason = NOT_MEASURED
     for row in reversed(measurements):
         if row.quantity == quantity and all(row.protocol.get(name) == value for name, value in protocol.items()):
             if row.samples:
                 return row
-            reason = Undefined(str(row.protocol.get("reason", reason.reason)))
+            reason = Missing(str(row.protocol.get("reason", reason.reason)))
     return reason
 
 
-def _median(row: Measurement | Undefined) -> float | Undefined:
-    return row if isinstance(row, Undefined) else float(np.median(row.samples))
+def _median(row: Measurement | Missing) -> float | Missing:
+    return row if isinstance(row, Missing) else float(np.median(row.samples))
 
 
-def _latency(measurements: Sequence[Measurement]) -> Latency | Undefined:
+def _latency(measurements: Sequence[Measurement]) -> Latency | Missing:
     warm = _newest(measurements, "latency", cache="warm")
-    if isinstance(warm, Undefined):
+    if isinstance(warm, Missing):
         return warm
     cold = _newest(measurements, "latency", cache="cold")
     return Latency(
         runtime=str(warm.protocol.get("runtime", "onnxruntime")),
         warm_s=percentiles(warm.samples),
-        cold_s=None if isinstance(cold, Undefined) else percentiles(cold.samples),
+        cold_s=None if isinstance(cold, Missing) else percentiles(cold.samples),
         floor_s=warm.protocol.get("floor_s"),
         samples=len(warm.samples),
         protocol=warm.protocol,
     )
 
 
-def _memory(measurements: Sequence[Measurement]) -> Memory | Undefined:
+def _memory(measurements: Sequence[Measurement]) -> Memory | Missing:
     row = _newest(measurements, "peak_rss")
-    if isinstance(row, Undefined):
+    if isinstance(row, Missing):
         return row
     bare = row.protocol.get("bare_python_bytes")
     return Memory(round(float(np.median(row.samples))), None if bare is None else round(bare), row.protocol)
 
 
-def _energy(measurements: Sequence[Measurement]) -> Energy | Undefined:
+def _energy(measurements: Sequence[Measurement]) -> Energy | Missing:
     """Measured joules where a meter gave some, else modelled ones."""
     reason = NOT_MEASURED
     for source in ("measured", "modelled"):
         own = [row for row in measurements if row.source == source]
         action = _newest(own, "energy_per_action")
-        if isinstance(action, Undefined):
+        if isinstance(action, Missing):
             reason = reason if reason is not NOT_MEASURED else action
             continue
         episode = _median(_newest(own, "energy_per_episode"))
-        per_episode = None if isinstance(episode, Undefined) else episode
+        per_episode = None if isinstance(episode, Missing) else episode
         return Energy(float(np.median(action.samples)), per_episode, action.source, action.protocol)
     return reason

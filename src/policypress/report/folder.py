@@ -11,7 +11,7 @@ from policypress.atomic_write import write_atomic
 from policypress.contract import Contract, Quantity
 from policypress.engine.store.reader import StoreReader
 from policypress.errors import StoreError
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.results import Results
@@ -49,7 +49,7 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     return folder / REPORT_NAME
 
 
-def _present(row: Row, name: str, mean: Quantity | Undefined, store: StoreReader) -> None:
+def _present(row: Row, name: str, mean: Quantity | Missing, store: StoreReader) -> None:
     """Copy the row's artifact to ``name``, with a sidecar that knows the return."""
     if row.artifact is None:
         return

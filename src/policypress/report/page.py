@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 import policypress
 from policypress.foreign_text import on_page, plain_data
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words, words
 from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
 from policypress.report.figures import DARK, LIGHT, Figure
@@ -126,9 +126,9 @@ def _compared(row: Row, results: Results) -> dict[str, Any]:
         "smaller": "",
         "error": _NOTHING,
         "mean": _mean(row),
-        "ratio": _NOTHING if isinstance(row.ratio, Undefined) else percent(row.ratio.estimate),
+        "ratio": _NOTHING if isinstance(row.ratio, Missing) else percent(row.ratio.estimate),
         "kept": None,
-        "undefined": kept.reason if isinstance(kept, Undefined) else "",
+        "undefined": kept.reason if isinstance(kept, Missing) else "",
         "file": row.file,
     }
     if row.artifact is not None:
@@ -216,8 +216,8 @@ def robustness_table(found: Robustness) -> dict[str, Any]:
     }
 
 
-def _share(value: Interval | Undefined) -> dict[str, str]:
-    if isinstance(value, Undefined):
+def _share(value: Interval | Missing) -> dict[str, str]:
+    if isinstance(value, Missing):
         return {"estimate": _NOTHING, "range": ""}
     return {"estimate": percent(value.estimate), "range": f"{percent(value.lower)} to {percent(value.upper)}"}
 
@@ -225,7 +225,7 @@ def _share(value: Interval | Undefined) -> dict[str, str]:
 def _mean(row: Row) -> str:
     if not row.returns:
         return _NOTHING
-    half = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
+    half = None if isinstance(row.mean, Missing) else (row.mean.upper - row.mean.lower) / 2
     return with_spread(sum(row.returns) / len(row.returns), half)
 
 
@@ -262,7 +262,7 @@ def _cost_cells(costs: Costs, *, with_runtime: bool) -> dict[str, str]:
             cells["cold p50"] = si(latency.cold_s["p50"], "s")
     if isinstance(memory, Memory):
         cells["peak memory"] = size(memory.peak_rss_bytes)
-    if not isinstance(cpu, Undefined):
+    if not isinstance(cpu, Missing):
         cells["CPU per action"] = si(cpu, "s")
     if isinstance(energy, Energy):
         cells[f"energy per action, {energy.source}"] = si(energy.per_action_j, "J")

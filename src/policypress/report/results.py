@@ -12,7 +12,7 @@ import policypress
 from policypress.contract import EnvironmentSpec, Quantity
 from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.errors import StoreError
-from policypress.measurement.statistics import Interval, Undefined, mean_return
+from policypress.measurement.statistics import Interval, Missing, mean_return
 from policypress.records import EvaluationProtocol
 from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
 from policypress.search.history import SearchHistory
@@ -94,7 +94,7 @@ class Results:
             return self.rows
         return tuple(row for row in self.rows if row.returns or row.name == BASELINE)
 
-    def deployed_mean(self, row: Row) -> Quantity | Undefined:
+    def deployed_mean(self, row: Row) -> Quantity | Missing:
         """The mean return that an artifact's sidecar states: on the episodes of its certificate, if it has one."""
         won = None if self.search is None else self.search.won
         return mean_return(won.returns) if won is not None and won.recipe == row.name else row.mean
@@ -199,5 +199,5 @@ def _random_json(row: Row) -> dict[str, Any]:
     return {
         "status": row.status,
         "returns": list(row.returns),
-        "mean_return": None if isinstance(mean, Undefined) else vars(mean),
+        "mean_return": None if isinstance(mean, Missing) else vars(mean),
     }

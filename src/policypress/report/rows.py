@@ -11,7 +11,7 @@ from policypress.contract import Quantity
 from policypress.engine.store.reader import CellRow, Status, StoreReader
 from policypress.measurement.statistics import (
     Interval,
-    Undefined,
+    Missing,
     lu_90_percent_rule,
     mean_return,
     retention,
@@ -51,10 +51,10 @@ class Row:
     artifact: ArtifactRecord | None
     file: str | None
     returns: tuple[float, ...]
-    mean: Quantity | Undefined
-    ratio: Interval | Undefined
-    retention: Interval | Undefined
-    keeps_90_percent: bool | Undefined
+    mean: Quantity | Missing
+    ratio: Interval | Missing
+    retention: Interval | Missing
+    keeps_90_percent: bool | Missing
     costs: Costs
     seeds: tuple[int, ...] = ()
     tried: Tried | None = None
@@ -68,15 +68,15 @@ class Row:
             data[key] = None if self.artifact is None else getattr(self.artifact, name)
         data["returns"] = list(self.returns)
         data["seeds"] = list(self.seeds)
-        data["mean_return"] = None if isinstance(self.mean, Undefined) else vars(self.mean)
-        undefined_ratio = isinstance(self.ratio, Undefined)
-        data["return_ratio"] = None if isinstance(self.ratio, Undefined) else self.ratio.estimate
+        data["mean_return"] = None if isinstance(self.mean, Missing) else vars(self.mean)
+        undefined_ratio = isinstance(self.ratio, Missing)
+        data["return_ratio"] = None if isinstance(self.ratio, Missing) else self.ratio.estimate
         data["return_ratio_interval"] = None if undefined_ratio else vars(self.ratio)
-        data["retention"] = None if isinstance(self.retention, Undefined) else vars(self.retention)
+        data["retention"] = None if isinstance(self.retention, Missing) else vars(self.retention)
         keeps = self.keeps_90_percent
-        data["keeps_90_percent"] = None if isinstance(keeps, Undefined) else keeps
+        data["keeps_90_percent"] = None if isinstance(keeps, Missing) else keeps
         for key, value in (("mean_return", self.mean), ("return_ratio", self.ratio), ("retention", self.retention)):
-            if isinstance(value, Undefined):
+            if isinstance(value, Missing):
                 data[f"{key}_reason"] = value.reason
         others = {name: costs.to_json() for name, costs in self.other_runtimes.items()}
         return {**data, **self.costs.to_json(), "other_runtimes": others}
@@ -105,7 +105,7 @@ def read_rows(
         known = [row for key in keys if (row := store.cell(key)) is not None]
         own, artifact = returns[name], artifacts[name]
         compared = name != RANDOM
-        nothing = Undefined("the random policy is the reference")
+        nothing = Missing("the random policy is the reference")
         measurements = [row for key in keys for row in store.measurements(key)]
         sha256 = None if artifact is None else artifact.sha256
         first, *others = runtimes_of(measurements, sha256) or (None,)

@@ -10,7 +10,7 @@ from typing import Any
 
 import altair
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.axes import (
     BYTES_EXPRESSION,
     SECONDS_EXPRESSION,
@@ -77,7 +77,7 @@ def return_against_latency(results: Results) -> Drawn | None:
     chart = _scatter(
         results,
         vertical,
-        lambda row: None if isinstance(row.costs.latency, Undefined) else row.costs.latency.warm_s["p50"],
+        lambda row: None if isinstance(row.costs.latency, Missing) else row.costs.latency.warm_s["p50"],
         "median latency, warm (log scale)",
         SECONDS_EXPRESSION,
     )
@@ -142,13 +142,13 @@ def _vertical(results: Results) -> Vertical:
 def _retention(row: Row) -> tuple[float, float, float] | None:
     if row.name == BASELINE:
         return (1.0, 1.0, 1.0)
-    if isinstance(row.retention, Undefined):
+    if isinstance(row.retention, Missing):
         return None
     return row.retention.estimate, row.retention.lower, row.retention.upper
 
 
 def _mean(row: Row) -> tuple[float, float, float] | None:
-    if isinstance(row.mean, Undefined):
+    if isinstance(row.mean, Missing):
         return None if not row.returns else (sum(row.returns) / len(row.returns),) * 3
     return row.mean.mean, row.mean.lower, row.mean.upper
 
@@ -242,19 +242,19 @@ _TOOLTIP = (
 def _told(row: Row) -> dict[str, str]:
     """What the tooltip says."""
     kept = row.retention
-    half = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
+    half = None if isinstance(row.mean, Missing) else (row.mean.upper - row.mean.lower) / 2
     latency = row.costs.latency
     error = None if row.artifact is None else row.artifact.action_error
     return {
         "recipe": display_name(row),
         "family": family(row),
         "kept": ""
-        if isinstance(kept, Undefined)
+        if isinstance(kept, Missing)
         else f"{percent(kept.estimate)} [{percent(kept.lower)}, {percent(kept.upper)}]",
         "return": with_spread(sum(row.returns) / len(row.returns), half) if row.returns else "",
         "error": "" if error is None or row.name == BASELINE else percent(error, 2),
         "packed": "" if row.artifact is None else size(row.artifact.packed_bytes),
-        "latency": "" if isinstance(latency, Undefined) else f"{si(latency.warm_s['p50'], 's')} ({latency.runtime})",
+        "latency": "" if isinstance(latency, Missing) else f"{si(latency.warm_s['p50'], 's')} ({latency.runtime})",
         "verdict": verdict(row).text,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.quantities import percent, size, times
 from policypress.report.results import Results
 from policypress.report.rows import Row
@@ -150,7 +150,7 @@ def closing(results: Results) -> list[str]:
 def disturbed_in_words(row: Disturbed) -> str:
     """One condition in a line."""
     name = f"under {row.condition.words}"
-    if isinstance(row.own, Undefined) or isinstance(row.baseline, Undefined) or isinstance(row.difference, Undefined):
+    if isinstance(row.own, Missing) or isinstance(row.baseline, Missing) or isinstance(row.difference, Missing):
         return f"{name}: {row.reason or 'not measured'}"
     return (
         f"{name}: {row.recipe} {percent(row.own.estimate)}, fp32 {percent(row.baseline.estimate)}, "
@@ -160,7 +160,7 @@ def disturbed_in_words(row: Disturbed) -> str:
 
 def disturbed_verdict(row: Disturbed) -> tuple[str, str]:
     """Kind and text of the chip: whether compression made the policy more fragile."""
-    if isinstance(row.difference, Undefined):
+    if isinstance(row.difference, Missing):
         return "unknown", "cannot be told"
     if row.difference.upper < 0:
         return "loses", "more fragile"

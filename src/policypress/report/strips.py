@@ -8,7 +8,7 @@ from typing import Any
 import altair
 import numpy as np
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.axes import (
     BYTES_EXPRESSION,
     SECONDS_EXPRESSION,
@@ -41,7 +41,7 @@ def returns(results: Results) -> Drawn | None:
     means = [
         {"recipe": display_name(row), "mean": row.mean.mean, "lower": row.mean.lower, "upper": row.mean.upper}
         for row in rows
-        if not isinstance(row.mean, Undefined)
+        if not isinstance(row.mean, Missing)
     ]
     x = altair.X("value:Q", title="return of an episode", scale=altair.Scale(zero=False), axis=altair.Axis(tickCount=6))
     y = _lines(rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.quantities import percent, size, times, with_spread
 from policypress.report.rows import BASELINE, RANDOM, Row
 from policypress.report.words import display_name
@@ -56,21 +56,21 @@ def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
             cells["action error"] = percent(row.artifact.action_error, 2)
     if row.returns:
         mean = sum(row.returns) / len(row.returns)
-        half_width = None if isinstance(row.mean, Undefined) else (row.mean.upper - row.mean.lower) / 2
+        half_width = None if isinstance(row.mean, Missing) else (row.mean.upper - row.mean.lower) / 2
         cells["return"] = with_spread(mean, half_width)
         if compared:
             cells["of base"], cells["retention"] = _percent(row.ratio), _range(row.retention)
     return cells
 
 
-def _percent(value: Interval | Undefined) -> Text | str:
-    if isinstance(value, Undefined):
+def _percent(value: Interval | Missing) -> Text | str:
+    if isinstance(value, Missing):
         return "–"
     return Text(percent(value.estimate), style="green" if value.estimate >= 0.9 else "yellow")
 
 
-def _range(value: Interval | Undefined) -> str:
-    if isinstance(value, Undefined):
+def _range(value: Interval | Missing) -> str:
+    if isinstance(value, Missing):
         return "–"
     return f"{value.estimate:.3f} [{value.lower:.2f}, {value.upper:.2f}]"
 
@@ -82,6 +82,6 @@ def reasons(rows: Sequence[Row]) -> tuple[str, ...]:
         if row.name in (RANDOM, BASELINE) or not row.returns:
             continue
         for column, value in (("of base", row.ratio), ("retention", row.retention)):
-            if isinstance(value, Undefined):
+            if isinstance(value, Missing):
                 found.setdefault(f"no “{column}”: {value.reason}")
     return tuple(found)

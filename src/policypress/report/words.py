@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words
 from policypress.report.costs import RUNTIME_IN_WORDS, Energy, Latency, Memory
 from policypress.report.quantities import percent, si, size, times
@@ -105,7 +105,7 @@ def verdict(row: Row) -> Verdict:
         return Verdict("reference", "reference")
     if row.tried is not None and row.tried.stage in _STAGE_VERDICTS:
         return Verdict(_STAGE_VERDICTS[row.tried.stage], search_words.STAGES[row.tried.stage])
-    if isinstance(row.retention, Undefined):
+    if isinstance(row.retention, Missing):
         return Verdict("unknown", "return not measured" if not row.returns else "cannot be told")
     if row.retention.lower >= KEEP:
         return Verdict("keeps", f"keeps {percent(KEEP, 0)}")
@@ -173,14 +173,14 @@ def _why_nothing(results: Results) -> list[str]:
     kinds = [verdict(row).kind for row in results.variants]
     if "unclear" in kinds:
         return ["Some are too close to tell: more episodes would narrow their intervals."]
-    reasons = {row.retention.reason for row in results.variants if isinstance(row.retention, Undefined) and row.returns}
+    reasons = {row.retention.reason for row in results.variants if isinstance(row.retention, Missing) and row.returns}
     return [f"Retention is not defined here: {reason}." for reason in sorted(reasons)]
 
 
 def _faster(base: Row, winner: Row) -> list[str]:
     """How the latencies compare, under the best runtime and then under the others that both have."""
     before, after = base.costs.latency, winner.costs.latency
-    if isinstance(before, Undefined) or isinstance(after, Undefined):
+    if isinstance(before, Missing) or isinstance(after, Missing):
         return []
     old, new = before.warm_s["p50"], after.warm_s["p50"]
     both = f"{si(new, 's')} instead of {si(old, 's')} (median, {_runtime(after)}, warm cache)"
@@ -291,9 +291,9 @@ def _runtimes_in_words(results: Results) -> list[str]:
     ]
 
 
-def latency_in_words(latency: Latency | Undefined) -> str:
+def latency_in_words(latency: Latency | Missing) -> str:
     """How latency was measured."""
-    if isinstance(latency, Undefined):
+    if isinstance(latency, Missing):
         return f"Latency: {latency.reason}."
     floor = ""
     if latency.floor_s is not None:
@@ -304,9 +304,9 @@ def latency_in_words(latency: Latency | Undefined) -> str:
     )
 
 
-def memory_in_words(memory: Memory | Undefined) -> str:
+def memory_in_words(memory: Memory | Missing) -> str:
     """How memory was measured."""
-    if isinstance(memory, Undefined):
+    if isinstance(memory, Missing):
         return f"Peak memory: {memory.reason}."
     bare = ""
     if memory.bare_python_bytes is not None:
@@ -324,9 +324,9 @@ def energy_in_short(energy: Energy) -> str:
     )
 
 
-def energy_in_words(energy: Energy | Undefined) -> str:
+def energy_in_words(energy: Energy | Missing) -> str:
     """How energy was measured or modelled."""
-    if isinstance(energy, Undefined):
+    if isinstance(energy, Missing):
         return f"Energy: {energy.reason}."
     said = energy.protocol
     if energy.source == "measured":

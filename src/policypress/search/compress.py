@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.compression.pipeline import told_of_sessions
+from policypress.compression.pipeline import session_notices
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker, counts_for
@@ -18,8 +18,14 @@ from policypress.engine.store.reader import STORE_NAME
 from policypress.engine.store.store import Store
 from policypress.environment.determinism import ignores_seed
 from policypress.errors import StudyInputError
+from policypress.measurement.agent_in_environment import (
+    AgentInEnvironment,
+    AgentLike,
+    Factory,
+    agent_in_environment,
+    cut_notice,
+)
 from policypress.measurement.energy import checked_watts
-from policypress.measurement.subject import AgentLike, Factory, Subject, cut_notice, subject_of
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.runtime.protocol import ONNXRUNTIME, RuntimeChoice, RuntimeName
@@ -199,7 +205,7 @@ def compress(
         )
     if watts_per_core is not None:
         checked_watts(watts_per_core)
-    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides)
+    subject = agent_in_environment(agent, env=env, env_fn=env_fn, overrides=overrides)
     acting, told = resolved(runtime or (ONNXRUNTIME if recipes is None else "auto"))
     fastest, _ = resolved(runtime or "auto")
     how = _How(goal, Path(output), seed, max_steps, retry_failed, costs, watts_per_core, robustness, acting, fastest)
@@ -231,7 +237,7 @@ class _How:
 
 @contextmanager
 def _opened(
-    subject: Subject, how: _How, executor: ExecutorName, jobs: int | None, narrator: Narrator
+    subject: AgentInEnvironment, how: _How, executor: ExecutorName, jobs: int | None, narrator: Narrator
 ) -> Iterator[Session]:
     """A session of ``subject`` in its store."""
     if subject.factory is None:
@@ -253,7 +259,9 @@ def _opened(
         yield Session(subject, worker, store, running, protocol, inputs, narrator, retry_failed=how.retry_failed)
 
 
-def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator, notices: tuple[str, ...]) -> Searched:
+def _searched(
+    session: Session, subject: AgentInEnvironment, how: _How, narrator: Narrator, notices: tuple[str, ...]
+) -> Searched:
     """Search, then measure what is to be shown."""
     goal, store = how.goal, session.store
     deterministic = subject.factory is not None and ignores_seed(subject.factory, how.seed)
@@ -274,14 +282,16 @@ def _searched(session: Session, subject: Subject, how: _How, narrator: Narrator,
     if history.winner is not None:
         record = store.artifact(found.cells[history.winner])
         more = () if record is None else record.notices
-        more += told_of_sessions([Recipe.parse(history.winner)])
+        more += session_notices([Recipe.parse(history.winner)])
         found = replace(found, notices=tuple(dict.fromkeys((*found.notices, *more))))
     if not how.robustness or history.winner is None:
         return found
     return _made_robust(found, session, subject, [history.winner])
 
 
-def _made_robust(found: Searched, session: Session, subject: Subject, recipes: Sequence[str] | None = None) -> Searched:
+def _made_robust(
+    found: Searched, session: Session, subject: AgentInEnvironment, recipes: Sequence[str] | None = None
+) -> Searched:
     """``found`` with the robustness of ``recipes``, by default of all that it has."""
     space = subject.policy.observation_space
     if subject.environment is None or subject.factory is None:

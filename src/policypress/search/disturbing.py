@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box, EnvironmentSpec, Space
 from policypress.environment.faults import opened
 from policypress.environment.masks import offers_masks
 from policypress.environment.wrappers import WrappedFactory
 from policypress.errors import PolicypressError
-from policypress.measurement.statistics import Undefined, retention, score_difference
-from policypress.measurement.subject import Factory
+from policypress.measurement.agent_in_environment import Factory
+from policypress.measurement.statistics import Missing, retention, score_difference
 from policypress.search.robustness import Condition, Disturbed, Robustness, conditions
 from policypress.search.session import Play, Session
 from policypress.search.worker import disturbed
@@ -23,7 +23,7 @@ EPISODES = 50
 PURPOSE = "robustness"
 
 
-def deviations_of(space: Space, materials: Materials) -> tuple[float, ...] | None:
+def deviations_of(space: Space, materials: CalibrationData) -> tuple[float, ...] | None:
     """Standard deviation of each dimension on the agent's own episodes, to four digits; None for images."""
     seen = materials.calibration
     if not isinstance(space, Box) or space.dtype == "uint8" or not isinstance(seen, np.ndarray):
@@ -54,7 +54,7 @@ def measure_robustness(
     for condition in conditions(space, deviations):
         reason = _impossible(factory, condition)
         if reason is not None:
-            nothing = Undefined(reason)
+            nothing = Missing(reason)
             rows += [Disturbed(condition, r.text, nothing, nothing, nothing, reason) for r in recipes]
             continue
         where = disturbed(environment, condition.wrappers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from policypress.compression.learning import Learning
+from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.progress import LearningProgress, Plan, Progress, Silent
 from policypress.engine.tasks import Failure
@@ -55,7 +55,7 @@ class Relay(SilentNarrator):
         """Pass it on."""
         self._progress.finished(cell)
 
-    def learning(self, cell: Cell, learning: Learning) -> None:
+    def learning(self, cell: Cell, learning: StepProgress) -> None:
         """Pass it on to whom it interests."""
         if isinstance(self._progress, LearningProgress):
             self._progress.learning(cell, learning)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policypress.compression.recipe import Recipe
-from policypress.measurement.statistics import Interval, Undefined, retention
+from policypress.measurement.statistics import Interval, Missing, retention
 from policypress.records import ArtifactRecord
 from policypress.search.certification import error_share, plan_episodes, refusal
 from policypress.search.history import Stage, Tried
@@ -128,7 +128,7 @@ def judge(
         kept = (own[0] - sum(random) / len(random)) / gap
         return ("promising" if kept >= bar.keep else "lost"), f"keeps {kept:.4f} in the one episode there is"
     found = retention(base, own, random, CONFIDENCE)
-    if isinstance(found, Undefined):
+    if isinstance(found, Missing):
         return ("lost" if last else "open"), found.reason
     told = f"keeps {found.estimate:.3f} [{found.lower:.2f}, {found.upper:.2f}] in {len(own)} episodes"
     if found.upper < bar.keep:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policypress.contract import Box, Space, WrapperSpec
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Disturbed:
 
     condition: Condition
     recipe: str
-    baseline: Interval | Undefined
-    own: Interval | Undefined
-    difference: Interval | Undefined
+    baseline: Interval | Missing
+    own: Interval | Missing
+    difference: Interval | Missing
     reason: str | None = None
 
 
@@ -83,9 +83,9 @@ def conditions(space: Space, deviations: Sequence[float] | None) -> tuple[Condit
     return tuple(found)
 
 
-def _described(value: Interval | Undefined) -> dict[str, Any] | None:
-    return None if isinstance(value, Undefined) else dict(vars(value))
+def _described(value: Interval | Missing) -> dict[str, Any] | None:
+    return None if isinstance(value, Missing) else dict(vars(value))
 
 
-def _why(value: Interval | Undefined) -> str | None:
-    return value.reason if isinstance(value, Undefined) else None
+def _why(value: Interval | Missing) -> str | None:
+    return value.reason if isinstance(value, Missing) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from policypress.compression.pipeline import Materials
+from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.engine.cell import Cell
@@ -16,7 +16,7 @@ from policypress.engine.executors.executor import Executor
 from policypress.engine.scheduler import run_study
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Failure
-from policypress.measurement.subject import Subject
+from policypress.measurement.agent_in_environment import AgentInEnvironment
 from policypress.measurement.suspects import suspects
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
 from policypress.search.narrator import Narrator
@@ -47,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: AgentInEnvironment,
         worker: SearchWorker,
         store: Store,
         executor: Executor,
@@ -98,7 +98,7 @@ class Session:
         return tuple(sentence.removesuffix(".") for sentence in found)
 
     @property
-    def materials(self) -> Materials:
+    def materials(self) -> CalibrationData:
         """Observations of the agent's own episodes."""
         return self._worker.press.materials
 

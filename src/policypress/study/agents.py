@@ -15,7 +15,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.engine.store.reader import AgentRow
 from policypress.environment.making import user_environment
 from policypress.errors import StudyInputError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.identity import fingerprint
 from policypress.study.kept_agents import kept_agents
 from policypress.study.spec import Agents, StudySpec, Training
@@ -161,7 +161,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
     normalizer = axis.normalizer if axis.normalizer in (None, NONE) else str(folder / axis.normalizer)
     for text in axis.files:
         for source in _sources(text, folder):
-            subject = subject_of(source, env=stated, overrides=Overrides(normalizer=normalizer))
+            subject = agent_in_environment(source, env=stated, overrides=Overrides(normalizer=normalizer))
             if subject.environment is None:
                 raise StudyInputError(
                     "It is not known which environment an agent of the study acts in.",

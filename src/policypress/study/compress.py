@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.compression.pipeline import told_of_sessions
+from policypress.compression.pipeline import session_notices
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker, counts_for
@@ -29,8 +29,14 @@ from policypress.engine.store.store import Store
 from policypress.environment.observations import RecordedObservations
 from policypress.environment.rollout import try_out
 from policypress.errors import ExecutionError, StudyInputError
+from policypress.measurement.agent_in_environment import (
+    AgentInEnvironment,
+    AgentLike,
+    Factory,
+    agent_in_environment,
+    cut_notice,
+)
 from policypress.measurement.energy import checked_watts
-from policypress.measurement.subject import AgentLike, Factory, Subject, cut_notice, subject_of
 from policypress.measurement.suspects import hardly_better
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
@@ -122,7 +128,9 @@ def compress(
     if episodes < 1 and observations is None:
         raise StudyInputError("Returns need episodes.", got=f"episodes={episodes}", expected="at least 1")
     parsed = [recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe) for recipe in recipes]
-    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None)
+    subject = agent_in_environment(
+        agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None
+    )
     recorded = _recorded(subject, observations)
     if subject.factory is None and recorded is None:
         raise StudyInputError(
@@ -159,11 +167,11 @@ def compress(
         notices = (*notices, *_doubts(store, subject, cells))
     keys = {name: cell.key for name, cell in cells.items()}
     told = tuple(notice for record in records if record is not None for notice in record.notices)
-    notices = tuple(dict.fromkeys((*notices, *told, *told_of_sessions(parsed))))
+    notices = tuple(dict.fromkeys((*notices, *told, *session_notices(parsed))))
     return Compressed(folder / STORE_NAME, keys, outcome, notices)
 
 
-def _doubts(store: Store, subject: Subject, cells: Mapping[str, Cell]) -> tuple[str, ...]:
+def _doubts(store: Store, subject: AgentInEnvironment, cells: Mapping[str, Cell]) -> tuple[str, ...]:
     """What is to be told of a baseline that is hardly better than random actions."""
     played = [
         [row.episode_return for row in store.episodes(cells[name].key)]
@@ -204,11 +212,11 @@ def executor_of(name: ExecutorName, jobs: int | None) -> AbstractContextManager[
     return LocalExecutor() if jobs is None else LocalExecutor(jobs)
 
 
-def _recorded(subject: Subject, path: str | Path | None) -> RecordedObservations | None:
+def _recorded(subject: AgentInEnvironment, path: str | Path | None) -> RecordedObservations | None:
     return None if path is None else RecordedObservations.load(Path(path), subject.policy.observation_space)
 
 
-def claim(store: Store, subject: Subject) -> None:
+def claim(store: Store, subject: AgentInEnvironment) -> None:
     """Remember whose results these are: an agent's results lie in a folder of their own.
 
     Raises:
@@ -228,7 +236,7 @@ def claim(store: Store, subject: Subject) -> None:
     store.add_agent(row)
 
 
-def agent_row(subject: Subject) -> AgentRow:
+def agent_row(subject: AgentInEnvironment) -> AgentRow:
     """What the store says of the agent."""
     origin = subject.policy.origin
     return AgentRow(
@@ -243,7 +251,7 @@ def agent_row(subject: Subject) -> AgentRow:
 
 
 def _cells(
-    subject: Subject,
+    subject: AgentInEnvironment,
     recipes: Sequence[Recipe],
     protocol: EvaluationProtocol,
     seed: int,

@@ -16,7 +16,7 @@ from policypress.engine.artifact_files import load
 from policypress.engine.cell import Cell
 from policypress.engine.cost_tasks import OTHERS, CostPayload, CostSubject, MeasuredCosts
 from policypress.engine.executors.executor import Executor
-from policypress.engine.prepared_agent import MATERIALS_FILE, place_of, unpack
+from policypress.engine.prepared_agent import CALIBRATION_FILE, place_of, unpack
 from policypress.engine.progress import Progress
 from policypress.engine.provenance import provenance
 from policypress.engine.scheduler import NEEDED_FAILED, StudyOutcome, for_want_of
@@ -24,8 +24,8 @@ from policypress.engine.store.reader import CellRow, StoreReader
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Failure, Outcome, Task
 from policypress.errors import ExecutionError, PolicypressError
+from policypress.measurement.background_load import QUIET_CORES
 from policypress.measurement.costs import CostProtocol
-from policypress.measurement.others import QUIET_CORES
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 from policypress.study.plan import StudyPlan
 from policypress.study.spec import CostMeasurements
@@ -205,7 +205,7 @@ class _Stage:
                     lengths=tuple(episode.length for episode in self._store.episodes(maker.key)),
                 )
             )
-        materials = place_of(self._store.folder, group.identity) / MATERIALS_FILE
+        materials = place_of(self._store.folder, group.identity) / CALIBRATION_FILE
         if not materials.is_file():
             return None
         how = self._how

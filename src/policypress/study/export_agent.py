@@ -8,8 +8,8 @@ from pathlib import Path
 
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.artifact.c.targets import target_of
-from policypress.compression.learning import Learning, tell_nobody
-from policypress.compression.pipeline import PLAIN_SESSIONS, press
+from policypress.compression.learning import StepProgress, ignore_progress
+from policypress.compression.pipeline import PLAIN_SESSIONS, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker
@@ -19,7 +19,7 @@ from policypress.export.c_source import ProvenSource, c_name, check_c_output, pr
 from policypress.export.extension_module import SUFFIX, publish_extension
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
-from policypress.measurement.subject import AgentLike, Factory, subject_of
+from policypress.measurement.agent_in_environment import AgentLike, Factory, agent_in_environment
 from policypress.records import ArtifactRecord
 from policypress.runtime.protocol import NATIVE
 
@@ -44,7 +44,7 @@ def export_agent(
     overrides: Overrides = NO_OVERRIDES,
     seed: int = 0,
     target: str = "host",
-    tell: Callable[[Learning], None] = tell_nobody,
+    tell: Callable[[StepProgress], None] = ignore_progress,
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
@@ -61,7 +61,9 @@ def export_agent(
     if output.suffix == ".c":
         check_c_output(output)
     parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
-    subject = subject_of(agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None)
+    subject = agent_in_environment(
+        agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None
+    )
     recorded = None
     if observations is not None:
         recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)
@@ -77,17 +79,17 @@ def export_agent(
         materials = worker.drawn_materials()
     else:
         materials = worker.materials
-    pressed = press(subject.policy, parsed, materials, seed, tell)
-    record = replace(pressed.record, path=str(output))
+    compressed = build_artifact(subject.policy, parsed, materials, seed, tell)
+    record = replace(compressed.record, path=str(output))
     if output.suffix == ".c":
-        proven = prove_c(pressed.artifact, materials.parity, target_of(target), c_name(output))
+        proven = prove_c(compressed.artifact, materials.parity, target_of(target), c_name(output))
         publish_c(proven, output)
         written = replace(record, file_bytes=len(proven.source.c.encode()), path=str(output))
-        return Exported(written, proven.parity or pressed.artifact.parity, proven)
+        return Exported(written, proven.parity or compressed.artifact.parity, proven)
     if output.suffix == SUFFIX:
-        parity = publish_extension(pressed.artifact, materials.parity, output)
+        parity = publish_extension(compressed.artifact, materials.parity, output)
         return Exported(replace(record, file_bytes=output.stat().st_size, runtime=NATIVE), parity)
-    publish(pressed.artifact, output)
-    if pressed.artifact.contract.precision in ("int8", "mixed"):
+    publish(compressed.artifact, output)
+    if compressed.artifact.contract.precision in ("int8", "mixed"):
         record = replace(record, notices=(*record.notices, PLAIN_SESSIONS))
-    return Exported(record, pressed.artifact.parity)
+    return Exported(record, compressed.artifact.parity)

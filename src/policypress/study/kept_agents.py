@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of
+from policypress.engine.prepared_agent import AGENT_FILE, CALIBRATION_FILE, place_of
 from policypress.errors import StudyInputError
 from policypress.study.training_identity import training_identity
 
@@ -96,5 +96,5 @@ def keep(study_folder: Path, named: Iterable[tuple[str, str]], folder: Path) -> 
             )
     for identity, place in places.items():
         files = files_of(place_of(study_folder, identity))
-        write_all_atomic({place / path: content for path, content in files.items() if path != MATERIALS_FILE})
+        write_all_atomic({place / path: content for path, content in files.items() if path != CALIBRATION_FILE})
     return tuple(places.values())

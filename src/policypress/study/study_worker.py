@@ -11,11 +11,11 @@ from policypress.engine import agent_tasks, build_tasks
 from policypress.engine.agent_factory import PressWorker
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.engine.cell import Cell
-from policypress.engine.prepared_agent import AGENT_FILE, MATERIALS_FILE, place_of, unpack
+from policypress.engine.prepared_agent import AGENT_FILE, CALIBRATION_FILE, place_of, unpack
 from policypress.engine.tasks import Task
 from policypress.environment.making import SpecFactory
 from policypress.errors import ExecutionError
-from policypress.measurement.subject import subject_of
+from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.study.agents import PlannedAgent
 from policypress.study.kept_agents import files_of
 
@@ -80,8 +80,8 @@ class StudyWorker:
         if worker is None:
             place = place_of(self._folder, agent.identity)
             source = str(place / AGENT_FILE) if agent.training is not None else agent.source
-            subject = subject_of(source, env=agent.stated, overrides=Overrides(normalizer=agent.normalizer))
-            worker = PressWorker(subject, self._seed, prepared=unpack(place / MATERIALS_FILE))
+            subject = agent_in_environment(source, env=agent.stated, overrides=Overrides(normalizer=agent.normalizer))
+            worker = PressWorker(subject, self._seed, prepared=unpack(place / CALIBRATION_FILE))
         self._at_hand[agent.identity] = worker
         while len(self._at_hand) > _AGENTS_AT_HAND:
             self._at_hand.popitem(last=False)

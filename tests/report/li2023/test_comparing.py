@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.comparing import difference, rank_test
 
 FIRST = [3.0, 5.0, 8.0, 9.0, 12.0, 15.5]
@@ -23,7 +23,7 @@ def test_ranks_as_scipy_tests_them() -> None:
 def test_what_was_never_reached_is_the_largest_rank() -> None:
     never = [math.inf] * 5
     found = rank_test([1.0, 2.0, 3.0, 4.0, 5.0], never)
-    assert not isinstance(found, Undefined)
+    assert not isinstance(found, Missing)
     assert found < 0.02
     assert rank_test(never, never) == 1.0
 
@@ -40,8 +40,8 @@ def test_welch_as_scipy_has_it() -> None:
 
 
 def test_too_few_seeds_say_nothing() -> None:
-    assert isinstance(rank_test([1.0, 2.0], SECOND), Undefined)
-    assert isinstance(difference([1.0, 2.0], SECOND), Undefined)
+    assert isinstance(rank_test([1.0, 2.0], SECOND), Missing)
+    assert isinstance(difference([1.0, 2.0], SECOND), Missing)
     same = difference([2.0] * 3, [2.0] * 3)
     assert isinstance(same, Interval)
     assert (same.lower, same.upper) == (0.0, 0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic_grid import LEVEL
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combining import learned
 from policypress.report.study.estimates import Estimate
 from policypress.report.study.study_report import StudyReport
@@ -75,7 +75,7 @@ def test_what_is_left_and_what_failed_is_said(report: Report) -> None:
     )
     row = found.table1[0]
     assert row.best is None
-    assert row.returns["ptsq"] == Undefined("failed: It does something else.")
+    assert row.returns["ptsq"] == Missing("failed: It does something else.")
     assert found.table3[0].norm is None
     assert found.table3[0].reason == "not every ratio has been measured, and larger ones may pass"
     assert found.table2[0].ratios["l1"].complete is False
@@ -120,7 +120,7 @@ def test_without_costs_they_are_not_measured(report: Report) -> None:
     latency = next(series for series in found.series if series.quantity == "latency")
     assert (latency.points, latency.missing) == ((), "not measured")
     variant = found.combinations[0].variants[0]
-    assert variant.costs["latency"].absolute == Undefined("not measured")
+    assert variant.costs["latency"].absolute == Missing("not measured")
     assert value(variant.costs["packed_bytes"].relative) == 0.25
 
 

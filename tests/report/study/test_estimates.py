@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.estimates import NOT_MEASURED, Estimate, plain
 
 
@@ -21,7 +21,7 @@ def test_plain_data_has_the_fields_of_an_estimate() -> None:
 
 
 def test_what_is_missing_says_why() -> None:
-    assert plain({"a": NOT_MEASURED, "b": (Undefined("no seed"), 2)}) == {
+    assert plain({"a": NOT_MEASURED, "b": (Missing("no seed"), 2)}) == {
         "a": {"reason": "not measured"},
         "b": [{"reason": "no seed"}, 2],
     }

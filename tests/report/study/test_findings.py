@@ -14,7 +14,7 @@ from synthetic_grid import gentle, make_grid
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.conclusions import Evidence, Finding
-from policypress.report.study.estimates import Undefined
+from policypress.report.study.estimates import Missing
 from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
 from policypress.report.study.judging import Tally
 from policypress.report.study.study_report import StudyReport
@@ -170,7 +170,7 @@ def test_a_study_with_costs(broad: StudyReport) -> None:
 
 
 def test_energy_is_not_set_beside_returns_that_are_not_known(broad: StudyReport) -> None:
-    unknown = Undefined("not done")
+    unknown = Missing("not done")
     combinations = [
         replace(one, variants=tuple(replace(variant, ratio_to_baseline=unknown) for variant in one.variants))
         for one in broad.combinations

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Cells, Variant
 from policypress.report.study.combining import keeps_90_percent
 from policypress.report.study.estimates import Estimate
@@ -59,7 +59,7 @@ def test_counts_of_bests_and_ties_add_up(rows: list[dict[str, float]]) -> None:
 
 def variant(ratio: float, keeps: bool | None, left: int = 0) -> Variant:
     value = Estimate(ratio, None, None, 1, "training seeds")
-    nothing = Undefined("not needed here")
+    nothing = Missing("not needed here")
     return Variant(f"prune(l1, {ratio})", "l1", ratio, Cells(1, 0, left), value, nothing, nothing, keeps, None, {})
 
 

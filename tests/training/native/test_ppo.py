@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from native_rollouts import built
 from native_updates import Nothing, worst
 from policypress.agent.loading import load_agent
-from policypress.compression.pipeline import Materials, press
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
@@ -187,6 +187,6 @@ def test_the_artifact_computes_what_was_learned(tmp_path: Any) -> None:
     assert record.to_json()["kernels"] in [kernels.name for kernels in SETS]
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))
     seen = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
-    pressed = press(policy, Recipe.parse("qat"), Materials(seen, seen, seen))
-    assert pressed.artifact.contract.precision == "int8"
-    assert pressed.artifact.parity.share_within >= 0.999
+    compressed = build_artifact(policy, Recipe.parse("qat"), CalibrationData(seen, seen, seen))
+    assert compressed.artifact.contract.precision == "int8"
+    assert compressed.artifact.parity.share_within >= 0.999

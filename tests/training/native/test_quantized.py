@@ -12,7 +12,7 @@ import torch
 
 from native_updates import FAST, NATIVE, built_model, learned, slopes
 from policypress.agent.loading import load_agent
-from policypress.compression.pipeline import Materials, press
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
 from policypress.policy.from_agent import policy_from_agent
@@ -156,6 +156,6 @@ def test_the_artifact_computes_what_was_learned(algorithm: str, networks: Any, t
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))
     angles, speeds = np.random.default_rng(0).uniform(-1, 1, (2, 400)) * np.array([[np.pi], [8.0]])
     seen = np.stack([np.cos(angles), np.sin(angles), speeds], axis=1).astype(np.float32)
-    pressed = press(policy, Recipe.parse("qat"), Materials(seen, seen, seen))
-    assert pressed.artifact.contract.precision == "int8"
-    assert pressed.artifact.parity.share_within >= 0.999
+    compressed = build_artifact(policy, Recipe.parse("qat"), CalibrationData(seen, seen, seen))
+    assert compressed.artifact.contract.precision == "int8"
+    assert compressed.artifact.parity.share_within >= 0.999

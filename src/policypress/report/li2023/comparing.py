@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from policypress import seeding
-from policypress.measurement.statistics import Interval, Undefined, t_quantile
+from policypress.measurement.statistics import Interval, Missing, t_quantile
 
 _PERMUTATIONS = 20_000
 FEWEST = 3
 """Training seeds of a kind below which nothing is said of it: with two, Student's t spans everything."""
 
-FEW = Undefined("fewer than three seeds of a kind")
+FEW = Missing("fewer than three seeds of a kind")
 
 
-def rank_test(first: Sequence[float], second: Sequence[float]) -> float | Undefined:
+def rank_test(first: Sequence[float], second: Sequence[float]) -> float | Missing:
     """Two-sided p-value of a permutation test of the difference in mean ranks, ties by their mean rank.
 
     Infinity stands for what was never reached. With the same seeds of permutation always, so that a report is
@@ -46,7 +46,7 @@ def _ranks(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float6
     return ranks
 
 
-def difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Interval | Undefined:
+def difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Interval | Missing:
     """Mean of ``first`` minus mean of ``second``, with Welch's interval.
 
     >>> difference([3.0, 3.0, 3.0], [1.0, 1.0, 1.0]).estimate

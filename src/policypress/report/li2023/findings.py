@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from policypress.measurement.seed_statistics import share_over_seeds
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.comparing import FEW, FEWEST, rank_test
 from policypress.report.li2023.memory import MemoryRow
 from policypress.report.li2023.paper import CAP, MEMORY
@@ -45,7 +45,7 @@ def findings(tasks: Sequence[Task], rows: Sequence[MemoryRow]) -> tuple[Finding,
     )
 
 
-def kept(task: Task) -> Interval | Undefined:
+def kept(task: Task) -> Interval | Missing:
     """Share of what fp32 learned that QAT learned too: returns of the last episodes above those of the first.
 
     The last are the last 100, or the last fifth of shorter trainings; the first are the first 20, of both forms, when
@@ -181,12 +181,12 @@ def _judged_spread(task: Task | None) -> Evidence:
     return _by_ranks(rank_test(found["fp32"], found["qat"]), found, text, "steadier")
 
 
-def _by_ranks(p: float | Undefined, found: Mapping[Form, Sequence[float]], text: str, word: str) -> Evidence:
+def _by_ranks(p: float | Missing, found: Mapping[Form, Sequence[float]], text: str, word: str) -> Evidence:
     """Smaller is better; the verdict is the sign of a difference that is not chance."""
     numbers: dict[str, object] = {
         form: [value if math.isfinite(value) else None for value in values] for form, values in found.items()
     }
-    if isinstance(p, Undefined):
+    if isinstance(p, Missing):
         return Evidence("no data", f"{text} {p.reason}.", numbers)
     bound = 10 * max([v for values in found.values() for v in values if math.isfinite(v)], default=1.0)
     averages = {form: float(np.mean([min(value, bound) for value in values])) for form, values in found.items()}
@@ -208,9 +208,9 @@ def _unaffected(task: Task | None) -> Finding:
 
 def judged_kept(task: Task | None) -> Evidence:
     """Whether QAT leaves what is learned in ``task`` as it was, within :data:`MARGIN`."""
-    share = Undefined("no trainings") if task is None else kept(task)
-    if task is None or isinstance(share, Undefined):
-        return Evidence("no data", f"{share.reason if isinstance(share, Undefined) else ''}.".capitalize())
+    share = Missing("no trainings") if task is None else kept(task)
+    if task is None or isinstance(share, Missing):
+        return Evidence("no data", f"{share.reason if isinstance(share, Missing) else ''}.".capitalize())
     inside = share.lower >= 1 - MARGIN and share.upper <= 1 + MARGIN
     outside = share.upper < 1 - MARGIN or share.lower > 1 + MARGIN
     verdict: Verdict = "holds" if inside else "does not hold" if outside else "undecided"

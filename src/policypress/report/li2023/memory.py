@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.comparing import difference
 from policypress.report.li2023.paper import MEMORY, PrintedMemory
 from policypress.report.li2023.trainings import Form, Run, Task
@@ -51,7 +51,7 @@ class MemoryRow:
     printed: PrintedMemory | None
     fp32: FormMemory
     qat: FormMemory
-    decrease: Interval | Undefined
+    decrease: Interval | Missing
 
 
 def memory_row(task: Task) -> MemoryRow:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import policypress
 from policypress.foreign_text import on_page
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.charts import Chart, form_name
 from policypress.report.li2023.findings import EXPECTED, MARGIN, WINDOW
 from policypress.report.li2023.memory import FormMemory, MemoryRow
@@ -86,13 +86,13 @@ def _training_row(task: TaskSummary, form: FormSummary, name: str, quantized: bo
     }
 
 
-def told(value: Interval | Undefined, *, share: bool = False) -> str:
+def told(value: Interval | Missing, *, share: bool = False) -> str:
     """An interval as people read it.
 
     >>> told(Interval(195.0, 190.0, 200.0, 0.95, "t"))
     '195.0 ± 5.0'
     """
-    if isinstance(value, Undefined):
+    if isinstance(value, Missing):
         return _NOTHING
     if share:
         return f"{percent(value.estimate)} ({percent(value.lower)} … {percent(value.upper)})"
@@ -117,8 +117,8 @@ def memory_cells(row: MemoryRow) -> Mapping[str, Any]:
     }
 
 
-def _decrease(value: Interval | Undefined) -> str:
-    if isinstance(value, Undefined):
+def _decrease(value: Interval | Missing) -> str:
+    if isinstance(value, Missing):
         return _NOTHING
     return f"{percent(value.estimate, 2)} ({percent(value.lower, 2)} … {percent(value.upper, 2)})"
 

@@ -11,7 +11,7 @@ import numpy as np
 from policypress.engine.store.reader import StoreReader
 from policypress.errors import StudyInputError
 from policypress.measurement.seed_statistics import mean_over_seeds
-from policypress.measurement.statistics import Interval, Undefined
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.comparing import FEW, FEWEST
 from policypress.report.li2023.findings import LAST, findings, kept
 from policypress.report.li2023.memory import MemoryRow, memory_row
@@ -41,8 +41,8 @@ class FormSummary:
 
     done: int
     planned: int
-    last: Interval | Undefined
-    evaluated: Interval | Undefined
+    last: Interval | Missing
+    evaluated: Interval | Missing
     steps: float | None
     cpu_s: float | None
     trend: Trend | None
@@ -64,7 +64,7 @@ class TaskSummary:
     episodes: int
     last_episodes: int
     forms: Mapping[Form, FormSummary]
-    kept: Interval | Undefined
+    kept: Interval | Missing
     hyperparameters: str
 
 
@@ -146,5 +146,5 @@ def _form(task: Task, form: Form, last: int) -> FormSummary:
     )
 
 
-def _mean(groups: Sequence[Sequence[float]]) -> Interval | Undefined:
+def _mean(groups: Sequence[Sequence[float]]) -> Interval | Missing:
     return mean_over_seeds(groups) if len(groups) >= FEWEST else FEW

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policypress import seeding
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Aggregate, Improvement, ProfilePoint
 from policypress.report.study.estimates import Estimate, Known
@@ -128,7 +128,7 @@ def _aggregate(method: str, ratio: float | None, runtime: str, scores: Mapping[s
     runs = sum(len(group) for group in groups)
     if not groups:
         missing = f"no combination has a baseline that has learned and {_LEAST_SEEDS} training seeds of this method"
-        return Aggregate(method, ratio, runtime, 0, 0, Undefined(missing), Undefined(missing), (), missing)
+        return Aggregate(method, ratio, runtime, 0, 0, Missing(missing), Missing(missing), (), missing)
     return Aggregate(
         method=method,
         ratio=ratio,
@@ -144,7 +144,7 @@ def _aggregate(method: str, ratio: float | None, runtime: str, scores: Mapping[s
 
 def _interval(groups: Sequence[Scores], statistic: Callable[[Sequence[Scores]], Floats]) -> Known:
     if not groups[0]:
-        return Undefined(f"no combination has {_LEAST_SEEDS} training seeds of both")
+        return Missing(f"no combination has {_LEAST_SEEDS} training seeds of both")
     lower, upper = np.quantile(statistic(_resampled(groups)), _TAILS)
     runs = sum(len(own) for own in groups[0])
     return Estimate(float(statistic(groups)), float(lower), float(upper), runs, "training seeds")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from policypress.measurement.statistics import LU_SHARE, Undefined
+from policypress.measurement.statistics import LU_SHARE, Missing
 from policypress.report.costs import Energy, Latency, Memory
 from policypress.report.study.combination import Cells, Combination, Cost, Learned, Learning, Source, Variant
 from policypress.report.study.paper import ALGORITHMS, ENVIRONMENTS, METHODS, NORMS, references, table1, table2
@@ -101,7 +101,7 @@ def _variant(group: Group, recipe: str, kind: Kind) -> Variant:
         ratio_to_baseline=share_of(returns, baselines, paired=paired, reason=reason),
         retention=share_of(returns, baselines, group.random, paired=paired, reason=reason)
         if group.random
-        else Undefined(no_random),
+        else Missing(no_random),
         keeps_90_percent=keeps_90_percent(returns, baselines),
         published=table1().get(place, {}).get(method),
         costs=costs(runs, own, group.baselines, paired=paired),
@@ -199,7 +199,7 @@ def _peak_rss(run: Run) -> tuple[float, Source] | None:
 
 def _cpu(run: Run) -> tuple[float, Source] | None:
     value = run.costs.cpu_s_per_action
-    return None if isinstance(value, Undefined) else (value, "measured")
+    return None if isinstance(value, Missing) else (value, "measured")
 
 
 def _energy_per_action(run: Run) -> tuple[float, Source] | None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 
 Unit = Literal["training seeds", "episodes of one agent"]
-NOT_MEASURED = Undefined("not measured")
+NOT_MEASURED = Missing("not measured")
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Estimate:
     confidence: float = 0.95
 
 
-Known = Estimate | Undefined
+Known = Estimate | Missing
 
 
 def plain(value: Any) -> Any:
-    """JSON form of anything in the report; :class:`Undefined` is an object with a ``reason`` and nothing else.
+    """JSON form of anything in the report; :class:`Missing` is an object with a ``reason`` and nothing else.
 
-    >>> plain(Undefined("not measured"))
+    >>> plain(Missing("not measured"))
     {'reason': 'not measured'}
     """
     if is_dataclass(value) and not isinstance(value, type):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination, Cost, Variant
 from policypress.report.study.estimates import Estimate
 from policypress.report.study.layout import Point, Series
@@ -76,4 +76,4 @@ def _baseline_cost(combination: Combination, quantity: str) -> Cost:
     known = combination.baseline
     positive = isinstance(known, Estimate) and known.value > 0
     one = Estimate(1.0, 1.0, 1.0, known.runs, known.unit) if isinstance(known, Estimate) and positive else None
-    return Cost(known, one or Undefined("the baseline's mean return is not positive"), "measured")
+    return Cost(known, one or Missing("the baseline's mean return is not positive"), "measured")

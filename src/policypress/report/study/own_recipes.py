@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent, times
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.cost_charts import unit_value
@@ -43,7 +43,7 @@ def own_recipes(report: StudyReport) -> tuple[Grid, ...]:
 
 
 def _cells(combination: Combination, variant: Variant) -> tuple[CellText, ...]:
-    if isinstance(variant.returns, Undefined):
+    if isinstance(variant.returns, Missing):
         returns = CellText("return", NOTHING, kind="missing", reason=variant.returns.reason)
     else:
         returns = CellText("return", number(variant.returns.value), detail=detail(variant.returns))
@@ -52,7 +52,7 @@ def _cells(combination: Combination, variant: Variant) -> tuple[CellText, ...]:
 
 def _kept(variant: Variant) -> CellText:
     kept = variant.retention
-    if isinstance(kept, Undefined):
+    if isinstance(kept, Missing):
         return CellText("return kept", NOTHING, kind="missing", reason=kept.reason)
     between = ""
     if kept.lower is not None and kept.upper is not None:

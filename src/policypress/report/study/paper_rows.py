@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.estimates import Estimate, Known
 from policypress.report.study.layout import OptimalRow, Pruned, PruningRow, QuantizationRow
 from policypress.report.study.paper import METHODS, NORMS, table1, table2, table3
 
-NOT_PLANNED = Undefined("not planned")
+NOT_PLANNED = Missing("not planned")
 _NOT_POSITIVE = "the baseline's mean return is not positive, so that 90 % of it says nothing"
 
 
@@ -76,7 +76,7 @@ def _pruning_row(combination: Combination) -> PruningRow:
     return PruningRow(
         combination=combination.name,
         baseline=combination.baseline,
-        best=max(known, key=lambda value: value.value) if known else Undefined(_nothing(combination)),
+        best=max(known, key=lambda value: value.value) if known else Missing(_nothing(combination)),
         ratios=ratios,
         published={} if published is None else dict(vars(published)),
     )
@@ -117,10 +117,10 @@ def optimum(combination: Combination) -> tuple[str | None, float | None, str]:
 
 def _nothing(combination: Combination) -> str:
     """Why there is no number of any pruning."""
-    if isinstance(combination.baseline, Undefined):
+    if isinstance(combination.baseline, Missing):
         return f"baseline: {combination.baseline.reason}"
     if combination.baseline.value <= 0:
         return _NOT_POSITIVE
     variants = [variant for norm in NORMS for variant in combination.of_method(norm)]
-    reasons = [variant.returns.reason for variant in variants if isinstance(variant.returns, Undefined)]
+    reasons = [variant.returns.reason for variant in variants if isinstance(variant.returns, Missing)]
     return reasons[0] if reasons else NOT_PLANNED.reason

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.estimates import Estimate, Known
@@ -109,7 +109,7 @@ def _quantized(combination: Combination, variant: Variant) -> list[dict[str, Any
 def _pruned(combination: Combination) -> list[dict[str, Any]]:
     rows = []
     for variant in combination.variants:
-        if variant.ratio is None or isinstance(variant.ratio_to_baseline, Undefined):
+        if variant.ratio is None or isinstance(variant.ratio_to_baseline, Missing):
             continue
         text = f"{labelled(variant.method, variant.ratio)}: {_said(variant.ratio_to_baseline)}"
         row = {"method": variant.method, "ratio": variant.ratio, **_placed(variant.ratio_to_baseline)}
@@ -126,7 +126,7 @@ def _said(value: Estimate) -> str:
 
 def _placed(value: Known) -> dict[str, float]:
     """Where an estimate and its interval are drawn."""
-    if isinstance(value, Undefined):
+    if isinstance(value, Missing):
         return {}
     placed = {"at": _inside(value.value)}
     if value.lower is not None and value.upper is not None:

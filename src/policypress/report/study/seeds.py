@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
-from policypress.measurement.statistics import Interval, Undefined, mean_return
+from policypress.measurement.statistics import Interval, Missing, mean_return
 from policypress.report.study.estimates import Estimate, Known, Unit
 
 Values = Sequence[float]
@@ -16,12 +16,12 @@ _ONE_SIDED = 0.95
 def mean_of(samples: BySeed, reason: str) -> Known:
     """Mean over training seeds; of one seed alone, over its episodes; ``reason`` is why there is none."""
     if not samples:
-        return Undefined(reason)
+        return Missing(reason)
     if len(samples) > 1:
         return _estimate(mean_over_seeds(list(samples.values())), len(samples), "training seeds")
     (values,) = samples.values()
     mean = mean_return(values)
-    if isinstance(mean, Undefined):
+    if isinstance(mean, Missing):
         return Estimate(float(values[0]), None, None, 1, "episodes of one agent") if len(values) == 1 else mean
     return Estimate(mean.mean, mean.lower, mean.upper, 1, "episodes of one agent")
 
@@ -37,11 +37,11 @@ def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: b
         reason: why there is none, where nothing was measured.
     """
     if not variant or not baseline:
-        return Undefined(reason)
+        return Missing(reason)
     shared = sorted(set(variant) & set(baseline))
     if paired or min(len(variant), len(baseline)) < 2:
         if not shared:
-            return Undefined("no training seed has both the baseline and the variant")
+            return Missing("no training seed has both the baseline and the variant")
         variant, baseline = {seed: variant[seed] for seed in shared}, {seed: baseline[seed] for seed in shared}
     over, under = list(variant.values()), list(baseline.values())
     if len(shared) > 1 or min(len(over), len(under)) > 1:
@@ -55,7 +55,7 @@ def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: b
 def mean_of_numbers(numbers: Mapping[int, float], reason: str) -> Known:
     """Mean over training seeds of something that each agent has once; of one agent there is no interval."""
     if not numbers:
-        return Undefined(reason)
+        return Missing(reason)
     if len(numbers) == 1:
         return Estimate(float(next(iter(numbers.values()))), None, None, 1, "training seeds")
     return _estimate(mean_over_seeds([[number] for number in numbers.values()]), len(numbers), "training seeds")
@@ -67,7 +67,7 @@ def lower_bound(samples: BySeed) -> float | None:
     if len(groups) == 1:
         groups = [[value] for value in groups[0]]
     bound = lower_bound_over_seeds(groups, _ONE_SIDED)
-    return None if isinstance(bound, Undefined) else bound
+    return None if isinstance(bound, Missing) else bound
 
 
 def upper_bound(samples: BySeed) -> float | None:
@@ -76,8 +76,8 @@ def upper_bound(samples: BySeed) -> float | None:
     return None if bound is None else -bound
 
 
-def _estimate(interval: Interval | Undefined, runs: int, unit: Unit) -> Known:
-    if isinstance(interval, Undefined):
+def _estimate(interval: Interval | Missing, runs: int, unit: Unit) -> Known:
+    if isinstance(interval, Missing):
         return interval
     return Estimate(interval.estimate, interval.lower, interval.upper, runs, unit, interval.confidence)
 

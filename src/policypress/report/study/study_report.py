@@ -1,7 +1,7 @@
 """The report of a study as plain data: what ``report.json`` holds and what the page is made from.
 
 Every number is an :class:`~.estimates.Estimate` or the reason why there is none
-(:class:`~policypress.measurement.statistics.Undefined`). Returns are raw sums of rewards; times are in seconds, sizes
+(:class:`~policypress.measurement.statistics.Missing`). Returns are raw sums of rewards; times are in seconds, sizes
 in bytes, energies in joules; ratios and shares are numbers, 1 for all.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from policypress.measurement.statistics import Undefined
+from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
 from policypress.report.study.combination import Combination
 from policypress.report.study.cost_charts import unit_value
@@ -203,7 +203,7 @@ def _matrix(report: StudyReport, cells: Mapping[str, CellText]) -> tuple[Grid, .
 
 def standing(combination: Combination) -> tuple[str, str]:
     """Whether the baseline of a combination has learned, and why it is thought so; ``not run`` without a baseline."""
-    if isinstance(combination.baseline, Undefined):
+    if isinstance(combination.baseline, Missing):
         return "not run", combination.baseline.reason
     return combination.learned.verdict, combination.learned.reason
 
@@ -213,7 +213,7 @@ def _warning(verdict: str) -> str:
 
 
 def _value(heading: str, value: Known, **more: Any) -> CellText:
-    if isinstance(value, Undefined):
+    if isinstance(value, Missing):
         return CellText(heading, NOTHING, kind="missing", reason=value.reason, **more)
     return CellText(heading, number(value.value), detail=detail(value), **more)
 

@@ -44,7 +44,7 @@ _UNTOLD = ("module", "onnx")
 
 
 @dataclass(frozen=True)
-class Subject:
+class AgentInEnvironment:
     """A policy, and the environment it acts in if there is one.
 
     ``factory`` makes the environment; ``max_steps`` is set where the environment has no limit of its own.
@@ -66,14 +66,14 @@ class Subject:
         return ACTION_MASK in self.policy.origin.caller_supplies
 
 
-def subject_of(
+def agent_in_environment(
     agent: AgentLike,
     *,
     env: EnvironmentSpec | str | None = None,
     env_fn: Factory | None = None,
     overrides: Overrides = NO_OVERRIDES,
     needs_environment: bool = True,
-) -> Subject:
+) -> AgentInEnvironment:
     """Read ``agent`` if it is not read yet, and find the environment that it fits.
 
     Args:
@@ -105,10 +105,14 @@ def subject_of(
         fit = fit_of_own(env_fn, bundle.observation_space, bundle.action_space)
     elif spec is not None and needs_environment:
         variances = [n.variance for n in bundle.normaliser.values()]
-        suited = resolve_first(
+        resolved_environment = resolve_first(
             ways, bundle.observation_space, bundle.action_space, variances[0] if len(variances) == 1 else None
         )
-        spec, fit, notices = suited.spec, suited.fit, (*bundle.notices, *suited.notices)
+        spec, fit, notices = (
+            resolved_environment.spec,
+            resolved_environment.fit,
+            (*bundle.notices, *resolved_environment.notices),
+        )
         factory = SpecFactory(spec)
     policy = policy_from_agent(bundle, transposed_keys=fit.transposed_keys)
     suspects: tuple[str, ...] = ()
@@ -123,7 +127,7 @@ def subject_of(
         caller_supplies=tuple(dict.fromkeys(supplied)),
         notices=tuple(dict.fromkeys((*policy.origin.notices, *notices, *suspects))),
     )
-    return Subject(
+    return AgentInEnvironment(
         policy=policy,
         source=bundle.provenance.source,
         library_version=bundle.provenance.library_version,
@@ -172,7 +176,7 @@ def ways_of(
 
 def _of_policy(
     policy: Policy, named: EnvironmentSpec | None, env_fn: Factory | None, needs_environment: bool
-) -> Subject:
+) -> AgentInEnvironment:
     ways, spec = ways_of(named, policy.origin.environment)
     notices: tuple[str, ...] = policy.origin.notices
     factory = env_fn
@@ -180,14 +184,14 @@ def _of_policy(
         spec = described_callable(env_fn)
         fit_of_own(env_fn, policy.observation_space, policy.action_space)
     elif spec is not None and needs_environment:
-        suited = resolve_first(ways, policy.observation_space, policy.action_space)
-        spec, notices = suited.spec, (*notices, *suited.notices)
+        resolved_environment = resolve_first(ways, policy.observation_space, policy.action_space)
+        spec, notices = resolved_environment.spec, (*notices, *resolved_environment.notices)
         factory = SpecFactory(spec)
     limit: int | None = None
     suspects: tuple[str, ...] = ()
     if factory is not None:
         limit, suspects = limit_and_suspects(factory, policy.origin.algorithm, policy.origin.caller_supplies)
-    return Subject(
+    return AgentInEnvironment(
         policy=policy,
         source="Policy",
         environment=spec if factory is not None else None,

@@ -16,12 +16,12 @@ from policypress.contract import Discrete, EnvironmentSpec, box
 from policypress.environment.making import SpecFactory
 from policypress.environment.spaces import from_gymnasium
 from policypress.errors import AgentError, EnvironmentInputError, SpaceMismatchError, UnknownEnvironmentError
-from policypress.measurement.subject import (
+from policypress.measurement.agent_in_environment import (
     UNBOUNDED_STEPS,
+    agent_in_environment,
     described_callable,
     spaces_from,
     step_limit,
-    subject_of,
 )
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
@@ -52,24 +52,24 @@ def for_cartpole(**origin: Any) -> Policy:
 
 def test_from_a_file(own_agents: Path) -> None:
     path = own_agents / "dqn-CartPole-v1.zip"
-    subject = subject_of(path)
+    subject = agent_in_environment(path)
     assert subject.environment == CARTPOLE
     assert subject.factory == SpecFactory(CARTPOLE)
     assert subject.max_steps is None
     assert subject.source == str(path)
     assert subject.library_version
     assert subject.policy.origin.environment == CARTPOLE
-    by_bundle = subject_of(load_agent(path))
+    by_bundle = agent_in_environment(load_agent(path))
     x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.equal(by_bundle.policy(x), subject.policy(x))
-    assert str(subject_of(str(path)).source) == str(path)
+    assert str(agent_in_environment(str(path)).source) == str(path)
 
 
 def test_environment_that_the_user_names_wins(own_agents: Path) -> None:
     path = own_agents / "dqn-CartPole-v1.zip"
     for named in ("CartPole-v0", EnvironmentSpec("CartPole-v0")):
-        subject = subject_of(path, env=named)
+        subject = agent_in_environment(path, env=named)
         assert subject.environment is not None
         assert subject.environment.id == "CartPole-v0"
         assert subject.policy.origin.environment == subject.environment
@@ -77,37 +77,37 @@ def test_environment_that_the_user_names_wins(own_agents: Path) -> None:
 
 def test_an_environment_of_other_spaces_is_refused(own_agents: Path) -> None:
     with pytest.raises(SpaceMismatchError, match=r"\(4,\)|shape"):
-        subject_of(own_agents / "sac-HalfCheetah-v4.zip", env="CartPole-v1")
+        agent_in_environment(own_agents / "sac-HalfCheetah-v4.zip", env="CartPole-v1")
     with pytest.raises(SpaceMismatchError):
-        subject_of(for_cartpole(), env="Pendulum-v1")
+        agent_in_environment(for_cartpole(), env="Pendulum-v1")
     with pytest.raises(SpaceMismatchError):
-        subject_of(mlp(Discrete(4)), env_fn=Endless)
+        agent_in_environment(mlp(Discrete(4)), env_fn=Endless)
     with pytest.raises(UnknownEnvironmentError, match="CartPole"):
-        subject_of(for_cartpole(), env="CartPoole-v1")
+        agent_in_environment(for_cartpole(), env="CartPoole-v1")
 
 
 def test_without_an_environment(own_agents: Path) -> None:
     """Recorded observations, plain export: no environment is made, the one it names stays in the contract."""
-    subject = subject_of(own_agents / "sac-HalfCheetah-v4.zip", needs_environment=False)
+    subject = agent_in_environment(own_agents / "sac-HalfCheetah-v4.zip", needs_environment=False)
     assert subject.factory is None
     assert subject.environment is None
     assert subject.max_steps is None
     assert subject.policy.origin.environment is not None
-    bare = subject_of(mlp())
+    bare = agent_in_environment(mlp())
     assert (bare.factory, bare.environment, bare.source) == (None, None, "Policy")
 
 
 def test_policy_brings_its_environment() -> None:
     policy = for_cartpole(environment=CARTPOLE, notices=("a notice",))
-    subject = subject_of(policy)
+    subject = agent_in_environment(policy)
     assert subject.policy is policy
     assert subject.environment == CARTPOLE
     assert subject.notices == ("a notice",)
-    assert subject_of(policy, needs_environment=False).factory is None
+    assert agent_in_environment(policy, needs_environment=False).factory is None
 
 
 def test_the_user_s_own_environment() -> None:
-    subject = subject_of(mlp(environment=CARTPOLE), env_fn=Endless)
+    subject = agent_in_environment(mlp(environment=CARTPOLE), env_fn=Endless)
     assert subject.factory is Endless
     assert subject.max_steps == UNBOUNDED_STEPS
     assert subject.environment is not None
@@ -115,8 +115,8 @@ def test_the_user_s_own_environment() -> None:
 
 
 def test_moved_environments_are_told(own_agents: Path) -> None:
-    policy = subject_of(own_agents / "sac-HalfCheetah-v4.zip", needs_environment=False).policy
-    subject = subject_of(policy, env=EnvironmentSpec("HalfCheetah-v3"))
+    policy = agent_in_environment(own_agents / "sac-HalfCheetah-v4.zip", needs_environment=False).policy
+    subject = agent_in_environment(policy, env=EnvironmentSpec("HalfCheetah-v3"))
     assert subject.environment is not None
     assert subject.environment.id == "HalfCheetah-v4"
     assert any("HalfCheetah-v3" in notice and "HalfCheetah-v4" in notice for notice in subject.notices)
@@ -129,18 +129,18 @@ def test_images_are_transposed_where_the_environment_has_them_last() -> None:
     class Wide(Camera):
         observation_space = gym.spaces.Box(0, 255, (9, 9, 2), np.uint8)
 
-    assert subject_of(cnn(transposed=True), env_fn=Camera).factory is Camera
+    assert agent_in_environment(cnn(transposed=True), env_fn=Camera).factory is Camera
     with pytest.raises(SpaceMismatchError):
-        subject_of(
+        agent_in_environment(
             cnn(), env_fn=type("Wide", (Camera,), {"observation_space": gym.spaces.Box(0, 255, (9, 9, 2), np.uint8)})
         )
 
 
 def test_agents_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(AgentError):
-        subject_of(tmp_path / "absent.zip")
+        agent_in_environment(tmp_path / "absent.zip")
     with pytest.raises((EnvironmentInputError, AgentError)):
-        subject_of(tmp_path / "absent.zip", env="NoSuchThing-v0")
+        agent_in_environment(tmp_path / "absent.zip", env="NoSuchThing-v0")
 
 
 def test_limits() -> None:

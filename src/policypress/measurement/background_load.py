@@ -27,7 +27,7 @@ def _own_busy_s() -> float:
 
 
 @dataclass
-class OtherPrograms:
+class BackgroundLoad:
     """Counts from its making on; children of this process must have ended when it is asked."""
 
     _machine_s: float = field(default_factory=_machine_busy_s)

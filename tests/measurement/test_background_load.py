@@ -1,11 +1,11 @@
-"""How busy others are: this process's own work does not count, somebody else's does."""
+"""How busy background_load are: this process's own work does not count, somebody else's does."""
 
 from __future__ import annotations
 
 import pytest
 
-from policypress.measurement import others
-from policypress.measurement.others import OtherPrograms
+from policypress.measurement import background_load
+from policypress.measurement.background_load import BackgroundLoad
 
 
 class Clocks:
@@ -13,9 +13,9 @@ class Clocks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine_s = self.own_s = self.wall_s = 0.0
-        monkeypatch.setattr(others, "_machine_busy_s", lambda: self.machine_s)
-        monkeypatch.setattr(others, "_own_busy_s", lambda: self.own_s)
-        monkeypatch.setattr(others.time, "monotonic", lambda: self.wall_s)
+        monkeypatch.setattr(background_load, "_machine_busy_s", lambda: self.machine_s)
+        monkeypatch.setattr(background_load, "_own_busy_s", lambda: self.own_s)
+        monkeypatch.setattr(background_load.time, "monotonic", lambda: self.wall_s)
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     return Clocks(monkeypatch)
 
 
-def counting(clocks: Clocks) -> OtherPrograms:
-    return OtherPrograms(clocks.machine_s, clocks.own_s, clocks.wall_s)
+def counting(clocks: Clocks) -> BackgroundLoad:
+    return BackgroundLoad(clocks.machine_s, clocks.own_s, clocks.wall_s)
 
 
 def test_own_work_does_not_count(clocks: Clocks) -> None:
@@ -44,9 +44,9 @@ def test_no_time_is_no_division(clocks: Clocks) -> None:
 
 
 def test_the_real_clocks_run_forward() -> None:
-    before = others._machine_busy_s(), others._own_busy_s()
+    before = background_load._machine_busy_s(), background_load._own_busy_s()
     total = sum(range(2_000_000))
-    after = others._machine_busy_s(), others._own_busy_s()
+    after = background_load._machine_busy_s(), background_load._own_busy_s()
     assert total
     assert after[0] >= before[0]
     assert after[1] > before[1]
