@@ -26,6 +26,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         if not loaded.pp_supported():
             pytest.skip(f"the system does not let {kernels} run")
         for module in (learning, collecting):
-            monkeypatch.setattr(module, "library", lambda: (loaded, kernels))
+            monkeypatch.setattr(module, "library", lambda pinned=None: (loaded, kernels))
 
     return choose
