@@ -18,6 +18,7 @@ from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box
 from policypress.engine.agent_factory import PressWorker
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy

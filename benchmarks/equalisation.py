@@ -21,6 +21,7 @@ from policypress.compression import equalize
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.engine.agent_factory import PressWorker
+from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy
 from policypress.records import EvaluationProtocol

@@ -103,14 +103,14 @@ def test_a_failed_agent_fails_its_cells_alone_and_a_retry_mends_them(
             raise StudyInputError("The agent is gone.", got=source)
         return plain(source, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(agent_tasks, "subject_of", broken)
+    monkeypatch.setattr(agent_tasks, "agent_in_environment", broken)
     outcome, _ = run_whole_study(study, DebugExecutor())
     assert [cell.kind for cell, _ in outcome.failed] == ["agent", "baseline", "variant"]
     kinds = {failure.kind for _, failure in outcome.failed}
     assert kinds == {"StudyInputError", NEEDED_FAILED}
     assert len(outcome.done) == len(study.plan.cells) - 3
     assert study_status(study).counts == {"done": len(outcome.done), "running": 0, "failed": 3, "pending": 0}
-    monkeypatch.setattr(agent_tasks, "subject_of", plain)
+    monkeypatch.setattr(agent_tasks, "agent_in_environment", plain)
     again, _ = run_whole_study(study, DebugExecutor())
     assert len(again.failed) == 3
     mended, _ = run_whole_study(study, DebugExecutor(), retry_failed=True)

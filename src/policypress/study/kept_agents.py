@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from policypress.atomic_write import write_all_atomic
 from policypress.engine.prepared_agent import AGENT_FILE, CALIBRATION_FILE, place_of
 from policypress.errors import StudyInputError
 from policypress.study.training_identity import training_identity
