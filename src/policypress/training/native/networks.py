@@ -212,18 +212,18 @@ def _hidden(chain: Sequence[nn.Module] | nn.Sequential, whose: str, *, activated
         raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
     found = []
     for index in range(0, len(modules), 2):
-        activation = modules[index + 1 : index + 3]
-        if activation and type(activation[0]) not in _ACTIVATIONS and not _rectifies(activation):
+        following = modules[index + 1 : index + 3]
+        if following and type(following[0]) not in _ACTIVATIONS and not _rectifies(following):
             raise refused(f"{whose} with {_words(modules)}", _EXPECTED)
-        activation = _ACTIVATIONS.get(type(activation[0]), "nothing") if activation else "nothing"
+        activation = _ACTIVATIONS.get(type(following[0]), "nothing") if following else "nothing"
         found.append(LayerGroup((_linear(modules[index], whose),), activation))
     return tuple(found)
 
 
-def _rectifies(activation: Sequence[nn.Module]) -> bool:
+def _rectifies(following: Sequence[nn.Module]) -> bool:
     """Whether a quantized layer has absorbed the ReLU before it."""
-    layer = activation[-1]
-    return type(activation[0]) is nn.Identity and isinstance(layer, FakeQuantized) and layer.rectifies
+    layer = following[-1]
+    return type(following[0]) is nn.Identity and isinstance(layer, FakeQuantized) and layer.rectifies
 
 
 def _linear(module: nn.Module, whose: str) -> nn.Linear:
