@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from policypress import contract_schema
 from policypress.contract import Contract
-from policypress.errors import ArtifactError
+from policypress.errors import ArtifactError, OutputError
+from policypress.regular_file import read_regular
 
 HASH = "sha256"
 _MOST_BYTES = 4 * contract_schema.MAX_JSON
@@ -27,6 +29,26 @@ def sidecar_name(name: str) -> str:
 def sidecar_of(contract: Contract, sha256: str) -> bytes:
     """The contract as JSON, with the hash of the artifact it belongs to."""
     return (json.dumps({**contract.to_json(), HASH: sha256}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def check_replaceable(artifact: Path) -> None:
+    """Refuse to write an artifact where the file that would become its sidecar is somebody else's.
+
+    Raises:
+        OutputError: it is there, and is no contract that policypress wrote.
+    """
+    beside = artifact.with_name(sidecar_name(artifact.name))
+    if not os.path.lexists(beside) or beside.is_dir():  # a folder cannot be replaced by a file anyway
+        return
+    try:
+        Contract.from_json(_read(beside))
+    except ArtifactError as error:
+        raise OutputError(
+            "A file that policypress did not write has the name of the artifact's sidecar.",
+            got=str(beside),
+            expected=f"no {beside.name}, or one of policypress",
+            hint=f"Move {beside.name} elsewhere, or choose another name for the artifact or another folder.",
+        ) from error
 
 
 def check_pair(artifact: Path, content: bytes | None = None) -> None:
@@ -61,15 +83,13 @@ def check_pair(artifact: Path, content: bytes | None = None) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_regular(path, limit_bytes=_MOST_BYTES, error=ArtifactError))
         if not isinstance(data, dict):
             raise ValueError(f"a {type(data).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
+    except (ArtifactError, OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
             "The sidecar beside the artifact cannot be read.",
-            got=f"{path.name}: {error}",
+            got=f"{path.name}: {error.got if isinstance(error, ArtifactError) else error}",
             expected="the contract as JSON, as `policypress export` writes it",
             hint=f"Export again, or remove {path.name}: the artifact holds its contract itself.",
         ) from error

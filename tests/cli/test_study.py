@@ -163,3 +163,33 @@ def test_a_report_needs_results(tmp_path: Path) -> None:
     assert "study.db" in told.stderr
     assert "Traceback" not in told.stderr
     assert list(tmp_path.iterdir()) == [path]
+
+
+MINE = """
+import gymnasium
+gymnasium.register("Mine-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=30)
+"""
+OWN_STUDY = """
+policypress-study: 1
+name: own
+agents:
+  - train:
+      algorithms: ppo
+      environments: "mine.envs:Mine-v0"
+      steps: 64
+      update: fast
+      hyperparameters: {n_steps: 32, batch_size: 16, n_envs: 1, n_epochs: 1}
+recipes: int8
+evaluation: {episodes: 2, runtimes: onnxruntime}
+"""
+
+
+@pytest.mark.slow
+def test_a_user_s_own_environment_is_trained_and_played_in_workers(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "envs.py").write_text(MINE)
+    (tmp_path / "own.yml").write_text(OWN_STUDY)
+    command = [sys.executable, "-m", "policypress", "study", "run", "own.yml", "--jobs", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 cells done" in done.stdout

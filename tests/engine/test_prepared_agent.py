@@ -44,10 +44,13 @@ def test_observations_come_back(tmp_path: Path, keys: tuple[str, ...]) -> None:
     assert pack(materials) == pack(read)
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", pack(_materials(("",)))[:-40]])
-def test_damaged_observations_are_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"no zip", pack(_materials(("",)))[:-40], None])
+def test_damaged_observations_are_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / CALIBRATION_FILE
-    path.write_bytes(content)
+    if content is None:  # a lying header
+        np.savez(path, **{"calibration:/": np.array([object()], dtype=object)})
+    else:
+        path.write_bytes(content)
     with pytest.raises(StudyInputError, match="cannot be read"):
         unpack(path)
 

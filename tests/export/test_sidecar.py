@@ -128,3 +128,37 @@ def test_a_folder_in_the_sidecar_s_place_leaves_the_old_artifact(tmp_path: Path)
     with pytest.raises(OutputError, match="directory"):
         publish(artifact("tanh"), path)
     assert path.read_bytes() == before
+
+
+FOREIGN = [b"", b"my notes", b"{}", b"[1]", b'{"schema": 1, "robot": "mine"}', b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_what_somebody_else_wrote_is_not_replaced(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.onnx"
+    beside = path.with_name(sidecar_name(path.name))
+    beside.write_bytes(content)
+    with pytest.raises(OutputError, match=f"Move {beside.name}") as refused:
+        publish(artifact(), path)
+    assert refused.value.exit_code == 2
+    assert beside.read_bytes() == content
+    assert not path.exists()
+    beside.rename(tmp_path / "moved.json")  # as the hint says
+    publish(artifact(), path)
+
+
+def test_a_folder_or_a_pipe_in_its_place_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.onnx"
+    path.with_name(sidecar_name(path.name)).mkdir()
+    with pytest.raises(OutputError):
+        publish(artifact(), path)
+    assert not path.exists()
+
+
+def test_a_sidecar_of_ours_is_replaced_even_a_stale_one(tmp_path: Path) -> None:
+    path, beside = pair(tmp_path)
+    publish(artifact("tanh"), path)
+    check_pair(path)
+    path.unlink()
+    publish(artifact(), path)
+    assert json.loads(beside.read_text())["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

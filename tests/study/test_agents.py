@@ -14,6 +14,7 @@ from small_study import ROOT
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from policypress.contract import NO_NORMALISER_FOUND
+from policypress.environment.trust import trusted_modules
 from policypress.errors import StudyInputError, TrainingInputError
 from policypress.study.agents import PlannedAgent, planned_agents
 from policypress.study.spec import read_spec, spec_of
@@ -36,6 +37,20 @@ def test_axes_of_a_training_are_a_grid(tmp_path: Path) -> None:
     assert {(a.algorithm, a.environment.id) for a in agents} == {
         (algorithm, environment) for algorithm in ("ppo", "dqn") for environment in ("CartPole-v1", "Acrobot-v1")
     }
+
+
+def test_a_module_that_the_study_file_names_is_the_user_s_word_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = 'import gymnasium\ngymnasium.register("Mine-v0", "gymnasium.envs.classic_control:CartPoleEnv")\n'
+    (tmp_path / "mine_of_study.py").write_text(made)
+    named, known = planned_agents(_spec(_training(environments=["mine_of_study:Mine-v0", "CartPole-v1"])), tmp_path)
+    assert named.stated is not None
+    assert trusted_modules(named.stated) == ("mine_of_study",)
+    assert named.training is not None
+    assert named.training["environment"] == named.stated.to_json(), "what is hashed says the same"
+    assert known.stated is None
 
 
 def test_one_asked_for_twice_is_one_with_both_recipes(tmp_path: Path) -> None:

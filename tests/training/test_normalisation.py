@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 from policypress.contract import EnvironmentSpec
-from policypress.errors import DamagedAgentError, TrainingInputError
+from policypress.errors import DamagedAgentError, TrainingInputError, UndeterminedAgentError
 from policypress.training.environments import learning_environments, normaliser
 from policypress.training.fine_tuning import load_networks
 from policypress.training.normalisation import load_statistics, statistics_of
@@ -83,6 +83,49 @@ def test_the_file_is_found_where_it_is_written(tmp_path: Path) -> None:
     assert statistics_of(agent) == tmp_path / "vec_normalize.pkl"
     saved(layer_of(), agent)
     assert statistics_of(agent) == tmp_path / "agent" / "vecnormalize.pkl"
+
+
+@pytest.mark.parametrize("name", ["best_vecnorm.pkl", "anything.bin", "vec_normalize_v13.pkl"])
+def test_the_file_is_found_by_what_is_in_it(name: str, tmp_path: Path) -> None:
+    agent = tmp_path / "agent.zip"
+    old, new = seen(layer_of()), layer_of()
+    untrained("ppo", None, new).save(agent)
+    assert statistics_of(agent) is None
+    old.save(str(tmp_path / name))
+    assert statistics_of(agent) == tmp_path / name
+    load_statistics(new, agent)
+    assert np.array_equal(new.obs_rms.mean, old.obs_rms.mean)  # type: ignore[union-attr]
+
+
+def test_what_is_doubtful_is_an_error_and_the_option_that_it_names_settles_it(tmp_path: Path) -> None:
+    agent = tmp_path / "agent.zip"
+    old, other, new = seen(layer_of()), seen(layer_of(), 30), layer_of()
+    untrained("ppo", None, new).save(agent)
+    old.save(str(tmp_path / "one.pkl"))
+    other.save(str(tmp_path / "two.pkl"))
+    with pytest.raises(UndeterminedAgentError, match="--normalizer FILE"):
+        statistics_of(agent)
+    assert statistics_of(agent, str(tmp_path / "two.pkl")) == tmp_path / "two.pkl"
+    assert statistics_of(agent, "none") is None
+    more = [*SMALL, ("normalize", True)]
+    with pytest.raises(UndeterminedAgentError, match="--normalizer FILE"):
+        prepare("ppo", EnvironmentSpec("CartPole-v1"), steps=32, overrides=more, start_from=agent)
+    stated = [
+        prepare(
+            "ppo",
+            EnvironmentSpec("CartPole-v1"),
+            steps=32,
+            overrides=more,
+            start_from=agent,
+            start_normalizer=str(tmp_path / name),
+        ).spec
+        for name in ("one.pkl", "two.pkl")
+    ]
+    assert stated[0].start_sha256 != stated[1].start_sha256
+    load_statistics(new, agent, stated[1].start_normalizer)
+    assert np.array_equal(new.obs_rms.mean, other.obs_rms.mean)  # type: ignore[union-attr]
+    with pytest.raises(TrainingInputError, match="--normalizer"):
+        prepare("ppo", EnvironmentSpec("CartPole-v1"), steps=32, start_normalizer="none")
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,13 @@ def test_a_damaged_file_is_a_typed_error(tmp_path: Path, damage: str) -> None:
         name = "../else.npz"
     with pytest.raises(TrainingInputError):
         transitions.load(tmp_path, new(8, NUMBERS), [name], 4)
+
+
+def test_a_file_that_grows_to_more_than_the_buffer_holds_is_refused(tmp_path: Path) -> None:
+    buffer = new(20, gymnasium.spaces.Box(-1, 1, (3,)))
+    add(buffer, 5)
+    name = transitions.save_new(tmp_path, buffer, 0, 5)
+    stored = dict(np.load(tmp_path / name))
+    np.savez_compressed(tmp_path / name, **stored, bomb=np.zeros(2**24, np.uint8))
+    with pytest.raises(TrainingInputError, match="too much content"):
+        transitions.load(tmp_path, new(20, gymnasium.spaces.Box(-1, 1, (3,))), [name], 5)

@@ -47,13 +47,25 @@ class Archive:
         content: the whole file.
         label: what to call it in messages.
         max_ratio: how many times its size a member may grow to; None where only the sum of all is limited.
+        max_content_bytes: what all members may hold together, if not :data:`MAX_CONTENT_BYTES`.
+        names_are_paths: whether members' names must be relative paths; where they are only looked up, they need not.
 
     Raises:
         DamagedAgentError: it is no zip, is damaged, or breaks a limit of this module.
     """
 
-    def __init__(self, content: bytes, label: str, *, max_ratio: int | None = MAX_RATIO) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        label: str,
+        *,
+        max_ratio: int | None = MAX_RATIO,
+        max_content_bytes: int | None = None,
+        names_are_paths: bool = True,
+    ) -> None:
         self.label = label
+        self._max_content_bytes = max_content_bytes or MAX_CONTENT_BYTES
+        self._names_are_paths = names_are_paths
         self._max_ratio = max_ratio
         # zipfile makes an object of every entry before anybody can count them.
         entries = content.count(_ENTRY)
@@ -85,7 +97,7 @@ class Archive:
         total = 0
         for member in members:
             name = member.filename
-            if not is_plain_name(name):
+            if self._names_are_paths and not is_plain_name(name):
                 raise self._refuse("a member's name points outside the archive.", repr(name), "relative names")
             if name in seen:
                 raise self._refuse("a member's name occurs twice.", repr(name), "every name once")
@@ -99,8 +111,8 @@ class Archive:
             if self._is_bomb(member):
                 got = f"{name!r}: {member.compress_size} bytes that become {member.file_size}"
                 raise self._refuse("the compression ratio of a zip bomb.", got, f"a ratio of at most {self._max_ratio}")
-        if total > MAX_CONTENT_BYTES:
-            raise self._refuse("too much content.", f"{total} bytes", f"at most {MAX_CONTENT_BYTES} bytes")
+        if total > self._max_content_bytes:
+            raise self._refuse("too much content.", f"{total} bytes", f"at most {self._max_content_bytes} bytes")
 
     def _is_bomb(self, member: zipfile.ZipInfo) -> bool:
         if self._max_ratio is None or member.file_size <= RATIO_APPLIES_FROM_BYTES:

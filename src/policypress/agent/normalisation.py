@@ -44,12 +44,13 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is done to the observations before the network, and what has to be said of it."""
+    """What is done to the observations before the network, and what has to be said of it; ``file`` holds them."""
 
     normalisers: Mapping[str, Normaliser] = field(default_factory=dict)
     caller_supplies: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    file: Path | None = None
 
 
 def normalisation_of(around: Surroundings, space: Space, overrides: Overrides) -> Normalisation:
@@ -134,6 +135,7 @@ def _used(chosen: Chosen, told: tuple[str, ...]) -> Normalisation:
         chosen.fitted.normalisers,
         ("frame_stack",) if stacked else (),
         (*told, STACKED_AFTER) if stacked else told,
+        file=chosen.path,
     )
 
 

@@ -87,6 +87,15 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
     )
 
 
+def stored_observation_space(archive: Archive) -> Space:
+    """The observation space that a zip of ``model.save()`` states, without reading its networks.
+
+    Raises:
+        AgentError: it states none that can be read.
+    """
+    return observation_space(_space(read_data(archive.read("data"), archive.label), "observation_space"))
+
+
 def _version(archive: Archive, folder: str) -> str | None:
     if folder + _VERSION_MEMBER not in archive.names:
         return None

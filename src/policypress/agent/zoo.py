@@ -24,6 +24,7 @@ from policypress.agent.overrides import NO_OVERRIDES, Hints, Overrides
 from policypress.agent.sb3 import read_sb3_zip
 from policypress.agent.yaml_data import MAX_YAML_BYTES, read_yaml
 from policypress.agent.zoo_config import ZooConfig, read_zoo_config
+from policypress.contract import Space
 from policypress.errors import AgentError
 
 _COMPANIONS = ("config.yml", "args.yml", "env_kwargs.yml", *STATISTICS)
@@ -81,6 +82,22 @@ def read_zoo_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, name: str |
         notices=(*bundle.notices, *normalisation.notices),
         assumptions=normalisation.assumptions,
     )
+
+
+def statistics_of_zip(path: Path, space: Space, normalizer: str | None) -> Path | None:
+    """The file of statistics that belongs to the zip ``path``, as :func:`read_zoo_zip` finds it; None where none does.
+
+    Args:
+        path: the zip; it is not read.
+        space: what the agent observes.
+        normalizer: what the user states, as ``--normalizer``.
+
+    Raises:
+        AgentError: as ``normalisation_of``.
+    """
+    folder = _companions(path.parent, (path.stem,))
+    around = Surroundings(path, folder, read_config(folder), _checkpoint_companions(path))
+    return normalisation_of(around, space, Overrides(normalizer=normalizer)).file
 
 
 def _companions(folder: Path, stems: Iterable[str]) -> Path:

@@ -49,6 +49,10 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option("--from", metavar="ZIP", help="Fine-tune this agent's networks.")
     ] = None,
+    normalizer: Annotated[
+        str | None,
+        typer.Option("--normalizer", metavar="FILE|none", help="VecNormalize statistics of the agent of --from."),
+    ] = None,
     sparse: Annotated[
         list[str] | None,
         typer.Option("--sparse", metavar="NAME=VALUE", help="Group-sparse training, e.g. alpha=4; repeatable."),
@@ -105,6 +109,7 @@ def train(
         update=checked_update(update),
         kernels=kernels,
         start_from=start_from,
+        start_normalizer=normalizer,
         sparse=None if sparse is None else [parse_assignment(text) for text in sparse],
         prune=prune,
         episodes=episodes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class AgentPayload:
         origin: where the training's hyperparameters come from, for its record.
         workplace: folder in which the training keeps its checkpoint, and is found again after an interruption.
         source: path or Hub id of a given agent.
-        environment: where a given agent acts, if not where it says.
+        environment: where a given agent acts, if not where it says; of a training, the same as in its JSON with the
+            user's word for the module that makes it, which no JSON holds.
         normalizer: statistics of a given agent, if not those beside it.
         files: of an agent that was trained before, by path; empty where it is to be trained.
     """
@@ -60,7 +61,7 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
     source, environment = payload.source, payload.environment
     if payload.training is not None:
         files, record = _kept(payload) if payload.files else _train(payload)
-        source, environment = str(Path(payload.workplace) / "policy" / AGENT_FILE), None
+        source = str(Path(payload.workplace) / "policy" / AGENT_FILE)
     subject = agent_in_environment(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
     files[CALIBRATION_FILE] = pack(PressWorker(subject, payload.seed).materials)
     return PreparedAgent(files, record, subject.notices)
@@ -77,6 +78,8 @@ def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     work = Path(payload.workplace)
     where = output_paths(work / AGENT_FILE)
     spec = TrainingSpec.from_json(payload.training)
+    if payload.environment is not None:
+        spec = replace(spec, environment=payload.environment)
     told = ProgressFile(work / PROGRESS_FILE)
     options = TrainOptions(stripped=True, fresh_process=is_first_here())
     record = train(spec, where.zip, source=payload.origin, options=options, progress=told)

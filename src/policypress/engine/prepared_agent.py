@@ -17,14 +17,17 @@ import numpy as np
 
 from policypress.atomic_write import sweep_partial, write_atomic
 from policypress.compression.pipeline import CalibrationData
+from policypress.environment.array_file import read_arrays
 from policypress.environment.batches import ObservationBatch
-from policypress.errors import ExecutionError, StudyInputError
+from policypress.errors import DamagedAgentError, ExecutionError, StudyInputError
 
 FOLDER = "agents"
 AGENT_FILE = "agent.zip"
 CALIBRATION_FILE = "materials.npz"
 _PARTS = ("calibration", "held_out", "parity")
 _SINGLE = "/"
+# Observations of any agent; what is larger was not written here.
+_MOST_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,12 @@ def unpack(path: Path) -> CalibrationData:
         StudyInputError: it is no such file.
     """
     try:
-        # From memory: of a damaged file numpy leaves the handle open.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
+        found = read_arrays(path, limit_bytes=_MOST_BYTES)
         calibration, held_out, parity = (_part(found, part) for part in _PARTS)
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except (DamagedAgentError, OSError, ValueError, KeyError) as error:
         raise StudyInputError(
             "An agent's observations cannot be read.",
-            got=f"{path}: {type(error).__name__}: {error}",
+            got=f"{path}: {(error.got or error.message) if isinstance(error, DamagedAgentError) else error}",
             hint="Delete the file and run the study again.",
         ) from error
     return CalibrationData(calibration, held_out, parity)

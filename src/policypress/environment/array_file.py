@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,32 @@ import numpy.typing as npt
 from policypress.agent.archive import Archive, read_bytes
 
 MAX_BYTES = 1024**3
+_SUFFIX = ".npy"
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
 
 
-def read_arrays(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path, alone: str = "", *, limit_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an ``.npz`` by name, or the one of an ``.npy`` under the name ``alone``.
+
+    Args:
+        path: the file.
+        alone: name of the array of an ``.npy``.
+        limit_bytes: of the file, and of its arrays together; 1 GiB where left out.
 
     Raises:
         DamagedAgentError: it cannot be read, is no regular file, or breaks a limit.
         ValueError: it is neither, its arrays hold objects, or its headers lie.
     """
-    content = read_bytes(path, limit_bytes=MAX_BYTES)
+    content = read_bytes(path, limit_bytes=limit_bytes or MAX_BYTES)
     if content.startswith(_NPY):
         return {alone: array_of(content)}
     if not content.startswith(_ZIP):
         raise ValueError("it is no file of numpy")
     # Arrays of zeros compress by any ratio; what they are together is limited all the same.
-    archive = Archive(content, path.name, max_ratio=None)
-    return {os.path.splitext(name)[0]: array_of(archive.read(name)) for name in archive.names if name.endswith(".npy")}
+    archive = Archive(content, path.name, max_ratio=None, max_content_bytes=limit_bytes, names_are_paths=False)
+    return {
+        name.removesuffix(_SUFFIX): array_of(archive.read(name)) for name in archive.names if name.endswith(_SUFFIX)
+    }
 
 
 def array_of(content: bytes) -> npt.NDArray[Any]:

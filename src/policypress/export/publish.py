@@ -14,8 +14,8 @@ from policypress.contract import Contract
 from policypress.errors import ParityError
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
+from policypress.sidecar import check_replaceable, sidecar_of
 from policypress.sidecar import sidecar_name as sidecar_name
-from policypress.sidecar import sidecar_of
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def publish(artifact: ProvenArtifact, path: Path) -> None:
     """Write the artifact and its sidecar; both are on the disk before either takes the place of an old file.
 
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: the folder cannot be written, the disk is full, or the sidecar's place is another file's.
     """
+    check_replaceable(path)
     write_all_atomic({path: artifact.model, path.with_name(sidecar_name(path.name)): sidecar_bytes(artifact)})

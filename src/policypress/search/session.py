@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
-from policypress.engine.cell import Cell
+from policypress.engine.cell import Cell, canonical_json
 from policypress.engine.executors.executor import Executor
 from policypress.engine.scheduler import run_study
 from policypress.engine.store.store import Store
@@ -137,11 +137,7 @@ class Session:
         for row in self.store.cells(kind="variant"):
             cell = row.cell
             head, _, number = cell.protocol.purpose.partition("/")
-            same = (cell.agent_sha256, cell.environment, cell.inputs) == (
-                mine.agent_sha256,
-                mine.environment,
-                mine.inputs,
-            )
+            same = _whose(cell) == _whose(mine)
             if head == CERTIFICATION and number.isdigit() and same and cell.protocol.seed == mine.protocol.seed:
                 found[int(number)] = (cell.recipe, cell.protocol.episodes)
         return found
@@ -169,3 +165,12 @@ class Session:
         if play.recipe is None:
             return Cell("random", replace(protocol, runtime=""), environment)
         return pressed_cell(self._worker.identity, play.recipe, protocol, environment, self._inputs)
+
+
+def _whose(cell: Cell) -> str:
+    """Agent, environment and inputs of a cell as text.
+
+    An environment that the user named has a type of its own, which no store gives back, and is never equal to one.
+    """
+    identity = cell.identity()
+    return canonical_json([identity[part] for part in ("agent", "environment", "inputs")])

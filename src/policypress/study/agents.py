@@ -14,6 +14,7 @@ from policypress.agent.overrides import Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.engine.store.reader import AgentRow
 from policypress.environment.making import user_environment
+from policypress.environment.trust import trusted_modules
 from policypress.errors import StudyInputError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.identity import fingerprint
@@ -42,7 +43,8 @@ class PlannedAgent:
         source: where a given agent is.
         notices: what the user should be told.
         assumptions: what a given agent's files leave open and was taken to be so.
-        stated: environment in which the study file puts a given agent.
+        stated: environment in which the study file puts a given agent, or trains one where a module of the user's
+            makes it.
         normalizer: statistics that the study file gives it, or ``none``.
         library_version: of the library that saved a given agent.
         details: what a given agent's file says of its training.
@@ -151,6 +153,8 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     environment=prepared.spec.environment,
                     recipes=recipes,
                     training=stored,
+                    # The JSON of a training may come from a file; what the study file names may be imported.
+                    stated=prepared.spec.environment if trusted_modules(prepared.spec.environment) else None,
                     origin=prepared.source,
                     notices=prepared.notices,
                 )

@@ -16,7 +16,7 @@ from policypress.training.normalisation import load_statistics
 _OBSERVER = ".running_"
 
 
-def load_networks(model: BaseAlgorithm, source: Path) -> None:
+def load_networks(model: BaseAlgorithm, source: Path, normalizer: str | None = None) -> None:
     """Load a trained agent's network parameters into a new algorithm; its optimizers start from scratch.
 
     Quantization ranges are loaded if the agent has learned some, else observed from the first update on.
@@ -25,6 +25,7 @@ def load_networks(model: BaseAlgorithm, source: Path) -> None:
     Args:
         model: the algorithm, with networks of the same names and shapes.
         source: the zip as ``model.save()`` writes it; nothing in it is executed.
+        normalizer: the agent's normalisation statistics that the user states, or ``none``.
 
     Raises:
         AgentError: the file cannot be read.
@@ -46,7 +47,7 @@ def load_networks(model: BaseAlgorithm, source: Path) -> None:
             expected="a whole zip of the same algorithm and net_arch, as model.save() writes it",
             hint="Give the training the agent's net_arch: --set net_arch=[…].",
         )
-    load_statistics(None if model.env is None else normaliser(model.env), source)
+    load_statistics(None if model.env is None else normaliser(model.env), source, normalizer)
     tensors = {name: torch.from_numpy(found[name].copy()) for name in own if name in found}
     model.policy.load_state_dict({**own, **tensors})
     _load_entropy_coefficient(model, archive, source.name)

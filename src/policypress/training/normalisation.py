@@ -7,31 +7,61 @@ from pathlib import Path
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
-from policypress.agent.archive import read_bytes
+from policypress.agent.archive import Archive, read_bytes
+from policypress.agent.normalisation import STATISTICS
+from policypress.agent.sb3 import stored_observation_space
 from policypress.agent.vecnormalize import Moments, read_normaliser_state
-from policypress.errors import TrainingInputError
+from policypress.agent.zoo import statistics_of_zip
+from policypress.contract import Space
+from policypress.errors import AgentError, TrainingInputError
 
-_NAMES = ("vecnormalize.pkl", "vec_normalize.pkl")
 _MOST_BYTES = 64 * 2**20
 
 
-def statistics_of(agent: Path) -> Path | None:
-    """The file of an agent's statistics: in the folder of the zip's name, or beside the zip; None if there is none."""
-    folders = (agent.with_suffix(""), agent.parent)
-    return next((folder / name for folder in folders for name in _NAMES if (folder / name).is_file()), None)
+def statistics_of(agent: Path, normalizer: str | None = None) -> Path | None:
+    """The file of an agent's statistics; None if there is none.
+
+    Where the user states nothing it is the one that a training wrote into the folder of the zip's name, or else what
+    every reader of agents takes: the one file around the zip that holds statistics and can be meant.
+
+    Args:
+        agent: the zip.
+        normalizer: the file that the user states, or ``none``.
+
+    Raises:
+        AgentError: it is not certain which file belongs to the agent, or the one that is stated cannot be used.
+    """
+    if normalizer is None:
+        by_name = _named(agent.with_suffix(""))
+        if by_name is not None:
+            return by_name
+    space = _observed(agent)
+    return _named(agent.parent) if space is None else statistics_of_zip(agent, space, normalizer)
 
 
-def statistics_bytes(agent: Path) -> bytes:
+def _named(folder: Path) -> Path | None:
+    return next((folder / name for name in STATISTICS if (folder / name).is_file()), None)
+
+
+def _observed(agent: Path) -> Space | None:
+    """What the agent observes; None where its zip does not tell, and the training says what is wrong with it."""
+    try:
+        return stored_observation_space(Archive(read_bytes(agent), agent.name))
+    except AgentError:
+        return None
+
+
+def statistics_bytes(agent: Path, normalizer: str | None = None) -> bytes:
     """That file's content; empty without one.
 
     Raises:
-        AgentError: it cannot be read.
+        AgentError: as :func:`statistics_of`, or it cannot be read.
     """
-    found = statistics_of(agent)
+    found = statistics_of(agent, normalizer)
     return b"" if found is None else read_bytes(found, limit_bytes=_MOST_BYTES)
 
 
-def load_statistics(layer: VecNormalize | None, agent: Path) -> None:
+def load_statistics(layer: VecNormalize | None, agent: Path, normalizer: str | None = None) -> None:
     """Load a trained agent's normalisation statistics into a training's normaliser.
 
     Those of observations, and those of returns if both normalise rewards. They keep being updated, as in the library,
@@ -40,21 +70,23 @@ def load_statistics(layer: VecNormalize | None, agent: Path) -> None:
     Args:
         layer: the training's normaliser, or None if it has none.
         agent: the zip; nothing in its files is executed.
+        normalizer: the agent's statistics that the user states, or ``none``.
 
     Raises:
-        AgentError: the statistics cannot be read.
+        AgentError: the statistics cannot be read, or it is not certain which are the agent's.
         TrainingInputError: the agent's observations are normalised and the training's are not, or the other way round,
             or otherwise.
     """
-    path = statistics_of(agent)
+    path = statistics_of(agent, normalizer)
     normalises = layer is not None and layer.norm_obs
     if path is None:
         if normalises:
             raise TrainingInputError(
                 "The training's observations are normalised, and the statistics of the agent's are missing.",
                 got=str(agent),
-                expected=f"{_NAMES[0]} in the folder {agent.with_suffix('')} or beside the zip",
-                hint="Copy the file that was saved with the agent, or train with --set normalize=false if it has none.",
+                expected="the file that VecNormalize.save() wrote, in the agent's folder or around it",
+                hint="Give the file that was saved with the agent (--normalizer FILE), or train with --set "
+                "normalize=false if it has none.",
             )
         return
     state = read_normaliser_state(read_bytes(path, limit_bytes=_MOST_BYTES), path.name)

@@ -47,6 +47,7 @@ def prepare(
     update: Update = "fast",
     kernels: str | None = None,
     start_from: Path | None = None,
+    start_normalizer: str | None = None,
     sparse: Iterable[tuple[str, Any]] | None = None,
     prune: float | None = None,
     episodes: int | None = None,
@@ -65,6 +66,7 @@ def prepare(
         update: how gradient steps are computed, see :class:`TrainingSpec`.
         kernels: name of the native update's kernel set that alone may learn; ``auto`` then is ``native``.
         start_from: the zip of a trained agent to fine-tune.
+        start_normalizer: the normalisation statistics of that agent, or ``none``; looked for where left out.
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
         prune: share of the acting weights to prune gradually.
         episodes: end the training after this many episodes instead of a number of steps; by default the
@@ -100,7 +102,8 @@ def prepare(
         kernels=kernels,
         qat=qat,
         start_from=None if start_from is None else str(start_from),
-        start_sha256=None if start_from is None else sha256_of(read_bytes(start_from) + statistics_bytes(start_from)),
+        start_sha256=_start_sha256(start_from, start_normalizer),
+        start_normalizer=start_normalizer,
         sparse=None if sparse is None else _sparse(sparse),
         prune=prune,
         episodes=found.episodes if episodes is None and steps is None else episodes,
@@ -109,6 +112,19 @@ def prepare(
     if not found.specific:
         notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
     return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def _start_sha256(start_from: Path | None, normalizer: str | None) -> str | None:
+    if start_from is not None:
+        return sha256_of(read_bytes(start_from) + statistics_bytes(start_from, normalizer))
+    if normalizer is not None:
+        raise TrainingInputError(
+            "Statistics are stated of the agent that a training starts from, and it starts from none.",
+            got=f"--normalizer {normalizer}",
+            expected="--from beside it",
+            hint="Leave the option out; --set normalize=true learns statistics of its own.",
+        )
+    return None
 
 
 def _sparse(stated: Iterable[tuple[str, Any]]) -> dict[str, float]:

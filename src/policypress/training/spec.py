@@ -14,7 +14,7 @@ from policypress.training.qat.config import QatConfig
 
 SPEC_VERSION = 1
 Update = Literal["auto", "fast", "native", "stock"]
-_HOW = ("device", "update", "start_from")
+_HOW = ("device", "update", "start_from", "start_normalizer")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class TrainingSpec:
         start_from: the zip of a trained agent whose networks are fine-tuned, or None; where it is, not what, so it is
             not in the hash.
         start_sha256: of that file.
+        start_normalizer: the normalisation statistics that the user states of it, or ``none``; where they are, not
+            what, so not in the hash (``start_sha256`` counts them).
         sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, or None.
         prune: share of the acting weights that are pruned gradually by magnitude, or None.
         episodes: the training ends with the end of this episode, however many steps that takes; None for ``steps``.
@@ -55,6 +57,7 @@ class TrainingSpec:
     qat: QatConfig | None = None
     start_from: str | None = None
     start_sha256: str | None = None
+    start_normalizer: str | None = None
     sparse: Mapping[str, float] | None = None
     prune: float | None = None
     episodes: int | None = None
@@ -74,6 +77,7 @@ class TrainingSpec:
             "qat": None if self.qat is None else asdict(self.qat),
             "start_from": self.start_from,
             "start_sha256": self.start_sha256,
+            "start_normalizer": self.start_normalizer,
             "sparse": None if self.sparse is None else dict(self.sparse),
             "prune": self.prune,
             "episodes": self.episodes,

@@ -148,7 +148,7 @@ class _Run:
         self._before_rss = resident_bytes()
         self.model = build_model(spec, environments)
         if spec.start_from is not None and self._last is None:
-            load_networks(self.model, Path(spec.start_from))
+            load_networks(self.model, Path(spec.start_from), spec.start_normalizer)
         if spec.sparse is not None:
             GroupSparsity(self.model.policy, **spec.sparse).attach()
         self.model.set_logger(logger_for(options.tensorboard))

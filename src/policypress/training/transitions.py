@@ -13,9 +13,12 @@ import numpy.typing as npt
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from policypress.atomic_write import write_atomic
+from policypress.environment.array_file import read_arrays
 from policypress.errors import TrainingInputError
 
 _PARTS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+# Names, headers and checksums of a file of ours.
+_HEADERS_BYTES = 2**20
 _NAME = re.compile(r"transitions-(\d+)-(\d+)\.npz")
 
 
@@ -57,10 +60,11 @@ def load(folder: Path, buffer: ReplayBuffer, names: Sequence[str], total: int) -
     for name in names:
         try:
             start, stop = _range(name)
-            with np.load(io.BytesIO((folder / name).read_bytes()), allow_pickle=False) as stored:
-                rows = np.arange(max(start, stop - buffer.buffer_size), stop) % buffer.buffer_size
-                for part, array in arrays.items():
-                    array[rows] = stored[part]
+            rows = np.arange(max(start, stop - buffer.buffer_size), stop) % buffer.buffer_size
+            needed = sum(array[:1].nbytes * len(rows) for array in arrays.values())
+            stored = read_arrays(folder / name, limit_bytes=needed + _HEADERS_BYTES)
+            for part, array in arrays.items():
+                array[rows] = stored[part]
         except Exception as error:
             raise TrainingInputError(
                 "The checkpoint's replay buffer cannot be read.",

@@ -1,0 +1,41 @@
+"""What a search finds again in its store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from policypress.compression.recipe import Recipe
+from policypress.contract import EnvironmentSpec
+from policypress.engine.store.store import Store
+from policypress.environment.trust import user_environment
+from policypress.records import EvaluationProtocol
+from policypress.search.session import CERTIFICATION, Play, Session
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        EnvironmentSpec("CartPole-v1"),
+        user_environment("CartPole-v1"),
+        user_environment("CartPole-v1", ["friction=(0.7, 0.1)"], ["TimeLimit(max_episode_steps=9)"]),
+    ],
+)
+def test_numbers_of_certificates_that_were_spent_are_known(environment: EnvironmentSpec, tmp_path: Path) -> None:
+    def session(environment: EnvironmentSpec) -> Session:
+        """One that plays nothing, and so needs no agent."""
+        made = Session.__new__(Session)
+        parts = {"_subject": SimpleNamespace(environment=environment), "_worker": SimpleNamespace(identity="a" * 64)}
+        vars(made).update(parts, store=store, _protocol=EvaluationProtocol(episodes=1, seed=0), _inputs={"seed": 0})
+        return made
+
+    recipe = Recipe.parse("equalize > int8")
+    with Store(tmp_path / "study.db") as store:
+        mine = session(environment)
+        assert mine.certified_before() == {}
+        store.plan([mine._cell(Play(recipe, f"{CERTIFICATION}/1", 40))])
+        assert mine.certified_before() == {1: (recipe.text, 40)}
+        assert session(environment).certified_before() == {1: (recipe.text, 40)}
+        assert session(EnvironmentSpec("Acrobot-v1")).certified_before() == {}
