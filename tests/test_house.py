@@ -95,7 +95,6 @@ COVERED_BY = {
     "search/gate.py": "search/test_compress.py",
     "search/history.py": "search/test_compress.py",
     "search/robustness.py": "search/test_compress.py",
-    "search/session.py": "search/test_compress.py",
     "search/worker.py": "search/test_compress.py",
     "engine/agent_tasks.py": "study/test_whole_study.py",
     "engine/cell_worker.py": "engine/test_scheduler.py",
