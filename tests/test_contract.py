@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from policypress.contract import (
     SCHEMA,
     Box,
+    Checked,
     Contract,
     DictSpace,
     Discrete,
@@ -216,3 +218,36 @@ def test_plain_data_needs_numpy_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_comparison_with_the_author_s_code_stands_in_the_contract() -> None:
+    plain = Random(0).contract()
+    assert "checked" not in plain.to_json(), "the text of other contracts stays what it was"
+    assert Contract.from_json({**plain.to_json(), "checked": None}) == plain
+    compared = replace(plain, checked=Checked("pairs.npz", "0" * 64, 64, 0.03))
+    assert Contract.from_json(json.loads(json.dumps(compared.to_json()))) == compared
+    assert compared.checked is not None
+    assert compared.checked.in_words() == "64 pairs of pairs.npz, largest difference 0.03 of what is allowed"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pairs", 0),
+        ("pairs", 2.5),
+        ("worst", 1.5),
+        ("worst", -1),
+        ("worst", "0"),
+        ("file", "a\x1b[2Jb"),
+        ("sha256", 3),
+        ("by_choice", 1),
+    ],
+)
+def test_a_comparison_of_another_form_is_refused(field: str, value: object) -> None:
+    compared = replace(Random(0).contract(), checked=Checked("pairs.npz", "0" * 64, 64, 0.03)).to_json()
+    stated: Any = compared["checked"]
+    with pytest.raises(ArtifactError, match="checked"):
+        Contract.from_json({**compared, "checked": {**stated, field: value}})
+    missing = {key: one for key, one in stated.items() if key != field}
+    with pytest.raises(ArtifactError, match="checked"):
+        Contract.from_json({**compared, "checked": missing})

@@ -163,6 +163,34 @@ class Quantity:
     count: int
 
 
+@dataclass(frozen=True)
+class Checked:
+    """That a network was accepted because it gives the actions of the author's own code for some observations.
+
+    Args:
+        file: name of the file of observations and actions.
+        sha256: of that file.
+        pairs: how many.
+        worst: largest difference, as a share of what is allowed; 0 where choices were compared, which all agree.
+        by_choice: choices were compared, which other networks may make too, and not numbers.
+    """
+
+    file: str
+    sha256: str
+    pairs: int
+    worst: float
+    by_choice: bool = False
+
+    def in_words(self) -> str:
+        """What was compared, and how near it was.
+
+        >>> Checked("pairs.npz", "0" * 64, 64, 0.031).in_words()
+        '64 pairs of pairs.npz, largest difference 0.031 of what is allowed'
+        """
+        same = "the same choices" if self.by_choice else f"largest difference {self.worst:.2g} of what is allowed"
+        return f"{self.pairs} pairs of {self.file}, {same}"
+
+
 Precision = Literal["fp32", "int8", "int7", "int6", "int5", "int4", "int3", "int2", "mixed"]
 
 
@@ -174,6 +202,8 @@ class Contract:
     ``transpose_image``, ``scale_image``, ``one_hot``, ``squash``, ``unscale``, ``clip``, ``argmax``, ``threshold``);
     ``caller_supplies`` what the caller must still put into the observation (for example a time feature).
     ``assumptions`` are sentences on what the agent's files left open (that no normaliser was found beside it).
+    ``checked`` says that the network was accepted by observations and actions of the author's own code; None where the
+    agent's files determine it. Contracts in which it is None have the text that they had before there was the field.
     ``batch_independent`` is false where dynamic quantization takes its scales from the whole batch, so that one
     observation at a time is the only well-defined use.
     """
@@ -194,6 +224,7 @@ class Contract:
     policypress_version: str = ""
     measured_return: Quantity | None = None
     batch_independent: bool = True
+    checked: Checked | None = None
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> Json:
@@ -202,6 +233,8 @@ class Contract:
         data["observation_space"] = space_to_json(self.observation_space)
         data["action_space"] = space_to_json(self.action_space)
         data["environment"] = None if self.environment is None else self.environment.to_json()
+        if self.checked is None:
+            del data["checked"]
         return cast(Json, _listify(data))
 
     @staticmethod
@@ -252,6 +285,7 @@ class Contract:
             policypress_version=words("policypress_version"),
             measured_return=None if measured is None else _quantity(measured),
             batch_independent=schema.flag(schema.member(data, "batch_independent"), "batch_independent"),
+            checked=None if data.get("checked") is None else _checked(data["checked"]),
         )
 
     @property
@@ -283,6 +317,21 @@ def _quantity(value: object) -> Quantity:
     )
     count = schema.integer(schema.member(found, "count", where), f"{where}.count", 0, 2**63)
     return Quantity(mean, lower, upper, confidence, count)
+
+
+def _checked(value: object) -> Checked:
+    where = "checked"
+    found = schema.fields(value, where)
+    worst = schema.number(schema.member(found, "worst", where), f"{where}.worst")
+    if not 0.0 <= worst <= 1.0:
+        schema.refused(f"{where}.worst", worst, "a share of what is allowed, 0 to 1")
+    return Checked(
+        schema.text(schema.member(found, "file", where), f"{where}.file", NAME_LENGTH),
+        schema.text(schema.member(found, "sha256", where), f"{where}.sha256", NAME_LENGTH),
+        schema.integer(schema.member(found, "pairs", where), f"{where}.pairs", 1, 2**63),
+        worst,
+        schema.flag(schema.member(found, "by_choice", where), f"{where}.by_choice"),
+    )
 
 
 def _listify(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -166,9 +167,14 @@ def test_choices_that_do_not_decide_and_scores_that_do(make: Make, tmp_path: Pat
 def test_a_librarys_agent_may_be_checked_too(make: Make, tmp_path: Path) -> None:
     model = make(SAC, "MlpPolicy")
     policy = read(tmp_path)
-    assert policy.origin.notices == (
-        "The policy gives the actions of pairs.npz (100 observations), compared before anything is written",
-    )
+    (notice,) = policy.origin.notices
+    said = "The policy gives the actions of pairs.npz (100 observations), compared before anything is written: largest"
+    assert notice.startswith(said)
+    checked = policy.origin.checked
+    assert checked is not None
+    assert (checked.file, checked.pairs, checked.by_choice) == ("pairs.npz", 100, False)
+    assert 0.0 < checked.worst < 0.1
+    assert checked.sha256 == hashlib.sha256((tmp_path / "pairs.npz").read_bytes()).hexdigest()
     assert_acts_like(policy, model)
     with np.load(tmp_path / "pairs.npz") as pairs:
         observations, actions = pairs["observations"], pairs["actions"]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from policypress.contract import EnvironmentSpec, Space
+from policypress.contract import Checked, EnvironmentSpec, Space
 
 Array = npt.NDArray[np.float32]
 Algorithm = Literal["dqn", "qrdqn", "a2c", "ppo", "maskable_ppo", "trpo", "ars", "ddpg", "td3", "sac", "tqc", "crossq"]
@@ -144,7 +144,8 @@ class AgentBundle:
     channel-first, after its own transposition). ``normaliser`` maps observation keys (``""`` for a
     single tensor) to statistics. ``caller_supplies`` names what wrappers add to the observation and a
     deployed caller must supply. ``notices`` are what the user should be told about the reading; ``assumptions``
-    what its files leave open and was taken to be so, each one sentence for the artifact's contract.
+    what its files leave open and was taken to be so, each one sentence for the artifact's contract; ``checked`` is what
+    an artifact's own contract says of its comparison.
     ``unproven`` names the author's own code that the network stands for: it is a guess, ``alternatives`` are others,
     and the observations and actions in the file ``check`` decide; without them no policy is built.
     """
@@ -161,6 +162,7 @@ class AgentBundle:
     alternatives: tuple[Sb3Network, ...] = ()
     check: str | None = None
     assumptions: tuple[str, ...] = ()
+    checked: Checked | None = None
 
     @property
     def algorithm(self) -> str:

@@ -72,6 +72,7 @@ def read_onnx(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle
             provenance,
             contract.environment,
             caller_supplies=contract.caller_supplies,
+            checked=contract.checked,
         )
     else:
         refuse_useless(overrides, AgentKind.NETWORK, path.name)

@@ -63,6 +63,7 @@ def contract_of(policy: Policy, recipe: str, recipe_hash: str, precision: Precis
         environment=policy.origin.environment,
         caller_supplies=policy.origin.caller_supplies,
         assumptions=policy.origin.assumptions,
+        checked=policy.origin.checked,
         parent_sha256=policy.origin.sha256,
         precision=precision,
         policypress_version=version,

@@ -62,6 +62,7 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
         "folded": list(policy.folded()),
         "caller_supplies": list(origin.caller_supplies),
         "assumptions": list(origin.assumptions),
+        "checked": None if origin.checked is None else vars(origin.checked),
         "parameters": policy.parameter_count(),
         "macs": policy.macs(),
         "layers": [
@@ -94,6 +95,7 @@ def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
         ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
         ("per action", f"{policy.macs()} multiply-accumulates"),
         ("normalisation", _normalisation(policy)),
+        *([] if origin.checked is None else [("compared with", origin.checked.in_words())]),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
         ("caller supplies", ", ".join(origin.caller_supplies) or "nothing but the observation"),
         *([("action mask", MASKING)] if subject.masked else []),

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from policypress.contract import Checked
 from policypress.errors import AgentError, NetworkError, ObservationError
+from policypress.foreign_text import plain
 from policypress.policy.pairs import Comparison, Pairs, apart, compare, read_pairs
 from policypress.policy.policy import Policy
 
@@ -37,8 +39,7 @@ def check_pairs(policy: Policy, path: str | Path) -> Policy:
     found = compare(policy, pairs)
     if not found.same:
         raise _differs(pairs, found, ())
-    policy.origin = replace(policy.origin, notices=(*policy.origin.notices, f"The policy {_proven(pairs)}"))
-    return policy
+    return _accepted(policy, pairs, found, "The policy")
 
 
 def first_proven(
@@ -86,13 +87,20 @@ def first_proven(
             expected="choices that one of them alone makes, or the scores of every choice",
             hint="Give the scores as actions, or more observations; or state --activation.",
         )
-    notice = f"{'; '.join(own)}: the author's own code, read as {words}; that {_proven(pairs)}"
-    policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
+    return _accepted(policy, pairs, best, f"{'; '.join(own)}: the author's own code, read as {words}; that")
+
+
+def _accepted(policy: Policy, pairs: Pairs, found: Comparison, subject: str) -> Policy:
+    """``policy``, whose contract and notices say by what it was accepted."""
+    same = "the same choices" if found.by_choice else f"largest difference {found.worst:.2g} of what is allowed"
+    notice = (
+        f"{subject} gives the actions of {pairs.name} ({pairs.rows} observations), compared before anything is "
+        f"written: {same}"
+    )
+    worst = 0.0 if found.by_choice else found.worst
+    checked = Checked(plain(pairs.name), pairs.sha256, pairs.rows, float(worst), found.by_choice)
+    policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice), checked=checked)
     return policy
-
-
-def _proven(pairs: Pairs) -> str:
-    return f"gives the actions of {pairs.name} ({pairs.rows} observations), compared before anything is written"
 
 
 def _differs(pairs: Pairs, found: Comparison, tried: Iterable[str]) -> NetworkError:

@@ -81,6 +81,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         environment=bundle.environment,
         caller_supplies=with_mask(algorithm, bundle.caller_supplies),
         assumptions=bundle.assumptions,
+        checked=bundle.checked,
         sha256=bundle.provenance.sha256,
         training=bundle.provenance.training,
         notices=tuple(dict.fromkeys((*bundle.notices, *told, *more))),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from policypress.agent.archive import read_bytes, sha256_of
 from policypress.contract import Box, DictSpace, Discrete, MultiDiscrete, Space
 from policypress.environment.observations import RecordedObservations, read_arrays
 from policypress.errors import ObservationError
@@ -34,9 +35,13 @@ _ACTIONS = ("actions", "action", "y", "scores")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Observations and actions as they were read; ``scored`` where the actions are scores of every choice."""
+    """Observations and actions as they were read; ``scored`` where the actions are scores of every choice.
+
+    ``sha256`` is that of the file.
+    """
 
     name: str
+    sha256: str
     observations: Mapping[str, npt.NDArray[np.generic]]
     actions: Numbers
     scored: bool
@@ -92,7 +97,7 @@ def read_pairs(path: Path, policy: Policy) -> Pairs:
     by_key = dict(observations) if isinstance(observations, dict) else {SINGLE_KEY: observations}
     rows = len(next(iter(by_key.values())))
     actions, scored = _fitting(arrays[name], policy, rows, path.name)
-    pairs = Pairs(path.name, by_key, actions, scored)
+    pairs = Pairs(path.name, sha256_of(read_bytes(path)), by_key, actions, scored)
     _check_enough(pairs, policy)
     return pairs
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from policypress.contract import (
     Box,
+    Checked,
     DictSpace,
     Discrete,
     EnvironmentSpec,
@@ -83,6 +84,7 @@ class Origin:
     environment: EnvironmentSpec | None = None
     caller_supplies: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    checked: Checked | None = None
     sha256: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()

@@ -207,6 +207,7 @@ def _provenance(contract: Contract) -> list[str]:
         f"Computed inside: {', '.join(contract.folded) or 'the network alone'}",
         f"The caller supplies: {', '.join(contract.caller_supplies) or 'the observation, raw'}",
         *(f"Assumed: {sentence}" for sentence in contract.assumptions),
+        *(() if contract.checked is None else (f"Compared with the author's own code: {contract.checked.in_words()}",)),
         f"Recipe: {contract.recipe or 'none'}  Precision: {contract.precision}",
     ]
     if contract.parent_sha256 is not None:
