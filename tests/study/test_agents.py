@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from small_study import ROOT
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from policypress.agent.overrides import Overrides
+from policypress.cli.agent_options import AgentOptions
 from policypress.contract import NO_NORMALISER_FOUND
 from policypress.environment.trust import trusted_modules
-from policypress.errors import StudyInputError, TrainingInputError
+from policypress.errors import PolicypressError, StudyInputError, TrainingInputError
 from policypress.study.agents import PlannedAgent, planned_agents
-from policypress.study.spec import read_spec, spec_of
+from policypress.study.spec import Agents, read_spec, spec_of
 from policypress.study.training_identity import _QAT_WORDS, training_identity
 from policypress.training.qat.config import QatConfig
 
@@ -184,7 +188,7 @@ def test_a_normaliser_of_given_agents(tmp_path: Path) -> None:
     layer.save(str(tmp_path / "of" / "it.pkl"))
     (given,) = planned_agents(_spec({"files": "one.zip", "normalizer": "of/it.pkl"}), tmp_path)
     assert given.identity != plain.identity
-    assert given.normalizer == str(tmp_path / "of" / "it.pkl")
+    assert given.overrides.normalizer == str(tmp_path / "of" / "it.pkl")
     (none,) = planned_agents(_spec({"files": "one.zip", "normalizer": "none"}), tmp_path)
     assert none.identity == plain.identity
     assert none.row().notices == ()
@@ -195,3 +199,50 @@ def test_a_normaliser_of_given_agents(tmp_path: Path) -> None:
 def test_a_pattern_without_agents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyInputError, match="No agent matches"):
         planned_agents(_spec({"files": "*.zip"}), tmp_path)
+
+
+def _network(path: Path) -> None:
+    """A small network whose outputs say what they are, with a value head first."""
+    weight, value = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["obs", "v"], ["value"]), helper.make_node("MatMul", ["obs", "w"], ["mean"])],
+        "g",
+        [helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size]) for name, size in OUTPUTS],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(value, "v")],
+    )
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+
+
+OUTPUTS = (("value", 1), ("mean", 2))
+
+
+def test_what_the_command_line_states_of_agents_a_study_states_by_the_same_names(tmp_path: Path) -> None:
+    options = {field.name for field in fields(AgentOptions)} - {"env", "env_kwargs", "wrapper"}
+    assert options <= set(Agents.model_fields)
+    _network(tmp_path / "net.onnx")
+    given = {"files": "net.onnx", "environment": "CartPole-v1", "output_name": "mean", "actions": 2}
+    (agent,) = planned_agents(_spec(given), tmp_path)
+    assert agent.overrides == Overrides(output_name="mean", discrete_actions=2)
+    with pytest.raises(PolicypressError):
+        planned_agents(_spec({**given, "output_name": "value"}), tmp_path)
+    (axis,) = _spec({"files": "a.zip", "check": "of/it.npz", "cnn_strides": [4, 2], "activation": "elu"}).agents
+    stated = axis.overrides(tmp_path)
+    assert stated == AgentOptions(activation="elu", cnn_strides="4,2", check=tmp_path / "of" / "it.npz").overrides()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{"activation": "elu"}, {"check": "a.npz"}, {"actions": 2}, {"scale_actions": True}, {"cnn_strides": 4}],
+)
+def test_what_belongs_to_files_is_no_training_s(stated: dict[str, Any]) -> None:
+    with pytest.raises(StudyInputError, match="belongs to files"):
+        _spec({**_training(), **stated})
+
+
+@pytest.mark.parametrize("stated", [{"activation": "elyu"}, {"cnn_strides": "4,x"}, {"actions": 0}, {"check": 3}])
+def test_a_value_that_does_not_parse_is_named_with_its_place(stated: dict[str, Any]) -> None:
+    with pytest.raises(StudyInputError, match=r"agents\.0"):
+        _spec({"files": "a.zip", **stated})

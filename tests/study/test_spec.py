@@ -99,4 +99,4 @@ def test_the_example_in_the_documentation_is_a_study() -> None:
     example = text.split("```yaml\n")[1].split("```")[0]
     spec = spec_of(yaml.safe_load(example))
     assert len(spec.recipes) == 1 + 2 + 14 + 14
-    assert [agents.label for agents in spec.agents] == ["fp32", "qat", "paper", "sparse", "given"]
+    assert [agents.label for agents in spec.agents] == ["fp32", "qat", "paper", "sparse", "given", "robot"]

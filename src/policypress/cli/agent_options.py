@@ -11,12 +11,12 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from policypress.agent.activation_text import stated_activation
 from policypress.agent.overrides import Overrides
+from policypress.agent.stated_overrides import stated_overrides
 from policypress.cli.options import EnvKwargsOption, WrapperOption
 from policypress.contract import EnvironmentSpec
 from policypress.environment.trust import user_environment, with_additions
-from policypress.errors import EnvironmentInputError, InputError
+from policypress.errors import EnvironmentInputError
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class AgentOptions:
         Raises:
             InputError: a value that does not parse.
         """
-        return Overrides(
-            activation=None if self.activation is None else stated_activation(self.activation),
-            cnn_strides=None if self.cnn_strides is None else _strides(self.cnn_strides),
+        return stated_overrides(
             normalizer=self.normalizer,
+            activation=self.activation,
+            cnn_strides=self.cnn_strides,
+            check=self.check,
             output_name=self.output_name,
-            discrete_actions=self.actions,
+            actions=self.actions,
             scale_actions=self.scale_actions,
-            check=None if self.check is None else str(self.check),
         )
 
     def stated(self, agent: str, facts: Overrides | None = None) -> Stated:
@@ -132,13 +132,3 @@ def _named_by(agent: str, overrides: Overrides) -> EnvironmentSpec:
             expected="--env beside --env-kwargs and --wrapper",
         )
     return named
-
-
-def _strides(text: str) -> tuple[int, ...]:
-    try:
-        strides = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        strides = ()
-    if not strides or min(strides) < 1:
-        raise InputError("The strides do not parse.", got=f"--cnn-strides {text}", expected="e.g. --cnn-strides 4,2")
-    return strides

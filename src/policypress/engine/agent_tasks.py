@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from policypress.agent.overrides import Overrides
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
 from policypress.engine.agent_factory import PressWorker
@@ -39,7 +39,7 @@ class AgentPayload:
         source: path or Hub id of a given agent.
         environment: where a given agent acts, if not where it says; of a training, the same as in its JSON with the
             user's word for the module that makes it, which no JSON holds.
-        normalizer: statistics of a given agent, if not those beside it.
+        overrides: what the study file states of a given agent.
         files: of an agent that was trained before, by path; empty where it is to be trained.
     """
 
@@ -49,7 +49,7 @@ class AgentPayload:
     workplace: str = ""
     source: str = ""
     environment: EnvironmentSpec | None = None
-    normalizer: str | None = None
+    overrides: Overrides = NO_OVERRIDES
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
     if payload.training is not None:
         files, record = _kept(payload) if payload.files else _train(payload)
         source = str(Path(payload.workplace) / "policy" / AGENT_FILE)
-    subject = agent_in_environment(source, env=environment, overrides=Overrides(normalizer=payload.normalizer))
+    subject = agent_in_environment(source, env=environment, overrides=payload.overrides)
     files[CALIBRATION_FILE] = pack(PressWorker(subject, payload.seed).materials)
     return PreparedAgent(files, record, subject.notices)
 

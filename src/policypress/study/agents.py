@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from policypress.agent.normaliser_search import NONE
-from policypress.agent.overrides import Overrides
+from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.contract import EnvironmentSpec
 from policypress.engine.store.reader import AgentRow
 from policypress.environment.making import user_environment
@@ -45,7 +44,7 @@ class PlannedAgent:
         assumptions: what a given agent's files leave open and was taken to be so.
         stated: environment in which the study file puts a given agent, or trains one where a module of the user's
             makes it.
-        normalizer: statistics that the study file gives it, or ``none``.
+        overrides: what the study file states of it.
         library_version: of the library that saved a given agent.
         details: what a given agent's file says of its training.
         kept: folder of the agent where it was trained before; empty where it was not.
@@ -64,7 +63,7 @@ class PlannedAgent:
     notices: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     stated: EnvironmentSpec | None = None
-    normalizer: str | None = None
+    overrides: Overrides = NO_OVERRIDES
     library_version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     kept: str = ""
@@ -162,10 +161,10 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
 
 def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[PlannedAgent]:
     stated = None if axis.environment is None else user_environment(axis.environment)
-    normalizer = axis.normalizer if axis.normalizer in (None, NONE) else str(folder / axis.normalizer)
+    overrides = axis.overrides(folder)
     for text in axis.files:
         for source in _sources(text, folder):
-            subject = agent_in_environment(source, env=stated, overrides=Overrides(normalizer=normalizer))
+            subject = agent_in_environment(source, env=stated, overrides=overrides)
             if subject.environment is None:
                 raise StudyInputError(
                     "It is not known which environment an agent of the study acts in.",
@@ -183,7 +182,7 @@ def _given(axis: Agents, recipes: tuple[str, ...], folder: Path) -> Iterator[Pla
                 notices=subject.notices,
                 assumptions=subject.policy.origin.assumptions,
                 stated=stated,
-                normalizer=normalizer,
+                overrides=overrides,
                 library_version=subject.library_version,
                 details=subject.policy.origin.training,
                 masked=subject.masked,

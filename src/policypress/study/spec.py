@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from policypress.agent.overrides import Overrides
+from policypress.agent.stated_overrides import stated_overrides
 from policypress.agent.yaml_data import MAX_YAML_BYTES, load_counted
 from policypress.compression.recipe import Recipe
-from policypress.errors import RecipeError, StudyInputError
+from policypress.errors import InputError, RecipeError, StudyInputError
 from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
@@ -26,6 +28,12 @@ RuntimeName = Literal["auto", "native", "onnxruntime"]
 def _listed(value: Any) -> Any:
     """One value stands for a list of one."""
     return value if isinstance(value, list) else [value]
+
+
+def _strides_text(value: Any) -> Any:
+    """``[4, 2]`` and ``4`` mean what ``4,2`` and ``4`` do on the command line."""
+    numbers = all(type(item) is int for item in _listed(value))
+    return ",".join(map(str, _listed(value))) if numbers else value
 
 
 def _whole_numbers(value: Any) -> Any:
@@ -151,6 +159,10 @@ class Training(_Part):
         return self.steps.get(algorithm) if isinstance(self.steps, dict) else self.steps
 
 
+# As the options of the command line.
+_OF_FILES = ("activation", "cnn_strides", "check", "output_name", "actions", "scale_actions")
+
+
 class Agents(_Part):
     """One axis of agents: trained here, or given as files, RL Zoo folders or Hub ids.
 
@@ -160,6 +172,12 @@ class Agents(_Part):
         files: paths (``*`` and ``?`` match), relative to the study file, or Hub ids.
         environment: where the files act, in place of what they name.
         normalizer: path of the files' VecNormalize statistics, relative to the study file, or ``none``.
+        activation: of the files' hidden layers, where they do not tell it, e.g. ``leaky_relu(0.2)``.
+        cnn_strides: of the files' convolutions, e.g. ``4,2``.
+        check: path of observations and the actions that the author's own code gave, relative to the study file.
+        output_name: the output of the ONNX files that is the action.
+        actions: the ONNX files' output chooses among so many actions.
+        scale_actions: the networks give -1 to 1, which stands for the action bounds.
         recipes: in place of the study's.
     """
 
@@ -168,6 +186,12 @@ class Agents(_Part):
     files: Annotated[list[str], BeforeValidator(_listed)] = []
     environment: str | None = None
     normalizer: str | None = None
+    activation: str | None = None
+    cnn_strides: Annotated[str | None, BeforeValidator(_strides_text)] = None
+    check: str | None = None
+    output_name: str | None = None
+    actions: int | None = Field(default=None, ge=1)
+    scale_actions: bool = False
     recipes: Recipes | None = None
 
     @model_validator(mode="after")
@@ -178,7 +202,20 @@ class Agents(_Part):
             raise ValueError("environment belongs to files; a training names its environments")
         if self.train is not None and self.normalizer is not None:
             raise ValueError("normalizer belongs to files; a training keeps its own statistics")
+        stated = [name for name in _OF_FILES if getattr(self, name) not in (None, False)]
+        if self.train is not None and stated:
+            raise ValueError(f"{', '.join(stated)} belongs to files; a training knows its own network")
+        try:
+            self.overrides(Path())
+        except InputError as error:
+            raise ValueError(str(error)) from error
         return self
+
+    def overrides(self, folder: Path) -> Overrides:
+        """What is stated of the files, as on the command line; paths are relative to ``folder``."""
+        return stated_overrides(
+            normalizer=self.normalizer, folder=folder, **{name: getattr(self, name) for name in _OF_FILES}
+        )
 
 
 class StudySpec(_Part):

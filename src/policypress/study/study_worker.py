@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-from policypress.agent.overrides import Overrides
 from policypress.engine import agent_tasks, build_tasks
 from policypress.engine.agent_factory import PressWorker
 from policypress.engine.artifact_files import BuiltArtifact
@@ -52,7 +51,7 @@ class StudyWorker:
             workplace=str(self._folder / WORKPLACE / agent.identity[:16]),
             source=agent.source,
             environment=agent.stated,
-            normalizer=agent.normalizer,
+            overrides=agent.overrides,
             files=files_of(Path(agent.kept)) if agent.kept else {},
         )
         # The record of a training tells the memory of its process.
@@ -80,7 +79,7 @@ class StudyWorker:
         if worker is None:
             place = place_of(self._folder, agent.identity)
             source = str(place / AGENT_FILE) if agent.training is not None else agent.source
-            subject = agent_in_environment(source, env=agent.stated, overrides=Overrides(normalizer=agent.normalizer))
+            subject = agent_in_environment(source, env=agent.stated, overrides=agent.overrides)
             worker = PressWorker(subject, self._seed, prepared=unpack(place / CALIBRATION_FILE))
         self._at_hand[agent.identity] = worker
         while len(self._at_hand) > _AGENTS_AT_HAND:
