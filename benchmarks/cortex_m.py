@@ -28,7 +28,7 @@ from policypress.artifact.c.render import Source, render
 from policypress.artifact.c.targets import TARGETS, Target
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.export.compiled_c import compiled
 from policypress.export.publish import ProvenArtifact
 from policypress.measurement.agent_in_environment import agent_in_environment
@@ -127,7 +127,7 @@ def host_actions(artifact: ProvenArtifact, observations: npt.NDArray[np.float32]
 def artifacts(agent: str | Path, recipes: tuple[str, ...], count: int = 32) -> tuple[dict[str, ProvenArtifact], Any]:
     """Each recipe's artifact, and visited and extreme observations ``(count, size)`` that it was proven on."""
     subject = agent_in_environment(agent)
-    worker = PressWorker(subject, 0)
+    worker = Calibration(subject, 0)
     made = {text: build_artifact(subject.policy, Recipe.parse(text), worker.materials, 0).artifact for text in recipes}
     every = np.asarray(worker.materials.parity, np.float32)
     return made, np.ascontiguousarray(every[np.linspace(0, len(every) - 1, count).astype(int)])

@@ -17,7 +17,7 @@ from policypress import seeding
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     subject = agent_in_environment(arguments.agent)
-    worker = PressWorker(subject, arguments.seed)
+    worker = Calibration(subject, arguments.seed)
     seeds = seeding.episode_seeds(arguments.seed, seeding.EVALUATION, arguments.episodes)
     baseline = returns(runtime_of(subject.policy).act, subject, seeds)
     whole = 4 * subject.policy.parameter_count()

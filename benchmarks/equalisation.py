@@ -20,7 +20,7 @@ from torch import Tensor
 from policypress.compression import equalize
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy
@@ -108,7 +108,7 @@ def rules() -> Iterator[tuple[str, dict[str, object]]]:
     yield "scores not centred", {"_centre": no_centring}
 
 
-def mean_return(subject: AgentInEnvironment, worker: PressWorker, text: str, episodes: int) -> float:
+def mean_return(subject: AgentInEnvironment, worker: Calibration, text: str, episodes: int) -> float:
     """Mean return of the artifact that ``text`` makes."""
     if subject.factory is None:
         raise SystemExit(f"{subject.source}: no environment is known")
@@ -128,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     subject = agent_in_environment(arguments.agent)
-    worker = PressWorker(subject, arguments.seed)
+    worker = Calibration(subject, arguments.seed)
     baseline = mean_return(subject, worker, "none", arguments.episodes)
     environment = "" if subject.environment is None else subject.environment.id
     print(f"{subject.policy.origin.algorithm} {environment}: fp32 {baseline:.1f}, {arguments.episodes} episodes\n")

@@ -29,7 +29,7 @@ from policypress.atomic_write import write_atomic
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.errors import ExecutionError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.returns import measure_returns
@@ -107,7 +107,7 @@ def final_returns(agent: Path, recipe: str, seed: int) -> tuple[list[float], int
     subject = agent_in_environment(agent)
     if subject.factory is None:
         raise ExecutionError("Episodes need an environment.", got=f"{agent}, whose environment is not known")
-    compressed = build_artifact(subject.policy, Recipe.parse(recipe), PressWorker(subject, seed).materials, seed)
+    compressed = build_artifact(subject.policy, Recipe.parse(recipe), Calibration(subject, seed).materials, seed)
     seeds = seeding.episode_seeds(seed, seeding.EVALUATION, EPISODES)
     rows = measure_returns(
         OnnxRuntime(compressed.artifact.model).act, subject.factory, seeds, max_steps=subject.max_steps

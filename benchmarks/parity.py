@@ -24,7 +24,7 @@ import torch
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.contract import Box
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.environment.batches import joined
 from policypress.export.parity import FLOAT_TOLERANCE, QUANTIZED_TOLERANCE_OF_RANGE, to_tensors
 from policypress.export.tolerance import step_bound, tied_rows
@@ -122,7 +122,7 @@ def main() -> None:
     print(HEADER)
     for agent in arguments.agents:
         subject = agent_in_environment(agent)
-        materials = PressWorker(subject, arguments.seed).materials
+        materials = Calibration(subject, arguments.seed).materials
         exact = float_agreement(subject.policy, materials.parity)
         policy = subject.policy
         for step in recipe.steps:

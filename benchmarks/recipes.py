@@ -24,7 +24,7 @@ from policypress.contract import Quantity
 from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Missing, mean_return, retention, return_ratio
 from policypress.records import ArtifactRecord
-from policypress.study.compress import compress
+from policypress.search.compress import compress
 
 RECIPES = (
     "none",

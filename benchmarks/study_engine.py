@@ -18,7 +18,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,19 +29,22 @@ import psutil
 
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
-from policypress.engine.agent_factory import PressWorker
 from policypress.engine.artifact_files import BuiltArtifact
+from policypress.engine.calibration import Calibration, counts_for
 from policypress.engine.cell import Cell
+from policypress.engine.cell_builder import CellBuilder
+from policypress.engine.cost_tasks import CostRequest, CostSubject
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
+from policypress.engine.task_factory import OneAgent, TaskFactory
 from policypress.engine.tasks import Outcome, Task, perform
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
-from policypress.study.compress import pressed_cell
 
 RECIPES = ("none", "equalize > int8", "ptdq", "ptsq", "prune(l2, 0.3)")
 MOST_OVERHEAD, LEAST_SPEED_UP = 0.05, 1.7
@@ -83,35 +86,53 @@ class Timed(DebugExecutor):
 class Built:
     """Makes the tasks of cells whose artifacts were built before: building is handing them over."""
 
-    worker: PressWorker
+    worker: TaskFactory
     artifacts: dict[str, BuiltArtifact] = field(default_factory=dict)
 
     def build(self, cell: Cell) -> Task:
         """A task that gives the artifact back, by a function that worker processes can import."""
         return Task(f"{cell.key}/build", copy, self.artifacts[cell.key])
 
+    def build_key(self, cell: Cell) -> str | None:
+        """Each cell has its artifact."""
+        return None
+
+    def prove(self, cell: Cell, artifact: BuiltArtifact) -> Task | None:
+        """Nothing is lent."""
+        return None
+
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
         """The episodes, as in any study."""
         return self.worker.episodes(cell, artifact, seeds)
 
+    def costs(self, subjects: Mapping[Cell, CostSubject], request: CostRequest, run: str) -> Task:
+        """As in any study; none are asked for."""
+        return self.worker.costs(subjects, request, run)
 
-def cells_of(worker: PressWorker, episodes: int) -> list[Cell]:
-    """Baseline and variants of the worker's agent."""
-    subject = worker.subject
-    environment = subject.environment
-    if not isinstance(environment, EnvironmentSpec):
+
+def agent_of(path: str) -> OneAgent:
+    """The agent with its observations, which a study's own cell for it makes before."""
+    subject = agent_in_environment(path)
+    return OneAgent(Calibration(subject), fingerprint(subject.policy))
+
+
+def cells_of(agent: OneAgent, episodes: int) -> list[Cell]:
+    """Baseline and variants of the agent."""
+    subject = agent.only.subject
+    if not isinstance(subject.environment, EnvironmentSpec):
         sys.exit("The agent names no environment.")
     protocol = EvaluationProtocol(episodes=episodes, max_steps=subject.max_steps)
-    identity = fingerprint(subject.policy)
-    return [pressed_cell(identity, Recipe.parse(text), protocol, environment, {}) for text in RECIPES]
+    count = counts_for(subject.policy.observation_space).calibration
+    builder = CellBuilder.of_agent(agent.identity, subject.environment, protocol, count)
+    return [builder.recipe(Recipe.parse(text)) for text in RECIPES]
 
 
-def in_one_process(worker: PressWorker, cells: list[Cell]) -> tuple[Spent, dict[str, BuiltArtifact]]:
+def in_one_process(worker: TaskFactory, cells: list[Cell]) -> tuple[Spent, dict[str, BuiltArtifact]]:
     """The cells through the engine, all here; what it took, and the artifacts."""
     with tempfile.TemporaryDirectory() as folder:
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         with Store(Path(folder) / "study.db") as store, Timed() as executor:
-            outcome = run_study(cells, worker, store, executor)
+            outcome = run_cells(Plan(tuple(cells)), worker, store, executor)
         spent = Spent(time.perf_counter() - wall_s, time.process_time() - cpu_s, executor.wall_s, executor.cpu_s)
         if outcome.failed:
             sys.exit(str(outcome.failed[0][1].message))
@@ -142,7 +163,7 @@ def with_a_worker(worker: Any, cells: list[Cell]) -> tuple[Spent, float]:
         before_s = cpu_of(process)
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         with Store(Path(folder) / "study.db") as store:
-            run_study(cells, worker, store, executor)
+            run_cells(Plan(tuple(cells)), worker, store, executor)
         worked_s, driver_s = cpu_of(process) - before_s, time.process_time() - cpu_s
         elapsed_s = time.perf_counter() - wall_s
         return Spent(elapsed_s, worked_s + driver_s, elapsed_s, worked_s), start_s
@@ -164,7 +185,7 @@ def played(worker: Any, cells: list[Cell], executor: Executor) -> float:
     """Seconds of the cells' evaluation through the engine."""
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "study.db") as store:
         began_s = time.perf_counter()
-        outcome = run_study(cells, worker, store, executor)
+        outcome = run_cells(Plan(tuple(cells)), worker, store, executor)
         if outcome.failed:
             sys.exit(str(outcome.failed[0][1].message))
         return time.perf_counter() - began_s
@@ -222,9 +243,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=30, help="of each cell")
     parser.add_argument("--rounds", type=int, default=5, help="of the speed-up")
     arguments = parser.parse_args()
-    worker = PressWorker(agent_in_environment(arguments.agent))
-    worker.materials  # noqa: B018  the agent's own cell, which a study does before
-    cells = cells_of(worker, arguments.episodes)
+    agent = agent_of(arguments.agent)
+    agent.only.materials  # noqa: B018  the agent's own cell, which a study does before
+    worker, cells = TaskFactory(agent), cells_of(agent, arguments.episodes)
     here, artifacts = in_one_process(worker, cells)
     built = Built(worker, artifacts)
     local, start_s = with_a_worker(worker, cells)

@@ -16,7 +16,7 @@ from torch import nn
 
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import Policy
 from policypress.records import ArtifactRecord
@@ -65,7 +65,7 @@ class Network:
 def cheetah(agent: str) -> Network:
     """The SAC actor of a trained agent, calibrated on what it meets."""
     subject = agent_in_environment(agent)
-    materials = PressWorker(subject).materials
+    materials = Calibration(subject).materials
     return _network("HalfCheetah 17-256-256-6 (SAC agent)", subject.policy, _sac(17, 6), materials)
 
 

@@ -39,8 +39,8 @@ def test_overhead_is_what_is_not_the_cells_own(engine: ModuleType) -> None:
 def test_cells_pass_through_the_engine_and_their_artifacts_are_played_again(
     engine: ModuleType, own_agents: Path
 ) -> None:
-    worker = engine.PressWorker(engine.agent_in_environment(str(own_agents / "dqn-CartPole-v1.zip")))
-    cells = engine.cells_of(worker, 1)[:2]
+    agent = engine.agent_of(str(own_agents / "dqn-CartPole-v1.zip"))
+    worker, cells = engine.TaskFactory(agent), engine.cells_of(agent, 1)[:2]
     spent, artifacts = engine.in_one_process(worker, cells)
     assert 0 < spent.tasks_wall_s < spent.wall_s
     assert set(artifacts) == {cell.key for cell in cells}

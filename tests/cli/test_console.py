@@ -14,7 +14,15 @@ from rich.text import Text
 from policypress.cli.console import LearningBar, Screen, StudyProgress, echo, marked, print_json, progress_bar
 from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
-from policypress.engine.progress import LearningProgress
+from policypress.engine.events import (
+    CellBuilt,
+    CellFailed,
+    CellLearning,
+    CellStarted,
+    DecisionMade,
+    EpisodesPlayed,
+    PhaseStarted,
+)
 from policypress.engine.tasks import Failure
 from policypress.foreign_text import is_plain, plain_lines
 from policypress.records import EvaluationProtocol
@@ -34,10 +42,9 @@ def bar() -> Progress:
 
 def test_each_recipe_that_learns_has_a_bar_of_its_own(bar: Progress) -> None:
     progress = StudyProgress(bar)
-    assert isinstance(progress, LearningProgress)
-    progress.learning(FIRST, HALF)
-    progress.learning(SECOND, HALF)
-    progress.learning(FIRST, replace(HALF, done=18_000))
+    progress(CellLearning(FIRST, HALF))
+    progress(CellLearning(SECOND, HALF))
+    progress(CellLearning(FIRST, replace(HALF, done=18_000)))
     assert [task.completed for task in bar.tasks] == [0, 18_000, 12_000]
     told = bar.tasks[1]
     assert told.total == 24_000
@@ -49,12 +56,12 @@ def test_each_recipe_that_learns_has_a_bar_of_its_own(bar: Progress) -> None:
 def test_the_bar_goes_when_the_recipe_has_learned_or_failed(bar: Progress) -> None:
     progress = StudyProgress(bar)
     for cell in (FIRST, SECOND):
-        progress.learning(cell, HALF)
-    progress.advanced(FIRST, 0)
+        progress(CellLearning(cell, HALF))
+    progress(CellBuilt(FIRST))
     assert len(bar.tasks) == 2
-    progress.failed(SECOND, Failure("NetworkError", "No."))
+    progress(CellFailed(SECOND, Failure("NetworkError", "No.")))
     assert len(bar.tasks) == 1
-    progress.advanced(FIRST, 5)
+    progress(EpisodesPlayed(FIRST, 5))
     assert bar.tasks[0].completed == 5
 
 
@@ -116,11 +123,11 @@ def test_bars_show_text_as_it_is(text: str, plain: str) -> None:
     drawn.disable = False
     progress = StudyProgress(drawn)
     with drawn:
-        progress.started(replace(FIRST, recipe=text))
-        progress.phase(text)
-        progress.tell(text)
-        progress.learning(replace(FIRST, recipe=text), HALF)
-        progress.failed(replace(FIRST, recipe=text), Failure("NetworkError", text))
+        progress(CellStarted(replace(FIRST, recipe=text)))
+        progress(PhaseStarted(text))
+        progress(DecisionMade(text))
+        progress(CellLearning(replace(FIRST, recipe=text), HALF))
+        progress(CellFailed(replace(FIRST, recipe=text), Failure("NetworkError", text)))
     written = shown(drawn.console)
     assert plain in written
     assert "]0;" not in written.replace("?]0;", "")

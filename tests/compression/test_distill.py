@@ -16,7 +16,7 @@ from policypress.compression.pipeline import CalibrationData, CompressedPolicy, 
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
 from policypress.contract import Box, MultiBinary, box
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.errors import ObservationError, RecipeError
 from policypress.export.parity import to_tensors
 from policypress.measurement.agent_in_environment import agent_in_environment
@@ -207,7 +207,7 @@ def test_real_agents_keep_their_return(
     shared_agents: Path, agent: str, recipe: str, episodes: int, smaller: float, kept: float
 ) -> None:
     subject = agent_in_environment(shared_agents / agent)
-    done = build_artifact(subject.policy, Recipe.parse(recipe), PressWorker(subject).materials)
+    done = build_artifact(subject.policy, Recipe.parse(recipe), Calibration(subject).materials)
     assert 4 * subject.policy.parameter_count() > smaller * done.record.packed_bytes
     seeds = seeding.episode_seeds(0, seeding.EVALUATION, episodes)
     assert subject.factory is not None

@@ -11,7 +11,8 @@ from synthetic_study import SyntheticWorker, grid
 
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     folder, jobs, pause_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     with Store(folder / "study.db") as store, LocalExecutor(jobs) if jobs else DebugExecutor() as executor:
         worker = SyntheticWorker(pause_s, folder / "tasks.log")
-        outcome = run_study(grid(), worker, store, executor)
+        outcome = run_cells(Plan(tuple(grid())), worker, store, executor)
     print("interrupted" if outcome.interrupted else "complete", len(outcome.done), len(outcome.left))
 
 

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic_study import SyntheticWorker, variant
 
 from policypress.engine.executors.debug_executor import DebugExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
 from policypress.errors import PolicypressError
 
@@ -22,7 +23,7 @@ def main() -> None:
         with Store(Path(sys.argv[1]) / "study.db") as store:
             store.plan(cells)
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-            run_study(cells, SyntheticWorker(), store, DebugExecutor())
+            run_cells(Plan(tuple(cells)), SyntheticWorker(), store, DebugExecutor())
     except PolicypressError as error:
         print(error)
         sys.exit(error.exit_code)

@@ -6,7 +6,8 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from policypress.contract import EnvironmentSpec
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.engine.cell import Cell
+from policypress.engine.cost_tasks import CostRequest, CostSubject
 from policypress.engine.tasks import Task, is_first_here
 from policypress.errors import RecipeError
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
@@ -76,6 +78,10 @@ def build(payload: tuple[str, float]) -> BuiltArtifact:
     return BuiltArtifact(record, {"policy.json": b"{}", "policy.onnx": model})
 
 
+def prove(artifact: BuiltArtifact) -> BuiltArtifact:
+    return replace(artifact, record=replace(artifact.record, runtime="native"))
+
+
 def play(payload: tuple[bytes, tuple[int, ...], float]) -> tuple[EpisodeRecord, ...]:
     model, seeds, pause_s = payload
     time.sleep(pause_s)
@@ -88,16 +94,32 @@ def play(payload: tuple[bytes, tuple[int, ...], float]) -> tuple[EpisodeRecord, 
 
 @dataclass
 class SyntheticWorker:
-    """Each task takes ``pause_s``; ``log`` gets a line for each task that is made."""
+    """Each task takes ``pause_s``; ``log`` gets a line for each task that is made.
+
+    With ``shares``, cells of one recipe share its artifact, and a native cell has a task that proves it.
+    """
 
     pause_s: float = 0.0
     log: Path | None = None
+    shares: bool = False
 
     def build(self, cell: Cell) -> Task | None:
         if cell.kind == "random":
             return None
         self._note(f"{cell.key} build")
         return Task(f"{cell.key} build", build, (cell.recipe, self.pause_s))
+
+    def build_key(self, cell: Cell) -> str | None:
+        return cell.recipe_hash if self.shares and cell.kind == "variant" else None
+
+    def prove(self, cell: Cell, artifact: BuiltArtifact) -> Task | None:
+        if cell.protocol.runtime != "native":
+            return None
+        self._note(f"{cell.key} prove")
+        return Task(f"{cell.key} prove", prove, artifact)
+
+    def costs(self, subjects: Mapping[Cell, CostSubject], request: CostRequest, run: str) -> Task:
+        raise AssertionError("no costs are asked for")
 
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
         model = b"" if artifact is None else artifact.files["policy.onnx"]

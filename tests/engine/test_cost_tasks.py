@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from policypress.engine import cost_tasks
-from policypress.engine.agent_factory import PressWorker
-from policypress.engine.cost_tasks import CostPayload, CostSubject, MeasuredCosts
+from policypress.engine.calibration import Calibration
+from policypress.engine.cost_tasks import CostPayload, CostRequest, CostSubject, MeasuredCosts
 from policypress.errors import ArtifactError, ParityError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.costs import CostProtocol
@@ -30,13 +30,13 @@ def artifact(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> byte
 
 @pytest.fixture(scope="module")
 def observations(own_agents: Path) -> np.ndarray:
-    parity = PressWorker(agent_in_environment(str(own_agents / "dqn-CartPole-v1.zip"))).drawn_materials().parity
+    parity = Calibration(agent_in_environment(str(own_agents / "dqn-CartPole-v1.zip"))).drawn_materials().parity
     assert isinstance(parity, np.ndarray)
     return parity
 
 
 def measured(observations: np.ndarray, *subjects: CostSubject) -> MeasuredCosts:
-    payload = CostPayload(subjects, observations, 0, LITTLE, watts_per_core=10.0, run="now")
+    payload = CostPayload(subjects, observations, CostRequest(LITTLE, 0, 10.0), run="now")
     return cost_tasks.measure(pickle.loads(pickle.dumps(payload)))
 
 

@@ -19,7 +19,8 @@ from synthetic_study import SyntheticWorker, grid
 
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.errors import PolicypressError, StoreError
@@ -62,7 +63,7 @@ def wait_for_episodes(folder: Path, count: int) -> None:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, ...]]]:
     folder = tmp_path_factory.mktemp("reference")
     with Store(folder / "study.db") as store:
-        run_study(grid(), SyntheticWorker(), store, DebugExecutor())
+        run_cells(Plan(tuple(grid())), SyntheticWorker(), store, DebugExecutor())
     found = rows(folder / "study.db")
     assert len(found["episodes"]) == EPISODES
     return found
@@ -102,7 +103,7 @@ def test_killed_workers_lose_nothing(tmp_path: Path, reference: dict[str, list[t
                     os.kill(executor.worker_pids[0], signal.SIGKILL)
                 return super().episodes(*arguments)
 
-        outcome = run_study(grid(), Killer(PAUSE_S), store, executor)
+        outcome = run_cells(Plan(tuple(grid())), Killer(PAUSE_S), store, executor)
     assert outcome.done == tuple(grid())
     assert rows(tmp_path / "study.db") == reference
 

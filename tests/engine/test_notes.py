@@ -11,12 +11,13 @@ from synthetic_study import SyntheticWorker, baseline, variant
 from policypress.compression.learning import StepProgress
 from policypress.engine import notes
 from policypress.engine.cell import Cell
+from policypress.engine.events import CellLearning, Event, ignore
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
 from policypress.engine.notes import Note, heard_by, tell
-from policypress.engine.progress import LearningProgress, Silent
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Task, perform
 
@@ -61,34 +62,23 @@ def test_notes_come_before_the_outcome_and_disturb_none(jobs: int) -> None:
             executor.submit(Task(str(number), synthetic.tell_twice, HALF))
         assert sorted(outcome.value for outcome in executor.outcomes()) == ["told"] * 3
         assert sorted(note.key for note in heard) == ["0", "0", "1", "1", "2", "2"]
-        assert {note.learning for note in heard} == {HALF}
+        assert {note.progress for note in heard} == {HALF}
         executor.listener = None
         executor.submit(Task("unheard", synthetic.tell_twice, HALF))
         assert [outcome.value for outcome in executor.outcomes()] == ["told"]
         assert len(heard) == 6
 
 
-class Listener(Silent):
-    """Knows that recipes learn."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, StepProgress]] = []
-
-    def learning(self, cell: Cell, learning: StepProgress) -> None:
-        self.heard.append((cell.recipe, learning))
-
-
 @pytest.mark.parametrize("listens", [True, False])
-def test_a_study_passes_them_on_with_the_cell_to_whom_they_interest(listens: bool, tmp_path: Path) -> None:
-    listener = Listener()
-    assert isinstance(listener, LearningProgress)
-    assert not isinstance(Silent(), LearningProgress)
+def test_the_scheduler_passes_them_on_with_their_cell(listens: bool, tmp_path: Path) -> None:
+    heard: list[Event] = []
     cells = [baseline(2), variant("ptdq", 2)]
     executor = DebugExecutor()
     with Store(tmp_path / "study.db") as store:
-        done = run_study(cells, TellingWorker(), store, executor, listener if listens else Silent())
+        done = run_cells(Plan(tuple(cells)), TellingWorker(), store, executor, heard.append if listens else ignore)
     assert len(done.done) == 2
-    assert listener.heard == ([("none", HALF), ("ptdq", HALF)] if listens else [])
+    learning = [event for event in heard if isinstance(event, CellLearning)]
+    assert learning == ([CellLearning(cell, HALF) for cell in cells] if listens else [])
     assert executor.listener is None
 
 

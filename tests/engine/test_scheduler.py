@@ -14,14 +14,26 @@ from synthetic_study import SyntheticWorker, baseline, grid, random_policy, vari
 
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.engine.cell import Cell
+from policypress.engine.events import (
+    CellBuilt,
+    CellFailed,
+    CellFinished,
+    CellStarted,
+    EpisodesPlayed,
+    Event,
+    Planned,
+    ignore,
+)
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.progress import Plan, Silent
-from policypress.engine.scheduler import StudyOutcome, run_study
+from policypress.engine.outcome import RunOutcome
+from policypress.engine.plan import Plan
+from policypress.engine.run_options import RunOptions
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Failure, Task
+from policypress.engine.tasks import Task
 from policypress.errors import ExecutionError, OutputError, RecipeError
 from policypress.records import EpisodeRecord, EvaluationProtocol
 
@@ -35,11 +47,12 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
         )
 
 
-def run(folder: Path, cells: list[Cell], executor: Executor | None = None, **options: Any) -> StudyOutcome:
+def run(folder: Path, cells: list[Cell], executor: Executor | None = None, **options: Any) -> RunOutcome:
     worker = options.pop("worker", SyntheticWorker(log=folder / "tasks.log"))
-    progress = options.pop("progress", None)
+    on_event = options.pop("on_event", ignore)
     with Store(folder / "study.db") as store:
-        return run_study(cells, worker, store, executor or DebugExecutor(), progress, **options)
+        plan = Plan(tuple(cells), options.pop("needs", {}))
+        return run_cells(plan, worker, store, executor or DebugExecutor(), on_event, RunOptions(**options))
 
 
 def tasks(folder: Path) -> Counter[str]:
@@ -50,7 +63,7 @@ def tasks(folder: Path) -> Counter[str]:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
     folder = tmp_path_factory.mktemp("reference")
-    assert run(folder, grid()) == StudyOutcome(tuple(grid()), (), ())
+    assert run(folder, grid()) == RunOutcome(tuple(grid()), (), ())
     return rows(folder / "study.db")
 
 
@@ -90,7 +103,7 @@ def test_parts_are_the_same_whatever_was_played_before(tmp_path: Path) -> None:
         store.plan([cell])
         played = [EpisodeRecord(seed, 0.5, 1, "truncated", 0.1) for seed in seeds[5:11]]
         built = synthetic.build(("none", 0.0))
-        run_study([replace(cell, protocol=EvaluationProtocol(0))], SyntheticWorker(), store, DebugExecutor())
+        run_cells(Plan((replace(cell, protocol=EvaluationProtocol(0)),)), SyntheticWorker(), store, DebugExecutor())
         store.record_artifact(cell.key, built.record, {})
         store.record_episodes(cell.key, played, done=False)
     run(tmp_path, [cell])
@@ -230,51 +243,37 @@ def test_episodes_are_played_again_when_the_artifact_comes_out_different(tmp_pat
     assert all(new != old for new, old in zip(after[4], row[4], strict=True))
 
 
-class Recorder(Silent):
-    """Keeps what it is told, and raises KeyboardInterrupt instead of event number ``stop``."""
+class Recorder:
+    """Keeps the events, and raises KeyboardInterrupt instead of event number ``stop``."""
 
     def __init__(self, stop: int | None = None) -> None:
-        self.events: list[tuple[str, Any]] = []
+        self.events: list[Event] = []
         self.stop = stop
 
-    def _note(self, name: str, value: Any) -> None:
+    def __call__(self, event: Event) -> None:
         if self.stop == len(self.events):
             raise KeyboardInterrupt
-        self.events.append((name, value))
-
-    def planned(self, plan: Plan) -> None:
-        self._note("planned", plan)
-
-    def started(self, cell: Cell) -> None:
-        self._note("started", cell.key)
-
-    def advanced(self, cell: Cell, episodes: int) -> None:
-        self._note("advanced", (cell.key, episodes))
-
-    def finished(self, cell: Cell) -> None:
-        self._note("finished", cell.key)
-
-    def failed(self, cell: Cell, failure: Failure) -> None:
-        self._note("failed", (cell.key, failure.kind))
+        self.events.append(event)
 
 
-def test_progress_is_told_everything(tmp_path: Path) -> None:
+def test_every_event_is_heard(tmp_path: Path) -> None:
     recorder, cells = Recorder(), [random_policy(), baseline(), variant("broken")]
-    run(tmp_path, cells, progress=recorder)
-    random, base, broken = (cell.key for cell in cells)
-    assert recorder.events[0] == ("planned", Plan(cells=3, done=0, failed=0, episodes=36, episodes_done=0))
-    assert [event for event in recorder.events[1:] if random in (event[1], event[1][0])] == [
-        ("started", random),
-        ("advanced", (random, 5)),
-        ("advanced", (random, 5)),
-        ("advanced", (random, 2)),
-        ("finished", random),
+    run(tmp_path, cells, on_event=recorder)
+    random, base, broken = cells
+    assert recorder.events[0] == Planned(cells=3, done=0, failed=0, episodes=36, episodes_done=0)
+    assert [event for event in recorder.events[1:] if not isinstance(event, Planned) and event.cell == random] == [
+        CellStarted(random),
+        EpisodesPlayed(random, 5),
+        EpisodesPlayed(random, 5),
+        EpisodesPlayed(random, 2),
+        CellFinished(random),
     ]
-    assert recorder.events.count(("advanced", (base, 0))) == 1
-    assert ("failed", (broken, "RecipeError")) in recorder.events
+    assert recorder.events.count(CellBuilt(base)) == 1
+    failures = [event for event in recorder.events if isinstance(event, CellFailed)]
+    assert [(event.cell, event.failure.kind) for event in failures] == [(broken, "RecipeError")]
     again = Recorder()
-    run(tmp_path, [*cells, variant("new")], progress=again)
-    assert again.events[0] == ("planned", Plan(cells=4, done=2, failed=1, episodes=48, episodes_done=24))
+    run(tmp_path, [*cells, variant("new")], on_event=again)
+    assert again.events[0] == Planned(cells=4, done=2, failed=1, episodes=48, episodes_done=24)
 
 
 @given(stops=st.lists(st.integers(0, 45), min_size=1, max_size=4))
@@ -283,7 +282,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_rows(
 ) -> None:
     folder = tmp_path_factory.mktemp("interrupted")
     for stop in stops:
-        outcome = run(folder, grid(), progress=Recorder(stop))
+        outcome = run(folder, grid(), on_event=Recorder(stop))
         assert len(outcome.done) + len(outcome.left) == len(grid())
         assert outcome.interrupted or not outcome.left
         with StoreReader(folder / "study.db") as store:
@@ -300,7 +299,7 @@ def test_a_full_disk_stops_the_study_and_room_lets_it_go_on(tmp_path: Path, refe
         executor = DebugExecutor()
         many = [variant(f"recipe {number}", 200) for number in range(100)]
         with pytest.raises(OutputError, match="disk is full"):
-            run_study([*grid(), *many], SyntheticWorker(), store, executor)
+            run_cells(Plan((*grid(), *many)), SyntheticWorker(), store, executor)
         assert executor.pending == 0
     assert run(tmp_path, grid()).done == tuple(grid())
     with StoreReader(tmp_path / "study.db") as reader:
@@ -316,7 +315,7 @@ def test_a_disk_that_fills_during_the_episodes_loses_no_finished_result(tmp_path
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
         with pytest.raises(OutputError, match="disk is full"):
-            run_study(cells, SyntheticWorker(), store, DebugExecutor())
+            run_cells(Plan(tuple(cells)), SyntheticWorker(), store, DebugExecutor())
     with sqlite3.connect(tmp_path / "study.db") as connection:
         kept = connection.execute("SELECT * FROM episodes").fetchall()
     connection.close()
@@ -325,3 +324,66 @@ def test_a_disk_that_fills_during_the_episodes_loses_no_finished_result(tmp_path
     with sqlite3.connect(tmp_path / "study.db") as connection:
         assert set(kept) <= set(connection.execute("SELECT * FROM episodes").fetchall())
     connection.close()
+
+
+def natively(cell: Cell) -> Cell:
+    return replace(cell, protocol=replace(cell.protocol, runtime="native"))
+
+
+def test_an_artifact_is_built_once_whatever_plays_it_and_whenever(tmp_path: Path) -> None:
+    worker = SyntheticWorker(log=tmp_path / "log", shares=True)
+    first = variant("ptdq")
+    cells = [first, replace(first, protocol=replace(first.protocol, purpose="again")), natively(first)]
+    assert run(tmp_path, cells, worker=worker).done == tuple(cells)
+    later = replace(first, protocol=replace(first.protocol, purpose="later"))
+    assert run(tmp_path, [later], worker=worker).done == (later,)
+    made = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert (made.count("build"), made.count("prove")) == (1, 1)
+    with StoreReader(tmp_path / "study.db") as store:
+        records = [store.artifact(cell.key) for cell in (*cells, later)]
+        assert [record and record.runtime for record in records] == [
+            "onnxruntime",
+            "onnxruntime",
+            "native",
+            "onnxruntime",
+        ]
+        assert len({record and record.sha256 for record in records}) == 1
+        assert len({record and record.path for record in records}) == 4
+        assert store.episodes(cells[0].key) == store.episodes(later.key) or cells[0].seeds() != later.seeds()
+
+
+def test_an_artifact_that_was_proved_natively_is_not_proved_again(tmp_path: Path) -> None:
+    worker = SyntheticWorker(log=tmp_path / "log", shares=True)
+    first, second = natively(variant("ptdq")), natively(replace(variant("ptdq"), inputs={"other": 1}))
+    run(tmp_path, [first], worker=worker)
+    with Store(tmp_path / "study.db") as store:
+        record = store.artifact(first.key)
+        assert record is not None
+        # Asked for natively, and another acts: why is this cell's own matter.
+        store.record_artifact(
+            first.key,
+            replace(record, runtime="onnxruntime", notices=("no native form",)),
+            store.artifact_files(first.key),
+        )
+    plain = variant("ptdq")
+    run(tmp_path, [second, plain], worker=worker)
+    with StoreReader(tmp_path / "study.db") as store:
+        assert (store.artifact(plain.key) or record).notices == ("synthetic",)
+
+
+def test_where_the_builder_fails_the_next_one_builds(tmp_path: Path) -> None:
+    worker = SyntheticWorker(log=tmp_path / "log", shares=True)
+    cells = [variant("broken"), natively(variant("broken"))]
+    outcome = run(tmp_path, cells, worker=worker)
+    assert [failure.kind for _, failure in outcome.failed] == ["RecipeError", "RecipeError"]
+    assert (tmp_path / "log").read_text().count("build") == 2
+
+
+def test_a_file_that_is_gone_is_not_lent(tmp_path: Path) -> None:
+    worker = SyntheticWorker(log=tmp_path / "log", shares=True)
+    first = variant("ptdq")
+    run(tmp_path, [first], worker=worker)
+    for path in (tmp_path / "artifacts").rglob("*.onnx"):
+        path.unlink()
+    run(tmp_path, [natively(first)], worker=worker)
+    assert (tmp_path / "log").read_text().count("build") == 2

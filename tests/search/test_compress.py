@@ -11,12 +11,12 @@ import pytest
 
 from policypress import compress
 from policypress.contract import EnvironmentSpec
+from policypress.engine.events import DecisionMade, Event
 from policypress.engine.store.reader import StoreReader
 from policypress.errors import StudyInputError
 from policypress.search import strategy
-from policypress.search.compress import Searched
+from policypress.search.compress import Compressed
 from policypress.search.ladders import Family, families
-from policypress.search.narrator import SilentNarrator
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 SHORT = (
@@ -35,17 +35,7 @@ def short_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "families", short_families)
 
 
-class Listener(SilentNarrator):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def tell(self, text: str) -> None:
-        self.told.append(text)
-
-
-def searched(agent: Path, output: Path, **options: Any) -> Searched:
+def searched(agent: Path, output: Path, **options: Any) -> Compressed:
     return compress(agent, output=output, executor="debug", costs=False, **options)
 
 
@@ -58,8 +48,8 @@ def short_cartpole() -> gymnasium.Env[Any, Any]:
 def test_a_search_certifies_something_smaller_and_the_same_call_plays_nothing_again(
     own_agents: Path, tmp_path: Path
 ) -> None:
-    listener = Listener()
-    done = searched(own_agents / CARTPOLE, tmp_path, env_fn=short_cartpole, progress=listener, max_episodes=1500)
+    events: list[Event] = []
+    done = searched(own_agents / CARTPOLE, tmp_path, env_fn=short_cartpole, on_event=events.append, max_episodes=1500)
     history = done.history
     assert history is not None
     assert history.ending == "certified"
@@ -69,7 +59,7 @@ def test_a_search_certifies_something_smaller_and_the_same_call_plays_nothing_ag
     assert len(history.won.returns) >= 80
     assert {tried.recipe for tried in history.tried} == {r.text for family in SHORT for r in family.recipes()}
     assert all(tried.reason for tried in history.tried if tried.stage != "promising")
-    assert any("fresh episodes" in line for line in listener.told)
+    assert any("fresh episodes" in event.text for event in events if isinstance(event, DecisionMade))
     with StoreReader(done.store) as store:
         chosen_by = {seed for keys in done.groups.values() for key in keys for seed in store.seeds(key)}
         fresh = [row for row in store.cells() if row.cell.protocol.purpose.startswith("certification")]

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 from policypress.engine.cell import Cell
+from policypress.engine.cost_tasks import CostRequest
+from policypress.engine.events import ignore
+from policypress.engine.outcome import RunOutcome
 from policypress.engine.store.store import Store
+from policypress.engine.tasks import Failure
 from policypress.errors import ExecutionError, NativeBuildError
 from policypress.records import EvaluationProtocol
 from policypress.search import finalists
-from policypress.search.finalists import MOST_MEASURED, CostOptions, measure_finalists
+from policypress.search.finalists import MOST_MEASURED, measure_finalists
 from policypress.search.history import SearchHistory, Stage, Tried
-from policypress.search.narrator import SilentNarrator
 from policypress.search.session import Session
 
 STAGES: tuple[Stage, ...] = ("built", "raced", "promising", "certified", "not certified", "raced", "raced", "raced")
@@ -52,24 +55,26 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
             if model.decode() == fails:
                 raise NativeBuildError("It has no C form.", got="a loop")
 
-        def costs(store: Any, cells: list[Cell], *_: Any, runtimes: dict[str, tuple[str, ...]]) -> None:
+        def costs(wanted: dict[Cell, tuple[str, ...]], request: CostRequest) -> RunOutcome:
+            if isinstance(stop, KeyboardInterrupt):
+                return RunOutcome((), (), tuple(wanted), interrupted=True)
             if stop is not None:
-                raise stop
-            asked.update({c.recipe: runtimes[c.key] for c in cells})
+                return RunOutcome((), tuple((cell, Failure.of(stop)) for cell in wanted), ())
+            asked.update({cell.recipe: names for cell, names in wanted.items()})
+            return RunOutcome(tuple(wanted), (), ())
 
         monkeypatch.setattr(finalists, "proven", proven)
-        monkeypatch.setattr(finalists, "measure_cell_costs", costs)
         for recipe in CELLS:
             (tmp_path / recipe).write_text(recipe)
         by_key = {c.key: c for c in CELLS.values()}
-        store, session = Mock(spec=Store), Mock(spec=Session)
-        store.folder = tmp_path
-        store.cell = lambda key: SimpleNamespace(cell=by_key[key])
-        store.artifact = lambda key: SimpleNamespace(path=by_key[key].recipe)
+        session = Mock(spec=Session)
+        session.store, session.on_event, session.measure = Mock(spec=Store), ignore, costs
+        session.store.folder = tmp_path
+        session.store.cell = lambda key: SimpleNamespace(cell=by_key[key])
+        session.store.artifact = lambda key: SimpleNamespace(path=by_key[key].recipe)
         session.cells = {recipe: [c.key] for recipe, c in CELLS.items()}
         session.materials = SimpleNamespace(parity=np.zeros((1, 1), np.float32))
-        options = CostOptions(runtime, 0, None)
-        told = measure_finalists(store, session, history(ending), options, SilentNarrator())
+        told = measure_finalists(session, history(ending), runtime, CostRequest())
         return asked, told
 
     return run

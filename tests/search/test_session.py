@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.calibration import Calibration
+from policypress.engine.cell_builder import CellBuilder
+from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.store import Store
 from policypress.environment.trust import user_environment
 from policypress.records import EvaluationProtocol
@@ -26,10 +29,8 @@ from policypress.search.session import CERTIFICATION, Play, Session
 def test_numbers_of_certificates_that_were_spent_are_known(environment: EnvironmentSpec, tmp_path: Path) -> None:
     def session(environment: EnvironmentSpec) -> Session:
         """One that plays nothing, and so needs no agent."""
-        made = Session.__new__(Session)
-        parts = {"_subject": SimpleNamespace(environment=environment), "_worker": SimpleNamespace(identity="a" * 64)}
-        vars(made).update(parts, store=store, _protocol=EvaluationProtocol(episodes=1, seed=0), _inputs={"seed": 0})
-        return made
+        builder = CellBuilder.of_agent("a" * 64, environment, EvaluationProtocol(episodes=1, seed=0), 8)
+        return Session(Mock(spec=Calibration), builder, store, DebugExecutor())
 
     recipe = Recipe.parse("equalize > int8")
     with Store(tmp_path / "study.db") as store:

@@ -12,7 +12,7 @@ from policypress.study.whole_study import open_study, run_whole_study
 def main() -> None:
     spec, folder, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     study = open_study(spec, folder)
-    outcome, _ = run_whole_study(study, LocalExecutor(jobs))
+    outcome = run_whole_study(study, LocalExecutor(jobs))
     print(len(outcome.done), len(outcome.failed), len(outcome.left))
 
 

@@ -14,8 +14,8 @@ from small_study import ROOT, small_study, study_file
 from policypress.engine import cost_tasks
 from policypress.engine.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.outcome import NEEDED_FAILED, RunOutcome
 from policypress.engine.prepared_agent import place_of
-from policypress.engine.scheduler import NEEDED_FAILED, StudyOutcome
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Failure
@@ -76,7 +76,7 @@ def given_study(folder: Path, **changes: object) -> Study:
     return small_study(folder, **settings)
 
 
-def run(study: Study, **options: Any) -> tuple[StudyOutcome, tuple[str, ...]]:
+def run(study: Study, **options: Any) -> RunOutcome:
     return run_whole_study(study, DebugExecutor(), **options)
 
 
@@ -117,7 +117,7 @@ def test_how_much_is_measured_is_part_of_the_identity_and_seeds_choose_agents(tm
 
 def test_costs_are_measured_together_after_the_returns(tmp_path: Path, machine: Machine) -> None:
     study = given_study(tmp_path)
-    outcome, _ = run(study)
+    outcome = run(study)
     assert outcome.done == study.plan.cells
     assert machine.runs == [[cell.key for cell in study.plan.cost_cells]]
     assert machine.protocols[0].windows == 2
@@ -140,18 +140,18 @@ def test_costs_are_measured_together_after_the_returns(tmp_path: Path, machine: 
 
 def test_returns_now_and_costs_later(tmp_path: Path, machine: Machine) -> None:
     study = given_study(tmp_path)
-    outcome, _ = run(study, part="costs")
+    outcome = run(study, part="costs")
     assert (outcome.done, outcome.left) == ((), study.plan.cost_cells)
-    outcome, _ = run(study, part="returns")
+    outcome = run(study, part="returns")
     assert outcome.done == study.plan.result_cells
     assert machine.runs == []
     told = study_status(study)
     assert told.counts == {"done": 4, "running": 0, "failed": 0, "pending": 4}
     assert {row.name: row.left for row in told.rows if row.left} == {"costs, ONNX Runtime": 2, "costs, native": 2}
     assert study.left().costs_s > 0
-    outcome, notices = run(study, part="costs")
+    outcome = run(study, part="costs")
     assert outcome.done == study.plan.cells
-    assert [notice for notice in notices if "left" in notice] == []
+    assert [notice for notice in outcome.notices if "left" in notice] == []
     assert study.left().cells == 0
 
 
@@ -160,9 +160,9 @@ def test_costs_of_agents_that_are_not_finished_wait(tmp_path: Path, machine: Mac
     run(study, part="returns")
     with Store(study.store) as store:
         store.reopen(study.plan.result_cells[-1].key)
-    outcome, notices = run(study, part="costs")
+    outcome = run(study, part="costs")
     assert outcome.left == study.plan.cost_cells
-    assert "costs of 1 agents are left" in notices[-1]
+    assert "costs of 1 agents are left" in outcome.notices[-1]
     run(study)
     assert len(machine.runs) == 1
 
@@ -175,14 +175,14 @@ def test_a_study_without_costs_has_none_to_measure(tmp_path: Path) -> None:
 def test_what_cannot_be_built_fails_alone_and_a_retry_measures_all_together(tmp_path: Path, machine: Machine) -> None:
     study = given_study(tmp_path)
     machine.without_native = {"native"}
-    outcome, _ = run(study)
+    outcome = run(study)
     assert [cell.protocol.runtime for cell, _ in outcome.failed] == ["native", "native"]
     assert outcome.failed[0][1].kind == "NoNativeFormError"
     assert "costs of none under native: There is no C" in study_status(study).failures[0]
     run(study)
     assert len(machine.runs) == 1
     machine.without_native = set()
-    outcome, _ = run(study, retry_failed=True)
+    outcome = run(study, retry_failed=True)
     assert not outcome.failed
     assert len(machine.runs[1]) == 4
     assert {row.samples for cell in study.plan.cost_cells for row in rows_of(study, cell)[:1]} == {(2.0,)}
@@ -203,7 +203,7 @@ def test_a_measurement_that_breaks_fails_the_agents_costs_and_no_others(
         return plain(files, *arguments, **options)
 
     monkeypatch.setattr(cost_tasks, "measure_costs", broken)
-    outcome, _ = run(study)
+    outcome = run(study)
     assert {failure.message for _, failure in outcome.failed} == {"the meter fell off"}
     assert len(outcome.failed) == 2
     assert len([cell for cell in outcome.done if cell.kind == "cost"]) == 2
@@ -215,12 +215,12 @@ def test_costs_of_what_failed_fail_with_that_reason_until_it_is_mended(tmp_path:
     variant = study.plan.result_cells[-1]
     with Store(study.store) as store:
         store.fail(variant.key, Failure("RecipeError", "It does not work."))
-    outcome, _ = run(study)
+    outcome = run(study)
     costs = [(cell.recipe, failure.kind) for cell, failure in outcome.failed if cell.kind == "cost"]
     assert costs == [("equalize > int8", NEEDED_FAILED)] * 2
     assert len(machine.runs[0]) == 2
     run(study, part="returns", retry_failed=True)
-    outcome, _ = run(study)
+    outcome = run(study)
     assert not outcome.failed
     assert len(machine.runs[1]) == 4
 
@@ -238,10 +238,10 @@ def test_interrupted_it_goes_on_with_the_next_agent(tmp_path: Path, machine: Mac
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cost_tasks, "measure_costs", stopping)
-        outcome, _ = run(study)
+        outcome = run(study)
         assert outcome.interrupted
         assert len({cell.agent_sha256 for cell in outcome.left}) == 1
-    outcome, _ = run(study)
+    outcome = run(study)
     assert not outcome.left
     assert len(machine.runs) == 3
     assert sorted(key for keys in machine.runs for key in keys) == sorted(cell.key for cell in study.plan.cost_cells)
@@ -256,8 +256,8 @@ def test_artifacts_that_are_gone_are_made_again_but_no_training_is(tmp_path: Pat
     shutil.rmtree(study.folder / "artifacts")
     lost = next(agent.identity for agent in study.plan.agents.values() if agent.training is not None)
     shutil.rmtree(place_of(study.folder, lost))
-    outcome, notices = run(study, part="costs")
-    assert "costs of 1 agents are left: the agents are gone" in notices[0]
+    outcome = run(study, part="costs")
+    assert "costs of 1 agents are left: the agents are gone" in outcome.notices[0]
     assert {cell.agent_sha256 for cell in outcome.left} == {lost}
     assert {cell.kind for cell in outcome.left} == {"cost"}
     assert len(machine.runs) == 2

@@ -10,7 +10,8 @@ from synthetic_study import AGENT, ENVIRONMENT, SyntheticWorker, baseline, grid,
 
 from policypress.engine.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import AgentRow
 from policypress.engine.store.store import Store
 from policypress.records import EvaluationProtocol, Measurement
@@ -29,7 +30,7 @@ def fill(path: Path) -> Store:
     """A small study that is done, with a failed cell, one that is left, and costs."""
     store = Store(path)
     store.add_agent(AgentRow(AGENT, "trained by the study", "ppo", ENVIRONMENT, training=SPEC))
-    run_study([*grid(2), variant("broken")], SyntheticWorker(), store, DebugExecutor())
+    run_cells(Plan(tuple([*grid(2), variant("broken")])), SyntheticWorker(), store, DebugExecutor())
     store.plan([COST, variant("left")])
     rows = [
         measurement("latency", 3.0, 1.0, 2.0, cache="warm"),

@@ -23,11 +23,12 @@ from policypress.engine.agent_tasks import PROGRESS_FILE
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.errors import OutputError, StoreError
-from policypress.study.study_worker import WORKPLACE
+from policypress.study.study_agents import WORKPLACE
 from policypress.study.whole_study import open_study, run_whole_study
 
 COSTS = {"warm_samples": 10, "cold_samples": 10, "windows": 1, "processes": 1}
@@ -50,7 +51,7 @@ def rows(path: Path) -> Rows:
 
 def synthetic(folder: Path, executor: Executor | None = None) -> Rows:
     with Store(folder / "study.db") as store:
-        run_study(grid(), SyntheticWorker(), store, executor or DebugExecutor())
+        run_cells(Plan(tuple(grid())), SyntheticWorker(), store, executor or DebugExecutor())
     return rows(folder / "study.db")
 
 
@@ -87,12 +88,12 @@ def test_a_store_that_may_not_grow_is_an_error_that_says_so_and_nothing_is_half_
     with StoreReader(tmp_path / "study" / "study.db") as store:
         kept = {row.key: store.episodes(row.key) for row in store.cells()}
     with Store(tmp_path / "study" / "study.db") as store:
-        outcome = run_study(cells, SyntheticWorker(), store, DebugExecutor())
+        outcome = run_cells(Plan(tuple(cells)), SyntheticWorker(), store, DebugExecutor())
         assert outcome.done == tuple(cells)
         assert all(set(played) <= set(store.episodes(key)) for key, played in kept.items())
     whole = rows(tmp_path / "study" / "study.db")
     with Store(tmp_path / "reference" / "study.db") as store:
-        run_study(cells, SyntheticWorker(), store, DebugExecutor())
+        run_cells(Plan(tuple(cells)), SyntheticWorker(), store, DebugExecutor())
     assert whole == rows(tmp_path / "reference" / "study.db")
 
 
@@ -123,7 +124,7 @@ def test_a_node_lost_in_the_middle_of_a_study_changes_nothing(tmp_path: Path) ->
         with RayExecutor(address=cluster.address) as executor, Store(tmp_path / "study" / "study.db") as store:
             assert executor.machines == 2
             worker = Losing(0.3)
-            outcome = run_study(grid(), worker, store, executor)
+            outcome = run_cells(Plan(tuple(grid())), worker, store, executor)
             # Ray notices after a while.
             wait_until(lambda: executor.machines == 1)
     finally:
@@ -141,7 +142,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reference(spec: Path) -> Rows:
     study = open_study(spec, spec.parent / "reference")
-    outcome, _ = run_whole_study(study, DebugExecutor())
+    outcome = run_whole_study(study, DebugExecutor())
     assert outcome.done == study.plan.cells
     return rows(study.store)
 
@@ -211,7 +212,7 @@ def test_workers_killed_while_they_train_and_play_lose_nothing(spec: Path, refer
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcome, _ = run_whole_study(study, executor)
+    outcome = run_whole_study(study, executor)
     killer.join()
     assert len(killed) == 2
     assert outcome.done == study.plan.cells
@@ -223,7 +224,7 @@ def test_an_agent_whose_training_breaks_stops_no_other(tmp_path: Path) -> None:
     path = study_file(tmp_path)
     path.write_text(path.read_text().replace("n_epochs: 1", "learning_rate: 1.0e+30"))
     study = open_study(path, tmp_path / "results")
-    outcome, _ = run_whole_study(study, LocalExecutor(2))
+    outcome = run_whole_study(study, LocalExecutor(2))
     trained = {agent.identity for agent in study.plan.agents.values() if agent.training is not None}
     failed = {cell.agent_sha256: failure for cell, failure in outcome.failed if cell.kind == "agent"}
     assert set(failed) == trained

@@ -41,7 +41,7 @@ def test_a_kept_agent_is_taken_and_its_results_are_the_same(tmp_path: Path, monk
     monkeypatch.setattr(agent_tasks, "_train", refused)
     second = small_study(tmp_path / "second", trained="../agents")
     assert second.left().training_s == 0
-    outcome, _ = run_whole_study(second, DebugExecutor())
+    outcome = run_whole_study(second, DebugExecutor())
     assert not outcome.failed
     assert _returns(second) == _returns(first)
     with StoreReader(second.store) as store:

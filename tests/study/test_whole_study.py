@@ -11,8 +11,8 @@ from small_study import small_study
 
 from policypress.engine import agent_tasks
 from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.outcome import NEEDED_FAILED
 from policypress.engine.prepared_agent import place_of
-from policypress.engine.scheduler import NEEDED_FAILED
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.errors import StoreError, StudyInputError
@@ -45,7 +45,7 @@ def test_a_study_is_done_whole_and_resumes_to_the_same(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     study = small_study(tmp_path / "a")
-    outcome, _ = run_whole_study(study, DebugExecutor())
+    outcome = run_whole_study(study, DebugExecutor())
     assert not outcome.failed
     assert len(outcome.done) == len(study.plan.cells)
     whole = returns(study)
@@ -56,9 +56,9 @@ def test_a_study_is_done_whole_and_resumes_to_the_same(tmp_path: Path) -> None:
         assert all(record["steps"] == 128 for record in trainings.values())
     interrupted = small_study(tmp_path / "b")
     for after in (1, 2, 5, 9):
-        parts, _ = run_whole_study(interrupted, Stopping(after))
+        parts = run_whole_study(interrupted, Stopping(after))
         assert parts.interrupted or not parts.left
-    outcome, _ = run_whole_study(interrupted, DebugExecutor())
+    outcome = run_whole_study(interrupted, DebugExecutor())
     assert not outcome.left
     assert returns(interrupted) == whole
 
@@ -86,7 +86,7 @@ def test_what_is_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path, monk
     variant = next(cell for cell in study.plan.of_agent(identity) if cell.kind == "variant")
     with Store(study.store) as store:
         store.reopen(variant.key)
-    outcome, _ = run_whole_study(study, DebugExecutor())
+    outcome = run_whole_study(study, DebugExecutor())
     assert len(prepared) == 1
     assert len(outcome.done) == len(study.plan.cells)
     assert returns(study) == whole
@@ -104,16 +104,16 @@ def test_a_failed_agent_fails_its_cells_alone_and_a_retry_mends_them(
         return plain(source, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(agent_tasks, "agent_in_environment", broken)
-    outcome, _ = run_whole_study(study, DebugExecutor())
+    outcome = run_whole_study(study, DebugExecutor())
     assert [cell.kind for cell, _ in outcome.failed] == ["agent", "baseline", "variant"]
     kinds = {failure.kind for _, failure in outcome.failed}
     assert kinds == {"StudyInputError", NEEDED_FAILED}
     assert len(outcome.done) == len(study.plan.cells) - 3
     assert study_status(study).counts == {"done": len(outcome.done), "running": 0, "failed": 3, "pending": 0}
     monkeypatch.setattr(agent_tasks, "agent_in_environment", plain)
-    again, _ = run_whole_study(study, DebugExecutor())
+    again = run_whole_study(study, DebugExecutor())
     assert len(again.failed) == 3
-    mended, _ = run_whole_study(study, DebugExecutor(), retry_failed=True)
+    mended = run_whole_study(study, DebugExecutor(), retry_failed=True)
     assert not mended.failed
     assert len(mended.done) == len(study.plan.cells)
 

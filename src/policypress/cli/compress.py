@@ -36,9 +36,8 @@ from policypress.report.search_words import closing
 from policypress.report.table import NOT_CERTIFIED, comparison, reasons
 from policypress.report.words import RANDOM_ACTIONS
 from policypress.runtime.loading import runtime_named
-from policypress.search.compress import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.compress import compress as run_compress
-from policypress.study.compress import CLASSIC
+from policypress.search.options import BUDGET_MINUTES, CLASSIC, MAX_EPISODES, CompressOptions
 
 
 @with_agent_options
@@ -111,31 +110,29 @@ def compress(
     if recipe and classic:
         raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
     said = agent_options.stated(agent)
+    options = CompressOptions(
+        recipes=recipe or (CLASSIC if classic else None),
+        keep=keep,
+        confidence=confidence,
+        minimize=minimize,
+        budget_minutes=budget_minutes,
+        max_episodes=max_episodes,
+        training=not training_free,
+        episodes=episodes,
+        seed=seed,
+        env=said.environment,
+        observations=observations,
+        max_steps=max_steps,
+        overrides=said.overrides,
+        jobs=jobs,
+        retry_failed=retry_failed,
+        costs=not no_costs,
+        watts_per_core=watts_per_core,
+        robustness=robustness,
+        runtime=None if runtime is None else runtime_named(runtime),
+    )
     with progress_bar(refreshing=False) as bar:
-        done = run_compress(
-            agent,
-            recipe or (CLASSIC if classic else None),
-            output=output,
-            keep=keep,
-            confidence=confidence,
-            minimize=minimize,
-            budget_minutes=budget_minutes,
-            max_episodes=max_episodes,
-            training=not training_free,
-            episodes=episodes,
-            seed=seed,
-            env=said.environment,
-            observations=observations,
-            max_steps=max_steps,
-            overrides=said.overrides,
-            jobs=jobs,
-            progress=StudyProgress(bar),
-            retry_failed=retry_failed,
-            costs=not no_costs,
-            watts_per_core=watts_per_core,
-            robustness=robustness,
-            runtime=None if runtime is None else runtime_named(runtime),
-        )
+        done = run_compress(agent, output=output, on_event=StudyProgress(bar), options=options)
     with StoreReader(done.store) as store:
         results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)
         tell(done.notices)

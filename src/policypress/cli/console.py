@@ -24,8 +24,19 @@ from rich.text import Text
 
 from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
-from policypress.engine.progress import Plan
-from policypress.engine.tasks import Failure
+from policypress.engine.events import (
+    CellBuilt,
+    CellFailed,
+    CellFinished,
+    CellLearning,
+    CellStarted,
+    CostsMeasured,
+    DecisionMade,
+    EpisodesPlayed,
+    Event,
+    PhaseStarted,
+    Planned,
+)
 from policypress.foreign_text import plain, plain_lines
 
 # A pipe has no width of its own; tables are not cut there.
@@ -133,9 +144,9 @@ class LearningBar:
 
 
 class StudyProgress:
-    """Draws a study's progress: one bar over all episodes, the cell in hand, failures as they come, then the costs.
+    """Draws events: one bar over all episodes, the cell in hand, failures as they come, then the costs.
 
-    Beneath it is a bar for each recipe that is learning.
+    Beneath it is a bar for each recipe that is learning. It is called with each event.
     """
 
     def __init__(self, bar: Progress) -> None:
@@ -145,55 +156,46 @@ class StudyProgress:
         self._counts_cells = False
         self._learning: dict[str, LearningBar] = {}
 
-    def planned(self, plan: Plan) -> None:
-        """Set the total; where nothing is played, cells are counted in place of episodes."""
-        if plan.episodes > 0:
-            self._bar.update(self._task, total=plan.episodes, completed=plan.episodes_done, unit=EPISODES, refresh=True)
-        else:
-            self._bar.update(self._task, total=plan.cells, completed=plan.done, unit="artifacts", refresh=True)
+    def __call__(self, event: Event) -> None:
+        """Draw ``event``."""
+        match event:
+            case Planned():
+                self._planned(event)
+            case PhaseStarted(name):
+                self._phase = f"{name}: "
+                self._move(description=plain(name), total=None, completed=0)
+            case DecisionMade(text):
+                self._bar.console.print(Text(plain_lines(text), style="dim"))
+            case CellStarted(cell):
+                name = "random actions" if cell.kind == "random" else cell.recipe
+                self._move(description=plain(f"{self._phase}{name}"))
+            case CellLearning(cell, learning):
+                name = f"  {learning.step}: {cell.recipe}"
+                self._learning.setdefault(cell.key, LearningBar(self._bar, name)).move(learning)
+            case CellBuilt(cell):
+                self._learned(cell)
+            case EpisodesPlayed(cell, episodes):
+                self._move(advance=episodes)
+            case CellFinished():
+                # Where nothing is played, cells are counted in place of episodes.
+                self._move(advance=int(self._counts_cells))
+            case CellFailed(cell, failure):
+                self._learned(cell)
+                err.print(marked("failed:", "red", f"{cell.recipe}: {next(iter(failure.message.splitlines()), '')}"))
+            case CostsMeasured(done, total):
+                self._move(description="measuring cost", total=total, completed=done, unit="steps")
+
+    def _planned(self, plan: Planned) -> None:
         self._counts_cells = plan.episodes == 0
+        if self._counts_cells:
+            self._move(total=plan.cells, completed=plan.done, unit="artifacts")
+        else:
+            self._move(total=plan.episodes, completed=plan.episodes_done, unit=EPISODES)
 
-    def phase(self, name: str) -> None:
-        """Name what follows, in front of the bar."""
-        self._phase = f"{name}: "
-        self._bar.update(self._task, description=plain(name), total=None, completed=0, refresh=True)
-
-    def tell(self, text: str) -> None:
-        """A line that stays."""
-        self._bar.console.print(Text(plain_lines(text), style="dim"))
-
-    def started(self, cell: Cell) -> None:
-        """Name the cell."""
-        name = "random actions" if cell.kind == "random" else cell.recipe
-        self._bar.update(self._task, description=plain(f"{self._phase}{name}"), refresh=True)
-
-    def advanced(self, cell: Cell, episodes: int) -> None:
-        """Move the bar."""
-        self._learned(cell)
-        self._bar.update(self._task, advance=episodes, refresh=True)
-
-    def learning(self, cell: Cell, learning: StepProgress) -> None:
-        """Move the recipe's own bar, over the steps of its training."""
-        name = f"  {learning.step}: {cell.recipe}"
-        self._learning.setdefault(cell.key, LearningBar(self._bar, name)).move(learning)
+    def _move(self, **changes: Any) -> None:
+        self._bar.update(self._task, **changes, refresh=True)
 
     def _learned(self, cell: Cell) -> None:
         done = self._learning.pop(cell.key, None)
         if done is not None:
             done.remove()
-
-    def finished(self, cell: Cell) -> None:
-        """Move the bar where cells are counted."""
-        if self._counts_cells:
-            self._bar.update(self._task, advance=1, refresh=True)
-
-    def failed(self, cell: Cell, failure: Failure) -> None:
-        """Say so at once."""
-        self._learned(cell)
-        err.print(marked("failed:", "red", f"{cell.recipe}: {next(iter(failure.message.splitlines()), '')}"))
-
-    def measuring(self, done: int, total: int) -> None:
-        """Let the bar run once more, over the steps of measuring the costs."""
-        self._bar.update(
-            self._task, description="measuring cost", total=total, completed=done, unit="steps", refresh=True
-        )

@@ -265,16 +265,9 @@ class _How:
 
     def make(self) -> Any:
         """The executor."""
-        from policypress.engine.executors.debug_executor import DebugExecutor
-        from policypress.engine.executors.local_executor import LocalExecutor
-        from policypress.engine.executors.ray_executor import RayExecutor
+        from policypress.engine.executors.choice import executor_of
 
-        match self.executor:
-            case "debug":
-                return DebugExecutor()
-            case "ray":
-                return RayExecutor(self.address, self.jobs)
-        return LocalExecutor(self.jobs)
+        return executor_of(self.executor, self.jobs, self.address)
 
     def workers(self) -> int:
         """How many tasks are done at the same time, as far as it is known before."""
@@ -308,8 +301,8 @@ def _run(
     if only_estimate:
         return
     with progress_bar(refreshing=False) as bar:
-        outcome, notices = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry, part=how.part)
-    tell(notices)
+        outcome = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry, part=how.part)
+    tell(outcome.notices)
     now = study_status(study)
     if as_json:
         print_json(now.to_json())

@@ -17,7 +17,7 @@ import torch
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.atomic_write import write_atomic
 from policypress.contract import EnvironmentSpec
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.engine.prepared_agent import AGENT_FILE, CALIBRATION_FILE, PreparedAgent, pack
 from policypress.engine.tasks import is_first_here
 from policypress.measurement.agent_in_environment import agent_in_environment
@@ -63,7 +63,7 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
         files, record = _kept(payload) if payload.files else _train(payload)
         source = str(Path(payload.workplace) / "policy" / AGENT_FILE)
     subject = agent_in_environment(source, env=environment, overrides=payload.overrides)
-    files[CALIBRATION_FILE] = pack(PressWorker(subject, payload.seed).materials)
+    files[CALIBRATION_FILE] = pack(Calibration(subject, payload.seed).materials)
     return PreparedAgent(files, record, subject.notices)
 
 
@@ -80,9 +80,9 @@ def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     spec = TrainingSpec.from_json(payload.training)
     if payload.environment is not None:
         spec = replace(spec, environment=payload.environment)
-    told = ProgressFile(work / PROGRESS_FILE)
+    progress = ProgressFile(work / PROGRESS_FILE)
     options = TrainOptions(stripped=True, fresh_process=is_first_here())
-    record = train(spec, where.zip, source=payload.origin, options=options, progress=told)
+    record = train(spec, where.zip, source=payload.origin, options=options, progress=progress)
     folder = Path(AGENT_FILE).stem
     files = {AGENT_FILE: where.policy.read_bytes()}
     for path in sorted(where.folder.iterdir()):

@@ -1,4 +1,4 @@
-"""The work of a cell that presses an agent: building its artifact, and playing its episodes.
+"""The work of a cell with a recipe: building its artifact, and playing its episodes.
 
 Module-level functions of plain payloads, so that any process can run them; results are returned values.
 """
@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from policypress.compression.pipeline import CalibrationData, CompressedPolicy, build_artifact
+from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.environment.faults import opened
 from policypress.environment.rollout import random_actor, run_episode
 from policypress.errors import NoNativeFormError
-from policypress.export.parity import check_runtime_parity
+from policypress.export.parity import Observations, check_runtime_parity
 from policypress.export.publish import sidecar_bytes, sidecar_name
 from policypress.measurement.returns import actor_of, measure_returns
 from policypress.policy.policy import Policy
@@ -52,6 +52,14 @@ class EpisodesPayload:
     masked: bool = False
 
 
+@dataclass(frozen=True)
+class ProvePayload:
+    """An artifact that was built to act under ONNX Runtime, and whose native form shall act."""
+
+    artifact: BuiltArtifact
+    parity: Observations
+
+
 def build(payload: BuildPayload) -> BuiltArtifact:
     """Press the recipe; the artifact has passed the parity gate, and so has its native form if that shall act.
 
@@ -61,19 +69,31 @@ def build(payload: BuildPayload) -> BuiltArtifact:
     compressed = build_artifact(payload.policy, payload.recipe, payload.materials, payload.seed, notes.tell)
     name = compressed.record.path
     files = {name: compressed.artifact.model, sidecar_name(name): sidecar_bytes(compressed.artifact)}
-    return BuiltArtifact(replace(compressed.record, **_acting(compressed, payload)), files)
-
-
-def _acting(compressed: CompressedPolicy, payload: BuildPayload) -> dict[str, Any]:
-    """Fields of the record: what acts with the artifact, and why where it is not what was asked for."""
+    built = BuiltArtifact(replace(compressed.record, runtime=ONNXRUNTIME), files)
     if payload.runtime != NATIVE:
-        return {"runtime": ONNXRUNTIME}
+        return built
+    return _acting_natively(built, compressed.artifact.policy, payload.materials.parity)
+
+
+def prove(payload: ProvePayload) -> BuiltArtifact:
+    """An artifact of another cell, whose native form has been compared with the file under ONNX Runtime here."""
+    torch.set_num_threads(1)
+    return _acting_natively(payload.artifact, None, payload.parity)
+
+
+def _acting_natively(built: BuiltArtifact, policy: Policy | None, parity: Observations) -> BuiltArtifact:
+    """``built``, with what acts with it, and why where that is not the native runtime.
+
+    Raises:
+        ParityError: its native form does something else.
+    """
+    record, model = built.record, built.files[built.record.path]
     try:
-        native = load_model(compressed.artifact.model, NATIVE)
+        native = load_model(model, NATIVE)
     except NoNativeFormError as error:
-        return {"runtime": ONNXRUNTIME, "notices": (*compressed.record.notices, fallback_notice(error))}
-    check_runtime_parity(compressed.artifact.policy, compressed.artifact.model, native, payload.materials.parity)
-    return {"runtime": NATIVE}
+        return replace(built, record=replace(record, notices=(*record.notices, fallback_notice(error))))
+    check_runtime_parity(policy, model, native, parity)
+    return replace(built, record=replace(record, runtime=NATIVE))
 
 
 def play(payload: EpisodesPayload) -> tuple[EpisodeRecord, ...]:

@@ -100,6 +100,10 @@ class Cell:
                 expected="an environment, or a protocol of 0 episodes",
             )
 
+    def __hash__(self) -> int:
+        """That of the key; equal cells have one key."""
+        return hash(self.key)
+
     @cached_property
     def key(self) -> str:
         """Sha256, in hex, of the canonical JSON of :meth:`identity`."""

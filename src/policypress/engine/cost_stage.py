@@ -1,129 +1,198 @@
-"""The last stage of a study of one agent: what its artifacts cost, measured alone on the machine.
+"""The last stage of a run: its cost cells, agent by agent, each agent's artifacts together and alone on a machine.
 
-All artifacts, under every runtime that is asked for, are measured in one run, taking turns, so that their ratios
-hold. Hence a study either has the costs of all its artifacts from one run, and keeps them, or they are all measured
-(again): when one was added, when one was built anew and came out different, when another runtime is asked for, or
-when the last run was interrupted, which stores nothing.
+What an agent's artifacts cost is measured in one run, taking turns, so that ratios hold. Hence an agent is measured
+when its other cells are done or have failed, and where one of its cost cells is left, all are measured again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from policypress.engine.artifact_files import load
 from policypress.engine.cell import Cell
-from policypress.engine.progress import Progress
+from policypress.engine.checked_results import checked_costs
+from policypress.engine.cost_tasks import OTHERS, CostRequest, CostSubject
+from policypress.engine.events import CostsMeasured, EventHandler
+from policypress.engine.executors.executor import Executor
+from policypress.engine.notes import MeasuringSteps, Note
+from policypress.engine.outcome import NEEDED_FAILED, RunOutcome, for_want_of, read_outcome
+from policypress.engine.plan import Plan
+from policypress.engine.provenance import provenance
+from policypress.engine.run_options import RunOptions
+from policypress.engine.store.reader import CellRow, StoreReader
 from policypress.engine.store.store import Store
-from policypress.measurement.costs import CostProtocol, measure_costs
-from policypress.measurement.energy import PER_ACTION, modelled, per_episode
-from policypress.records import ArtifactRecord, Measurement
-from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
-
-# Names of what is added to a measurement's protocol: when its run began, and which file was measured.
-RUN = "run"
-ARTIFACT = "artifact_sha256"
-RUNTIME = "runtime"
-_REQUIRED = frozenset(
-    {("latency", "warm"), ("latency", "cold"), ("peak_rss", None), ("cpu_per_action", None), (PER_ACTION, None)}
-)
+from policypress.engine.task_factory import CellTasks
+from policypress.engine.tasks import Failure, Outcome, Task
+from policypress.errors import ExecutionError, PolicypressError
+from policypress.measurement.background_load import QUIET_CORES
+from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 
 
-def measure_cell_costs(
-    store: Store,
-    cells: Iterable[Cell],
-    seed: int,
-    watts_per_core: float | None,
-    progress: Progress,
-    protocol: CostProtocol | None = None,
-    runtimes: Mapping[str, Collection[RuntimeName]] | None = None,
-) -> None:
-    """Bring the costs of every cell with an artifact into the store, unless they are there.
+def left_groups(plan: Plan, store: StoreReader, *, retry_failed: bool = False) -> dict[str, tuple[Cell, ...]]:
+    """Agent's identity → all its cost cells, of every agent that has one left.
 
-    Call it when no worker is at work. Nothing is stored before everything is measured. With another
-    ``watts_per_core`` than before, modelled energies are computed anew from the CPU time that the store has.
-
-    Args:
-        store: open for this driver.
-        cells: of one agent; those that are done.
-        seed: of the observations that are acted on.
-        watts_per_core: power of a busy core; None for the default, or what the store has.
-        progress: is told each step.
-        protocol: how much is measured.
-        runtimes: key of a cell → what acts with its artifact, one after the other; by default, and for cells that it
-            does not name, what played the cell's episodes. A native build must have been proven.
-
-    Raises:
-        ExecutionError: a fresh process with an artifact failed.
-        KeyboardInterrupt: Ctrl-C; the store is as before.
+    A cell that failed is left only where failed ones are tried again, or where it failed for want of what is there now.
+    One that is done is left where its artifact has changed since, or others of its agent are of another run.
     """
-    records = {cell.key: record for cell in cells if (record := store.artifact(cell.key)) is not None}
-    if not records:
-        return
-    digests = {key: record.sha256 for key, record in records.items()}
-    asked = {key: tuple((runtimes or {}).get(key, (_runtime(record),))) for key, record in records.items()}
-    if _complete(store, digests, asked):
-        if watts_per_core is not None:
-            _model_again(store, digests, watts_per_core)
-        return
-    subjects = {f"{key} {runtime}": (key, runtime) for key, names in asked.items() for runtime in names}
-    run = datetime.now(UTC).isoformat(timespec="milliseconds")
-    found = measure_costs(
-        {name: store.folder / records[key].path for name, (key, _) in subjects.items()},
-        protocol,
-        {name: runtime for name, (_, runtime) in subjects.items()},
-        seed=seed,
-        watts_per_core=watts_per_core,
-        on_step=progress.measuring,
-    )
-    measured: dict[str, list[Measurement]] = {key: [] for key in records}
-    for name, (key, runtime) in subjects.items():
-        said = {RUN: run, ARTIFACT: digests[key]}
-        rows = [replace(row, protocol={RUNTIME: runtime, **row.protocol, **said}) for row in found[name]]
-        measured[key] += _with_episodes(store, key, rows)
-    store.replace_measurements(measured)
+    stored = {row.key: row for row in store.cells()}
+    measured = store.measured_runs()
+
+    def is_left(cell: Cell) -> bool:
+        row, maker = stored.get(cell.key), stored.get(plan.needs[cell.key])
+        if row is not None and row.status == "done":
+            record = store.artifact(plan.needs[cell.key])
+            return record is not None and measured.get(cell.key, ("", ""))[0] != record.sha256
+        if row is None or row.status != "failed":
+            return True
+        mended = row.failure is not None and row.failure.kind == NEEDED_FAILED
+        return retry_failed or (mended and maker is not None and maker.status == "done")
+
+    groups: dict[str, list[Cell]] = {}
+    for cell in plan.cost_cells:
+        groups.setdefault(cell.agent_sha256 or "", []).append(cell)
+    runs = {identity: {measured[c.key][1] for c in cells if c.key in measured} for identity, cells in groups.items()}
+    return {
+        identity: tuple(cells)
+        for identity, cells in groups.items()
+        if len(runs[identity]) > 1 or any(map(is_left, cells))
+    }
 
 
-def _runtime(record: ArtifactRecord) -> RuntimeName:
-    return NATIVE if record.runtime == NATIVE else ONNXRUNTIME
+@dataclass(frozen=True)
+class _Group:
+    """An agent's cost cells, each with what made its artifact."""
+
+    identity: str
+    cells: tuple[tuple[Cell, CellRow], ...]
 
 
-def _with_episodes(store: Store, key: str, rows: list[Measurement]) -> list[Measurement]:
-    """``rows``, and the energy of an episode where episodes were played."""
-    lengths = [episode.length for episode in store.episodes(key)]
-    derived = [per_episode(row, lengths) for row in rows if row.quantity == PER_ACTION and lengths]
-    return [*rows, *derived]
+class CostStage:
+    """All cells of costs; see :func:`~.scheduler.run_cells`.
 
+    At most one task is under way on each machine; a group that is not finished is measured anew by the next run.
+    """
 
-def _complete(store: Store, digests: Mapping[str, str], asked: Mapping[str, Collection[str]]) -> bool:
-    """Whether every cell has every quantity of its present artifact under its runtimes alone, all from one run."""
-    runs: set[Any] = set()
-    for key, digest in digests.items():
-        rows = [row for row in store.measurements(key) if row.protocol.get(ARTIFACT) == digest]
-        found: dict[Any, set[tuple[str, Any]]] = {}
-        for row in rows:
-            found.setdefault(row.protocol.get(RUNTIME), set()).add((row.quantity, row.protocol.get("cache")))
-        if found.keys() != set(asked[key]) or not all(quantities >= _REQUIRED for quantities in found.values()):
-            return False
-        runs |= {row.protocol.get(RUN) for row in rows}
-    return len(runs) == 1
+    def __init__(
+        self,
+        plan: Plan,
+        tasks: CellTasks,
+        store: Store,
+        executor: Executor,
+        on_event: EventHandler,
+        options: RunOptions,
+    ) -> None:
+        self._plan = plan
+        self._tasks = tasks
+        self._store = store
+        self._executor = executor
+        self._on_event = on_event
+        self._retry_failed = options.retry_failed
+        self._request = options.costs or CostRequest()
+        self._provenance = provenance()
+        self._waiting: deque[_Group] = deque()
+        self._submitted: dict[str, _Group] = {}
+        self._groups = self._finished = self._not_ready = 0
+        self._busy_cores: list[float] = []
 
+    def prepare(self) -> None:
+        """Find out what may be measured now."""
+        self._store.plan(self._plan.cost_cells)
+        stored = {row.key: row for row in self._store.cells()}
+        for identity, cells in left_groups(self._plan, self._store, retry_failed=self._retry_failed).items():
+            others = [stored.get(cell.key) for cell in self._plan.of_agent(identity) if cell.kind != "cost"]
+            makers = [stored.get(self._plan.needs[cell.key]) for cell in cells]
+            if any(row is None or row.status not in ("done", "failed") for row in (*others, *makers)):
+                self._not_ready += 1
+                continue
+            pairs = [(cell, stored[self._plan.needs[cell.key]]) for cell in cells]
+            for cell, maker in pairs:
+                if maker.failure is not None:
+                    self._store.fail(cell.key, for_want_of(maker.failure))
+            able = tuple((cell, maker) for cell, maker in pairs if maker.failure is None)
+            if able:
+                self._waiting.append(_Group(identity, able))
+        self._groups = len(self._waiting)
 
-def _model_again(store: Store, digests: Mapping[str, str], watts_per_core: float) -> None:
-    changed = {}
-    for key in digests:
-        old = store.measurements(key, PER_ACTION)
-        new = [_modelled_again(store, key, row, watts_per_core) for row in old]
-        if any(row is not before for row, before in zip(new, old, strict=True)):
-            changed[key] = _with_episodes(store, key, new)
-    store.replace_measurements(changed)
+    def fill(self) -> None:
+        """One task on each machine."""
+        while self._waiting and self._executor.pending < self._executor.machines:
+            group = self._waiting.popleft()
+            try:
+                task = self._task(group)
+            except PolicypressError as error:
+                self._fail(group, Failure.of(error))
+                continue
+            if task is None:
+                self._not_ready += 1
+                self._groups -= 1
+                continue
+            for cell, _ in group.cells:
+                self._store.start(cell.key, self._provenance)
+            self._submitted[task.key] = group
+            self._executor.submit(task)
 
+    def _task(self, group: _Group) -> Task | None:
+        """What measures the group; None where files are missing."""
+        subjects: dict[Cell, CostSubject] = {}
+        for cell, maker in group.cells:
+            record = self._store.artifact(maker.key)
+            built = record and load(self._store.folder, record, self._store.artifact_files(maker.key))
+            if not built:
+                return None
+            subjects[cell] = CostSubject(
+                key=cell.key,
+                model=built.files[built.record.path],
+                runtime=NATIVE if cell.protocol.runtime == NATIVE else ONNXRUNTIME,
+                lengths=tuple(episode.length for episode in self._store.episodes(maker.key)),
+            )
+        return self._tasks.costs(subjects, self._request, datetime.now(UTC).isoformat(timespec="milliseconds"))
 
-def _modelled_again(store: Store, key: str, row: Measurement, watts_per_core: float) -> Measurement:
-    """``row``, or where it was modelled with other watts, the model's new value under the same runtime."""
-    if row.source != "modelled" or row.protocol.get("watts_per_core") == watts_per_core:
-        return row
-    runtime = row.protocol[RUNTIME]
-    cpu = next(cpu for cpu in store.measurements(key, "cpu_per_action") if cpu.protocol[RUNTIME] == runtime)
-    return modelled(cpu, watts_per_core, row.protocol.get("not_measured", {}))
+    def told(self, note: Note) -> None:
+        """Pass on how far the measuring of a group is, as steps of all groups."""
+        if note.key in self._submitted and isinstance(note.progress, MeasuringSteps):
+            done, total = note.progress.done, note.progress.total
+            self._on_event(CostsMeasured(self._finished * total + done, self._groups * total))
+
+    def take(self, outcome: Outcome) -> None:
+        """Bring what was measured into the store, all of an agent at once."""
+        group = self._submitted.pop(outcome.key)
+        failure = outcome.failure
+        if failure is None:
+            try:
+                costs = checked_costs(outcome.value, {cell.key for cell, _ in group.cells})
+                self._store.record_costs(costs.measured, costs.failed)
+                said = [row.protocol[OTHERS] for rows in costs.measured.values() for row in rows]
+                self._busy_cores.append(max(said, default=0.0))
+            except ExecutionError as error:
+                failure = Failure.of(error)
+        if failure is not None:
+            self._fail(group, failure)
+            return
+        self._step()
+
+    def _fail(self, group: _Group, failure: Failure) -> None:
+        for cell, _ in group.cells:
+            self._store.fail(cell.key, failure)
+        self._step()
+
+    def _step(self) -> None:
+        self._finished += 1
+        self._on_event(CostsMeasured(self._finished, self._groups))
+
+    def outcome(self, interrupted: bool) -> RunOutcome:
+        """Where the cost cells stand."""
+        return read_outcome(self._plan.cost_cells, self._store, {}, interrupted, self._notices())
+
+    def _notices(self) -> tuple[str, ...]:
+        """What the user should be told."""
+        told = []
+        if self._not_ready:
+            told.append(f"The costs of {self._not_ready} agents are left: their other cells, or files, are not there.")
+        busiest = max(self._busy_cores, default=0.0)
+        if busiest > QUIET_CORES:
+            told.append(
+                f"Other programs kept up to {busiest:.1f} cores busy while costs were measured, as they say themselves."
+            )
+        return tuple(told)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from policypress.engine import notes
 from policypress.engine.tasks import Failure
 from policypress.errors import PolicypressError
 from policypress.export.parity import Observations, check_runtime_parity
@@ -24,8 +26,8 @@ from policypress.runtime.loading import load_model
 from policypress.runtime.protocol import NATIVE, Runtime, RuntimeName
 
 CPU_PER_ACTION, CPU_PER_EPISODE = "cpu_per_action", "cpu_per_episode"
-ARTIFACT, OTHERS, RUN = "artifact_sha256", "others_busy_cores", "run"
-"""Added to a measurement's protocol: the file that was measured, how busy others were, when the agent's run began."""
+ARTIFACT, OTHERS, RUN, RUNTIME = "artifact_sha256", "others_busy_cores", "run", "runtime"
+"""In a measurement's protocol: the file, how busy others were, when the agent's run began, what acted."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,39 @@ class CostSubject:
 
 
 @dataclass(frozen=True)
+class CostRequest:
+    """How costs are measured.
+
+    Args:
+        protocol: how much of each artifact.
+        seed: of the observations acted on.
+        watts_per_core: power of a busy core, for energy that no meter can measure; None for the default.
+    """
+
+    protocol: CostProtocol = field(default_factory=CostProtocol)
+    seed: int = 0
+    watts_per_core: float | None = None
+
+    def stated(self) -> dict[str, Any]:
+        """What stands for it in the key of a cost cell."""
+        names = ("warm_samples", "cold_samples", "windows", "processes")
+        return {**{name: getattr(self.protocol, name) for name in names}, "watts_per_core": self.watts_per_core}
+
+
+@dataclass(frozen=True)
 class CostPayload:
     """What is measured together, taking turns, so that its ratios hold.
 
     Args:
         subjects: artifacts of one agent.
         parity: observations on which a native build is proven before it is measured.
-        seed: of the observations acted on.
-        protocol: how much is measured.
-        watts_per_core: power of a busy core; None for the default.
+        request: how they are measured.
         run: when the measuring of these subjects began, ISO 8601; what they have in common.
     """
 
     subjects: tuple[CostSubject, ...]
     parity: Observations
-    seed: int
-    protocol: CostProtocol
-    watts_per_core: float | None = None
+    request: CostRequest
     run: str = ""
 
 
@@ -95,10 +113,11 @@ def measure(payload: CostPayload) -> MeasuredCosts:
         others = BackgroundLoad()
         found = measure_costs(
             files,
-            payload.protocol,
+            payload.request.protocol,
             {subject.key: subject.runtime for subject in able},
-            seed=payload.seed,
-            watts_per_core=payload.watts_per_core,
+            seed=payload.request.seed,
+            watts_per_core=payload.request.watts_per_core,
+            on_step=lambda done, total: notes.tell(notes.MeasuringSteps(done, total)),
         )
         said = {OTHERS: round(others.busy_cores(), 3), RUN: payload.run}
     return MeasuredCosts({subject.key: _rows(subject, found[subject.key], said) for subject in able}, failed)
@@ -128,7 +147,7 @@ def _written(model: bytes, folder: Path) -> Path:
 def _rows(subject: CostSubject, rows: Sequence[Measurement], said: Mapping[str, object]) -> tuple[Measurement, ...]:
     """``rows``, marked, and what an episode costs where episodes were played."""
     artifact = {ARTIFACT: hashlib.sha256(subject.model).hexdigest()}
-    marked = [replace(row, protocol={**row.protocol, **artifact, **said}) for row in rows]
+    marked = [replace(row, protocol={RUNTIME: subject.runtime, **row.protocol, **artifact, **said}) for row in rows]
     if subject.lengths:
         for row in tuple(marked):
             if row.quantity == PER_ACTION:

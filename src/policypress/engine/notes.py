@@ -11,23 +11,31 @@ from policypress.compression.learning import StepProgress
 
 
 @dataclass(frozen=True)
+class MeasuringSteps:
+    """``done`` of ``total`` steps of measuring costs."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Note:
-    """How far the task ``key`` is with what it learns."""
+    """How far the task ``key`` is with what it learns or measures."""
 
     key: str
-    learning: StepProgress
+    progress: StepProgress | MeasuringSteps
 
 
 Listener = Callable[[Note], None]
 _heard: ContextVar[tuple[str, Listener] | None] = ContextVar("heard", default=None)
 
 
-def tell(learning: StepProgress) -> None:
+def tell(progress: StepProgress | MeasuringSteps) -> None:
     """Tell whoever listens to the task that runs here; nobody where none does."""
     heard = _heard.get()
     if heard is not None:
         key, listener = heard
-        listener(Note(key, learning))
+        listener(Note(key, progress))
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import Box, EnvironmentSpec, Space
+from policypress.engine.events import PhaseStarted
 from policypress.environment.faults import opened
 from policypress.environment.masks import offers_masks
 from policypress.environment.wrappers import WrappedFactory
@@ -17,7 +19,6 @@ from policypress.measurement.agent_in_environment import Factory
 from policypress.measurement.statistics import Missing, retention, score_difference
 from policypress.search.robustness import Condition, Disturbed, Robustness, conditions
 from policypress.search.session import Play, Session
-from policypress.search.worker import disturbed
 
 EPISODES = 50
 PURPOSE = "robustness"
@@ -46,7 +47,7 @@ def measure_robustness(
     Raises:
         KeyboardInterrupt: what is complete is in the store.
     """
-    session.narrator.phase("robustness")
+    session.on_event(PhaseStarted("robustness"))
     reference, floor = Play(Recipe(), PURPOSE, episodes), Play(None, PURPOSE, episodes)
     session.play([reference, floor])
     base, random = session.returns(reference), session.returns(floor)
@@ -57,7 +58,7 @@ def measure_robustness(
             nothing = Missing(reason)
             rows += [Disturbed(condition, r.text, nothing, nothing, nothing, reason) for r in recipes]
             continue
-        where = disturbed(environment, condition.wrappers)
+        where = replace(environment, wrappers=(*environment.wrappers, *condition.wrappers))
         plays = [Play(recipe, PURPOSE, episodes, where) for recipe in (Recipe(), *recipes)]
         session.play(plays)
         returns = [session.returns(play) for play in plays]

@@ -7,33 +7,23 @@ baseline and the best recipe are measured under ONNX Runtime as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.engine.cell import Cell
-from policypress.engine.cost_stage import measure_cell_costs
-from policypress.engine.cost_tasks import proven
-from policypress.engine.store.store import Store
-from policypress.errors import ExecutionError, PolicypressError
-from policypress.export.parity import Observations
+from policypress.engine.cost_tasks import CostRequest, proven
+from policypress.engine.events import PhaseStarted
+from policypress.engine.outcome import RunOutcome
+from policypress.engine.store.reader import StoreReader
+from policypress.errors import PolicypressError
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
 from policypress.search.history import SearchHistory
-from policypress.search.narrator import Narrator
 from policypress.search.objective import BASELINE
 from policypress.search.session import Session
 
 MOST_MEASURED = 6
 """So many artifacts have their costs measured: those that got furthest."""
 _FURTHEST = ("certified", "not certified", "promising", "raced")
-
-
-@dataclass(frozen=True)
-class CostOptions:
-    """How costs are measured: under which runtime, on observations of which seed, with which modelled power."""
-
-    runtime: RuntimeName
-    seed: int
-    watts_per_core: float | None
+Runtimes = Mapping[Cell, Sequence[RuntimeName]]
 
 
 def finalists(history: SearchHistory) -> list[str]:
@@ -45,39 +35,51 @@ def finalists(history: SearchHistory) -> list[str]:
 
 
 def measure_finalists(
-    store: Store, session: Session, history: SearchHistory, options: CostOptions, narrator: Narrator
+    session: Session, history: SearchHistory, runtime: RuntimeName, request: CostRequest
 ) -> tuple[str, ...]:
-    """Bring the costs of the finalists into the store; returns what is to be told of it."""
+    """Bring the costs of the finalists under ``runtime`` into the store; returns what is to be told of it."""
     if history.ending == "interrupted":
         return ()
-    rows = [store.cell(session.cells[text][0]) for text in finalists(history) if text in session.cells]
+    rows = [session.store.cell(session.cells[text][0]) for text in finalists(history) if text in session.cells]
     cells = [row.cell for row in rows if row is not None]
     told: tuple[str, ...] = ()
+    asked: Runtimes = {cell: (runtime,) for cell in cells}
     try:
-        runtimes: dict[str, tuple[RuntimeName, ...]] = {cell.key: (options.runtime,) for cell in cells}
-        if options.runtime == NATIVE:
-            narrator.phase("building for the native runtime")
-            runtimes, told = _native_where_proven(store, cells, session.materials.parity)
-        measure_cell_costs(store, cells, options.seed, options.watts_per_core, narrator, runtimes=runtimes)
-    except ExecutionError as error:
-        return (*told, f"The costs were not measured. {error}")
+        if runtime == NATIVE:
+            session.on_event(PhaseStarted("building for the native runtime"))
+            asked, told = _native_where_proven(session, cells)
+        measured = measure_together(session, asked, request)
     except KeyboardInterrupt:
         return (*told, "The costs were not measured: interrupted.")
-    return told
+    late = ("The costs were not measured: interrupted.",) if measured.interrupted else ()
+    return (*told, *measured.notices, *late)
 
 
-def _native_where_proven(
-    store: Store, cells: Sequence[Cell], observations: Observations
-) -> tuple[dict[str, tuple[RuntimeName, ...]], tuple[str, ...]]:
+def measure_together(session: Session, asked: Runtimes, request: CostRequest) -> RunOutcome:
+    """Measure the costs of ``asked`` in one run; what could not be measured is told, and undoes nothing."""
+    outcome = session.measure(asked, request)
+    failures = dict.fromkeys(failure.message for _, failure in outcome.failed)
+    told = tuple(f"The costs were not measured. {message}" for message in failures)
+    return RunOutcome(outcome.done, outcome.failed, outcome.left, outcome.interrupted, (*outcome.notices, *told))
+
+
+def played_under(store: StoreReader, cells: Iterable[Cell]) -> Runtimes:
+    """Cells with an artifact → what acts with it in their episodes."""
+    records = {cell: record for cell in cells if (record := store.artifact(cell.key)) is not None}
+    return {cell: (NATIVE if record.runtime == NATIVE else ONNXRUNTIME,) for cell, record in records.items()}
+
+
+def _native_where_proven(session: Session, cells: Sequence[Cell]) -> tuple[Runtimes, tuple[str, ...]]:
     """Runtimes of each cell, the first two of which are compared under both; ONNX Runtime alone if one has no other."""
+    store = session.store
     for cell in cells:
         record = store.artifact(cell.key)
         if record is None:
             continue
         try:
-            proven((store.folder / record.path).read_bytes(), NATIVE, observations)
+            proven((store.folder / record.path).read_bytes(), NATIVE, session.materials.parity)
         except PolicypressError as error:
             notice = f"The costs are those under ONNX Runtime: {cell.recipe} has no native form here. {error}"
-            return {cell.key: (ONNXRUNTIME,) for cell in cells}, (notice,)
+            return {cell: (ONNXRUNTIME,) for cell in cells}, (notice,)
     both, native = (NATIVE, ONNXRUNTIME), (NATIVE,)
-    return {cell.key: both if index < 2 else native for index, cell in enumerate(cells)}, ()
+    return {cell: both if index < 2 else native for index, cell in enumerate(cells)}, ()

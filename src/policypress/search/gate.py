@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from policypress.compression.recipe import Recipe
+from policypress.engine.events import DecisionMade
 from policypress.search.certification import Certificate, certify, error_share, plan_episodes
 from policypress.search.history import Attempt
 from policypress.search.racing import Bar, Race, Trial
@@ -33,8 +34,10 @@ class Gate:
         planned = known or self._planned(trial, race, alpha)
         if planned is None:
             return None
-        self._session.narrator.tell(
-            f"certifying {trial.text} on {planned} fresh episodes, against the baseline's on as many other ones"
+        self._session.on_event(
+            DecisionMade(
+                f"certifying {trial.text} on {planned} fresh episodes, against the baseline's on as many other ones"
+            )
         )
         own = [Play(trial.recipe, f"{CERTIFICATION}/{number}", planned)]
         base, random = self._reference(planned)
@@ -43,7 +46,7 @@ class Gate:
             more = self._more(certificate, own, base, random, alpha)
             if more is None:
                 break
-            self._session.narrator.tell(f"undecided: {certificate.reason}; {more} more episodes may settle it")
+            self._session.on_event(DecisionMade(f"undecided: {certificate.reason}; {more} more episodes may settle it"))
             own.append(Play(trial.recipe, f"{CERTIFICATION}/{number}/{extension + 2}", more))
             certificate = self._judged(own, base, random, alpha)
         return Attempt(number, trial.text, planned, certificate, tuple(self._returns(own)), tuple(self._returns(base)))

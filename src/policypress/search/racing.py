@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policypress.compression.recipe import Recipe
+from policypress.engine.events import DecisionMade
 from policypress.measurement.statistics import Interval, Missing, retention
 from policypress.records import ArtifactRecord
 from policypress.search.certification import error_share, plan_episodes, refusal
@@ -113,7 +114,7 @@ class Race:
         judgement, trial.reason = judge(base, own, random, self._bar, last=last)
         trial.stage = {"promising": "promising", "lost": "raced", "open": "built"}[judgement]  # type: ignore[assignment]
         if judgement != "open":
-            self._session.narrator.tell(f"{trial.text}: {trial.reason}")
+            self._session.on_event(DecisionMade(f"{trial.text}: {trial.reason}"))
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""Between a search and the study beneath it: recipes become cells, cells become artifacts and returns.
+"""One agent, one store, one executor: recipes become cells, cells become artifacts, returns and costs.
 
 Everything is in the store as soon as it is there, so a search that was stopped finds it again.
 """
@@ -6,22 +6,28 @@ Everything is in the store as soon as it is there, so a search that was stopped 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
+from policypress.engine.calibration import Calibration
 from policypress.engine.cell import Cell, canonical_json
+from policypress.engine.cell_builder import CellBuilder, cost_cell
+from policypress.engine.cost_tasks import CostRequest
+from policypress.engine.events import EventHandler, ignore
 from policypress.engine.executors.executor import Executor
-from policypress.engine.scheduler import run_study
+from policypress.engine.outcome import RunOutcome
+from policypress.engine.plan import Plan
+from policypress.engine.run_options import RunOptions
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
+from policypress.engine.task_factory import OneAgent, TaskFactory
 from policypress.engine.tasks import Failure
 from policypress.measurement.agent_in_environment import AgentInEnvironment
 from policypress.measurement.suspects import suspects
-from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
-from policypress.search.narrator import Narrator
-from policypress.search.worker import SearchWorker
-from policypress.study.compress import pressed_cell
+from policypress.records import ArtifactRecord, EpisodeRecord
+from policypress.runtime.protocol import RuntimeName
 
 BUILD = "search/build"
 CERTIFICATION = "certification"
@@ -38,6 +44,7 @@ class Play:
     environment: EnvironmentSpec | None = None
 
 
+@dataclass
 class Session:
     """One agent, one store, one executor.
 
@@ -45,28 +52,45 @@ class Session:
     episodes that recipes are chosen by, not those of certification or of disturbed environments.
     """
 
-    def __init__(
-        self,
-        subject: AgentInEnvironment,
-        worker: SearchWorker,
-        store: Store,
-        executor: Executor,
-        protocol: EvaluationProtocol,
-        inputs: Mapping[str, object],
-        narrator: Narrator,
-        *,
-        retry_failed: bool = False,
-    ) -> None:
-        self.store = store
-        self.narrator = narrator
-        self.executor = executor
-        self.cells: dict[str, list[str]] = {}
-        self._subject = subject
-        self._worker = worker
-        self._protocol = protocol
-        self._inputs = dict(inputs)
-        self._retry_failed = retry_failed
-        self._played: dict[str, Cell] = {}
+    calibration: Calibration
+    builder: CellBuilder
+    store: Store
+    executor: Executor
+    on_event: EventHandler = ignore
+    retry_failed: bool = False
+    cells: dict[str, list[str]] = field(default_factory=dict)
+    _played: dict[str, Cell] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._tasks = TaskFactory(OneAgent(self.calibration, self.builder.agent))
+
+    @property
+    def subject(self) -> AgentInEnvironment:
+        """The agent in its environment."""
+        return self.calibration.subject
+
+    @property
+    def materials(self) -> CalibrationData:
+        """Observations of the agent's own episodes."""
+        return self.calibration.materials
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """What may be at fault where the agent plays badly, the likeliest first; sentences without their full stop."""
+        found = (*self.subject.suspects, suspects(self.subject.policy.origin))
+        return tuple(sentence.removesuffix(".") for sentence in found)
+
+    def run(self, cells: Iterable[Cell]) -> RunOutcome:
+        """Do what the store lacks of ``cells``."""
+        options = RunOptions(retry_failed=self.retry_failed)
+        return run_cells(Plan(tuple(cells)), self._tasks, self.store, self.executor, self.on_event, options)
+
+    def measure(self, asked: Mapping[Cell, Sequence[RuntimeName]], request: CostRequest) -> RunOutcome:
+        """Measure what acting with the artifacts of ``asked`` costs, under each of their runtimes, all in one run."""
+        pairs = [(cost_cell(maker, name, request.stated()), maker) for maker, names in asked.items() for name in names]
+        plan = Plan(tuple(cost for cost, _ in pairs), {cost.key: maker.key for cost, maker in pairs})
+        options = RunOptions(retry_failed=True, costs=request)
+        return run_cells(plan, self._tasks, self.store, self.executor, self.on_event, options)
 
     def build(self, recipes: Iterable[Recipe]) -> dict[str, ArtifactRecord | Failure]:
         """The artifact of each recipe, by its text; a failure where there is none.
@@ -81,26 +105,7 @@ class Session:
         for text, cell in cells.items():
             record = self.store.artifact(cell.key)
             found[text] = failed.get(cell.key, Failure("ExecutionError", "not built")) if record is None else record
-            self._worker.keep(cell, self.store)
         return found
-
-    def adopt(self, keys: Iterable[str]) -> None:
-        """Take the artifacts of these cells for their recipes, so that they are not built again."""
-        for key in keys:
-            row = self.store.cell(key)
-            if row is not None and row.cell.kind != "random":
-                self._worker.keep(row.cell, self.store)
-
-    @property
-    def suspects(self) -> tuple[str, ...]:
-        """What may be at fault where the agent plays badly, the likeliest first; sentences without their full stop."""
-        found = (*self._subject.suspects, suspects(self._subject.policy.origin))
-        return tuple(sentence.removesuffix(".") for sentence in found)
-
-    @property
-    def materials(self) -> CalibrationData:
-        """Observations of the agent's own episodes."""
-        return self._worker.press.materials
 
     def play(self, plays: Sequence[Play]) -> dict[int, Failure]:
         """Bring the episodes of ``plays`` into the store; index → failure of those that could not be played.
@@ -144,9 +149,7 @@ class Session:
 
     def _run(self, cells: Iterable[Cell]) -> dict[str, Failure]:
         """Do what the store lacks; key → failure."""
-        outcome = run_study(
-            cells, self._worker, self.store, self.executor, self.narrator, retry_failed=self._retry_failed
-        )
+        outcome = self.run(cells)
         if outcome.interrupted:
             raise KeyboardInterrupt
         return {cell.key: failure for cell, failure in outcome.failed}
@@ -160,11 +163,10 @@ class Session:
         return cell
 
     def _cell(self, play: Play) -> Cell:
-        environment = play.environment or self._subject.environment
-        protocol = replace(self._protocol, purpose=play.purpose, episodes=play.episodes)
+        protocol = replace(self.builder.protocol, purpose=play.purpose, episodes=play.episodes)
         if play.recipe is None:
-            return Cell("random", replace(protocol, runtime=""), environment)
-        return pressed_cell(self._worker.identity, play.recipe, protocol, environment, self._inputs)
+            return self.builder.random(protocol, play.environment)
+        return self.builder.recipe(play.recipe, protocol, play.environment)
 
 
 def _whose(cell: Cell) -> str:

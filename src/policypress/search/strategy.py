@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from policypress.compression.recipe import Recipe
+from policypress.engine.events import DecisionMade, PhaseStarted
 from policypress.records import ArtifactRecord
 from policypress.search.gate import Gate
 from policypress.search.history import Attempt, Ending, SearchHistory
@@ -68,7 +69,7 @@ class Search:
 
     def _prepare(self) -> str | None:
         """Build and race the baseline; why it cannot be the measure of anything, if so."""
-        self._session.narrator.phase("the fp32 baseline")
+        self._session.on_event(PhaseStarted("the fp32 baseline"))
         built = self._session.build([Recipe()])[BASELINE]
         if not isinstance(built, ArtifactRecord):
             raise built.exception()
@@ -84,7 +85,7 @@ class Search:
 
     def _build(self, family: Family, recipes: Iterable[Recipe]) -> list[Trial]:
         """Artifacts of ``recipes``, as trials."""
-        self._session.narrator.phase(f"building: {family.name}")
+        self._session.on_event(PhaseStarted(f"building: {family.name}"))
         trials = []
         wanted = list(recipes)
         for (text, built), recipe in zip(self._session.build(wanted).items(), wanted, strict=True):
@@ -121,7 +122,7 @@ class Search:
 
     def _descend(self, pool: Sequence[Trial]) -> None:
         """Bisect the front of ``pool`` for the smallest promising trial."""
-        self._session.narrator.phase("racing")
+        self._session.on_event(PhaseStarted("racing"))
         texts = front([t.text for t in pool], lambda t: _known(self._trials[t].value), self._error_of)
         left = [self._trials[text] for text in texts]
         for trial in pool:
@@ -162,7 +163,7 @@ class Search:
                 longest_s = max([longest_s, *(t.record.build_s for t in trials if t.record is not None)])
                 self._value(trials)
                 pool = [t for t in self._pool() if t in trials]
-                self._session.narrator.phase("racing")
+                self._session.on_event(PhaseStarted("racing"))
                 self._race.run(pool)
                 good = [rungs.index(t.recipe) for t in trials if t.stage == "promising"]
                 bad = [rungs.index(t.recipe) for t in trials if t.stage != "promising"]
@@ -184,7 +185,7 @@ class Search:
             trial = self._best()
             if trial is None:
                 return None
-            self._session.narrator.phase("certifying")
+            self._session.on_event(PhaseStarted("certifying"))
             attempt = self._gate.certify(trial, self._race)
             if attempt is None:
                 trial.stage = "raced"
@@ -195,7 +196,7 @@ class Search:
                     trial.stage = "certified"
                     return trial
                 trial.stage = "not certified"
-            self._session.narrator.tell(f"{trial.text}: {trial.reason}")
+            self._session.on_event(DecisionMade(f"{trial.text}: {trial.reason}"))
             failed, following = _known(trial.value), self._best()
             bound = float("inf") if following is None else _known(following.value)
             self._descend([t for t in self._pool() if failed < _known(t.value) < bound])

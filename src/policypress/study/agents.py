@@ -21,8 +21,6 @@ from policypress.study.kept_agents import kept_agents
 from policypress.study.spec import Agents, StudySpec, Training
 from policypress.study.training_identity import training_identity, training_name
 
-PREPARATION_VERSION = 1
-"""Part of the key of every agent's cell: raise it when rollouts or training give other results."""
 _WILDCARDS = frozenset("*?[")
 
 

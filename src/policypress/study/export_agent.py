@@ -12,7 +12,7 @@ from policypress.compression.learning import StepProgress, ignore_progress
 from policypress.compression.pipeline import PLAIN_SESSIONS, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.contract import EnvironmentSpec
-from policypress.engine.agent_factory import PressWorker
+from policypress.engine.calibration import Calibration
 from policypress.environment.observations import RecordedObservations
 from policypress.errors import EnvironmentInputError
 from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
@@ -67,7 +67,7 @@ def export_agent(
     recorded = None
     if observations is not None:
         recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)
-    worker = PressWorker(subject, seed, recorded)
+    worker = Calibration(subject, seed, recorded)
     if subject.factory is None and recorded is None:
         if parsed.steps:
             raise EnvironmentInputError(

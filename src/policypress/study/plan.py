@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from policypress.compression.recipe import Recipe
-from policypress.contract import EnvironmentSpec
 from policypress.engine.cell import BASELINE_RECIPE, Cell
+from policypress.engine.cell_builder import CellBuilder, cost_cell
+from policypress.engine.plan import Plan
 from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
-from policypress.study.agents import PREPARATION_VERSION, PlannedAgent
+from policypress.study.agents import PlannedAgent
 from policypress.study.spec import CostMeasurements, RuntimeName, StudySpec
-
-_PREPARATION = "preparation"
-_COSTS = "costs"
-COSTS_VERSION = 1
-"""Part of the key of every cost cell: raise it when costs are measured in another way."""
 
 
 @dataclass(frozen=True)
-class StudyPlan:
-    """The cells of a study.
+class StudyPlan(Plan):
+    """The cells of a study, and its agents by their identity."""
 
-    Args:
-        agents: by identity.
-        cells: every cell once; an agent's own cell comes before its others.
-        needs: key of a cell → key of the cell that has to be done first: the agent's own, and for costs the one that
-            makes the artifact.
-    """
-
-    agents: Mapping[str, PlannedAgent]
-    cells: tuple[Cell, ...]
-    needs: Mapping[str, str]
-
-    def episodes(self) -> int:
-        """Episodes of all cells."""
-        return sum(cell.protocol.episodes for cell in self.cells)
-
-    def of_agent(self, identity: str) -> tuple[Cell, ...]:
-        """An agent's cells."""
-        return tuple(cell for cell in self.cells if cell.agent_sha256 == identity)
-
-    @property
-    def result_cells(self) -> tuple[Cell, ...]:
-        """All cells but those of costs."""
-        return tuple(cell for cell in self.cells if cell.kind != "cost")
-
-    @property
-    def cost_cells(self) -> tuple[Cell, ...]:
-        """The cells of costs."""
-        return tuple(cell for cell in self.cells if cell.kind == "cost")
+    agents: Mapping[str, PlannedAgent] = field(default_factory=dict)
 
 
 def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
@@ -67,7 +36,7 @@ def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
     texts = {BASELINE_RECIPE, *(text for agent in listed.values() for text in agent.recipes)}
     recipes = {text: Recipe.parse(text) for text in texts}
     for agent in listed.values():
-        own = _own_cell(spec, agent)
+        own = _builder(spec, agent).own()
         cells[own.key] = own
         for cell in _random_and_recipes(spec, agent, runtimes, recipes):
             cells.setdefault(cell.key, cell)
@@ -78,45 +47,27 @@ def plan_study(spec: StudySpec, agents: Iterable[PlannedAgent]) -> StudyPlan:
         for cost, made_by in _costs(spec, spec.costs, listed, played):
             cells[cost.key] = cost
             needs[cost.key] = made_by.key
-    return StudyPlan(listed, tuple(cells.values()), needs)
+    return StudyPlan(tuple(cells.values()), needs, listed)
 
 
-def _own_cell(spec: StudySpec, agent: PlannedAgent) -> Cell:
-    return Cell(
-        kind="agent",
-        protocol=EvaluationProtocol(episodes=0, seed=spec.evaluation.seed, masked=agent.masked),
-        environment=agent.environment,
-        agent_sha256=agent.identity,
-        method_versions={_PREPARATION: PREPARATION_VERSION},
-        inputs={"seed": spec.evaluation.seed},
+def _builder(spec: StudySpec, agent: PlannedAgent, runtime: str = "") -> CellBuilder:
+    protocol = EvaluationProtocol(
+        episodes=spec.evaluation.episodes,
+        seed=spec.evaluation.seed,
+        max_steps=spec.evaluation.max_steps or agent.max_steps,
+        runtime=runtime,
+        masked=agent.masked,
     )
+    return CellBuilder.of_study(agent.identity, agent.environment, protocol)
 
 
 def _random_and_recipes(
     spec: StudySpec, agent: PlannedAgent, runtimes: Iterable[str], recipes: Mapping[str, Recipe]
 ) -> Iterable[Cell]:
     for runtime in runtimes:
-        protocol = EvaluationProtocol(
-            episodes=spec.evaluation.episodes,
-            seed=spec.evaluation.seed,
-            max_steps=spec.evaluation.max_steps or agent.max_steps,
-            runtime=runtime,
-            masked=agent.masked,
-        )
-        # Random actions are drawn without a runtime, and so are the same under each.
-        yield Cell("random", replace(protocol, runtime=""), plain(agent.environment))
-        for recipe in (recipes[text] for text in dict.fromkeys((BASELINE_RECIPE, *agent.recipes))):
-            yield Cell(
-                kind="variant" if recipe.steps else "baseline",
-                protocol=protocol,
-                environment=agent.environment,
-                agent_sha256=agent.identity,
-                recipe=recipe.text,
-                recipe_hash=recipe.hash,
-                recipe_json=recipe.to_json(),
-                method_versions={**recipe.versions, _PREPARATION: PREPARATION_VERSION},
-                inputs={"seed": spec.evaluation.seed},
-            )
+        builder = _builder(spec, agent, runtime)
+        yield builder.random()
+        yield from (builder.recipe(recipes[text]) for text in dict.fromkeys((BASELINE_RECIPE, *agent.recipes)))
 
 
 def _resolved(runtimes: Iterable[RuntimeName]) -> tuple[str, ...]:
@@ -132,25 +83,13 @@ def _costs(
     for cell in played:
         if cell.kind in ("baseline", "variant") and _is_measured(agents[cell.agent_sha256 or ""], how):
             makers.setdefault((cell.agent_sha256 or "", cell.recipe), {})[cell.protocol.runtime] = cell
-    stated = how.model_dump(mode="json", exclude={"runtimes", "seeds"})
+    stated = how.request(spec.evaluation.seed).stated()
     runtimes = _resolved(how.runtimes or spec.evaluation.runtimes)
     for made_by in makers.values():
         for runtime in runtimes:
             maker = made_by.get(runtime) or next(iter(made_by.values()))
-            cost = replace(
-                maker,
-                kind="cost",
-                protocol=replace(maker.protocol, episodes=0, max_steps=None, runtime=runtime),
-                method_versions={**maker.method_versions, _COSTS: COSTS_VERSION},
-                inputs={**maker.inputs, _COSTS: stated},
-            )
-            yield cost, maker
+            yield cost_cell(maker, runtime, stated), maker
 
 
 def _is_measured(agent: PlannedAgent, how: CostMeasurements) -> bool:
     return how.seeds is None or agent.training is None or agent.training["seed"] in how.seeds
-
-
-def plain(environment: EnvironmentSpec) -> EnvironmentSpec:
-    """The environment without the name it was trained under, which changes nothing in it."""
-    return replace(environment, trained_id=None)

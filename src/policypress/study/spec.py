@@ -16,7 +16,9 @@ from policypress.agent.overrides import Overrides
 from policypress.agent.stated_overrides import stated_overrides
 from policypress.agent.yaml_data import MAX_YAML_BYTES, load_counted
 from policypress.compression.recipe import Recipe
+from policypress.engine.cost_tasks import CostRequest
 from policypress.errors import InputError, RecipeError, StudyInputError
+from policypress.measurement.costs import CostProtocol
 from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
@@ -103,6 +105,16 @@ class CostMeasurements(_Part):
     windows: int = Field(default=5, ge=1)
     processes: int = Field(default=3, ge=1)
     watts_per_core: float | None = Field(default=None, gt=0)
+
+    def request(self, seed: int) -> CostRequest:
+        """What is asked of the measurement; ``seed`` is that of the observations acted on."""
+        protocol = CostProtocol(
+            warm_samples=self.warm_samples,
+            cold_samples=self.cold_samples,
+            windows=self.windows,
+            processes=self.processes,
+        )
+        return CostRequest(protocol, seed, self.watts_per_core)
 
 
 class QatOptions(_Part):

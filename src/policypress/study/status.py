@@ -15,7 +15,7 @@ from policypress.engine.store.reader import CellRow, StoreReader
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 from policypress.study.agents import PlannedAgent
 from policypress.study.estimate import estimate
-from policypress.study.study_worker import WORKPLACE
+from policypress.study.study_agents import WORKPLACE
 from policypress.study.whole_study import Study
 
 _STATES = ("done", "running", "failed", "pending")

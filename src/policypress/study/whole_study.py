@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from policypress.engine.cell import canonical_json
+from policypress.engine.events import EventHandler, ignore
 from policypress.engine.executors.executor import Executor
-from policypress.engine.progress import Progress, Silent
-from policypress.engine.scheduler import StudyOutcome, run_study
+from policypress.engine.outcome import RunOutcome
+from policypress.engine.run_options import RunOptions
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, StoreReader
 from policypress.engine.store.store import Store
+from policypress.engine.task_factory import TaskFactory
 from policypress.errors import StudyInputError
 from policypress.study.agents import planned_agents
-from policypress.study.cost_run import files_wanted, run_costs
+from policypress.study.cost_files import files_wanted
 from policypress.study.estimate import Estimate, estimate
 from policypress.study.plan import StudyPlan, plan_study
 from policypress.study.spec import StudySpec, read_spec
-from policypress.study.study_worker import StudyWorker
+from policypress.study.study_agents import StudyAgents
 
 Part = Literal["all", "returns", "costs"]
 
@@ -73,11 +76,11 @@ def open_study(path: Path, folder: Path | None = None, overrides: Sequence[str] 
 def run_whole_study(
     study: Study,
     executor: AbstractContextManager[Executor],
-    progress: Progress | None = None,
+    on_event: EventHandler = ignore,
     *,
     retry_failed: bool = False,
     part: Part = "all",
-) -> tuple[StudyOutcome, tuple[str, ...]]:
+) -> RunOutcome:
     """Do what is left of ``study``; after an interruption of any kind, the same call continues.
 
     Costs are measured last, agent by agent, when nothing else of the study runs on the machine.
@@ -85,20 +88,19 @@ def run_whole_study(
     Args:
         study: what to run.
         executor: does the tasks.
-        progress: is told what happens.
+        on_event: hears what happens.
         retry_failed: also do the cells that failed before.
         part: ``returns`` measures no costs, which want a quiet machine; ``costs`` measures those of agents whose
             returns are known, and starts nothing new.
 
     Returns:
-        How the cells of that part ended, and what the user should be told.
+        How the cells of that part ended; with what the user should be told.
 
     Raises:
         StudyInputError: the folder holds another study, or there are no costs to measure.
         StoreError: another driver runs it.
         OutputError: the disk is full.
     """
-    progress = progress or Silent()
     spec, plan = study.spec, study.plan
     if part == "costs" and spec.costs is None:
         raise StudyInputError("The study measures no costs.", got=spec.name, expected="`costs:` in the study file")
@@ -114,25 +116,19 @@ def run_whole_study(
             wanted, gone = files_wanted(plan, store, retry_failed=retry_failed)
             notices = _told_of_gone(len(gone))
         done = {row.key for row in store.cells(status="done")}
-        worker = StudyWorker(plan.agents, study.folder, spec.evaluation.seed)
+        skipped = {cell.key for cell in plan.result_cells if cell.key not in done} if part == "costs" else frozenset()
+        seed = spec.evaluation.seed
+        options = RunOptions(
+            retry_failed=retry_failed,
+            results_only=True,
+            files_wanted=wanted,
+            skipped=skipped,
+            costs=None if measured is None else measured.request(seed),
+        )
+        tasks = TaskFactory(StudyAgents(plan.agents, study.folder, seed))
         with executor as running:
-            outcome = run_study(
-                [cell for cell in plan.result_cells if part != "costs" or cell.key in done],
-                worker,
-                store,
-                running,
-                progress,
-                retry_failed=retry_failed,
-                needs=plan.needs,
-                results_only=True,
-                files_wanted=wanted,
-            )
-            if measured is not None and not outcome.interrupted:
-                costs, told = run_costs(
-                    plan, measured, spec.evaluation.seed, store, running, progress, retry_failed=retry_failed
-                )
-                outcome, notices = _both(outcome, costs), (*notices, *told)
-    return outcome, notices
+            outcome = run_cells(plan, tasks, store, running, on_event, options)
+    return replace(outcome, notices=(*notices, *outcome.notices))
 
 
 def _told_of_gone(agents: int) -> tuple[str, ...]:
@@ -141,15 +137,6 @@ def _told_of_gone(agents: int) -> tuple[str, ...]:
     return (
         f"The costs of {agents} agents are left: the agents are gone, and costs are not worth training them again. "
         "Keep trained agents with `policypress study keep`.",
-    )
-
-
-def _both(first: StudyOutcome, second: StudyOutcome) -> StudyOutcome:
-    return StudyOutcome(
-        (*first.done, *second.done),
-        (*first.failed, *second.failed),
-        (*first.left, *second.left),
-        first.interrupted or second.interrupted,
     )
 
 

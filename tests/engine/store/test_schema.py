@@ -11,8 +11,9 @@ from synthetic_study import SyntheticWorker, baseline, grid
 from policypress.contract import EnvironmentSpec
 from policypress.engine.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
+from policypress.engine.plan import Plan
 from policypress.engine.prepared_agent import PreparedAgent
-from policypress.engine.scheduler import run_study
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store import schema
 from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.engine.store.schema import RESTORE, SCHEMA_VERSION, columns, connect, explained, transaction
@@ -86,7 +87,7 @@ def test_the_schema_before_cost_cells_is_read_as_it_is_and_brought_up_to_date_by
         earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
         earlier.setattr(schema, "SCHEMA_VERSION", 2)
         with Store(path) as store:
-            run_study(grid(), SyntheticWorker(), store, DebugExecutor())
+            run_cells(Plan(tuple(grid())), SyntheticWorker(), store, DebugExecutor())
     with StoreReader(path) as reader:
         before = [(row, reader.artifact(row.key), reader.episodes(row.key)) for row in reader.cells()]
     with Store(path) as store:

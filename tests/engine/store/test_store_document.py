@@ -12,7 +12,8 @@ import pytest
 from synthetic_study import SyntheticWorker, grid
 
 from policypress.engine.executors.debug_executor import DebugExecutor
-from policypress.engine.scheduler import run_study
+from policypress.engine.plan import Plan
+from policypress.engine.scheduler import run_cells
 from policypress.engine.store.schema import connect
 from policypress.engine.store.store import Store
 
@@ -47,7 +48,7 @@ def test_examples_run(
     if "pandas" in example and importlib.util.find_spec("pandas") is None:
         pytest.skip("pandas is not installed")
     with Store(tmp_path / "study.db") as store:
-        run_study(grid(), SyntheticWorker(), store, DebugExecutor())
+        run_cells(Plan(tuple(grid())), SyntheticWorker(), store, DebugExecutor())
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     opened: list[sqlite3.Connection] = []

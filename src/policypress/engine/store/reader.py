@@ -164,6 +164,33 @@ class StoreReader:
         )
         return tuple(map(_measurement, rows))
 
+    def measured_runs(self) -> dict[str, tuple[str, str]]:
+        """Key of every cost cell that was measured → sha256 of the artifact, and the run that it was measured in."""
+        rows = self._rows(
+            "SELECT cell_key, json_extract(m.protocol_json, '$.artifact_sha256') AS artifact, "
+            "json_extract(m.protocol_json, '$.run') AS run FROM measurements m JOIN cells ON cell_key = key "
+            "WHERE kind = 'cost' GROUP BY cell_key"
+        )
+        return {str(row["cell_key"]): (str(row["artifact"]), str(row["run"])) for row in rows}
+
+    def costs_of(self, cell: Cell) -> tuple[Measurement, ...]:
+        """What acting with the artifact of ``cell`` costs, under every runtime, as its latest run measured it.
+
+        Costs have cells of their own; stores of before have them in the cell that made the artifact.
+        """
+        record = self.artifact(cell.key)
+        if record is None:
+            return self.measurements(cell.key)
+        keys = self._rows(
+            "SELECT key FROM cells WHERE kind = 'cost' AND agent_sha256 = ? AND recipe_hash = ? ORDER BY position",
+            (cell.agent_sha256, cell.recipe_hash),
+        )
+        found = [row for key in keys for row in self.measurements(key["key"])]
+        own = [row for row in found if row.protocol.get("artifact_sha256") == record.sha256]
+        latest = max((str(row.protocol.get("run")) for row in own), default=None)
+        chosen = tuple(row for row in own if str(row.protocol.get("run")) == latest)
+        return chosen or self.measurements(cell.key)
+
     def tables(self) -> dict[str, dict[str, str]]:
         """Table → column → its type, as the schema declares it."""
         names = [row["name"] for row in self._rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 
 from policypress.compression.recipe import Recipe
-from policypress.contract import DictSpace, box
+from policypress.contract import DictSpace, EnvironmentSpec, WrapperSpec, box
 from policypress.engine import build_tasks
-from policypress.engine.agent_factory import IMAGES, VECTORS, PressWorker, counts_for
 from policypress.engine.build_tasks import build, play
+from policypress.engine.calibration import IMAGES, VECTORS, Calibration, counts_for
 from policypress.engine.cell import Cell
+from policypress.engine.task_factory import OneAgent, TaskFactory
 from policypress.environment.observations import RecordedObservations
+from policypress.environment.trust import user_environment
 from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ObservationError, ParityError
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.records import EvaluationProtocol
 from policypress.toolchain.compiler import find_compiler
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +33,17 @@ def subject(own_agents: Path) -> AgentInEnvironment:
     return agent_in_environment(own_agents / "dqn-CartPole-v1.zip")
 
 
+def factory_of(subject: AgentInEnvironment, seed: int, recorded: RecordedObservations | None = None) -> TaskFactory:
+    return TaskFactory(OneAgent(Calibration(subject, seed, recorded), "a" * 64))
+
+
 def test_materials_are_reproducible_and_apart(subject: AgentInEnvironment) -> None:
-    first, second = PressWorker(subject, 3).materials, PressWorker(subject, 3).materials
+    first, second = Calibration(subject, 3).materials, Calibration(subject, 3).materials
     assert np.array_equal(first.calibration, second.calibration)
     assert np.array_equal(first.parity, second.parity)
     assert len(first.calibration) == VECTORS.calibration
     assert len(first.parity) == VECTORS.parity_visited + VECTORS.parity_extreme
-    other = PressWorker(subject, 4).materials
+    other = Calibration(subject, 4).materials
     assert not np.array_equal(first.calibration, other.calibration)
     shared = {row.tobytes() for row in first.calibration} & {row.tobytes() for row in first.held_out}
     assert not shared
@@ -51,14 +59,14 @@ def test_images_need_fewer_observations() -> None:
 def test_recorded_observations_are_divided(subject: AgentInEnvironment) -> None:
     batch = np.random.default_rng(0).normal(0, 0.1, (100, 4)).astype(np.float32)
     recorded = RecordedObservations(batch, subject.policy.observation_space)
-    materials = PressWorker(subject, 0, recorded).materials
+    materials = Calibration(subject, 0, recorded).materials
     assert len(materials.calibration) + len(materials.held_out) == 100
     with pytest.raises(ExecutionError, match="environment"):
-        PressWorker(AgentInEnvironment(subject.policy, "nowhere"), 0).episodes(_cell("baseline", "none"), None, (1,))
+        factory_of(AgentInEnvironment(subject.policy, "nowhere"), 0).episodes(_cell("random", "none"), None, (1,))
 
 
 def test_tasks_build_and_play_what_the_cell_says(subject: AgentInEnvironment) -> None:
-    worker = PressWorker(subject, 0)
+    worker = factory_of(subject, 0)
     cell = _cell("variant", "prune(l2, 0.5)")
     task = worker.build(cell)
     assert task is not None
@@ -76,7 +84,7 @@ def test_tasks_build_and_play_what_the_cell_says(subject: AgentInEnvironment) ->
 
 
 def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: AgentInEnvironment) -> None:
-    worker = PressWorker(subject, 0)
+    worker = factory_of(subject, 0)
     plain = worker.build(_cell("variant", "prune(l2, 0.5)"))
     learning = worker.build(_cell("variant", "distill(dagger, w=8, a=8, hidden=[8], steps=24, states=60, rounds=1)"))
     assert plain is not None
@@ -90,10 +98,11 @@ def test_only_recipes_that_learn_are_given_more_to_learn_from(subject: AgentInEn
 
 def test_recorded_observations_are_learned_from(subject: AgentInEnvironment) -> None:
     batch = np.random.default_rng(0).normal(0, 0.1, (3000, 4)).astype(np.float32)
-    worker = PressWorker(subject, 0, RecordedObservations(batch, subject.policy.observation_space))
-    assert worker.materials.rollouts is None
-    assert len(worker.materials.recorded) + len(worker.materials.held_out) == 3000  # type: ignore[arg-type]
-    assert len(worker.materials.calibration) == VECTORS.calibration
+    recorded = RecordedObservations(batch, subject.policy.observation_space)
+    worker, materials = factory_of(subject, 0, recorded), Calibration(subject, 0, recorded).materials
+    assert materials.rollouts is None
+    assert len(materials.recorded) + len(materials.held_out) == 3000  # type: ignore[arg-type]
+    assert len(materials.calibration) == VECTORS.calibration
     cloning = worker.build(_cell("variant", "distill(cloning, w=8, a=8, hidden=[8], steps=24, rounds=1)"))
     dagger = worker.build(_cell("variant", "distill(dagger, w=8, a=8, hidden=[8])"))
     plain = worker.build(_cell("variant", "prune(l2, 0.5)"))
@@ -107,7 +116,7 @@ def test_recorded_observations_are_learned_from(subject: AgentInEnvironment) -> 
 
 
 def test_building_twice_gives_the_same_bytes(subject: AgentInEnvironment) -> None:
-    worker = PressWorker(subject, 0)
+    worker = factory_of(subject, 0)
     for recipe in ("none", "equalize > int8", "ptdq", "ptsq"):
         task = worker.build(_cell("variant" if recipe != "none" else "baseline", recipe))
         assert task is not None
@@ -127,7 +136,7 @@ def _native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_native")
 def test_the_native_form_is_proved_and_then_plays(subject: AgentInEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = PressWorker(subject, 0)
+    worker = factory_of(subject, 0)
     cell = replace(_cell("variant", "equalize > int8"), protocol=EvaluationProtocol(2, runtime="native"))
     task = worker.build(cell)
     assert task is not None
@@ -153,7 +162,7 @@ def test_the_native_form_is_proved_and_then_plays(subject: AgentInEnvironment, m
 def test_a_native_form_that_does_something_else_stops_the_cell(
     subject: AgentInEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = PressWorker(subject, 0).build(
+    task = factory_of(subject, 0).build(
         replace(_cell("baseline", "none"), protocol=EvaluationProtocol(2, runtime="native"))
     )
     assert task is not None
@@ -180,7 +189,7 @@ def test_an_artifact_without_a_native_form_plays_under_onnx_runtime(
     def refused(model: bytes, runtime: str) -> None:
         raise NoNativeFormError("There is no native form of this artifact.", got="Acosh")
 
-    task = PressWorker(subject, 0).build(
+    task = factory_of(subject, 0).build(
         replace(_cell("baseline", "none"), protocol=EvaluationProtocol(2, runtime="native"))
     )
     assert task is not None
@@ -203,8 +212,44 @@ def _cell(kind: str, recipe: str) -> Cell:
     )
 
 
-def subject_environment():  # type: ignore[no-untyped-def]
-    """Any environment: the tasks take the subject's."""
-    from policypress.contract import EnvironmentSpec
+def subject_environment() -> EnvironmentSpec:
+    """That of the repository's CartPole agent."""
+    environment = agent_in_environment(ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip").environment
+    assert environment is not None
+    return environment
 
-    return EnvironmentSpec("CartPole-v1")
+
+def test_cells_of_one_agent_share_their_artifact_whatever_plays_it_and_under_whatever_disturbance(
+    subject: AgentInEnvironment,
+) -> None:
+    tasks = factory_of(subject, 0)
+    cell = _cell("variant", "ptdq")
+    noisy = replace(subject_environment(), wrappers=(WrapperSpec("ActionDelay", (("steps", 1),)),))
+    alike = [
+        replace(cell, protocol=EvaluationProtocol(7, runtime="native")),
+        replace(cell, protocol=EvaluationProtocol(2, purpose="search/race/1")),
+        replace(cell, environment=noisy),
+        replace(cell, environment=user_environment("CartPole-v1")),
+    ]
+    key = tasks.build_key(cell)
+    assert key is not None
+    assert {tasks.build_key(other) for other in alike} == {key}
+    others = [
+        _cell("variant", "ptsq"),
+        replace(cell, inputs={"seed": 1}),
+        replace(cell, method_versions={"ptdq": 99}),
+    ]
+    assert key not in {tasks.build_key(other) for other in others}
+    strangers = [replace(cell, agent_sha256="b" * 64), replace(cell, environment=EnvironmentSpec("Acrobot-v1"))]
+    assert {tasks.build_key(other) for other in (*strangers, _cell("random", "none"))} == {None}
+
+
+def test_a_disturbed_cell_plays_inside_the_wrappers(subject: AgentInEnvironment) -> None:
+    cell, wrapper = _cell("baseline", "none"), WrapperSpec("ActionDelay", (("steps", 1),))
+    tasks = factory_of(subject, 0)
+    noisy = replace(cell, environment=replace(subject_environment(), wrappers=(wrapper,)))
+    task = tasks.build(cell)
+    assert task is not None
+    built = build(task.payload)
+    assert tasks.episodes(cell, built, (1,)).payload.factory is subject.factory
+    assert tasks.episodes(noisy, built, (1,)).payload.factory != subject.factory

@@ -1,18 +1,16 @@
-"""How the cells of one agent become tasks, and the observations they share."""
+"""The observations that the cells of one agent share: to calibrate on, held out, and to prove parity with."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from policypress import seeding
 from policypress.compression.pipeline import CalibrationData
-from policypress.compression.recipe import Recipe
 from policypress.contract import DictSpace, Space
-from policypress.engine import build_tasks
-from policypress.engine.artifact_files import BuiltArtifact
-from policypress.engine.cell import Cell
-from policypress.engine.tasks import Task
 from policypress.environment.batches import ObservationBatch, held_out_split, joined, size_of, take
 from policypress.environment.extremes import draw, extremes
 from policypress.environment.observations import RecordedObservations, visited
@@ -23,7 +21,6 @@ from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import actor_of
 from policypress.policy.observation_layers import is_any_image
 from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.runtime.protocol import NATIVE, ONNXRUNTIME
 
 
 @dataclass(frozen=True)
@@ -48,46 +45,17 @@ def counts_for(space: Space) -> Counts:
 
 
 @dataclass
-class PressWorker:
-    """Makes the tasks of the cells of one subject; see :class:`~policypress.engine.cell_worker.CellWorker`.
+class Calibration:
+    """One agent in its environment, and the observations that its recipes are calibrated and proved on.
 
-    ``recorded`` stands in for the environment where there is none. Rollouts happen when the first artifact is
-    built, once; ``prepared`` are those of an earlier time.
+    ``recorded`` stands in for the environment where there is none. Rollouts happen when the observations are first
+    asked for, once; ``prepared`` are those of an earlier time.
     """
 
     subject: AgentInEnvironment
     seed: int = 0
     recorded: RecordedObservations | None = None
     prepared: CalibrationData | None = None
-
-    def build(self, cell: Cell) -> Task | None:
-        """Press the cell's recipe; the random policy has nothing to build."""
-        if cell.kind == "random":
-            return None
-        recipe = Recipe.from_json(cell.recipe_json)
-        materials = self.materials
-        if not any(step.learns for step in recipe.steps):
-            # Recorded images may be gigabytes: they travel only to where they are learned from.
-            materials = replace(materials, rollouts=None, recorded=None)
-        payload = build_tasks.BuildPayload(self.subject.policy, recipe, materials, self.seed, cell.protocol.runtime)
-        return Task(f"{cell.key}/build", build_tasks.build, payload)
-
-    def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
-        """Play ``seeds`` with the cell's artifact, or with random actions."""
-        if self.subject.factory is None:
-            raise ExecutionError("Episodes need an environment.", got=f"{len(seeds)} seeds and no environment")
-        model = None if artifact is None else artifact.files[artifact.record.path]
-        # Native only where the build task has proved it.
-        native = artifact is not None and NATIVE == cell.protocol.runtime == artifact.record.runtime
-        payload = build_tasks.EpisodesPayload(
-            model,
-            self.subject.factory,
-            seeds,
-            cell.protocol.max_steps,
-            NATIVE if native else ONNXRUNTIME,
-            cell.protocol.masked,
-        )
-        return Task(f"{cell.key}/episodes/{seeds[0]}", build_tasks.play, payload)
 
     @cached_property
     def materials(self) -> CalibrationData:
@@ -144,3 +112,13 @@ class PressWorker:
     @cached_property
     def _runtime(self) -> OnnxRuntime:
         return runtime_of(self.subject.policy)
+
+
+def hash_of(recorded: RecordedObservations) -> str:
+    """Sha256 of recorded observations: their keys, types, shapes and values."""
+    digest = hashlib.sha256()
+    batch = recorded.batch if isinstance(recorded.batch, dict) else {"": recorded.batch}
+    for key, values in sorted(batch.items()):
+        digest.update(f"{key}:{values.dtype}:{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

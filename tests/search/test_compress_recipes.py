@@ -12,14 +12,17 @@ import torch
 from torch import nn
 
 from policypress import Policy, compress
-from policypress.engine import cost_stage
-from policypress.engine.progress import Silent
+from policypress.engine import build_tasks, cost_tasks
+from policypress.engine.events import CostsMeasured
+from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, StoreReader
 from policypress.engine.store.store import Store
 from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
 from policypress.records import Measurement
-from policypress.study.compress import CLASSIC, STAYS_HERE, Compressed
+from policypress.search.compress import STAYS_HERE, Compressed
+from policypress.search.options import CLASSIC, CompressOptions
 from policypress.study.export_agent import export_agent
+from policypress.study.whole_study import open_study, run_whole_study
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 
@@ -113,22 +116,20 @@ def test_observations_alone_give_an_action_error_and_no_return(own_agents: Path,
 
 
 def test_costs_are_measured_once_after_the_returns(own_agents: Path, tmp_path: Path) -> None:
-    steps: list[tuple[int, int]] = []
-
-    class Recorder(Silent):
-        def measuring(self, done: int, total: int) -> None:
-            steps.append((done, total))
+    events: list[object] = []
 
     def run() -> dict[str, list[Measurement]]:
         done = compress(
-            own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=2, executor="debug", progress=Recorder()
+            own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=2, executor="debug", on_event=events.append
         )
         assert not done.outcome.interrupted
         with StoreReader(done.store) as store:
-            return {name: list(store.measurements(key)) for name, key in done.cells.items()}
+            return {
+                name: list(store.costs_of(row.cell)) for name, key in done.cells.items() if (row := store.cell(key))
+            }
 
     first = run()
-    assert steps
+    assert any(isinstance(event, CostsMeasured) for event in events)
     assert first["random"] == []
     assert [row.quantity for row in first["ptdq"]] == [
         "latency",
@@ -136,14 +137,15 @@ def test_costs_are_measured_once_after_the_returns(own_agents: Path, tmp_path: P
         "peak_rss",
         "cpu_per_action",
         "energy_per_action",
+        "cpu_per_episode",
         "energy_per_episode",
     ]
     warm, _, memory, cpu = first["ptdq"][:4]
     assert (len(warm.samples), len(memory.samples), len(cpu.samples)) == (5000, 3, 5)
     assert first["none"][4].protocol["runtime"] == "onnxruntime"
-    steps.clear()
+    events.clear()
     assert run() == first
-    assert not steps
+    assert not any(isinstance(event, CostsMeasured) for event in events)
 
 
 def test_interrupted_or_failing_costs_leave_the_returns(
@@ -153,7 +155,7 @@ def test_interrupted_or_failing_costs_leave_the_returns(
         def fail(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr(cost_stage, "measure_costs", fail)
+        monkeypatch.setattr(cost_tasks, "measure_costs", fail)
         return compress(own_agents / CARTPOLE, [], output=tmp_path, episodes=1, executor="debug")
 
     stopped = run(KeyboardInterrupt())
@@ -221,3 +223,61 @@ def test_the_folder_of_a_study_is_refused(tmp_path: Path) -> None:
         store.set_note(SPEC_KEY, "lu2024")
     with pytest.raises(StudyInputError, match=r"holds a study[\s\S]*lu2024"):
         compressed(small_policy(1), tmp_path)
+
+
+def test_one_object_holds_every_option_and_keywords_change_it(own_agents: Path, tmp_path: Path) -> None:
+    options = CompressOptions(recipes=("ptdq",), episodes=1, executor="debug", costs=False)
+    first = compress(own_agents / CARTPOLE, output=tmp_path / "a", options=options)
+    assert list(first.cells) == ["random", "none", "ptdq"]
+    second = compress(own_agents / CARTPOLE, ["ptsq"], output=tmp_path / "b", options=options, seed=3)
+    assert list(second.cells) == ["random", "none", "ptsq"]
+    assert first.cells["none"] != second.cells["none"]
+    with pytest.raises(TypeError, match="episode"):
+        compress(own_agents / CARTPOLE, ["ptsq"], output=tmp_path / "c", episode=3)
+
+
+def test_the_same_artifact_under_another_runtime_or_on_more_episodes_is_not_built_again(
+    own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(episodes: int) -> Compressed:
+        return compress(
+            own_agents / CARTPOLE, ["ptdq"], output=tmp_path, episodes=episodes, executor="debug", costs=False
+        )
+
+    first = run(1)
+    monkeypatch.setattr(build_tasks, "build_artifact", lambda *_, **__: pytest.fail("it is built again"))
+    second = run(2)
+    with StoreReader(first.store) as store:
+        one, two = store.artifact(first.cells["ptdq"]), store.artifact(second.cells["ptdq"])
+        assert one is not None
+        assert two is not None
+        assert (one.sha256, one.build_s) == (two.sha256, two.build_s)
+        again = {row.seed: row.episode_return for row in store.episodes(second.cells["ptdq"])}
+        assert {row.seed: row.episode_return for row in store.episodes(first.cells["ptdq"])}.items() <= again.items()
+
+
+def test_into_the_folder_of_a_study_that_has_the_agent_it_finds_what_the_study_did(
+    own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.yml"
+    file.write_text(
+        "policypress-study: 1\nname: s\n"
+        f"agents: [{{files: [{own_agents / CARTPOLE}]}}]\nrecipes: [ptdq]\n"
+        "evaluation: {episodes: 2, runtimes: onnxruntime}\n"
+    )
+    study = open_study(file)
+    assert not run_whole_study(study, DebugExecutor()).failed
+    monkeypatch.setattr(build_tasks, "build_artifact", lambda *_, **__: pytest.fail("it is built again"))
+    monkeypatch.setattr(build_tasks, "measure_returns", lambda *_, **__: pytest.fail("it is played again"))
+    done = compress(
+        own_agents / CARTPOLE,
+        ["ptdq"],
+        output=study.folder,
+        episodes=2,
+        runtime="onnxruntime",
+        executor="debug",
+        costs=False,
+    )
+    assert {done.cells["random"], done.cells["none"], done.cells["ptdq"]} <= {cell.key for cell in study.plan.cells}
+    with pytest.raises(StudyInputError, match=r"this agent is not in it[\s\S]*Choose another folder with -o"):
+        compress(small_policy(1), ["ptdq"], output=study.folder, env="CartPole-v1", executor="debug", costs=False)
