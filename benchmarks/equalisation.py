@@ -85,9 +85,9 @@ def no_input(peak: Tensor, columns: Tensor) -> Tensor:
 
 
 HIDDEN: dict[str, HiddenRule] = {
-    "hidden: sleeping channels by their own weights": sleeping_own,
-    "hidden: sleeping channels by the least scale": sleeping_least,
-    "hidden: sleeping channels up to the widest column": sleeping_capped,
+    "hidden: inactive channels by their own weights": sleeping_own,
+    "hidden: inactive channels by the smallest scale": sleeping_least,
+    "hidden: inactive channels up to the widest column": sleeping_capped,
     "hidden: none": no_hidden,
 }
 INPUT: dict[str, InputRule] = {

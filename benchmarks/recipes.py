@@ -90,7 +90,7 @@ def rows_of(agent: str, recipes: Sequence[str], output: Path, episodes: int, see
         executor="debug" if jobs == 1 else "local",
     )
     if done.outcome.interrupted:
-        sys.exit("Interrupted; the same command continues.")
+        sys.exit("Interrupted; run the same command to continue.")
     with StoreReader(done.store) as store:
         return [_row(store, name, Recipe.parse(recipe).text, done.cells, seed) for recipe in recipes]
 

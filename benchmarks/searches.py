@@ -18,7 +18,7 @@ from typing import Any
 
 Json = dict[str, Any]
 HEADER = (
-    "| agent | fp32 packed | smallest certified | packed | smaller | kept, lower bound | fresh episodes | crashes "
+    "| agent | fp32 packed | smallest certified | packed | smaller | kept, lower bound | held-out episodes | crashes "
     "| searched |",
     "|---|---|---|---|---|---|---|---|---|",
 )

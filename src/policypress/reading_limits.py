@@ -37,7 +37,7 @@ COPIES = 6
 _STACK_BYTES = 8 * 1024**2
 # Beyond its time, the alarm comes again and again: a callback of a library may have swallowed the first.
 _AGAIN_S = 0.25
-_TOO_MUCH_MEMORY = "more memory than the file is worth", f"at most {MEMORY_BYTES >> 20} MiB besides its own size"
+_TOO_MUCH_MEMORY = "more memory than such a file should need", f"at most {MEMORY_BYTES >> 20} MiB besides its own size"
 _STATUS = "/proc/self/status"
 
 MAX_JSON_MARKS = 2_000_000
@@ -75,11 +75,11 @@ def limited(
         with _memory(MEMORY_BYTES + COPIES * file_bytes), _time(cpu_s):
             yield
     except _OutOfTime:
-        exceeded = f"more than {cpu_s:g} seconds of processor time", "a file that is read in a moment"
+        exceeded = f"more than {cpu_s:g} seconds of processor time", "a file that is read quickly"
     except MemoryError:
         exceeded = _TOO_MUCH_MEMORY
     except RecursionError:  # before RuntimeError, which it is
-        exceeded = "nesting beyond what can be followed", "a file that is not nested deeply"
+        exceeded = "too deep nesting", "a file without deep nesting"
     except RuntimeError as failure:
         # How torch says that there is no memory.
         if "allocate memory" not in str(failure):

@@ -69,7 +69,7 @@ def read_regular(path: Path, *, limit_bytes: int, error: type[PolicypressError] 
             f"{path} is longer than it says.",
             got=f"more than {size_bytes} bytes",
             expected="an ordinary file that nobody is writing",
-            hint="Wait until it is written, or copy it to a file of its own.",
+            hint="Wait until it is written, or copy it to another file.",
         )
     return content
 
@@ -90,5 +90,5 @@ def _check(status: os.stat_result, path: Path, error: type[PolicypressError]) ->
             f"{path} is not a regular file.",
             got=kind,
             expected="a regular file, or a link to one",
-            hint="Copy the content to a file of its own, and give that.",
+            hint="Copy the content to a regular file, and give that.",
         )

@@ -73,11 +73,11 @@ def check_pair(artifact: Path, content: bytes | None = None) -> None:
         raise ArtifactError("The artifact cannot be read.", got=f"{artifact}: {error}", expected="a file") from error
     if stated != found:
         raise ArtifactError(
-            "The artifact and the sidecar beside it do not belong together.",
+            "The artifact and its sidecar do not belong together.",
             got=f"{artifact.name} with {HASH} {found}; {beside.name} for {HASH} {str(stated)[:64]}",
             expected="two files of one export",
-            hint=f"Export again. If {artifact.name} is the one you want, remove {beside.name}: the artifact holds its "
-            "contract itself.",
+            hint=f"Export again. If {artifact.name} is the right one, remove {beside.name}: the artifact contains "
+            "the contract.",
         )
 
 
@@ -88,9 +88,9 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"a {type(data).__name__}")
     except (ArtifactError, OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
-            "The sidecar beside the artifact cannot be read.",
+            "The artifact's sidecar cannot be read.",
             got=f"{path.name}: {error.got if isinstance(error, ArtifactError) else error}",
             expected="the contract as JSON, as `policypress export` writes it",
-            hint=f"Export again, or remove {path.name}: the artifact holds its contract itself.",
+            hint=f"Export again, or remove {path.name}: the artifact contains the contract.",
         ) from error
     return data

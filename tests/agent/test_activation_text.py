@@ -42,7 +42,7 @@ def test_what_is_not_known_lists_what_is(text: str) -> None:
     "text", ["relu(0.2)", "elu(a)", "elu(beta=1)", "elu(1, 2)", "elu(nan)", "elu(alpha=1, alpha=2)", "softplus(beta=2)"]
 )
 def test_parameters_that_it_does_not_have(text: str) -> None:
-    with pytest.raises(InputError, match="do not parse"):
+    with pytest.raises(InputError, match="cannot be parsed"):
         stated_activation(text)
 
 

@@ -67,7 +67,7 @@ def test_one_critic_is_ddpg_where_nothing_else_tells() -> None:
 
 
 def test_unknown_and_recurrent_policies() -> None:
-    with pytest.raises(UnsupportedAgentError, match="none of Stable-Baselines3"):
+    with pytest.raises(UnsupportedAgentError, match="policy class is unknown"):
         family_of(data("my_package", "Transformer"), {"attention.weight": ANY})
     for described, tensors in (
         (data("sb3_contrib.common.recurrent.policies"), {}),

@@ -77,5 +77,5 @@ def test_ranges_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     "qat", [None, "8", {}, {**BITS, "weight_bits": 1}, {**BITS, "activation_bits": 8.0}, {**BITS, "per_channel": "yes"}]
 )
 def test_bits_that_are_missing_or_wrong_are_refused(qat: Any) -> None:
-    with pytest.raises(DamagedAgentError, match="numbers of bits"):
+    with pytest.raises(DamagedAgentError, match="bit widths"):
         read_quantizers(data(qat), observers(), state())

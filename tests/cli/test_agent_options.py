@@ -58,7 +58,7 @@ def play(options: AgentOptions) -> None:
 )
 def test_arguments_and_wrappers_are_no_trust_in_what_the_file_names(agent: str, options: AgentOptions) -> None:
     wrappers = [text.format(module=agent.partition(":")[0]) for text in options.wrapper or ()]
-    with pytest.raises(EnvironmentInputError, match="Only the user may do so") as refused:
+    with pytest.raises(EnvironmentInputError, match="Only the user may do that") as refused:
         play(replace(options, wrapper=wrappers or None))
     assert refused.value.exit_code == 2
     assert not Path("RAN").exists()

@@ -48,15 +48,15 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
         (["compress", "AGENT", "-o", "OUT", "--env", "CartPoul-v1"], "CartPole-v1"),
         (["compress", "AGENT", "-o", "OUT", "--env", "no.such.module:Env-v0"], "cannot be imported"),
         (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz", "--classic"], "cannot be read"),
-        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz"], "A search plays episodes"),
+        (["compress", "AGENT", "-o", "OUT", "--observations", "missing.npz"], "A search needs episodes"),
         (["compress", "AGENT", "-o", "OUT", "--keep", "1.5"], "share to keep"),
         (["compress", "AGENT", "-o", "OUT", "--minimize", "beauty"], "size, latency, energy, macs"),
         (["compress", "AGENT", "-o", "OUT", "--classic", "--recipe", "int8"], "Either --recipe or --classic"),
-        (["compress", "AGENT", "-o", "OUT", "--cnn-strides", "four"], "strides do not parse"),
+        (["compress", "AGENT", "-o", "OUT", "--cnn-strides", "four"], "strides cannot be parsed"),
         (["export", "AGENT", "-o", "policy.tflite"], "ends in .onnx"),
         (["export", "AGENT", "-o", "policy.c", "--target", "z80"], "cortex-m4"),
         (["export", "AGENT", "-o", "policy.onnx", "--target", "host"], "-o NAME.c"),
-        (["evaluate", "missing.onnx"], "no artifact here"),
+        (["evaluate", "missing.onnx"], "no artifact at this path"),
         (["compress", "AGENT", "-o", "OUT", "--episodes", "0"], "--episodes"),
         (["compress", "AGENT", "-o", "OUT", "--watts-per-core", "0"], "power of a busy core"),
     ],
@@ -93,7 +93,7 @@ def test_inspect_in_words_and_in_json(own_agents: Path) -> None:
     assert data["folded"] == ["argmax"]
     assert data["environment"]["id"] == "CartPole-v1"
     assert data["assumptions"] == [NO_NORMALISER_FOUND]
-    assert "none found beside the file" in words.stdout
+    assert "none found next to the file" in words.stdout
     assert "none found" not in run("inspect", own_agents / CARTPOLE, "--normalizer", "none").stdout
 
 
@@ -153,7 +153,7 @@ def test_ctrl_c_keeps_what_is_complete_and_the_same_command_continues(own_agents
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command continues" in stderr
+    assert "run the same command to continue" in stderr
     assert "Traceback" not in stderr
     kept = _episodes(tmp_path / STORE_NAME)
     assert 0 < len(kept) < 1200
@@ -168,7 +168,7 @@ def test_a_search_without_time_says_that_the_fp32_artifact_is_what_qualifies(own
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
     assert "Nothing smaller was certified" in result.stdout
-    assert "budget was spent" in result.stdout
+    assert "budget was used up" in result.stdout
     assert result.stdout.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
     data = json.loads((tmp_path / "results.json").read_text())
     assert data["winner"] is None

@@ -80,7 +80,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("UserLate-v0", ["step() failed", "AttributeError", "user_envs.py:", "in step"]),
         ("UserShy-v0", ["cannot be made", "FileNotFoundError: track.json", "user_envs.py:", "in __init__"]),
         ("UserOld-v0", ["does not follow gymnasium's interface", "--wrapper OldGymApi"]),
-        ("UserNaN-v0", ["The environment gave an observation", "not finite", "after 5 steps of the episode with seed"]),
+        (
+            "UserNaN-v0",
+            ["The environment returned an observation", "not finite", "after 5 steps of the episode with seed"],
+        ),
     ],
 )
 def test_evaluate_blames_the_environment(folder: Path, env: str, words: list[str]) -> None:

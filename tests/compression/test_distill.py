@@ -160,7 +160,7 @@ def test_the_stage_is_that_of_what_it_does() -> None:
     assert Recipe.parse("prune(l2, 0.5) > distill(dagger) > equalize > int8").steps[1].stage is Stage.STRUCTURE
     with pytest.raises(RecipeError, match=r"try equalize > distill\(dagger\, w=8, a=8\)"):
         Recipe.parse("distill(dagger, w=8, a=8) > equalize")
-    with pytest.raises(RecipeError, match="quantizes once"):
+    with pytest.raises(RecipeError, match="can quantize only once"):
         Recipe.parse("distill(dagger, w=8, a=8) > int8")
     with pytest.raises(RecipeError, match="cannot follow"):
         Recipe.parse("equalize > distill(dagger)")

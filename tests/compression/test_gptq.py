@@ -214,7 +214,7 @@ def test_the_file_says_how_narrow_its_integers_are() -> None:
 def test_text() -> None:
     assert Recipe.parse("gptq(4)").steps == (Gptq(4),)
     assert Recipe.parse("gptq(bits=3, ends=8, activations=8, storage=int8)").text == "gptq(3)"
-    with pytest.raises(RecipeError, match="quantizes once"):
+    with pytest.raises(RecipeError, match="can quantize only once"):
         Recipe.parse("gptq(4) > int8")
     with pytest.raises(RecipeError, match="stor"):
         Recipe.parse("gptq(4, storage=float)")

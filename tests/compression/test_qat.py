@@ -197,7 +197,7 @@ def test_an_agent_without_ranges_is_told_to_train_with_them() -> None:
 @pytest.mark.parametrize("before", ["equalize", "prune(l2, 0.3)"])
 def test_a_network_that_was_changed_has_other_ranges(before: str) -> None:
     policy = read(agent("dqn"), "dqn")
-    with pytest.raises(RecipeError, match="stands alone"):
+    with pytest.raises(RecipeError, match="cannot follow another step"):
         build_artifact(policy, Recipe.parse(f"{before} > qat"), materials(visited(agent("dqn"), 64)))
 
 

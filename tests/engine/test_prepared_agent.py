@@ -66,7 +66,7 @@ def test_files_are_recognised_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/b/c", "a/../../x"])
 def test_no_file_leaves_the_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExecutionError, match="strange path"):
+    with pytest.raises(ExecutionError, match="invalid path"):
         publish(tmp_path, IDENTITY, PreparedAgent({name: b""}))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -111,7 +111,7 @@ def test_recorded_observations_are_learned_from(subject: AgentInEnvironment) -> 
     assert plain is not None
     assert build(cloning.payload).record.parameters == 4 * 8 + 8 + 8 * 2 + 2
     assert plain.payload.materials.recorded is None
-    with pytest.raises(ObservationError, match="no environment to act in"):
+    with pytest.raises(ObservationError, match="runs the student in an environment, and there is none"):
         build(dagger.payload)
 
 

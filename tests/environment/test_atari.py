@@ -76,5 +76,5 @@ def test_observation_is_grey_and_channel_last() -> None:
 def test_other_environments_are_refused() -> None:
     with pytest.raises(WrapperError, match="Atari"):
         make(EnvironmentSpec("CartPole-v1", wrappers=(ATARI,)))
-    with pytest.raises(WrapperError, match="at least one"):
+    with pytest.raises(WrapperError, match="at least 1"):
         AtariWrapper(raw("Pong"), frame_skip=0)

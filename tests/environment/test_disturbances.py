@@ -101,7 +101,7 @@ def test_masses_and_frictions_are_scaled_and_matter() -> None:
         (lambda: ObservationNoise(gymnasium.make("Pendulum-v1"), 0.1), "scale of each dimension"),
         (lambda: ObservationNoise(gymnasium.make("Pendulum-v1"), 0.1, (1.0,)), "does not fit"),
         (lambda: ObservationNoise(gymnasium.make("FrozenLake-v1"), 0.1, (1.0,)), "needs a Box"),
-        (lambda: ActionDelay(gymnasium.make("Pendulum-v1"), 0), "at least one step"),
+        (lambda: ActionDelay(gymnasium.make("Pendulum-v1"), 0), "at least 1 step"),
         (lambda: PhysicsScale(gymnasium.make("CartPole-v1"), 1.2), "MuJoCo"),
         (lambda: PhysicsScale(gymnasium.make("Hopper-v5"), 0.0), "positive"),
     ],

@@ -188,7 +188,7 @@ def test_spaces_that_raise_or_are_missing() -> None:
     class Empty(Whole):
         observation_space = None  # type: ignore[assignment]
 
-    with pytest.raises(InputError, match="observation_space is no space"):
+    with pytest.raises(InputError, match="observation_space is not a Gymnasium space"):
         spaces_in(Empty())
     with pytest.raises(EnvironmentFailedError, match="constructor failed"):
         step_limit(NoConstructor)

@@ -60,7 +60,7 @@ def test_a_file_s_own_class_stays_shut_even_where_its_module_was_named() -> None
 
 
 def test_none_stands_alone() -> None:
-    with pytest.raises(WrapperError, match="Either no wrapper or some"):
+    with pytest.raises(WrapperError, match="excludes other wrappers"):
         user_environment("CartPole-v1", wrappers=["none", "FrameSkip"])
     assert called(STACK) == "frame_stack(n_stack=4)"
     assert called(WrapperSpec("FrameSkip")) == "FrameSkip"

@@ -114,9 +114,9 @@ def test_a_masked_actor_without_masks_is_the_plain_one() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (lambda: [True] * 3, "gave no mask of its action space"),
-        (lambda: None, "gave no mask of its action space"),
-        (lambda: ["x"] * 4, "gave no mask of its action space"),
+        (lambda: [True] * 3, "returned no mask of its action space"),
+        (lambda: None, "returned no mask of its action space"),
+        (lambda: ["x"] * 4, "returned no mask of its action space"),
         (lambda: {}["board"], "failed"),
     ],
 )

@@ -62,7 +62,7 @@ def test_gymnasium_wrappers_work_by_name() -> None:
 
 
 def test_a_wrapper_that_gives_no_environment_is_refused() -> None:
-    with pytest.raises(WrapperError, match="did not give an environment"):
+    with pytest.raises(WrapperError, match="did not return an environment"):
         apply(cartpole(), WrapperSpec("builtins:id"), ["builtins"])
     with pytest.raises(WrapperError, match="no such class"):
         apply(cartpole(), WrapperSpec("builtins:absent"), ["builtins"])

@@ -103,7 +103,7 @@ def test_working_memory_of_the_caller() -> None:
     result = prove_c(artifact, observations, replace(TARGETS["cortex-m4"], stack_bytes=16), "policy")
     assert "policy_act_with(void *scratch" in result.source.h
     assert result.footprint.scratch_given
-    assert any("how the caller gives it" in notice for notice in result.notices)
+    assert any("how the caller provides it" in notice for notice in result.notices)
     assert result.parity is not None
     assert result.parity.share_within >= 0.999
 

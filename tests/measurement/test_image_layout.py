@@ -50,6 +50,6 @@ def test_what_sb3_s_predict_takes_predict_takes_and_act_says_how(tmp_path: Path)
 
 
 def test_axes_of_one_length_are_told() -> None:
-    assert "not noticed" in layout_notice(Box((36, 36, 36), "uint8", (0.0,), (255.0,)))[0]
-    assert "not noticed" not in layout_notice(Box((3, 36, 36), "uint8", (0.0,), (255.0,)))[0]
+    assert "cannot be detected" in layout_notice(Box((36, 36, 36), "uint8", (0.0,), (255.0,)))[0]
+    assert "cannot be detected" not in layout_notice(Box((3, 36, 36), "uint8", (0.0,), (255.0,)))[0]
     assert layout_notice(Box((3,), "float32", (0.0,), (1.0,))) == ()

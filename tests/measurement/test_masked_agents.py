@@ -18,7 +18,7 @@ from policypress.artifact.c.render import render
 from policypress.artifact.c.targets import TARGETS
 from policypress.engine.store.reader import StoreReader
 from policypress.environment.masks import choices
-from policypress.measurement.agent_in_environment import UNMASKED, UNTOLD_MASKS, agent_in_environment
+from policypress.measurement.agent_in_environment import MASKS_UNKNOWN, UNMASKED, agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
 
 
@@ -103,7 +103,7 @@ def test_without_masks_it_is_played_and_masks_are_named_as_the_suspect(tmp_path:
 def test_networks_of_unknown_training_are_told_of_masks() -> None:
     policy = Policy.from_module(torch.nn.Linear(6, 4), Choosing.observation_space, gym.spaces.Discrete(4))
     found = evaluate(policy, episodes=1, env_fn=lambda: Choosing(gym.spaces.Discrete(4)))
-    assert UNTOLD_MASKS in found.notices
+    assert MASKS_UNKNOWN in found.notices
     assert not found.protocol.masked
 
 

@@ -45,5 +45,5 @@ def test_every_process_is_a_sample(artifact: Path) -> None:
 
 
 def test_a_process_that_fails_is_an_error_with_its_words(tmp_path: Path) -> None:
-    with pytest.raises(ExecutionError, match=r"exit status 1: .*There is no artifact here"):
+    with pytest.raises(ExecutionError, match=r"exit status 1: .*There is no artifact at this path"):
         peak_rss_bytes(tmp_path / "absent.onnx")

@@ -44,9 +44,9 @@ def artifact(agent: Path) -> Path:
 
 @pytest.mark.parametrize("stated", EVERY)
 def test_an_artifact_acts_as_it_is(stated: Overrides, artifact: Path) -> None:
-    with pytest.raises(AgentError, match="acts as it is"):
+    with pytest.raises(AgentError, match="is run as it is"):
         evaluate(artifact, env="CartPole-v1", episodes=1, overrides=stated)
-    with pytest.raises(AgentError, match="acts as it is"):
+    with pytest.raises(AgentError, match="is run as it is"):
         benchmark([artifact], samples=10, cold_samples=10, overrides=stated)
 
 
@@ -68,14 +68,16 @@ def test_each_of_several_files_gets_what_is_of_use_for_it(artifact: Path, agent:
     assert shared_between([artifact, agent], NO_OVERRIDES) == ((NO_OVERRIDES, NO_OVERRIDES), ())
     given, notices = shared_between([artifact, agent], TANH)
     assert given == (NO_OVERRIDES, TANH)
-    assert [notice.endswith("acts as it is: --activation counts for the other files.") for notice in notices] == [True]
+    assert [notice.endswith("is run as it is: --activation counts for the other files.") for notice in notices] == [
+        True
+    ]
     # A file from elsewhere, without a contract.
     foreign = artifact.with_name("foreign.onnx")
     foreign.write_bytes(to_onnx(mlp()).SerializeToString())
     named = Overrides(output_name="action", normalizer="none")
     given, _ = shared_between([foreign, agent], named)
     assert given == (named, Overrides(normalizer="none"))
-    with pytest.raises(AgentError, match="None of the files") as refused:
+    with pytest.raises(AgentError, match="applies to none of the files") as refused:
         shared_between([artifact, agent], Overrides(output_name="action", activation=Activation("tanh")))
     assert refused.value.got == "--output-name"
 

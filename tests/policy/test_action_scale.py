@@ -83,7 +83,7 @@ def test_scaled_to_the_bounds(shape: tuple[int, ...]) -> None:
     assert np.allclose(run_policy(policy, {"": observations}).reshape(-1, 4), expected, atol=1e-5)
     assert policy.folded() == ("squash", "unscale", "clip")
     assert policy.origin.notices == (
-        "The network's actions are scaled from -1 to 1 to the action bounds, as stated (--scale-actions).",
+        "The network's actions are scaled from [-1, 1] to the action bounds, as stated (--scale-actions).",
     )
     to_onnx(policy)
 
@@ -93,7 +93,7 @@ def test_what_is_beyond_is_cut_as_if_it_were_cut_before() -> None:
     observations = observe(VECTOR, 50)[""]
     expected = LOW + 0.5 * (np.clip(observations @ W + B, -1, 1) + 1) * (HIGH - LOW)
     assert np.allclose(run_policy(policy, {"": observations}), expected, atol=1e-5)
-    assert "cut at the bounds" in policy.origin.notices[0]
+    assert "are clipped" in policy.origin.notices[0]
 
 
 @pytest.mark.parametrize("space", [box((4,), "float32", -np.inf, np.inf), Discrete(4), MultiBinary(4)])

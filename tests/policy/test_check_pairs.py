@@ -141,7 +141,7 @@ def test_a_cnn_of_the_authors_own(make: Make, tmp_path: Path, scale: float) -> N
 
 def test_an_extractor_that_its_tensors_do_not_tell(make: Make, tmp_path: Path) -> None:
     make(PPO, "MlpPolicy", features_extractor_class=own_nets.FirstThree)
-    with pytest.raises(UndeterminedAgentError, match=r"do not tell[\s\S]*Policy.from_module\(model\)"):
+    with pytest.raises(UndeterminedAgentError, match=r"do not determine[\s\S]*Policy.from_module\(model\)"):
         read(tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_choices_that_do_not_decide_and_scores_that_do(make: Make, tmp_path: Pat
         scores = model.policy.q_net(torch.as_tensor(observations)).numpy()  # type: ignore[operator,union-attr]
     # Two actions on 40 observations are those of many networks, unless the activation is stated.
     save_pairs(tmp_path / "pairs.npz", observations, scores.argmax(1))
-    with pytest.raises(ObservationError, match="do not tell which network"):
+    with pytest.raises(ObservationError, match="do not determine which network"):
         read(tmp_path)
     assert_acts_like(read(tmp_path, activation="swish"), model)
     save_pairs(tmp_path / "pairs.npz", observations, scores)

@@ -277,7 +277,7 @@ REFUSED = {
     "transposed": (Function(lambda f, x: f(x).T), "batch"),
     "product": (Function(lambda f, x: torch.bmm(f(x)[:, :, None], f(x)[:, None])[:, 0]), r"aten\.bmm"),
     "attention": (Function(lambda f, x: F.scaled_dot_product_attention(*[f(x)[:, None]] * 3)[:, 0]), "attention"),
-    "half": (Function(lambda f, x: f(x).half().float()), "does not do what the original does"),
+    "half": (Function(lambda f, x: f(x).half().float()), "does not compute what the original computes"),
     "width": (Function(lambda f, x: f(x)[:, :3]), r"\(3,\).*\(4,\)"),
     "integers": (Function(lambda f, x: f(x).argmax(1)), "continuous"),
     "constant": (Function(lambda f, x: torch.ones(x.shape[0], 4)), "does not depend on the observation"),

@@ -289,7 +289,7 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
             [node("QuantizeLinear", "obs s z", "q"), node("DequantizeLinear", "q s z", "y")],
             {"s": np.float32(1), "z": np.int8(0)},
         ),
-        "quantized already.*QuantizeLinear.*fp32 file",
+        "already quantized.*QuantizeLinear.*fp32 file",
     ),
     "random": (
         model_of([GEMM, node("RandomNormalLike", "h", "r"), node("Add", "h r", "y")]),

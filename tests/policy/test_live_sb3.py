@@ -113,7 +113,7 @@ def test_extractors_and_activations_of_the_authors_own() -> None:
     own = Policy.from_module(model.policy).observation_space
     assert isinstance(own, Box)
     assert own.shape == (1, 40, 36)
-    with pytest.raises(NetworkError, match="not the one that the model was built for"):
+    with pytest.raises(NetworkError, match="is not the model's"):
         Policy.from_module(model.policy, OBSERVATIONS["vector"], model.action_space)
 
 
@@ -127,7 +127,7 @@ class Halved(PPO):
 
 def test_a_predict_of_the_authors_own_is_not_passed_over() -> None:
     environment = SpacesEnvironment(OBSERVATIONS["vector"], ACTIONS["unit"])
-    with pytest.raises(NetworkError, match="does not do what the original does"):
+    with pytest.raises(NetworkError, match="does not compute what the original computes"):
         Policy.from_module(Halved("MlpPolicy", environment, n_steps=4, batch_size=4, device="cpu"))
 
 
@@ -148,7 +148,7 @@ def test_statistics_of_the_model_are_applied_or_told(tmp_path: Path) -> None:
     model.save(tmp_path / "model.zip")
     (notice,) = Policy.from_module(PPO.load(tmp_path / "model.zip", device="cpu")).origin.notices
     assert "normaliser=" in notice
-    with pytest.raises(NetworkError, match="does not act as"):
+    with pytest.raises(NetworkError, match="does not compute the actions in"):
         Policy.from_module(PPO.load(tmp_path / "model.zip", device="cpu"), check=tmp_path / "pairs.npz")
 
 

@@ -37,13 +37,13 @@ def test_the_same_network_passes(actions: Space) -> None:
 
 @pytest.mark.parametrize("actions", [VECTOR, Box((3,), "float32", (-1.0,), (1.0,)), MultiBinary(3)])
 def test_another_network_does_not(actions: Space) -> None:
-    with pytest.raises(NetworkError, match="does not do what the original does"):
+    with pytest.raises(NetworkError, match="does not compute what the original computes"):
         check_same(policy_of(actions), lambda observations: scores(observations, 0.3), {})
 
 
 @pytest.mark.parametrize("actions", [Discrete(3), MultiDiscrete((1, 2))])
 def test_another_choice_does_not(actions: Space) -> None:
-    with pytest.raises(NetworkError, match="does not do what the original does"):
+    with pytest.raises(NetworkError, match="does not compute what the original computes"):
         check_same(policy_of(actions), lambda observations: -scores(observations), {})
 
 

@@ -17,7 +17,7 @@ def test_a_certified_winner_is_said_with_its_numbers(read: Callable[..., Results
     assert words.headline(results) == "4.0× smaller, certified to keep 95 %"
     lead = " ".join(words.lead(results))
     assert "“ptdq” takes 1.0 kB instead of 4.0 kB" in lead
-    assert "150 fresh episodes with no crash" in lead
+    assert "150 held-out episodes with no crash" in lead
     assert "built 3 recipes, 1 could not be built, raced 2" in lead
     closing = search_words.closing(results)
     assert closing[1].startswith("winner: ptdq, 4.0× smaller")

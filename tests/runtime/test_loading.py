@@ -64,7 +64,7 @@ def test_onnx_runtime_takes_over_and_says_so(tmp_path: Path) -> None:
     runtime = load_artifact(path)
     assert runtime.name == "onnxruntime"
     (notice,) = runtime.notices
-    assert "in place of the native runtime" in notice
+    assert "instead of the native runtime" in notice
     assert "no C compiler" in notice
     assert resolved("auto") == ("onnxruntime", (notice,))
     assert load_artifact(path, "onnxruntime").notices == ()
@@ -82,7 +82,7 @@ def test_without_a_folder_to_keep_modules_in(tmp_path: Path, monkeypatch: pytest
     assert loaded.name == name
     assert loaded.notices == (notice,)
     if name == "native":  # else there is no compiler here
-        assert "kept for this run only" in notice
+        assert "cached for this run only" in notice
         assert str(tmp_path / "file") in notice
 
 
@@ -102,7 +102,7 @@ def test_the_variable_says_what_auto_means(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("name", ["absent.onnx", "folder", "absent/policy.onnx", ""])
 def test_there_is_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ArtifactError, match="no artifact here"):
+    with pytest.raises(ArtifactError, match="no artifact at this path"):
         load_artifact(tmp_path / name)
 
 

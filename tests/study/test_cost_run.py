@@ -168,7 +168,7 @@ def test_costs_of_agents_that_are_not_finished_wait(tmp_path: Path, machine: Mac
 
 
 def test_a_study_without_costs_has_none_to_measure(tmp_path: Path) -> None:
-    with pytest.raises(StudyInputError, match="measures no costs"):
+    with pytest.raises(StudyInputError, match="does not measure costs"):
         run(given_study(tmp_path, costs=False), part="costs")
 
 

@@ -91,7 +91,7 @@ def test_a_run_that_was_interrupted_is_made_again(uri: str, monkeypatch: pytest.
 @pytest.mark.parametrize("where", ["http://127.0.0.1:1", "nonsense://x"])
 def test_what_cannot_be_reached_is_said_so(where: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ExecutionError, match="could not be brought to MLflow"):
+    with pytest.raises(ExecutionError, match="could not be exported to MLflow"):
         log_runs(RESULTS, "small", where)
 
 

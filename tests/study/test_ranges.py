@@ -42,5 +42,5 @@ def test_what_is_no_range_is_refused(text: str) -> None:
 def test_whole_numbers() -> None:
     assert integers("0..3") == (0, 1, 2, 3)
     assert integers(7) == (7,)
-    with pytest.raises(StudyInputError, match="Whole numbers"):
+    with pytest.raises(StudyInputError, match="Integers are required"):
         integers("0..1/0.5")

@@ -73,7 +73,7 @@ def test_a_damaged_one_is_a_typed_error(stopped: Path, damage: str) -> None:
     else:
         stored["parameters"]["policy"].popitem()
         torch.save(stored, state)
-    with pytest.raises(TrainingInputError, match="start this training anew"):
+    with pytest.raises(TrainingInputError, match="restart this training"):
         resume(stopped)
     assert not stopped.exists()
 

@@ -43,8 +43,8 @@ def test_its_layers_have_the_sizes_that_the_papers_state() -> None:
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (gymnasium.spaces.Box(-1, 1, (4,)), "reads images"),
-        (gymnasium.spaces.Discrete(3), "reads images"),
+        (gymnasium.spaces.Box(-1, 1, (4,)), "needs images"),
+        (gymnasium.spaces.Discrete(3), "needs images"),
         (gymnasium.spaces.Box(0, 255, (4, 10, 84), np.uint8), "too small"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_training_selects_it_by_name() -> None:
         prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=[("extractor", "resnet")])
     vectors = prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("extractor", "mnih2013")]).spec
     environments = learning_environments(vectors)
-    with pytest.raises(TrainingInputError, match="reads images"):
+    with pytest.raises(TrainingInputError, match="needs images"):
         build_model(vectors, environments)
     environments.close()
 

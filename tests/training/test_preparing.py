@@ -64,7 +64,7 @@ def test_a_budget_in_episodes(stated: dict[str, int], budget: tuple[int | None, 
 def test_what_cannot_be_prepared() -> None:
     with pytest.raises(UnknownEnvironmentError):
         prepare("dqn", EnvironmentSpec("CartPoll-v1"))
-    with pytest.raises(TrainingInputError, match="needs steps"):
+    with pytest.raises(TrainingInputError, match="needs a positive number of steps"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), steps=0)
     with pytest.raises(TrainingInputError, match="needs episodes"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), episodes=0)

@@ -42,7 +42,7 @@ def stated_activation(text: str) -> Activation:
     name = _NAMES.get(match.group(1).lower().replace("_", "")) if match else None
     if match is None or name is None:
         raise InputError(
-            "This activation is not known.",
+            "Unknown activation.",
             got=text[:80],
             expected=", ".join(sorted({*ACTIVATIONS.values(), "gelu_tanh"}))
             + "; with parameters as in leaky_relu(0.2)",
@@ -51,7 +51,7 @@ def stated_activation(text: str) -> Activation:
     if activation is None:
         known = PARAMETERS.get(name, ())
         raise InputError(
-            f"The parameters of the activation {name} do not parse.",
+            f"The parameters of the activation {name} cannot be parsed.",
             got=text[:80],
             expected=f"{name}({', '.join(f'{key}=NUMBER' for key in known)})"
             if known

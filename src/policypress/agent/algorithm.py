@@ -69,7 +69,7 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
         return by_names, True
     if by_names is None:
         raise UnsupportedAgentError(
-            "The agent's policy is none of Stable-Baselines3 or sb3-contrib that is known.",
+            "The agent's policy class is unknown.",
             got=f"class {data.policy_module}.{data.policy_class}, tensors {listing(sorted(tensors))}",
             expected="a policy of DQN, QR-DQN, A2C, PPO, MaskablePPO, TRPO, ARS, DDPG, TD3, SAC, TQC or CrossQ",
             hint="Load it with its own code in Python and give Policy.from_module(model) to policypress, or give an "
@@ -158,7 +158,7 @@ def named_in(text: str) -> str | None:
 def undetermined_policy(data: Sb3Data) -> UndeterminedAgentError:
     """The error for a policy class of the user's own whose activation nothing tells."""
     return UndeterminedAgentError(
-        "The agent's policy is a class of its author's own; the file does not determine its activation.",
+        "The agent's policy is a custom class; the file does not determine its activation.",
         got=f"{data.policy_module}.{data.policy_class}",
         expected="activation_fn among the policy's arguments",
         hint="State it: --activation tanh (or relu, elu, leaky_relu(0.2), ...).",

@@ -43,21 +43,21 @@ _USEFUL = {
 }
 _WHY = {
     AgentKind.LIBRARY: (
-        "says itself what its outputs mean and how they are scaled",
-        "Leave the option out: it is for ONNX files from elsewhere.",
+        "already states what its outputs mean and how they are scaled",
+        "Leave the option out: it is for foreign ONNX files.",
     ),
     AgentKind.NETWORK: (
-        "is an ONNX file and holds its activations and strides itself",
-        "Leave the option out: it is for Stable-Baselines3 zips that do not tell them.",
+        "is an ONNX file, which already holds its activations and strides",
+        "Leave the option out: it is for Stable-Baselines3 zips that do not state them.",
     ),
     AgentKind.ARTIFACT: (
-        "was written by policypress and says itself what its network is and what its output means",
+        "was written by policypress and already states its network and the meaning of its output",
         "Leave the option out, or give the file that the artifact was made from.",
     ),
     AgentKind.ACTING: (
-        "is an artifact, which acts as it is",
+        "is an artifact, which is run as it is",
         "Leave the option out, or give the agent that it was made from; `policypress export AGENT -o FILE` with the "
-        "option writes an artifact anew.",
+        "option writes a new artifact.",
     ),
     AgentKind.READ: (
         "is read already",

@@ -105,12 +105,16 @@ class Archive:
                 raise self._refuse("a member is encrypted.", repr(name), "no encryption")
             if member.compress_type not in _METHODS:
                 got = f"{name!r} by method {member.compress_type}"
-                raise self._refuse("a member is compressed in another way.", got, " or ".join(_METHODS.values()))
+                raise self._refuse(
+                    "a member uses an unsupported compression method.", got, " or ".join(_METHODS.values())
+                )
             seen.add(name)
             total += member.file_size
             if self._is_bomb(member):
                 got = f"{name!r}: {member.compress_size} bytes that become {member.file_size}"
-                raise self._refuse("the compression ratio of a zip bomb.", got, f"a ratio of at most {self._max_ratio}")
+                raise self._refuse(
+                    "the compression ratio of a zip bomb.", got, f"a compression ratio of at most {self._max_ratio}"
+                )
         if total > self._max_content_bytes:
             raise self._refuse("too much content.", f"{total} bytes", f"at most {self._max_content_bytes} bytes")
 
@@ -139,7 +143,7 @@ class Archive:
             raise DamagedAgentError(
                 f"{self.label}: member {name!r} is damaged.",
                 got=str(error) or type(error).__name__,
-                expected="content that inflates and has the recorded checksum",
+                expected="content that decompresses and has the recorded checksum",
                 hint="Download or copy the file again.",
             ) from error
 

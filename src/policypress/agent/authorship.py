@@ -44,9 +44,9 @@ _IDLE: Mapping[str, tuple[str, ...]] = {
 }
 _PART = re.compile(r"(\d+)\.(\w+)")
 WAYS = (
-    "Let observations and the actions that your own code gave for them prove what is read: --check pairs.npz, written "
+    "Provide observations with the actions of your own code, to check what is read: --check pairs.npz, written "
     "by numpy.savez('pairs.npz', observations=obs, actions=model.predict(obs, deterministic=True)[0]) for 64 varied "
-    "obs; --activation, --cnn-strides state what the file does not tell. Or load the model with its own code in "
+    "obs; --activation, --cnn-strides state what the file does not say. Or load the model with its own code in "
     "Python and give Policy.from_module(model) to policypress; or give the policy as an ONNX file."
 )
 
@@ -142,7 +142,7 @@ def _regular(rest: str, stack: str, state: Mapping[str, Array], normalised: bool
 def unproven(reasons: Iterable[str]) -> UndeterminedAgentError:
     """The error for a network that its author's own code makes."""
     return UndeterminedAgentError(
-        "The agent's network is made by its author's own code, which is not in the file to read and is not guessed.",
+        "The agent's network is created by custom code, which is not in the file and is not guessed.",
         got="; ".join(reasons),
         expected="the policies and extractors of Stable-Baselines3 and sb3-contrib, and activations of torch.nn",
         hint=WAYS,
@@ -152,7 +152,7 @@ def unproven(reasons: Iterable[str]) -> UndeterminedAgentError:
 def untold(own: Iterable[str], error: AgentError) -> UndeterminedAgentError:
     """The error for a network of its author's own that is not even guessed from its tensors."""
     return UndeterminedAgentError(
-        "The agent's network is made by its author's own code, and its tensors do not tell what that does.",
+        "The agent's network is created by custom code, and its tensors do not determine what it computes.",
         got=f"{'; '.join(own)}: {error.message} {error.got or ''}".rstrip(),
         expected="linear layers, activations and normalisation one after the other, or a CNN 'cnn' and 'linear'",
         hint="Load the model with its own code in Python and give Policy.from_module(model) to policypress; or give "

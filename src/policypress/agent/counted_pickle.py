@@ -71,7 +71,7 @@ class CountedUnpickler(pickle._Unpickler):
         """
         self._left_bytes -= made_bytes
         if self._left_bytes < 0:
-            raise pickle.UnpicklingError("the same bytes again and again")
+            raise pickle.UnpicklingError("the same bytes repeated many times")
 
     def _setitem(self) -> None:
         _check_keys(self.stack[-2:-1])  # type: ignore[attr-defined]

@@ -129,8 +129,8 @@ def _size(value: Any) -> int:
 
 def _refused(node: ast.expr, label: str) -> UnsafeAgentError:
     return UnsafeAgentError(
-        f"{label} holds Python that would have to be executed.",
+        f"{label} contains Python code that would have to be executed.",
         got=ast.unparse(node)[:120],
         expected="literals, dict(...), class names such as nn.ReLU, arithmetic on numbers",
-        hint="Replace it in the file, or read the zip alone from a folder without that file.",
+        hint="Replace it in the file, or read only the zip, from a folder without that file.",
     )

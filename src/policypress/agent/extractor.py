@@ -87,7 +87,7 @@ def flat_size(space: Space) -> int:
 
 def _unsupported(got: str) -> UnsupportedAgentError:
     return UnsupportedAgentError(
-        "The agent's features extractor is a class of its author's own.",
+        "The agent's features extractor is a custom class.",
         got=got,
         expected="flattening, a CNN with layers 'cnn' and 'linear', or these by key",
         hint="Load it with its own code in Python and give Policy.from_module(model) to policypress, or give an "
@@ -158,8 +158,8 @@ def _cnn(
     notices: tuple[str, ...] = ()
     if not known and strides is None:
         notices = (
-            f"the CNN's strides {','.join(map(str, chosen))} (no padding, ReLU) were told from its tensors' shapes; "
-            "--cnn-strides overrides",
+            f"the CNN's strides {','.join(map(str, chosen))} (no padding, ReLU) were derived from its tensors' shapes; "
+            "--cnn-strides overrides them",
         )
     library = known and indices == list(range(0, 2 * len(indices), 2))
     return Cnn(tuple(chosen), (0,) * len(chosen), RELU), int(linear.shape[0]), notices, library

@@ -57,7 +57,7 @@ def _download(repository: str, revision: str | None) -> Path:
     # The client raises types of its own, of its HTTP library and of the file system.
     except Exception as error:
         raise AgentError(
-            f"The repository {repository} cannot be had from the Hub.",
+            f"The repository {repository} cannot be downloaded from the Hub.",
             got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}",
             expected="a public repository, and a network or a copy in the local cache",
             hint="Check the name on the Hub's page, or download the files and give their folder.",

@@ -230,7 +230,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 def refusal(label: str, name: str) -> UnsafeAgentError:
     """The error for a pickle that wants something outside the allow-list."""
     return UnsafeAgentError(
-        f"{label} pickles something else than arrays and spaces; loading it would execute code from the file.",
+        f"{label} pickles more than arrays and spaces; loading it would execute code from the file.",
         got=name,
         expected="what VecNormalize.save() of Stable-Baselines3 writes",
         hint="Do not load this file with anything else either, unless you trust its author.",

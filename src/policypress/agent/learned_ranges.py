@@ -58,7 +58,7 @@ def read_quantizers(
         features = state[f"{layer}.weight"].shape[1:2]
         if low.shape or high.shape or not low <= 0 <= high or (peak is not None and _wrong(peak, features)):
             raise DamagedAgentError(
-                f"The ranges that the layer {layer!r} learned cannot be.",
+                f"The ranges that the layer {layer!r} learned are invalid.",
                 got=f"minimum {low}, maximum {high}" + ("" if peak is None else f", peaks of shape {peak.shape}"),
                 expected=f"a minimum ≤ 0, a maximum ≥ 0, and no or {features} peaks ≥ 0",
             )
@@ -79,7 +79,7 @@ def _settings(data: Sb3Data) -> tuple[int, int, bool]:
         if all(type(number) is int and number in _BITS for number in bits) and isinstance(per_channel, bool):
             return int(bits[0]), int(bits[1]), per_channel  # type: ignore[arg-type]  # integers, as was checked
     raise DamagedAgentError(
-        "The agent learned ranges for quantization, but its file does not tell the numbers of bits.",
+        "The agent learned ranges for quantization, but its file does not state the bit widths.",
         got=f"{_ARGUMENT}: {str(stored)[:120]}",
         expected="weight_bits and activation_bits from 2 to 8 among the policy's arguments",
     )

@@ -51,7 +51,7 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
         if not exists and path.exists():
             check_regular(path, error=AgentError)
     except (OSError, ValueError) as error:
-        raise AgentError("This path cannot be looked at.", got=f"{str(source)[:200]!r}: {error}") from error
+        raise AgentError("This path cannot be accessed.", got=f"{str(source)[:200]!r}: {error}") from error
     if not exists:
         raise _missing(path)
     if path.suffix.lower() == ".onnx":
@@ -63,7 +63,7 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
     if path.suffix.lower() == ".zip" or like_zip:
         return read_zoo_zip(path, overrides=overrides)
     raise AgentError(
-        f"{path.name} is of a kind that is not read as an agent.",
+        f"{path.name} is not a supported agent file.",
         got=path.suffix or "a file without suffix",
         expected=_KINDS,
         hint="For a torch.nn.Module use Policy.from_module in Python.",
@@ -79,10 +79,10 @@ def _check_texts(bundle: AgentBundle) -> None:
             EnvironmentSpec.from_json(bundle.environment.to_json())
     except ArtifactError as error:
         raise DamagedAgentError(
-            "The agent's files hold what no training writes.",
+            "The agent's files contain values that no training writes.",
             got=error.got,
             expected=error.expected,
-            hint="Take the agent from where it was trained, or correct its files.",
+            hint="Copy the agent again from where it was trained, or correct its files.",
         ) from error
 
 

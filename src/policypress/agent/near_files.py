@@ -66,7 +66,7 @@ def near_zip(label: str, names: tuple[str, ...]) -> AgentError | None:
         return _near(
             label,
             "a PyTorch file (torch.save): a state_dict, policy.save() of Stable-Baselines3, or a checkpoint",
-            "It holds weights and not how they act. If it is of a Stable-Baselines3 model, load the model in Python "
+            "It holds weights but not the network. If it is of a Stable-Baselines3 model, load the model in Python "
             f"and save all of it: model.save('agent.zip'). Else: {_CODE}",
         )
     inner = sorted(name for name in names if name.lower().endswith((".zip", ".onnx")))
@@ -103,7 +103,7 @@ def _by_content(head: bytes, size: int) -> tuple[str, str] | None:
     if text.startswith((b'{"error', b"access denied", b"not found", b"invalid username", b"entry not found")):
         return "a server's answer, not the file", "Download it again, logged in if need be."
     if len(head) > 9 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < size:
-        return "a safetensors file: weights and not how they act", _CODE
+        return "a safetensors file: weights without the network", _CODE
     if head.startswith(b"\x80") and head[1:2] <= b"\x05":
         return (
             "a pickle: a replay buffer, statistics, or a PyTorch file of before version 1.6",

@@ -18,7 +18,7 @@ from policypress.errors import AgentError, DamagedAgentError
 # As the RL Zoo and the Hub call them.
 STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
 STACKED_AFTER = (
-    "observations were stacked after normalisation; before an episode's first frames the stack holds zeros "
+    "observations were stacked after normalisation; at the start of an episode the stack holds zeros "
     "that were not normalised"
 )
 

@@ -185,10 +185,10 @@ def _actions(model: onnx.ModelProto, name: str) -> tuple[Space, tuple[str, ...]]
     output = next(value for value in model.graph.output if value.name == name)
     if output.type.tensor_type.elem_type in INTEGERS:
         raise UndeterminedAgentError(
-            "The ONNX file gives discrete actions and does not tell how many there are.",
+            "The ONNX file has discrete actions and does not state how many there are.",
             got=f"output {quoted(name)} of integers",
             expected="the number of actions",
-            hint="Say how many: --actions N, or name the environment: --env ID.",
+            hint="State the number: --actions N, or name the environment: --env ID.",
         )
     box = _box(output, "output")
     count = "one number" if box.size == 1 else f"{box.size} numbers"
@@ -203,7 +203,7 @@ def _box(value: onnx.ValueInfoProto, role: str) -> Box:
     dtype = _NUMBERS.get(kind.elem_type)
     if dtype is None or not kind.HasField("shape"):
         raise UnsupportedAgentError(
-            f"The ONNX file's {role} {value.name!r} is of a kind that is not supported.",
+            f"The ONNX file's {role} {value.name!r} has an unsupported type.",
             got=onnx.TensorProto.DataType.Name(kind.elem_type)
             if kind.elem_type in onnx.TensorProto.DataType.values()
             else "?",

@@ -127,7 +127,7 @@ def _space(data: Sb3Data, name: str) -> dict[str, Any]:
     stored = data.fields.get(name)
     if not isinstance(stored, dict):
         raise UndeterminedAgentError(
-            f"The agent's file does not tell its {name.replace('_', ' ')}.",
+            f"The agent's file does not state its {name.replace('_', ' ')}.",
             got=f"{name}: {type(stored).__name__}",
             expected="the fields of a gym or gymnasium space",
             hint="Name the environment: --env ID.",
@@ -191,7 +191,7 @@ def _refuse_idle(overrides: Overrides, layout: Layout, read: ReadExtractor, own:
             ("cnn_strides",), "The agent has no convolutions whose strides could be stated.", "Leave the option out."
         )
     if overrides.activation is not None and layout.hidden_layers == 0 and not own:
-        cnn = " The library's CNNs have ReLU." if read.extractor.cnn is not None else ""
+        cnn = " The library's CNNs use ReLU." if read.extractor.cnn is not None else ""
         raise useless(
             ("activation",), "The agent has no hidden layer whose activation could be stated.", "Leave it out." + cnn
         )

@@ -53,7 +53,7 @@ def action_space(fields: Mapping[str, Any]) -> Space:
     read = read_space(fields, "action_space")
     if not read.bounds_known:
         raise UndeterminedAgentError(
-            "The agent's file does not tell all bounds of its action space.",
+            "The agent's file does not state all bounds of its action space.",
             got=f"a shortened printout: {str(fields.get('low'))[:60]!r}",
             expected="every bound",
             hint="Name the environment: --env ID.",
@@ -92,7 +92,7 @@ def read_space(fields: Mapping[str, Any], name: str) -> ReadSpace:
             expected="the fields that gym or gymnasium spaces have",
         ) from error
     raise UnsupportedAgentError(
-        f"The agent's {name} is of a kind that is not supported.",
+        f"The agent's {name} has an unsupported type.",
         got=shown(fields.get(":type:")),
         expected="Box, Discrete, MultiDiscrete, MultiBinary, or Dict of these for observations",
     )

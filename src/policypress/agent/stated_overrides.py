@@ -59,5 +59,7 @@ def _strides(text: str) -> tuple[int, ...]:
     except ValueError:
         strides = ()
     if not strides or min(strides) < 1:
-        raise InputError("The strides do not parse.", got=f"--cnn-strides {text}", expected="e.g. --cnn-strides 4,2")
+        raise InputError(
+            "The strides cannot be parsed.", got=f"--cnn-strides {text}", expected="e.g. --cnn-strides 4,2"
+        )
     return strides

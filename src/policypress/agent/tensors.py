@@ -56,7 +56,7 @@ def _read(content: bytes, label: str) -> Checkpoint:
         raise
     except NotTensorsError as error:
         raise DamagedAgentError(
-            f"{label} holds something else than dense real tensors.",
+            f"{label} holds more than dense real tensors.",
             got=str(error)[:200],
             expected="dense tensors of real numbers",
         ) from error

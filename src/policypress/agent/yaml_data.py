@@ -124,7 +124,7 @@ def read_yaml(content: bytes, label: str) -> dict[str, Any]:
         data = load_counted(content, _Loader)
     except _Refused as error:
         raise UnsafeAgentError(
-            f"{label} asks for a Python object; building it would execute code.",
+            f"{label} asks for a Python object; creating it would execute code.",
             got=f"tag {error}",
             expected="plain YAML, or the OrderedDict that the RL Zoo writes",
             hint="Remove the tag, or the file if the agent can do without it.",

@@ -149,4 +149,4 @@ def _policy_kwargs(stored: Any) -> Mapping[str, Any]:
 
 
 def _damaged(where: str, got: Any, expected: str) -> DamagedAgentError:
-    return DamagedAgentError(f"{where} has a form that the RL Zoo does not write.", got=shown(got), expected=expected)
+    return DamagedAgentError(f"{where} has a format that the RL Zoo does not write.", got=shown(got), expected=expected)

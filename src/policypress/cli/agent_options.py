@@ -42,25 +42,23 @@ class AgentOptions:
     ] = None
     activation: Annotated[
         str | None,
-        typer.Option(
-            "--activation", help="Hidden activation that the file does not tell, e.g. elu or leaky_relu(0.2)."
-        ),
+        typer.Option("--activation", help="Hidden activation, if the file does not name it: elu, leaky_relu(0.2)."),
     ] = None
     cnn_strides: Annotated[
         str | None, typer.Option("--cnn-strides", metavar="4,2", help="Strides of a custom CNN's convolutions.")
     ] = None
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="NPZ", help="Observations and the actions that your own code gave for them."),
+        typer.Option("--check", metavar="NPZ", help="Observations with the actions that your own code returned."),
     ] = None
     output_name: Annotated[
         str | None, typer.Option("--output-name", metavar="NAME", help="ONNX: the output that is the action.")
     ] = None
     actions: Annotated[
-        int | None, typer.Option("--actions", metavar="N", min=1, help="ONNX: the output chooses among N actions.")
+        int | None, typer.Option("--actions", metavar="N", min=1, help="ONNX: the output selects one of N actions.")
     ] = None
     scale_actions: Annotated[
-        bool, typer.Option("--scale-actions", help="The network gives -1 to 1; scale it to the action bounds.")
+        bool, typer.Option("--scale-actions", help="The network outputs -1 to 1; scale it to the action bounds.")
     ] = False
 
     def overrides(self) -> Overrides:
@@ -127,8 +125,8 @@ def _named_by(agent: str, overrides: Overrides) -> EnvironmentSpec:
     named = load_agent(agent, overrides=overrides).environment
     if named is None:
         raise EnvironmentInputError(
-            "There is no environment to add arguments or wrappers to.",
+            "There is no environment for these arguments or wrappers.",
             got=f"{agent} names none",
-            expected="--env beside --env-kwargs and --wrapper",
+            expected="--env together with --env-kwargs and --wrapper",
         )
     return named

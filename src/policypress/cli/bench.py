@@ -25,7 +25,7 @@ MICRO = 1e6
 def bench(
     files: FilesArgument,
     agent_options: AgentOptions,
-    samples: Annotated[int, typer.Option("--samples", min=10, help="Warm samples of each file.")] = 2000,
+    samples: Annotated[int, typer.Option("--samples", min=10, help="Warm latency samples per file.")] = 2000,
     seed: SeedOption = 0,
     runtime: Annotated[
         list[str] | None,
@@ -33,7 +33,7 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the latency of one action from Python: batch 1, one thread, warm and cold, the files taking turns.
+    """Measure the latency of one action from Python: batch 1, one thread, warm and cold, files in alternation.
 
     Examples:
       policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip

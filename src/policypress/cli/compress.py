@@ -44,7 +44,7 @@ from policypress.search.options import BUDGET_MINUTES, CLASSIC, MAX_EPISODES, Co
 def compress(
     agent: AgentArgument,
     agent_options: AgentOptions,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder.")],
     recipe: Annotated[
         list[str] | None,
         typer.Option("--recipe", metavar="R", help='No search: e.g. "prune(l2, 0.3) > equalize > int8"; repeatable.'),
@@ -52,53 +52,51 @@ def compress(
     classic: Annotated[
         bool, typer.Option("--classic", help="No search: the recipes of the papers, next to ours.")
     ] = False,
-    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Share of the return to keep.")] = 0.95,
+    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.")] = 0.95,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
     ] = 0.95,
     minimize: Annotated[
-        str, typer.Option("--minimize", metavar="WHAT", help="What to make small: size, latency, energy or macs.")
+        str, typer.Option("--minimize", metavar="WHAT", help="What to minimize: size, latency, energy or macs.")
     ] = "size",
     budget_minutes: Annotated[
-        float, typer.Option("--budget-minutes", metavar="MIN", help="After that nothing new is tried.")
+        float, typer.Option("--budget-minutes", metavar="MIN", help="Start nothing new after this time.")
     ] = BUDGET_MINUTES,
     max_episodes: Annotated[
-        int, typer.Option("--max-episodes", metavar="N", help="Of all policies of a search together.")
+        int, typer.Option("--max-episodes", metavar="N", help="Episode limit of a search, over all policies.")
     ] = MAX_EPISODES,
     training_free: Annotated[
-        bool, typer.Option("--training-free", help="Try no recipe that takes gradient steps: quicker, not as small.")
+        bool, typer.Option("--training-free", help="Skip recipes that need training: faster, less small.")
     ] = False,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also play under sensor noise, delay, other masses and frictions.")
+        bool, typer.Option("--robustness", help="Also evaluate under noise, delay, changed mass and friction.")
     ] = False,
     observations: Annotated[
         Path | None,
-        typer.Option("--observations", metavar="NPZ", help="Recorded observations in place of an environment."),
+        typer.Option("--observations", metavar="NPZ", help="Recorded observations instead of an environment."),
     ] = None,
     episodes: EpisodesOption = 100,
     seed: SeedOption = 0,
     max_steps: MaxStepsOption = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
-    no_costs: Annotated[
-        bool, typer.Option("--no-costs", help="Leave out latency, memory and energy, which take some seconds.")
-    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Number of processes; default: one per core.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry what failed before.")] = False,
+    no_costs: Annotated[bool, typer.Option("--no-costs", help="Do not measure latency, memory and energy.")] = False,
     watts_per_core: Annotated[
         float | None,
-        typer.Option("--watts-per-core", metavar="W", help="Power of a busy core, where no meter can be read."),
+        typer.Option("--watts-per-core", metavar="W", help="Power of a busy core, if there is no energy meter."),
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option(
-            "--runtime", metavar="NAME", help="What acts: native, onnxruntime or auto (searches: the second)."
-        ),
+        typer.Option("--runtime", metavar="NAME", help="native, onnxruntime or auto (in a search: onnxruntime)."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the smallest policy that surely keeps the return of an agent, or press it by the recipes you name.
+    """Find the smallest policy that keeps the return of an agent, or compress the agent with given recipes.
 
-    Without --recipe and --classic it searches, and certifies what it found on episodes used for nothing before.
-    Interrupted, the same command continues.
+    Without --recipe and --classic it searches, and certifies the winner on held-out episodes.
+    If interrupted, run the same command again to continue.
 
     Examples:
       policypress compress examples/agents/sac-HalfCheetah-v4.zip -o out
@@ -153,17 +151,17 @@ def compress(
 
 
 def _told_failures(failures: list[Failure]) -> int:
-    """The exit code for cells that failed; says how to go on where the user's environment did."""
+    """The exit code for failed cells; tells how to continue if the user's environment failed."""
     blamed = [failure.kind == EnvironmentFailedError.__name__ for failure in failures]
     if any(blamed):
-        err.print("Once the environment is mended, the same command with --retry-failed goes on.")
+        err.print("Fix the environment, then run the same command with --retry-failed.")
     return EnvironmentFailedError.exit_code if all(blamed) else 1
 
 
 def _show(results: Results, *, played: bool) -> None:
     out.print(comparison(results.shown, out.width))
     if played:
-        out.print("retention: share of the return above random actions that is kept, with its 95 % interval")
+        out.print("retention: fraction of the return above random actions that is kept, with its 95 % interval")
         for reason in reasons(results.shown):
             out.print(reason)
         for sentence in closing(results):

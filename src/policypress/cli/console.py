@@ -67,7 +67,7 @@ out = Screen(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Screen(stderr=True, soft_wrap=True)
 
 EPISODES = "episodes"
-INTERRUPTED_MESSAGE = "interrupted: what is complete is kept; the same command continues"
+INTERRUPTED_MESSAGE = "interrupted: finished results are kept; run the same command to continue"
 
 
 def tell(notices: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from policypress.measurement.diagnosis import Diagnosis, Finding, diagnose
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine can measure, which compilers, runtimes and meters it has, and what to install for more.
+    """Show what this machine can measure, its compilers, runtimes and energy meters, and what to install for more.
 
     Examples:
       policypress doctor

@@ -32,7 +32,7 @@ def evaluate(
     runtime: RuntimeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Play deterministic episodes with artifacts or agents, all on the same seeds.
+    """Evaluate artifacts or agents: deterministic episodes on the same seeds.
 
     Examples:
       policypress evaluate small.onnx examples/agents/sac-HalfCheetah-v4.zip --episodes 20

@@ -27,18 +27,19 @@ from policypress.study.export_agent import export_agent
 def export(
     agent: AgentArgument,
     agent_options: AgentOptions,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .onnx, .c or .so.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c or .so.")],
     recipe: Annotated[str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".')] = "none",
     observations: Annotated[
-        Path | None, typer.Option("--observations", metavar="NPZ", help="Recorded observations, without environment.")
+        Path | None,
+        typer.Option("--observations", metavar="NPZ", help="Recorded observations, if there is no environment."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="For C: host, aarch64, cortex-m4, cortex-m7 or freestanding.")
+        str | None, typer.Option("--target", help="C target: host, aarch64, cortex-m4, cortex-m7, freestanding.")
     ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an agent as one ONNX artifact, as C without dependencies, or as a Python module; proven equal before.
+    """Export an agent as ONNX, as C without dependencies, or as a Python module, after proving that it is equal.
 
     Examples:
       policypress export examples/agents/sac-HalfCheetah-v4.zip -o cheetah.onnx
@@ -50,14 +51,12 @@ def export(
         module_name(output)
     elif output.suffix not in (".onnx", ".c"):
         raise OutputError(
-            "The artifact's name says another format.", got=str(output), expected="a name that ends in .onnx, .c or .so"
+            "The file name has an unsupported suffix.", got=str(output), expected="a name that ends in .onnx, .c or .so"
         )
     if target is not None:
         target_of(target)
         if output.suffix != ".c":
-            raise InputError(
-                "Only C is written for a target.", got=f"--target {target}, {output}", expected="-o NAME.c"
-            )
+            raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
     said = agent_options.stated(agent)
     with progress_bar(refreshing=False) as bar:
         exported = export_agent(
@@ -81,14 +80,12 @@ def export(
         tell(exported.c.notices)
         _show_footprint(exported.c)
     compared = exported.parity
-    err.print(
-        f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of what is allowed"
-    )
+    err.print(f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of the tolerance")
     out.print(f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}")
 
 
 def _show_footprint(proven: ProvenSource) -> None:
-    """Flash and RAM on the target, and which kernels were run to prove the C."""
+    """Flash and RAM on the target, and the kernels that were run to prove the C."""
     found = proven.footprint
     code = "code unknown" if found.code_bytes is None else f"{size(found.code_bytes)} code ({found.compiler})"
     out.print(f"flash on {found.target}: {size(found.constants_bytes)} constants, {code}")

@@ -28,7 +28,7 @@ def inspect(
     agent_options: AgentOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an agent is: algorithm, spaces, network, what its graph folds in. Nothing in it is executed.
+    """Describe an agent: algorithm, spaces, network, what is folded into its graph. Nothing in it is executed.
 
     Examples:
       policypress inspect examples/agents/sac-HalfCheetah-v4.zip
@@ -76,7 +76,7 @@ def _normalisation(policy: Policy) -> str:
     if "normalise" in policy.folded():
         return "folded in"
     if NO_NORMALISER_FOUND in policy.origin.assumptions:
-        return "none found beside the file; --normalizer FILE if it was trained with VecNormalize"
+        return "none found next to the file; use --normalizer FILE if it was trained with VecNormalize"
     return "none"
 
 
@@ -88,7 +88,7 @@ def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
     return [
         ("agent", subject.source),
         ("algorithm", origin.algorithm + version),
-        ("environment", "not named in its files" if origin.environment is None else origin.environment.id),
+        ("environment", "not stated in its files" if origin.environment is None else origin.environment.id),
         ("observations", in_words(policy.observation_space)),
         ("actions", in_words(policy.action_space)),
         ("layers", network + " channels"),
@@ -97,6 +97,6 @@ def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
         ("normalisation", _normalisation(policy)),
         *([] if origin.checked is None else [("compared with", origin.checked.in_words())]),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
-        ("caller supplies", ", ".join(origin.caller_supplies) or "nothing but the observation"),
+        ("caller supplies", ", ".join(origin.caller_supplies) or "only the observation"),
         *([("action mask", MASKING)] if subject.masked else []),
     ]

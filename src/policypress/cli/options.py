@@ -19,19 +19,17 @@ WrapperOption = Annotated[
     typer.Option(
         "--wrapper",
         metavar="NAME",
-        help="Wrapper in place of those of the agent's files: a listed name or package.module:Class, also "
+        help="Wrapper that replaces those of the agent's files: a listed name or package.module:Class, also "
         "NAME(key=value); repeatable, the first innermost. none: no wrapper.",
     ),
 ]
-EpisodesOption = Annotated[int, typer.Option("--episodes", min=1, help="Episodes of every policy.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+EpisodesOption = Annotated[int, typer.Option("--episodes", min=1, help="Episodes per policy.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
 MaxStepsOption = Annotated[
-    int | None, typer.Option("--max-steps", min=1, help="Longest episode, where the environment has no limit.")
+    int | None, typer.Option("--max-steps", min=1, help="Step limit, if the environment has none.")
 ]
 RuntimeOption = Annotated[
     str,
-    typer.Option(
-        "--runtime", metavar="NAME", help="What acts: native (C built here), onnxruntime, or auto: native if it can be."
-    ),
+    typer.Option("--runtime", metavar="NAME", help="native (compiled C), onnxruntime, or auto: native if possible."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]

@@ -36,27 +36,26 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    help="Studies: many agents, many recipes, one database.",
+    help="Studies: many agents and recipes in one database.",
 )
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).")]
 FolderOption = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="DIR", help="Folder of the results; by default beside the file."),
+    typer.Option("-o", "--output", metavar="DIR", help="Results folder; default: next to the study file."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the file: environments=v5, evaluation.episodes=10, ..."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value: environments=v5, evaluation.episodes=10."),
 ]
-JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default one per core.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Number of processes; default: one per core.")]
 ExecutorOption = Annotated[str, typer.Option("--executor", help="local (processes), debug (this process) or ray.")]
 AddressOption = Annotated[
-    str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster; else one starts here.")
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Address of a running Ray cluster; default: start one."),
 ]
-NoCostsOption = Annotated[
-    bool, typer.Option("--no-costs", help="Leave costs for later: they want a machine where nothing else runs.")
-]
+NoCostsOption = Annotated[bool, typer.Option("--no-costs", help="Skip the costs for now: they need an idle machine.")]
 CostsOnlyOption = Annotated[
-    bool, typer.Option("--costs-only", help="Measure the costs of agents whose returns are known, nothing else.")
+    bool, typer.Option("--costs-only", help="Only measure the costs of agents with known returns.")
 ]
 EXECUTORS = ("local", "debug", "ray")
 EXPORTS = ("parquet", "mlflow")
@@ -72,10 +71,10 @@ def run(
     address: AddressOption = None,
     no_costs: NoCostsOption = False,
     costs_only: CostsOnlyOption = False,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will take, and stop.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Print the expected effort, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is left of a study. Interrupted or killed, the same command continues.
+    """Run the rest of a study. If interrupted or killed, run the same command again to continue.
 
     Examples:
       policypress study run studies/li2023.yml --estimate
@@ -100,7 +99,7 @@ def retry(
     costs_only: CostsOnlyOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a study with the cells that failed before tried again."""
+    """Run a study and retry the cells that failed before."""
     how = _How(executor, jobs, address, _part(no_costs, costs_only))
     _run(spec, output, changes, how, retry=True, only_estimate=False, as_json=as_json)
 
@@ -110,10 +109,10 @@ def status(
     spec: SpecArgument,
     output: FolderOption = None,
     changes: SetOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Draw it again every few seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every few seconds, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where a study stands: every cell is done, running, failed or left. May be asked while it runs."""
+    """Show the progress of a study: cells done, running, failed and left. Works while it runs."""
     from policypress.study.status import study_status
     from policypress.study.whole_study import open_study
 
@@ -133,7 +132,7 @@ def keep(
     output: FolderOption = None,
     changes: SetOption = None,
 ) -> None:
-    """Copy the agents that a study has trained, as policies alone, to where `trained:` in study files finds them."""
+    """Copy the agents that a study has trained, as policy-only zips, to a folder for `trained:` in study files."""
     from policypress.study.kept_agents import keep as keep_agents
     from policypress.study.whole_study import open_study
 
@@ -148,12 +147,12 @@ def report(
     spec: SpecArgument,
     to: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the report.")],
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="DIR", help="Folder of the results; by default beside the file.")
+        Path | None, typer.Option("--results", metavar="DIR", help="Results folder; default: next to the study file.")
     ] = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the report of a study from its database alone: a page, data, tables and figures.
+    """Write the report of a study from its database: a page, data, tables and figures.
 
     Examples:
       policypress study report studies/li2023.yml -o report
@@ -168,7 +167,7 @@ def report(
         raise StudyInputError(
             "The study has no results yet.",
             got=f"no {path}",
-            expected="the folder of its results, as `policypress study run` writes it",
+            expected="its results folder, as written by `policypress study run`",
             hint=f"Run `policypress study run {shlex.quote(str(spec))}` first, or name the folder with --results.",
         )
     with StoreReader(path) as store:
@@ -187,12 +186,12 @@ def export(
         str, typer.Option("-o", "--output", metavar="DIR|URI", help="A folder, or the address of a tracking server.")
     ],
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="DIR", help="Folder of the results; by default beside the file.")
+        Path | None, typer.Option("--results", metavar="DIR", help="Results folder; default: next to the study file.")
     ] = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a study's results, as far as they are, to other tools. May be asked while it runs, and again later.
+    """Export a study's results to other tools. Works while the study runs, and can be repeated.
 
     Examples:
       policypress study export studies/lu2024-small.yml --to parquet -o tables
@@ -202,7 +201,7 @@ def export(
     from policypress.study.spec import read_spec
 
     if form not in EXPORTS:
-        raise StudyInputError("Results are not exported to this.", got=f"--to {form}", expected=", ".join(EXPORTS))
+        raise StudyInputError("This export format is not supported.", got=f"--to {form}", expected=", ".join(EXPORTS))
     read = read_spec(spec, changes or ())
     with StoreReader((results or spec.parent / read.name) / STORE_NAME) as store:
         if form == "parquet":
@@ -230,7 +229,7 @@ def _report_writer(kind: str) -> Callable[[StoreReader, Path], Path]:
 
     writers = {grid.KIND: grid.write_report, li2023.KIND: li2023.write_report}
     if kind not in writers:
-        raise StudyInputError("There is no report of this kind.", got=f"report: {kind}", expected=", ".join(writers))
+        raise StudyInputError("There is no such report.", got=f"report: {kind}", expected=", ".join(writers))
     return writers[kind]
 
 
@@ -278,7 +277,7 @@ class _How:
 
 def _part(no_costs: bool, costs_only: bool) -> Part:
     if no_costs and costs_only:
-        raise StudyInputError("Nothing would be left to do.", got="--no-costs --costs-only", expected="one of them")
+        raise StudyInputError("There would be nothing to do.", got="--no-costs --costs-only", expected="one of them")
     return "returns" if no_costs else "costs" if costs_only else "all"
 
 

@@ -24,13 +24,15 @@ _REDRAW_S = 0.2
 def train(
     algorithm: Annotated[str, typer.Argument(metavar="ALGO", help="dqn, ddpg, td3, sac, ppo or trpo.")],
     env: Annotated[str, typer.Argument(metavar="ENV", help="Environment id, or package.module:MyEnv-v0.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="ZIP", help="The agent; a folder stands beside.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="ZIP", help="Output zip; a folder is written next to it.")
+    ],
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Environment steps; the published number by default.")
+        int | None, typer.Option("--steps", min=1, help="Environment steps; default: the published number.")
     ] = None,
     episodes: Annotated[
         int | None,
-        typer.Option("--episodes", min=1, help="Episodes to learn from; --steps then is what schedules run over."),
+        typer.Option("--episodes", min=1, help="Training episodes; --steps then only sets the schedules."),
     ] = None,
     seed: SeedOption = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
@@ -39,12 +41,14 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Hyperparameter, e.g. learning_rate=1e-3; repeatable."),
     ] = None,
     published: Annotated[
-        str, typer.Option("--published", metavar="NAME", help="Whose hyperparameters: zoo (RL Zoo), or li2023.")
+        str, typer.Option("--published", metavar="NAME", help="Hyperparameters of zoo (RL Zoo) or li2023.")
     ] = "zoo",
     qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware training.")] = False,
     qat_settings: Annotated[
         list[str] | None,
-        typer.Option("--qat-set", metavar="NAME=VALUE", help="Of it, e.g. weight_bits=4; implies --qat; repeatable."),
+        typer.Option(
+            "--qat-set", metavar="NAME=VALUE", help="QAT setting, e.g. weight_bits=4; implies --qat; repeatable."
+        ),
     ] = None,
     start_from: Annotated[
         Path | None, typer.Option("--from", metavar="ZIP", help="Fine-tune this agent's networks.")
@@ -58,7 +62,7 @@ def train(
         typer.Option("--sparse", metavar="NAME=VALUE", help="Group-sparse training, e.g. alpha=4; repeatable."),
     ] = None,
     prune: Annotated[
-        float | None, typer.Option("--prune", help="Share of weights to prune gradually, by magnitude.")
+        float | None, typer.Option("--prune", help="Fraction of weights to prune gradually, by magnitude.")
     ] = None,
     env_kwargs: EnvKwargsOption = None,
     wrapper: WrapperOption = None,
@@ -70,22 +74,20 @@ def train(
         int, typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints.")
     ] = 10_000,
     tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", metavar="FOLDER", help="Write TensorBoard logs there.")
+        Path | None, typer.Option("--tensorboard", metavar="FOLDER", help="Folder for TensorBoard logs.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
     update: Annotated[
-        str, typer.Option("--update", help="native (C), fast, auto (native where it can be), or stock: the library's.")
+        str, typer.Option("--update", help="native (C), fast, auto (native if supported) or stock.")
     ] = "auto",
     kernels: Annotated[
         str | None,
-        typer.Option(
-            "--kernels", metavar="NAME", help="Of the native update, these alone: amx, avx512, avx2 or plain."
-        ),
+        typer.Option("--kernels", metavar="NAME", help="Kernels of the native update: amx, avx512, avx2 or plain."),
     ] = None,
-    strip: Annotated[bool, typer.Option("--strip", help="Also write the policy alone, in a small zip.")] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Also write a small policy-only zip.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train an agent with published hyperparameters. The same command goes on where it was interrupted.
+    """Train an agent with published hyperparameters. If interrupted, run the same command again to resume.
 
     Examples:
       policypress train dqn CartPole-v1 -o cartpole.zip
@@ -145,7 +147,7 @@ class _Drawn:
         """Draw the bar."""
         self._task = self._bar.add_task(self._name, total=total, completed=steps, unit=self._unit)
         if exact is not None:
-            how = "exactly where it was" if exact else "with a new episode: this environment is not deterministic"
+            how = "exactly" if exact else "with a new episode: this environment is not deterministic"
             err.print(f"resumed after {steps} {self._unit}, {how}")
 
     def advanced(self, steps: int) -> None:

@@ -123,13 +123,12 @@ def constant_features(space: Space, observations: Observations) -> tuple[str, ..
 
 
 def constant_features_notice(features: Sequence[str]) -> str:
-    """What the user is told of :func:`unmoved_features`."""
+    """The notice about :func:`constant_features`."""
     shown = ", ".join(features[:SHOWN_FEATURES])
     more = f" and {len(features) - SHOWN_FEATURES} more" if len(features) > SHOWN_FEATURES else ""
     names, they = ("feature", "it") if len(features) == 1 else ("features", "they")
     them = they.replace("they", "them")
     return (
-        f"Observation {names} {shown}{more} never moved in the calibration, though the observation space lets {them}: "
-        f"the quantization range of what was never seen is a guess. If {they} can move in use, calibrate on "
-        "observations that show it."
+        f"Observation {names} {shown}{more} never changed in the calibration data, though the space lets {them}: "
+        f"the quantization range is a guess. If {they} can change in use, calibrate on observations that show it."
     )

@@ -98,7 +98,7 @@ class Distill(Step):
         )
         for holds, got, expected in checks:
             if not holds:
-                raise RecipeError("distill cannot use this.", got=got, expected=expected)
+                raise RecipeError("This value is invalid for distill.", got=got, expected=expected)
         if self.quantizes:
             self._stand_at(Stage.QUANTIZATION)
 
@@ -125,7 +125,7 @@ class Distill(Step):
     def _distill(self, policy: Policy, teacher: Policy, context: Context) -> Policy:
         if self.method == "dagger" and context.rollouts is None:
             raise ObservationError(
-                "distill(dagger) lets the student act, and there is no environment to act in.",
+                "distill(dagger) runs the student in an environment, and there is none.",
                 got="recorded observations alone",
                 expected="an environment (--env)",
                 hint="distill(cloning) learns from recorded observations.",

@@ -52,12 +52,12 @@ class Prune(Step):
 
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
-            raise RecipeError("prune does not know this criterion.", got=self.criterion, expected=" or ".join(CRITERIA))
+            raise RecipeError("Unknown pruning criterion.", got=self.criterion, expected=" or ".join(CRITERIA))
         if self.scope not in SCOPES:
-            raise RecipeError("prune does not know this scope.", got=self.scope, expected=" or ".join(SCOPES))
+            raise RecipeError("Unknown pruning scope.", got=self.scope, expected=" or ".join(SCOPES))
         if not 0 < self.ratio < 1:
             raise RecipeError(
-                "prune needs the share of channels to remove.",
+                "prune needs the fraction of channels to remove.",
                 got=str(self.ratio),
                 expected="a number between 0 and 1, e.g. prune(l2, 0.3)",
             )
@@ -100,7 +100,9 @@ class Prune(Step):
         if not units or max(units) < 2:
             return NetworkError(
                 f"{self.text()} finds nothing to remove in this network.",
-                got="no hidden layer whose channels can go" if not units else "hidden layers of one channel each",
+                got="no hidden layer with channels that can be removed"
+                if not units
+                else "hidden layers of one channel each",
                 expected="a hidden layer of two channels or more that only layers of this network read",
                 hint="Leave prune out of the recipe.",
             )
@@ -174,7 +176,7 @@ def _refitted(policy: Policy, whole: Policy, names: Sequence[str], context: Cont
     if names:
         notice = (
             f"prune(obs): channels before {', '.join(names)} are normalised or grouped, where no closed form of the "
-            "loss holds; they were ranked by what they give, and the layer refitted afterwards."
+            "loss holds; they were ranked by their output, and the layer was refitted afterwards."
         )
         policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
     return policy

@@ -80,7 +80,7 @@ class Ptsq(PlainQuantizer):
         """As many observations as were calibrated on, met by ``model``."""
         if context.rollouts is None:
             raise ObservationError(
-                f"ptsq(calibrate={self.calibrate}) lets the quantized policy act, and there is no environment.",
+                f"ptsq(calibrate={self.calibrate}) runs the quantized policy in an environment, and there is none.",
                 got="recorded observations alone",
                 expected="an environment (--env)",
                 hint="ptsq is calibrated on recorded observations.",

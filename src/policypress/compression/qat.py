@@ -64,10 +64,10 @@ def _quantize(policy: Policy, name: str, layer: Weighted) -> bool:
 
 def _nothing_learned(got: str) -> RecipeError:
     return RecipeError(
-        "The step qat writes down what quantization-aware training learned, and this agent learned no ranges.",
+        "The step qat uses ranges from quantization-aware training, and this agent has none.",
         got=got,
         expected="an agent that was trained with quantization-aware training",
-        hint="Train it so (policypress train ALGO ENV --qat), or quantize it after training: equalize > int8.",
+        hint="Train it that way (policypress train ALGO ENV --qat), or quantize it after training: equalize > int8.",
     )
 
 
@@ -79,8 +79,8 @@ def _check_untouched(policy: Policy, teacher: Policy | None) -> None:
     changed = [name for name in after if name not in before or not torch.equal(after[name].weight, before[name].weight)]
     if changed or before.keys() != after.keys() or len(policy.nodes) != len(teacher.nodes):
         raise RecipeError(
-            "The step qat stands alone: its ranges were learned for the network as it was trained.",
-            got="a network that a step before has changed: "
+            "The step qat cannot follow another step: its ranges were learned for the network as it was trained.",
+            got="a network that an earlier step has changed: "
             + ", ".join(changed or sorted(before.keys() ^ after.keys())),
             expected="the recipe qat",
             hint="Quantize a pruned or equalised network with int8.",

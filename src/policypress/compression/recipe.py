@@ -42,7 +42,7 @@ class Recipe:
         numeric = [step for step in self.steps if step.stage >= Stage.QUANTIZATION]
         if len(numeric) > 1:
             raise RecipeError(
-                "A recipe quantizes once.",
+                "A recipe can quantize only once.",
                 got=" and ".join(step.name for step in numeric),
                 expected="one step of quantization or lowering",
             )
@@ -109,7 +109,7 @@ class Recipe:
         """
         if data.get("version") != RECIPE_VERSION:
             raise RecipeError(
-                "The recipe has another version.", got=repr(data.get("version")), expected=str(RECIPE_VERSION)
+                "The recipe has an unsupported version.", got=repr(data.get("version")), expected=str(RECIPE_VERSION)
             )
         entries = data.get("steps")
         if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
@@ -135,7 +135,7 @@ def _parse_step(part: str, whole: str) -> Step:
     match = _STEP.match(part)
     if match is None:
         raise RecipeError(
-            "A step of the recipe does not parse.",
+            "A step of the recipe cannot be parsed.",
             got=f"{part.strip()!r} in {whole!r}",
             expected="name or name(argument, key=value), joined by >",
         )
@@ -169,7 +169,7 @@ def _value(text: str, part: str, whole: str) -> Any:
         if all(_NUMBER.match(entry) for entry in entries):
             return [_value(entry, part, whole) for entry in entries]
     raise RecipeError(
-        "An argument of the recipe does not parse.",
+        "An argument of the recipe cannot be parsed.",
         got=f"{text!r} in {whole!r}",
         expected="a number or a name, or a list of numbers such as [64,64]",
         hint=f"Look at {part.strip()!r}.",
@@ -181,7 +181,7 @@ def _step_class(name: str, whole: str) -> type[Step]:
         return STEPS[name]
     near = difflib.get_close_matches(name, STEPS, n=1)
     raise RecipeError(
-        "A recipe names a step that does not exist.",
+        "Unknown step in the recipe.",
         got=f"{name!r} in {whole!r}",
         expected=", ".join(sorted(STEPS)),
         hint=f"Did you mean {near[0]!r}?" if near else None,

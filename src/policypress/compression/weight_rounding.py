@@ -58,11 +58,13 @@ class Widths:
         for name, bits in (("bits", self.bits), ("ends", self.ends), ("activations", self.activations)):
             if not LEAST_BITS <= bits <= MOST_BITS:
                 raise RecipeError(
-                    f"{step} cannot use so many bits.", got=f"{name}={bits}", expected=f"{LEAST_BITS} to {MOST_BITS}"
+                    f"{step} does not support this number of bits.",
+                    got=f"{name}={bits}",
+                    expected=f"{LEAST_BITS} to {MOST_BITS}",
                 )
         if self.storage not in (INT8, INT4):
             raise RecipeError(
-                f"{step} cannot store weights this way.",
+                f"{step} does not support this storage.",
                 got=f"storage={self.storage}",
                 expected=f"{INT8} (every ONNX Runtime from 1.17) or {INT4} (from 1.19; weights of 4 bits or fewer)",
             )

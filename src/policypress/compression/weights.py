@@ -25,7 +25,7 @@ class PlainQuantizer(Step):
     def __post_init__(self) -> None:
         if self.weights not in FORMS:
             raise RecipeError(
-                f"{self.name} cannot store weights this way.",
+                f"{self.name} does not support this storage.",
                 got=f"weights={self.weights}",
                 expected="weights=int8 or weights=fp32",
             )

@@ -19,7 +19,7 @@ def checked_episodes(seeds: tuple[int, ...], value: object) -> list[EpisodeRecor
     got = tuple(episode.seed for episode in episodes)
     if got != seeds:
         raise ExecutionError(
-            "An evaluation gave other episodes than it was asked for.",
+            "An evaluation returned other episodes than requested.",
             got=f"{type(value).__name__} with episodes of seeds {got}",
             expected=f"episodes of seeds {seeds}",
         )
@@ -28,7 +28,7 @@ def checked_episodes(seeds: tuple[int, ...], value: object) -> list[EpisodeRecor
         raise ExecutionError(
             "An episode's numbers are not finite.",
             got=repr(broken[0]),
-            hint="The environment's rewards, or the policy's actions, are broken there.",
+            hint="Check the environment's rewards and the policy's actions for that seed.",
         )
     return episodes
 

@@ -60,4 +60,4 @@ def read_outcome(
 
 def for_want_of(failure: Failure) -> Failure:
     """Failure of a cell that starts from one which has failed."""
-    return Failure(NEEDED_FAILED, f"What it starts from failed: {failure.message}")
+    return Failure(NEEDED_FAILED, f"A cell that it depends on failed: {failure.message}")

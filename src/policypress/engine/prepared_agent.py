@@ -65,7 +65,7 @@ def publish(folder: Path, identity: str, prepared: PreparedAgent) -> dict[str, s
     for name, content in prepared.files.items():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not 1 <= len(path.parts) <= 2:
-            raise ExecutionError("An agent's file has a strange path.", got=repr(name), expected="file or folder/file")
+            raise ExecutionError("An agent's file has an invalid path.", got=repr(name), expected="file or folder/file")
         write_atomic(place_of(folder, identity) / path, content)
         digests[str(PurePosixPath(FOLDER) / identity[:16] / path)] = hashlib.sha256(content).hexdigest()
     return digests

@@ -33,7 +33,7 @@ def read_arrays(path: Path, alone: str = "", *, limit_bytes: int | None = None) 
     if content.startswith(_NPY):
         return {alone: array_of(content)}
     if not content.startswith(_ZIP):
-        raise ValueError("it is no file of numpy")
+        raise ValueError("it is not a NumPy file")
     # Arrays of zeros compress by any ratio; what they are together is limited all the same.
     archive = Archive(content, path.name, max_ratio=None, max_content_bytes=limit_bytes, names_are_paths=False)
     return {

@@ -58,7 +58,9 @@ class AtariWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
                 expected="an id like PongNoFrameskip-v4",
             )
         if frame_skip < 1:
-            raise WrapperError("AtariWrapper skips at least one frame.", got=str(frame_skip), expected="1, 2, 3, ...")
+            raise WrapperError(
+                "AtariWrapper needs a frame skip of at least 1.", got=str(frame_skip), expected="1, 2, 3, ..."
+            )
         self._fires = "FIRE" in meanings
         self._noop_max = noop_max
         self._skip = frame_skip

@@ -37,7 +37,7 @@ class ZeroContactForces(gymnasium.ObservationWrapper[Any, Any, Any]):
         box = env.observation_space
         if name not in _PLACES or not isinstance(box, gymnasium.spaces.Box) or len(box.shape) != 1:
             raise WrapperError(
-                f"{NAME} does not know this environment.", got=f"{name}: {box}", expected=", ".join(_PLACES)
+                f"{NAME} does not support this environment.", got=f"{name}: {box}", expected=", ".join(_PLACES)
             )
         self._first, self._end = _PLACES[name]
         size = box.shape[0]
@@ -89,6 +89,6 @@ def notice(spec: EnvironmentSpec) -> str:
     """What the user is told about the zeros of ``spec``."""
     flag = " --env-kwargs use_contact_forces=True" if spec.id == "Ant-v4" else ""
     return (
-        f"{spec.trained_id} showed its agents contact forces of zero (openai/gym issue 1541), so they are zero here"
-        f" too. Real ones: --env {shlex.quote(spec.id)}{flag}"
+        f"{spec.trained_id} gave its agents contact forces of zero (openai/gym issue 1541), so they are zero here"
+        f" too. For real ones: --env {shlex.quote(spec.id)}{flag}"
     )

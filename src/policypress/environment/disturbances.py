@@ -70,7 +70,7 @@ class ActionDelay(gymnasium.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: Env, steps: int = 1) -> None:
         super().__init__(env)
         if steps < 1:
-            raise WrapperError("ActionDelay delays by at least one step.", got=str(steps), expected="1, 2, 3, ...")
+            raise WrapperError("ActionDelay needs a delay of at least 1 step.", got=str(steps), expected="1, 2, 3, ...")
         self._steps = steps
         self._waiting: deque[Any] = deque()
 
@@ -95,7 +95,9 @@ class PhysicsScale(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not (hasattr(model, "body_mass") and hasattr(model, "geom_friction")) or model is None or data is None:
             raise WrapperError("PhysicsScale needs a MuJoCo model.", got=str(env), expected="a MuJoCo environment")
         if not (mass > 0 and friction > 0):
-            raise WrapperError("A scale is positive.", got=f"mass {mass:g}, friction {friction:g}", expected="above 0")
+            raise WrapperError(
+                "A scale must be positive.", got=f"mass {mass:g}, friction {friction:g}", expected="above 0"
+            )
         import mujoco
 
         model.body_mass[:] *= mass

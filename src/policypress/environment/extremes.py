@@ -28,7 +28,7 @@ def extremes(space: Space, visited: ObservationBatch, count: int, rng: np.random
         rng: decides the draws.
     """
     if size_of(visited) == 0:
-        raise ObservationError("No observation was visited.", got="0", expected="at least 1")
+        raise ObservationError("There are no visited observations.", got="0", expected="at least 1")
     base = take(visited, rng.integers(size_of(visited), size=count))
     if isinstance(space, DictSpace):
         if not isinstance(base, dict) or not isinstance(visited, dict):

@@ -31,7 +31,7 @@ OLD_GYM = (
     "step(action) return (observation, reward, terminated, truncated, info); or leave it as it is and add "
     "--wrapper OldGymApi as the first wrapper, which translates."
 )
-_DEBUG = "Mend the environment; its own traceback shows more: make it in Python, call reset() and step()."
+_DEBUG = "Fix the environment. Its own traceback shows more: create it in Python, then call reset() and step()."
 
 
 def place_of(error: BaseException) -> str:

@@ -161,7 +161,7 @@ def resolve_for_agent(
     if contact_forces.adds_zeros(variant, current):
         notices.append(contact_forces.notice(variant))
     if variant not in bases:
-        notices.append(f"The agent does not fit {described(current)}; {described(variant)} does, and is used.")
+        notices.append(f"The agent does not fit {described(current)}; {described(variant)} does, and is used instead.")
     return ResolvedEnvironment(variant, fit, (*notices, *fit.notices))
 
 
@@ -184,7 +184,7 @@ def resolve_first(
             error = error or raised
         else:
             return replace(found, notices=(*way.notices, *found.notices))
-    raise error or SpaceMismatchError("No environment was named.")
+    raise error or SpaceMismatchError("No environment was given.")
 
 
 def _choose(
@@ -265,7 +265,7 @@ def _actions_fit(env: Space, agent: Space) -> tuple[str, ...] | str:
         return ()
     return (
         f"The agent's action bounds ({in_words(agent)}) differ from the environment's ({in_words(env)}); "
-        "the agent's hold.",
+        "the agent's are used.",
     )
 
 

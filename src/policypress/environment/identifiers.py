@@ -116,8 +116,8 @@ def _versions(namespace: str | None, name: str) -> list[int]:
 
 def _notice(env_id: str, chosen: str, version: int | None) -> str:
     if version is None:
-        return f"{env_id} has no version; {chosen}, the newest, stands for it."
-    text = f"{env_id} no longer exists; {chosen} stands for it. Returns may differ from those of {env_id}."
+        return f"{env_id} has no version; the newest, {chosen}, is used."
+    text = f"{env_id} no longer exists; {chosen} is used instead. Returns may differ from those of {env_id}."
     spec = registry[chosen]
     if is_mujoco(spec) and version < 4 <= (spec.version or 0):
         text += (

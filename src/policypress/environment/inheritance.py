@@ -12,7 +12,7 @@ from policypress.environment.identifiers import module_of, resolve
 from policypress.environment.trust import UserEnvironmentSpec
 from policypress.errors import PolicypressError, WrapperError
 
-DROP = "--wrapper none leaves them out"
+DROP = "--wrapper none drops them"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def completed(named: EnvironmentSpec, own: EnvironmentSpec | None) -> tuple[Inhe
     spec, notices = _with_arguments(named, own)
     if not named.inherits_wrappers:
         left = [wrapper for wrapper in own.wrappers if wrapper not in named.wrappers]
-        told = (f"Wrappers of the agent's files that are not applied, since others were named: {_listed(left)}.",)
+        told = (f"Wrappers of the agent's files that are not applied, because others were given: {_listed(left)}.",)
         return (Inherited(spec, (*notices, *(told if left else ()))),)
     if not own.wrappers:
         return (Inherited(spec, notices),)
@@ -79,10 +79,10 @@ def _check_listed(wrappers: tuple[WrapperSpec, ...]) -> None:
     for wrapper in wrappers:
         if ":" in wrapper.name:
             raise WrapperError(
-                "The agent's files name a wrapper of the author's own. Only the user may.",
+                "The agent's files name a custom wrapper. Only the user may do that.",
                 got=wrapper.name,
-                expected="a listed wrapper, or the user's word",
-                hint=f"If you trust it: --wrapper {wrapper.name}, beside the others; or --wrapper none.",
+                expected="a listed wrapper, or one that the user names",
+                hint=f"If you trust it: --wrapper {wrapper.name}, together with the others; or --wrapper none.",
             )
 
 

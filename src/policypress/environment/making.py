@@ -77,7 +77,7 @@ def _import_module(spec: EnvironmentSpec, modules: tuple[str, ...]) -> None:
         return
     if module not in modules:
         raise EnvironmentInputError(
-            "A file names code to import as an environment. Only the user may do so.",
+            "A file names code to import as an environment. Only the user may do that.",
             got=spec.id,
             expected="an id without a module, or --env from the user",
             hint=f"If you trust that code, name it yourself: --env {shlex.quote(spec.id)}",
@@ -95,14 +95,16 @@ def _construct(registered: Any, spec: EnvironmentSpec) -> Env:
         raise
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise MissingDependencyError(
-            f"{registered.id} needs a package that is not installed.", got=str(error), hint="Install what it names."
+            f"{registered.id} needs a package that is not installed.",
+            got=str(error),
+            hint="Install the package it names.",
         ) from error
     except RAISED as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "no arguments"
         raise EnvironmentInputError(
             f"{registered.id} cannot be made.",
             got=f"{given}: {place_of(error)}",
-            hint="Change the arguments with --env-kwargs key=value, or mend the environment where it says.",
+            hint="Change the arguments with --env-kwargs key=value, or fix the environment at the place it names.",
         ) from error
 
 

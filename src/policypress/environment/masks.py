@@ -108,10 +108,10 @@ class ActionMasker(gymnasium.Wrapper[Any, Any, Any, Any]):
         speaks = any(word in action_mask_fn.lower() for word in ("mask", "valid", "legal"))
         if not action_mask_fn.isidentifier() or action_mask_fn.startswith("_") or not speaks:
             raise WrapperError(
-                "ActionMasker needs the name of a method that gives masks.",
+                "ActionMasker needs the name of a method that returns masks.",
                 got=repr(action_mask_fn),
                 expected="for example action_mask_fn='valid_action_mask'",
-                hint="Write a function in a module of yours, and name it: --wrapper package.module:function.",
+                hint="Write a function in your own module, and name it: --wrapper package.module:function.",
             )
         try:
             found = env.get_wrapper_attr(action_mask_fn)
@@ -146,7 +146,7 @@ def _asked(method: Callable[[], Any], width: int) -> Mask:
         raise failure_of(error, f"{METHOD}()") from error
     if mask.size != width or mask.dtype.kind not in "biuf":
         raise EnvironmentFailedError(
-            f"The environment's {METHOD}() gave no mask of its action space.",
+            f"The environment's {METHOD}() returned no mask of its action space.",
             got=f"{mask.size} values of {mask.dtype}",
             expected=f"{width} truth values: one for every option of every choice",
         )

@@ -207,7 +207,9 @@ class MaskVelocityWrapper(gymnasium.ObservationWrapper[Any, Any, Any]):
         name = env.spec.name if env.spec is not None else None
         if name not in self.indices:
             raise WrapperError(
-                "MaskVelocityWrapper does not know this environment.", got=str(name), expected=", ".join(self.indices)
+                "MaskVelocityWrapper does not support this environment.",
+                got=str(name),
+                expected=", ".join(self.indices),
             )
         box = _main_box(env.observation_space, "MaskVelocityWrapper")
         self._mask = np.ones(box.shape, box.dtype)

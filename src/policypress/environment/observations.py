@@ -152,7 +152,7 @@ class RecordedObservations:
         missing = [name for name in names if name not in arrays]
         if missing:
             raise ObservationError(
-                "The file of observations lacks an array.",
+                "The observations file lacks an array.",
                 got=f"{label} with {', '.join(sorted(arrays)) or 'nothing'}",
                 expected=f"arrays named {', '.join(names)}",
                 hint=f"np.savez('{label}', {', '.join(f'{name}=...' for name in names)})",
@@ -187,7 +187,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return array_file.read_arrays(path, _RECORDED_NAME)
     except Exception as error:  # what breaks a limit, and what numpy makes of a damaged header
         raise ObservationError(
-            "The file of observations cannot be read.",
+            "The observations file cannot be read.",
             got=f"{path}: {type(error).__name__}: {error}",
             expected="an .npz written by numpy.savez, without pickled objects",
         ) from error

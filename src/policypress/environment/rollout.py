@@ -92,19 +92,19 @@ def run_episode(
 
 def _observation_failure(error: ObservationError, seed: int, length: int) -> EnvironmentFailedError:
     return EnvironmentFailedError(
-        "The environment gave an observation that its own observation space does not allow.",
+        "The environment returned an observation outside its own observation space.",
         got=f"{error.message.rstrip('.')}: {error.got}, after {length} steps of the episode with seed {seed}",
         expected=error.expected,
-        hint="Mend the environment: observations are finite, and of the shape and dtype of its observation space.",
+        hint="Fix the environment: observations must be finite, and of the shape and dtype of its observation space.",
     )
 
 
 def _reward_failure(total: float, seed: int, length: int) -> EnvironmentFailedError:
     return EnvironmentFailedError(
-        "The environment gave a reward that is not finite.",
+        "The environment returned a reward that is not finite.",
         got=f"rewards that sum to {total} in the {length} steps of the episode with seed {seed}",
         expected="finite numbers",
-        hint="Mend the environment's reward: without it there is no return to compare.",
+        hint="Fix the environment's reward: without it there is no return to compare.",
     )
 
 
@@ -161,7 +161,7 @@ def action_converter(space: gymnasium.Space[Any]) -> Callable[[Any], Any]:
                 finite = bool(np.isfinite(array).all())
             if not finite:
                 raise ObservationError(
-                    "The policy gave an action that is not finite.", got=str(array), expected="finite numbers"
+                    "The policy returned an action that is not finite.", got=str(array), expected="finite numbers"
                 )
             return array
 

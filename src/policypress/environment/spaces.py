@@ -40,7 +40,9 @@ def spaces_in(env: gymnasium.Env[Any, Any]) -> tuple[Space, Space]:
     for name, space in (("observation_space", observations), ("action_space", actions)):
         if not isinstance(space, gymnasium.Space):
             raise EnvironmentFailedError(
-                f"The environment's {name} is no space.", got=type(space).__name__, expected="a gymnasium.Space"
+                f"The environment's {name} is not a Gymnasium space.",
+                got=type(space).__name__,
+                expected="a gymnasium.Space",
             )
     return from_gymnasium(observations), from_gymnasium(actions)
 

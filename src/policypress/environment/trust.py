@@ -73,7 +73,7 @@ def import_named(module: str) -> ModuleType:
         return importlib.import_module(module)
     except RAISED as error:
         raise EnvironmentInputError(
-            "The module that was named cannot be imported.",
+            "The given module cannot be imported.",
             got=f"{module}: {place_of(error)}",
             expected="a module on Python's path or in the working directory",
             hint="Run from its folder, set PYTHONPATH, or install it.",
@@ -112,7 +112,9 @@ def parse_user_wrappers(texts: Sequence[str]) -> tuple[WrapperSpec, ...]:
         return tuple(parse_user_wrapper(text) for text in texts)
     if len(texts) > 1:
         raise WrapperError(
-            "Either no wrapper or some.", got=", ".join(texts), expected=f"--wrapper {NO_WRAPPER} alone, or without it"
+            "--wrapper none excludes other wrappers.",
+            got=", ".join(texts),
+            expected=f"--wrapper {NO_WRAPPER} alone, or without it",
         )
     return ()
 

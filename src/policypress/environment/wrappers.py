@@ -33,7 +33,7 @@ from policypress.environment.old_gym import OldGymApi
 from policypress.environment.trust import import_named
 from policypress.errors import PolicypressError, WrapperError
 
-_FLAG = "Name a wrapper of your own with --wrapper package:Class, or take none: --wrapper none."
+_FLAG = "Name your own wrapper with --wrapper package:Class, or use none: --wrapper none."
 
 
 def _unchanged(env: Env, **_: Any) -> Env:
@@ -110,7 +110,7 @@ def apply(env: Env, spec: WrapperSpec, trusted_modules: Collection[str] = ()) ->
         ) from error
     if not isinstance(wrapped, gymnasium.Env):
         raise WrapperError(
-            f"{spec.name} did not give an environment.",
+            f"{spec.name} did not return an environment.",
             got=type(wrapped).__name__,
             expected="gymnasium.Env",
             hint=_FLAG,
@@ -155,7 +155,7 @@ def _user_class(name: str, trusted_modules: Collection[str]) -> Callable[..., En
     module, _, attribute = name.partition(":")
     if module not in trusted_modules:
         raise WrapperError(
-            "A file names code to import as a wrapper. Only the user may do so.",
+            "A file names code to import as a wrapper. Only the user may do that.",
             got=name,
             expected=", ".join(allowed()),
             hint=f"If you trust that code, name it yourself: --wrapper {shlex.quote(name)}",

@@ -115,7 +115,7 @@ _BEGINNING = 4096
 
 def _no_compiler(name: str) -> str:
     return (
-        "There is no C compiler here, so the C was not run: the ONNX artifact that it is written from is proven. "
+        "There is no C compiler here, so the C was not run; only the ONNX artifact that it is written from was proven. "
         f"Compile with -D{name.upper()}_SELFTEST and run it on the target."
     )
 
@@ -129,7 +129,7 @@ def _notices(target: Target, size: Footprint) -> tuple[str, ...]:
 
 def _memory_notices(size: Footprint) -> tuple[str, ...]:
     if size.scratch_given:
-        return ("The working memory is too large for a stack: the header says how the caller gives it.",)
+        return ("The working memory is too large for a stack: the header says how the caller provides it.",)
     return ()
 
 
@@ -154,7 +154,7 @@ def check_c_output(path: Path) -> None:
     for other in sorted(path.parent.glob("*.c")):
         if other.name != path.name and c_name(other) == name and _begins(other, _OWN, f'#include "{name}.h"'):
             raise OutputError(
-                "Another C file here has the same header and the same names in C.",
+                "Another C file in this folder has the same header and the same C names.",
                 got=f"{path.name} and {other.name}, both {name} in C",
                 expected="names of files that differ in letters or digits",
                 hint=f"Choose another name, e.g. -o {name}_2.c, or another folder.",

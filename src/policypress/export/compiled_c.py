@@ -121,5 +121,5 @@ def run_compiler(command: list[str], folder: Path) -> None:
             "The compiler does not accept the generated C.",
             got="\n".join(run.stderr.splitlines()[:8]) or f"exit code {run.returncode}",
             expected="a C99 compiler",
-            hint="This is a defect of policypress or of the compiler: please report it with the agent and the recipe.",
+            hint="This is a bug in policypress or the compiler: please report it with the agent and the recipe.",
         )

@@ -253,7 +253,7 @@ def _check_decisions(space: Space, scores: Array, bound: Array, got: Array, want
     differ = (got != want) & clear
     if bool(differ.any()):
         raise ParityError(
-            "The file decides otherwise than the policy.",
+            "The file chooses other actions than the policy.",
             got=f"{int(differ.sum())} of {int(clear.sum())} clear decisions differ",
             expected="identical wherever the gap of the best two scores exceeds twice the bound",
         )
@@ -324,8 +324,8 @@ def _spread_rows(observations: Observations, count: int) -> Observations:
 
 def _failed(against: str, error: Array, expected: str) -> ParityError:
     return ParityError(
-        f"The file does not do what {against} does; nothing was written.",
+        f"The file does not compute what {against} computes; nothing was written.",
         got="NaN" if bool(np.isnan(error).any()) else f"largest difference {float(error.max(initial=0.0)):.3g}",
         expected=expected,
-        hint="This is a defect of policypress or of a dependency: please report it with the agent and the recipe.",
+        hint="This is a bug in policypress or a dependency: please report it with the agent and the recipe.",
     )

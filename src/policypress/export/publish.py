@@ -62,10 +62,10 @@ def _check_graph(model: onnx.ModelProto, written: onnx.ModelProto) -> None:
     ours = {part.name: part for part in (*written.graph.initializer, *written.graph.node)}
     differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     raise ParityError(
-        "The file is not what the policy is written as; nothing was written.",
+        "The file differs from the policy's graph; nothing was written.",
         got=f"{len(differ)} tensors and nodes that differ: {', '.join(differ[:3])}",
         expected="the policy's numbers and operators",
-        hint="This is a defect of policypress or of a dependency: please report it with the agent and the recipe.",
+        hint="This is a bug in policypress or a dependency: please report it with the agent and the recipe.",
     )
 
 

@@ -31,13 +31,13 @@ AgentLike = str | Path | AgentBundle | Policy
 # What an episode may last where neither the environment nor the user sets a limit.
 UNBOUNDED_STEPS = 10_000
 UNMASKED = (
-    "The agent was trained with action masks, and the environment has no action_masks(): it is played without. If its "
-    "return is low, this is the first suspect; --wrapper package.module:function adds masks (or ActionMasker, with the "
-    "name of the environment's own method)."
+    "The agent was trained with action masks, and the environment has no action_masks(): it is evaluated without "
+    "masks. If its return is low, this is the likely reason; --wrapper package.module:function adds masks (or "
+    "ActionMasker, with the name of the environment's own method)."
 )
-UNTOLD_MASKS = (
-    "The environment has action_masks(), and nothing tells whether this network was trained with them: it is played "
-    "without. Give the agent's own file if it is MaskablePPO's."
+MASKS_UNKNOWN = (
+    "The environment has action_masks(), and it is not known whether this network was trained with them: it is "
+    "evaluated without masks. Give the agent's own file if it is a MaskablePPO agent."
 )
 # Networks of which it is not known what trained them.
 _UNTOLD = ("module", "onnx")
@@ -220,7 +220,7 @@ def limit_and_suspects(
         offered = offers_masks(env)
     if ACTION_MASK in with_mask(algorithm, supplied):
         return limit, () if offered else (UNMASKED,)
-    return limit, (UNTOLD_MASKS,) if offered and algorithm in _UNTOLD else ()
+    return limit, (MASKS_UNKNOWN,) if offered and algorithm in _UNTOLD else ()
 
 
 def described_callable(env_fn: Factory) -> EnvironmentSpec:
@@ -236,7 +236,7 @@ def layout_notice(space: Space) -> tuple[str, ...]:
     if not images:
         return ()
     shape = images[0].shape
-    cube = " Its axes are of one length, so that a wrong order is not noticed." if len(set(shape)) == 1 else ""
+    cube = " Its axes have the same length, so a wrong order cannot be detected." if len(set(shape)) == 1 else ""
     return (
         f"Images are taken as the agent's file has them, {shape}: channels, height, width (Stable-Baselines3 stores "
         f"channels first; its environment may give them last).{cube} With --env the artifact takes what that gives.",
@@ -251,7 +251,7 @@ def cut_notice(episodes: Iterable[EpisodeRecord], stated: int | None) -> tuple[s
         return ()
     return (
         f"{cut} of {len(rows)} episodes were cut after {UNBOUNDED_STEPS} steps: neither the environment nor you set a "
-        "limit. Their returns are those of what was played; --max-steps N sets another limit.",
+        "limit. Their returns count only the steps played; --max-steps N sets another limit.",
     )
 
 
@@ -268,7 +268,7 @@ def fit_of_own(env_fn: Factory, observations: Space, actions: Space) -> Fit:
         f"The agent does not fit the environment that env_fn makes: {result}.",
         got=" and ".join(map(in_words, spaces_from(env_fn))),
         expected=f"{in_words(observations)} and {in_words(actions)}",
-        hint="Wrap the environment so that it shows what the agent was trained on.",
+        hint="Wrap the environment so that its observations are those the agent was trained on.",
     )
 
 

@@ -80,7 +80,7 @@ class Battery:
                 # Gauges count in multiples of their step, which they do not tell: all values have it as a divisor.
                 step = math.gcd(last, *(int(text) for text in shown if text is not None and text.isdigit()))
                 return _Cell(folder, unit, max(step, 1), last)
-        raise MeterError("The battery shows neither energy nor charge.", got=str(folder))
+        raise MeterError("The battery reports neither energy nor charge.", got=str(folder))
 
     def _joules_per_step(self, cell: _Cell) -> float:
         """Joules of one µWh, or of one µAh at the present voltage."""

@@ -35,7 +35,7 @@ COMPILERS = {
 # Distribution → what it runs.
 RUNTIMES = {
     "onnxruntime": "acting with artifacts",
-    "torch": "reading agents and pressing them",
+    "torch": "reading and compressing agents",
 }
 # Distribution → the extra that installs it, what it is for, and whether everybody is advised to have it.
 EXTRAS = {
@@ -123,7 +123,9 @@ def _metered(name: str, opened: Opener, graphics: bool) -> Finding:
 def _quantities(machine: Mapping[str, Any], meters: Iterable[Finding]) -> tuple[Finding, ...]:
     cores = len(machine["affinity"] or ()) or machine["cores_logical"] or 1
     reading = [meter.name for meter in meters if meter.available and meter.name != "nvml"]
-    energy = f"measured by {' and '.join(reading)}" if reading else "modelled from CPU time: no meter can be read"
+    energy = (
+        f"measured by {' and '.join(reading)}" if reading else "modelled from CPU time: no energy meter can be read"
+    )
     flags = ", ".join(machine["cpu_flags"]) or "none that is known to matter"
     return (
         Finding("return", True, "episodes on fixed seeds", f"{cores} at a time, one process per core"),
@@ -149,7 +151,7 @@ def _latency(cores: int) -> Finding:
     advice = None
     detail = "the machine is quiet"
     if load / cores > _BUSY_LOAD:
-        detail = f"other work is running (load {load:.1f} on {cores} cores): latencies will scatter"
+        detail = f"other programs are running (load {load:.1f} on {cores} cores): latencies will scatter"
         advice = "Measure costs while nothing else runs."
     return Finding("latency", True, "seconds per action, warm and cold", detail, advice)
 
@@ -174,7 +176,7 @@ def _tool(name: str, purpose: str) -> Finding:
 
 def _native() -> Finding:
     """The native runtime: its compiler, the kernels that it gets here, and its cache."""
-    purpose = "acting with artifacts as machine code"
+    purpose = "running artifacts as machine code"
     try:
         compiler = find_compiler()
         kernels = kernels_here(compiler)
@@ -210,7 +212,7 @@ def _graphics() -> tuple[Finding, ...]:
     if not models and (tool := shutil.which("nvidia-smi")) is not None:
         models = (_output([tool, "--query-gpu=name", "--format=csv,noheader"]) or "").splitlines()
     if not models:
-        return (Finding("NVIDIA", False, purpose, "no driver, or no such hardware; nothing here needs it"),)
+        return (Finding("NVIDIA", False, purpose, "no driver, or no such hardware; not required"),)
     return tuple(Finding("NVIDIA", True, purpose, model) for model in models)
 
 

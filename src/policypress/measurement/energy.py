@@ -169,6 +169,6 @@ def checked_watts(watts: float) -> float:
     """
     if not (math.isfinite(watts) and watts > 0):
         raise StudyInputError(
-            "This cannot be the power of a busy core.", got=f"{watts} W", expected="a positive number of watts"
+            "This is not a valid power of a busy core.", got=f"{watts} W", expected="a positive number of watts"
         )
     return watts

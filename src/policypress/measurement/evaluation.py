@@ -173,6 +173,6 @@ def _no_environment(source: str) -> EnvironmentInputError:
     return EnvironmentInputError(
         f"It is not known which environment {source} acts in.",
         got="no environment in its files",
-        expected="an environment to play episodes in",
+        expected="an environment to run episodes in",
         hint="Name it: --env Hopper-v4, or --env package.module:MyEnv-v0; in Python env_fn=...",
     )

@@ -80,10 +80,10 @@ def benchmark(
     stated, _ = shared_between(subjects, overrides)
     if env is not None and all(kind_of(subject) is AgentKind.ACTING for subject in subjects):
         raise EnvironmentInputError(
-            "Artifacts name everything that latency depends on; no environment is played.",
+            "The latency of an artifact does not depend on an environment.",
             got=f"an environment for {', '.join(map(str, subjects))}",
-            expected="no environment beside artifacts",
-            hint="Leave --env out; `policypress evaluate` plays in an environment.",
+            expected="no environment for artifacts",
+            hint="Leave --env out; `policypress evaluate` uses an environment.",
         )
     acting = [
         acting_of("Policy" if isinstance(subject, Policy) else str(subject), loaded, seed)

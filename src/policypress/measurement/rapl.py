@@ -54,7 +54,7 @@ class Rapl:
         wanted = {f: name for f, name in names.items() if name.startswith("package") or name == "dram"}
         if not any(name.startswith("package") for name in wanted.values()):
             raise MeterError(
-                "This machine shows no energy counters of its processor (RAPL).",
+                "This machine has no readable energy counters of its processor (RAPL).",
                 got=f"no package zone in {root}",
                 hint="Virtual machines rarely pass the processor's energy counters on; measure on the hardware itself.",
             )

@@ -48,9 +48,9 @@ def shared_between(
         return (overrides,), ()  # refused, with its reason, where it is read
     nowhere = sorted(set.intersection(*idle)) if idle else []
     if nowhere:
-        raise useless(nowhere, "None of the files is of a kind for which this can be stated.", "Leave the option out.")
+        raise useless(nowhere, "This option applies to none of the files.", "Leave the option out.")
     notices = tuple(
-        f"{source} acts as it is: {flags(sorted(names))} counts for the other files."
+        f"{source}is an artifact, which is run as it is: {flags(sorted(names))} counts for the other files."
         for source, kind, names in zip(sources, kinds, idle, strict=True)
         if kind is AgentKind.ACTING and names
     )

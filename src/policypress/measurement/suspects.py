@@ -9,8 +9,8 @@ from policypress.measurement.statistics import Missing, retention
 from policypress.policy.policy import Origin
 
 _NORMALISER = (
-    "First suspect: it was trained with VecNormalize, and no statistics were found beside the file; "
-    "give them by --normalizer FILE. Next: "
+    "Most likely it was trained with VecNormalize, and no statistics were found next to the file: "
+    "give them with --normalizer FILE. Other causes: "
 )
 _ENVIRONMENT = "another version of the environment (--env ID), or wrappers that are missing (--wrapper NAME)."
 

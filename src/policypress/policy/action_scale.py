@@ -62,13 +62,13 @@ def scaled(
         return result, () if not other.any() else (_notice(low[other], high[other]),)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise _not_scalable("an action space without bounds", "finite action bounds")
-    told = "The network's actions are scaled from -1 to 1 to the action bounds, as stated (--scale-actions)"
+    told = "The network's actions are scaled from [-1, 1] to the action bounds, as stated (--scale-actions)"
     beyond = bool((lowest < -1.0 - 1e-6).any() or (highest > 1.0 + 1e-6).any())
     if result.shape != space.shape:
         result = a.add("reshape", layers.Reshape(space.shape), result)
     _mark_squash(a, result)
     scaled_value = a.add("unscale", layers.Unscale(low, high), result)
-    return scaled_value, (told + ("; what is beyond them is cut at the bounds." if beyond else "."),)
+    return scaled_value, (told + ("; values beyond them are clipped." if beyond else "."),)
 
 
 def scaling(network: Network, space: Space, stated: bool) -> Network:
@@ -124,7 +124,7 @@ def _notice(low: npt.NDArray[np.generic], high: npt.NDArray[np.generic]) -> str:
             "they stand for the bounds of an environment, name it and state --scale-actions."
         )
     return (
-        "The network's actions end between -1 and 1 (a tanh or a clip), and the action bounds are others, such as "
+        "The network's actions end between -1 and 1 (a tanh or a clip), and the action bounds differ, such as "
         f"{least:g} to {greatest:g}: they are used as they are. If they stand for the bounds, as SAC's and TD3's do, "
         "state --scale-actions (in Python scale_actions=True)."
     )

@@ -42,7 +42,7 @@ def translate(a: Assembly, name: str, arguments: Arguments) -> Any:
     """
     operator = OPERATORS.get(name)
     if operator is None:
-        raise Refused("no layer does what it does")
+        raise Refused("no supported layer computes this")
     if name not in ON_DECISIONS and any(isinstance(v, Decision) for v in flat(arguments.values())):
         raise Refused("it computes with the chosen action")
     return operator(a, arguments)

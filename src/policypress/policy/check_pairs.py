@@ -82,12 +82,12 @@ def first_proven(
     others = [other for other, found, _ in passed if best.by_choice and apart(best, found)]
     if others:
         raise ObservationError(
-            f"The choices in {pairs.name} do not tell which network the author's own code makes.",
+            f"The choices in {pairs.name} do not determine which network the custom code creates.",
             got=f"{pairs.rows} choices that are those of {', '.join([words, *others][:6])}",
             expected="choices that one of them alone makes, or the scores of every choice",
             hint="Give the scores as actions, or more observations; or state --activation.",
         )
-    return _accepted(policy, pairs, best, f"{'; '.join(own)}: the author's own code, read as {words}; that")
+    return _accepted(policy, pairs, best, f"{'; '.join(own)}: custom code, read as {words}; that")
 
 
 def _accepted(policy: Policy, pairs: Pairs, found: Comparison, subject: str) -> Policy:
@@ -107,7 +107,7 @@ def _differs(pairs: Pairs, found: Comparison, tried: Iterable[str]) -> NetworkEr
     names = list(tried)
     words = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return NetworkError(
-        f"The network that is read does not act as {pairs.name} says that the author's own code does.",
+        f"The network that is read does not compute the actions in {pairs.name}.",
         got=f"row {found.row}: {found.got} ({found.differing} of {pairs.rows} rows differ)"
         + (f"; tried {words}" if words else ""),
         expected=found.expected,

@@ -39,7 +39,7 @@ FAMILIES = (aten_elementwise, aten_shapes, aten_weighted)
 _NOTES = ("aten::_assert_tensor_metadata", "aten::_assert_scalar", "aten::_assert_async", "aten::sym_constrain_range")
 # Tagged as random for what they do in training; their translations refuse that case themselves.
 _RANDOM_IN_TRAINING = {f"aten::{kind}dropout" for kind in ("", "native_", "alpha_", "feature_")} | {"aten::rrelu"}
-_HINT = "Give a feed-forward network of supported operators, or an ONNX file of one."
+_HINT = "Use a feed-forward network of supported operators, or an ONNX file of one."
 
 
 def from_module(
@@ -88,7 +88,7 @@ def from_module(
         policy = _from_live(live(module), observation_space, action_space, statistics)
     elif observation_space is None or action_space is None:
         raise NetworkError(
-            "A module does not tell what it observes and how it acts.",
+            "A module does not state its observation and action spaces.",
             got=f"{type(module).__name__} without both spaces",
             expected="Policy.from_module(module, observation_space, action_space)",
         )

@@ -106,7 +106,7 @@ def _check(model: onnx.ModelProto) -> None:
     quantized = [node for node in model.graph.node if node.op_type in QUANTIZED or node.op_type.startswith("QLinear")]
     if quantized:
         raise NetworkError(
-            "The ONNX file is quantized already.",
+            "The ONNX file is already quantized.",
             got=f"{quantized[0].op_type} at node {quantized[0].name!r}",
             expected="a float32 network",
             hint="Give the fp32 file to compress; a quantized artifact can be evaluated and benchmarked as it is.",
@@ -114,7 +114,7 @@ def _check(model: onnx.ModelProto) -> None:
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
         raise NetworkError(
-            "The ONNX file is of an old opset.",
+            "The ONNX file has an old opset.",
             got=f"opset {opset}",
             expected=f"opset {OLDEST_OPSET} or newer",
             hint="Convert it with onnx.version_converter.",
@@ -230,7 +230,7 @@ def _inputs_by_key(model: onnx.ModelProto, ends: Interface, keys: list[str]) -> 
             "The action of the ONNX file needs more than the observation.",
             got="; ".join(described(value) for value in inputs[:12]),
             expected="one input, or a dict observation with a key for each",
-            hint="Export the network so that its action needs the observation alone, or use it without --env: the "
+            hint="Export the network so that its action needs only the observation, or use it without --env: the "
             "artifact then takes all of them."
             if mask is None
             else f"Export the scores before the mask {quoted(mask)} is applied, or use it without --env: whoever calls "
@@ -347,7 +347,7 @@ class _Translation:
         # What the checker lets through: operands that are missing or of another kind than the operator's.
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise NetworkError(
-                "The ONNX file holds an operator that is not as it should be.",
+                "The ONNX file contains an invalid operator.",
                 got=f"{node.op_type} at node {node.name or node.output[0]!r}: {type(error).__name__}: {error}"[:300],
                 expected="operands, attributes and shapes that fit the operator",
                 hint=_HINT,

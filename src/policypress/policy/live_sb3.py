@@ -97,8 +97,8 @@ def _seen_by(thing: Any) -> Any:
 def _normaliser_of(model: Any) -> tuple[dict[str, Normaliser], tuple[str, ...]]:
     if model.env is None:
         return {}, (
-            "The model has no environment: statistics of a VecNormalize that it was trained with are not in it; "
-            "give them as normaliser=.",
+            "The model has no environment, so no VecNormalize statistics; if it was trained with them, "
+            "pass them as normaliser=.",
         )
     found = model.get_vec_normalize_env()
     if found is None or not found.norm_obs:
@@ -145,9 +145,7 @@ def transposed_keys(own: Space, given: Space) -> tuple[str, ...]:
                 continue
         elif type(part) is type(other):
             continue
-        raise NetworkError(
-            "The observation space is not the one that the model was built for.", got=repr(given), expected=repr(own)
-        )
+        raise NetworkError("The observation space is not the model's.", got=repr(given), expected=repr(own))
     return tuple(turned)
 
 

@@ -82,7 +82,7 @@ def translate(a: Assembly, operation: Operation) -> tuple[Any, ...]:
     if operation.kind in RANDOM:
         raise Refused("it is random")
     if operator is None:
-        raise Refused("no layer does what it does")
+        raise Refused("no supported layer computes this")
     if operation.kind not in ON_DECISIONS and any(isinstance(v, Decision) for v in operation.operands):
         raise Refused("it computes with the chosen action")
     result = operator(a, operation)

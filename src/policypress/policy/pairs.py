@@ -87,7 +87,7 @@ def read_pairs(path: Path, policy: Policy) -> Pairs:
     name = next((name for name in _ACTIONS if name in arrays), None)
     if name is None:
         raise ObservationError(
-            "The file of pairs lacks the actions.",
+            "The pairs file lacks the actions.",
             got=f"{path.name} with {', '.join(sorted(arrays)[:8]) or 'nothing'}",
             expected=f"an array named {_ACTIONS[0]}",
             hint=f"np.savez('{path.name}', observations=..., actions=...)",
@@ -197,7 +197,7 @@ def _check_enough(pairs: Pairs, policy: Policy) -> None:
             got=f"{pairs.rows} pairs: {got}",
             expected=f"at least {MIN_ROWS} observations whose actions differ, each component {MIN_FREE} times off its "
             "bounds",
-            hint="Give more and more varied observations, for example visited ones; for discrete actions the scores.",
+            hint="Give more, and more varied, observations, for example visited ones; for discrete actions the scores.",
         )
 
 

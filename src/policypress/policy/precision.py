@@ -66,9 +66,9 @@ def with_precision_told(policy: Policy, normaliser: Mapping[str, Normaliser]) ->
     words = "; ".join(f"{_in_words(found)}; actions move by {100 * share:.2g} %" for found, (_, share) in lossy)
     if any(_beyond(REFUSED, moved) for _, moved in lossy):
         raise UnsupportedAgentError(
-            "Observations lose digits in float32 that the policy needs.",
+            "In float32, observations lose digits that the policy needs.",
             got=f"{words} of their range",
-            expected="observations whose means are not large against their deviations",
+            expected="observations whose means are not large compared with their standard deviations",
             hint="Subtract an offset from these observations where they are measured, in float64, and from the mean of "
             "the statistics: layer.obs_rms.mean -= offset; layer.save(FILE). Then give --normalizer FILE.",
         )

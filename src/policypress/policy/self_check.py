@@ -90,7 +90,7 @@ def _compare(policy: Policy, observation: Observation, given: npt.NDArray[np.gen
     space, rows = policy.action_space, len(action)
     if given.size % rows or not np.all(np.isfinite(given)):
         raise NetworkError(
-            "The network does not give one finite action for each observation.",
+            "The network does not return one finite action for each observation.",
             got=f"shape {given.shape} for {rows} observations",
             expected=f"shape ({rows}, ...) of finite numbers",
         )
@@ -109,10 +109,10 @@ def _compare(policy: Policy, observation: Observation, given: npt.NDArray[np.gen
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         raise NetworkError(
-            "The translated network does not do what the original does.",
+            "The translated network does not compute what the original computes.",
             got=f"action component {column}: {got[row, column]} ({int(wrong.sum())} of {wrong.size} differ)",
             expected=f"{expected[row, column]}",
-            hint="The network may depend on the batch, on chance, or on a precision other than float32.",
+            hint="The network may depend on the batch, on random numbers, or on a precision other than float32.",
         )
 
 

@@ -91,7 +91,7 @@ def tiles(results: Results) -> list[Tile]:
     kept = winner.retention
     certificate = None if results.search is None else results.search.certificate
     if certificate is not None and certificate.lower is not None and certificate.retention is not None:
-        note = f"certified; {percent(certificate.retention)} in {certificate.episodes} fresh episodes"
+        note = f"certified; {percent(certificate.retention)} in {certificate.episodes} held-out episodes"
         shown.append(Tile("Return kept, at least", percent(certificate.lower), note))
     elif isinstance(kept, Interval):
         shown.append(Tile("Return kept", percent(kept.estimate), f"{percent(kept.lower)} to {percent(kept.upper)}"))
@@ -185,7 +185,7 @@ def _certificate_facts(found: Certificate) -> list[tuple[str, str]]:
         ("Lower bound of the return kept", None if found.lower is None else percent(found.lower, 2)),
         ("has to reach", percent(found.keep, 0)),
         ("measured", None if found.retention is None else percent(found.retention, 2)),
-        ("fresh episodes", f"{found.episodes}, baseline {found.baseline_episodes}, random {found.random_episodes}"),
+        ("held-out episodes", f"{found.episodes}, baseline {found.baseline_episodes}, random {found.random_episodes}"),
         ("error allowed for this candidate", f"{found.alpha:.4g}"),
         ("crashes (below half of the agent)", None if found.crashes is None else str(found.crashes)),
         ("rate of crashes, at most", None if found.crash_rate_upper is None else percent(found.crash_rate_upper)),

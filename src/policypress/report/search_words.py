@@ -60,7 +60,7 @@ def certificate_in_words(attempt: Attempt) -> str:
         return found.reason
     crashes = "no crash" if not found.crashes else f"{found.crashes} crash{'es' if found.crashes > 1 else ''}"
     return (
-        f"it kept {percent(found.retention)} in {found.episodes} fresh episodes with {crashes}, lower bound "
+        f"it kept {percent(found.retention)} in {found.episodes} held-out episodes with {crashes}, lower bound "
         f"{percent(found.lower)}"
     )
 
@@ -88,7 +88,7 @@ def caution(search: SearchHistory) -> list[str]:
     certificate = search.won.certificate
     said = [
         "It speaks of this agent in this environment, episodes drawn as here, deterministic actions. The retentions "
-        "below are those of the race, which recipes were chosen by; only the certificate is on fresh episodes."
+        "below are those of the race, which recipes were chosen by; only the certificate is on held-out episodes."
     ]
     if certificate.worst is not None and certificate.crash_rate_upper is not None:
         said.append(

@@ -59,7 +59,7 @@ class LiteRtRuntime(CheckedRuntime):
         self._outputs = {item["name"]: item["index"] for item in self._engine.get_output_details()}
         if set(self._outputs) != set(self._names):
             raise ArtifactError(
-                "LiteRT names the outputs otherwise.", got=str(sorted(self._outputs)), expected=str(self._names)
+                "LiteRT uses other output names.", got=str(sorted(self._outputs)), expected=str(self._names)
             )
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -30,7 +30,7 @@ def load_artifact(path: str | Path, runtime: RuntimeChoice = "auto") -> Runtime:
     file = Path(path)
     if not file.is_file():
         raise ArtifactError(
-            "There is no artifact here.",
+            "There is no artifact at this path.",
             got=str(path),
             expected="an .onnx file written by `policypress export` or `policypress compress`",
         )
@@ -120,4 +120,4 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
 def fallback_notice(error: NativeBuildError) -> str:
     """What the user is told where ONNX Runtime takes over."""
     advice = f" {error.hint}" if error.hint else ""
-    return f"ONNX Runtime acts in place of the native runtime. {error.message} {error.got or ''}.{advice}"
+    return f"ONNX Runtime is used instead of the native runtime. {error.message} {error.got or ''}.{advice}"

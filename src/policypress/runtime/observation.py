@@ -140,7 +140,7 @@ def wrong_shape(spec: TensorSpec, got: tuple[int, ...], expected: tuple[Any, ...
     if is_image(spec) and got[-3:] == _channels_last(spec.shape):
         axes = "(2, 0, 1)" if len(got) == 3 else "(0, 3, 1, 2)"
         hint = (
-            f"Give channels first (C, H, W): numpy.transpose(image, {axes}); predict() does it itself. "
+            f"Give channels first (C, H, W): numpy.transpose(image, {axes}); predict() does this automatically. "
             "Exported with --env, the artifact takes what the environment gives."
         )
     return ObservationError(f"{spec.name} has the wrong shape.", got=str(got), expected=str(expected), hint=hint)

@@ -71,7 +71,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class EpisodePlan:
-    """How many fresh episodes the gate needs to pass with probability ``power``, if the candidate is as it seems.
+    """How many held-out episodes the gate needs to pass with probability ``power``, if the candidate is as it seems.
 
     ``episodes`` is None where no number up to the limit is enough; ``reason`` says why.
     """
@@ -288,7 +288,7 @@ def plan_episodes(
     references: int | None = None,
     deterministic: bool = False,
 ) -> EpisodePlan:
-    """How many fresh episodes of the candidate the gate needs, against ``references`` of the baseline: its power.
+    """How many held-out episodes of the candidate the gate needs, against ``references`` of the baseline: its power.
 
     Without ``references`` the baseline plays as many. The episodes that are given stand for the distribution. The
     logarithm of the capital is a sum over episodes, hence nearly normal: its mean and standard deviation say when it
@@ -313,7 +313,9 @@ def plan_episodes(
         if error < margin:
             refuted = float(scores.mean()) - math.sqrt(margin**2 - error**2)
             if _reaches(scores - worst, refuted - worst, episodes, alpha):
-                return EpisodePlan(episodes, POWER, f"{episodes} fresh episodes pass with a probability of {POWER:.0%}")
+                return EpisodePlan(
+                    episodes, POWER, f"{episodes} held-out episodes pass with a probability of {POWER:.0%}"
+                )
         count *= 1.05
     return EpisodePlan(None, POWER, f"{limit} episodes are not enough for a margin of {margin:.4f}")
 

@@ -81,7 +81,7 @@ def _impossible(factory: Factory, condition: Condition) -> str | None:
         with opened(WrappedFactory(factory, condition.wrappers)) as env:
             late = any(wrapper.name == "ActionDelay" for wrapper in condition.wrappers)
             if late and offers_masks(env):
-                return "an action that comes late may not be allowed any more"
+                return "a delayed action may no longer be allowed"
     except PolicypressError as error:
         return error.message.rstrip(".")
     return None

@@ -79,7 +79,9 @@ def _native_where_proven(session: Session, cells: Sequence[Cell]) -> tuple[Runti
         try:
             proven((store.folder / record.path).read_bytes(), NATIVE, session.materials.parity)
         except PolicypressError as error:
-            notice = f"The costs are those under ONNX Runtime: {cell.recipe} has no native form here. {error}"
+            notice = (
+                f"The costs are those under ONNX Runtime: {cell.recipe} has no native build on this machine. {error}"
+            )
             return {cell: (ONNXRUNTIME,) for cell in cells}, (notice,)
     both, native = (NATIVE, ONNXRUNTIME), (NATIVE,)
     return {cell: both if index < 2 else native for index, cell in enumerate(cells)}, ()

@@ -1,4 +1,4 @@
-"""The gate: a candidate's fresh episodes, as many as are needed, and its certificate."""
+"""The gate: a candidate's held-out episodes, as many as are needed, and its certificate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Gate:
             return None
         self._session.on_event(
             DecisionMade(
-                f"certifying {trial.text} on {planned} fresh episodes, against the baseline's on as many other ones"
+                f"certifying {trial.text} on {planned} held-out episodes, against the baseline on as many others"
             )
         )
         own = [Play(trial.recipe, f"{CERTIFICATION}/{number}", planned)]
@@ -74,7 +74,7 @@ class Gate:
             deterministic=self._bar.deterministic,
         )
         if plan.episodes is None:
-            trial.reason = f"not worth certifying as candidate with an error of {alpha:.4g}: {plan.reason}"
+            trial.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}"
         return plan.episodes
 
     def _limit(self) -> int:

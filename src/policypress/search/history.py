@@ -30,7 +30,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One certification: the ``number``-th candidate, on ``planned`` fresh episodes or more.
+    """One certification: the ``number``-th candidate, on ``planned`` held-out episodes or more.
 
     ``returns`` are the candidate's, ``baseline_returns`` the baseline's, neither used for any choice.
     """

@@ -115,16 +115,18 @@ class CompressOptions:
         checked_share("confidence", self.confidence)
         if not self.budget_minutes > 0:
             raise StudyInputError(
-                "A search needs time.", got=f"{self.budget_minutes:g} minutes", expected="more than 0"
+                "A search needs a time budget.", got=f"{self.budget_minutes:g} minutes", expected="more than 0"
             )
         if self.max_episodes < 1:
-            raise StudyInputError("A search needs episodes.", got=str(self.max_episodes), expected="at least 1")
+            raise StudyInputError(
+                "A search needs an episode budget.", got=str(self.max_episodes), expected="at least 1"
+            )
         _ = self.goal
         if self.observations is not None:
             raise StudyInputError(
-                "A search plays episodes, and recorded observations have none.",
+                "A search needs episodes, and recorded observations have none.",
                 got=f"observations {self.observations} and no recipe",
-                expected="recipes with --recipe or --classic, or an environment in place of the observations",
+                expected="recipes with --recipe or --classic, or an environment instead of the observations",
             )
 
     @property
@@ -142,6 +144,4 @@ class CompressOptions:
         for known in OBJECTIVES:
             if known == self.minimize:
                 return Goal(self.keep, self.confidence, known, self.budget_minutes, self.max_episodes, self.training)
-        raise StudyInputError(
-            "It is not known how to minimize this.", got=self.minimize, expected=", ".join(OBJECTIVES)
-        )
+        raise StudyInputError("Unknown quantity to minimize.", got=self.minimize, expected=", ".join(OBJECTIVES))

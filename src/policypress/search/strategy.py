@@ -62,7 +62,7 @@ class Search:
             self._train()
             won = self._certify()
         except KeyboardInterrupt:
-            return self._history("interrupted", "Interrupted; the same command continues.")
+            return self._history("interrupted", "Interrupted; run the same command to continue.")
         if won is None:
             return self._history("nothing certified", self._why_nothing())
         return self._history("certified", self._in_words(won))
@@ -127,7 +127,7 @@ class Search:
         left = [self._trials[text] for text in texts]
         for trial in pool:
             if trial.text not in texts:
-                trial.reason = "another is smaller and acts closer to the agent"
+                trial.reason = "another candidate is smaller and has a smaller action error"
         while left and self._spent() < RACE_SHARE:
             chosen = spread(left, self._width())
             self._race.run(chosen)
@@ -212,7 +212,7 @@ class Search:
         for trial in self._trials.values():
             if trial.stage == "built" and trial.value is not None and not trial.reason:
                 larger = best is not None and trial.value > _known(best.value)
-                trial.reason = "a smaller one is good enough" if larger else "a milder one keeps too little"
+                trial.reason = "a smaller one is good enough" if larger else "a less compressed one keeps too little"
 
     def _error_of(self, text: str) -> float:
         record = self._trials[text].record
@@ -233,11 +233,11 @@ class Search:
         certificate = self._attempts[-1].certificate
         return (
             f"{won.text} keeps at least {self._bar.keep:g} of the return with confidence {self._bar.confidence:g}: "
-            f"lower bound {_known(certificate.lower):.4f} on {certificate.episodes} fresh episodes."
+            f"lower bound {_known(certificate.lower):.4f} on {certificate.episodes} held-out episodes."
         )
 
     def _why_nothing(self) -> str:
-        late = " The budget was spent before everything was tried." if self._spent() >= RACE_SHARE else ""
+        late = " The budget was used up before all candidates were tried." if self._spent() >= RACE_SHARE else ""
         return f"Nothing smaller was certified to keep {self._bar.keep:g}; the fp32 artifact is what qualifies.{late}"
 
     def _history(self, ending: Ending, summary: str) -> SearchHistory:

@@ -61,7 +61,7 @@ def _client(uri: str) -> Any:
         from mlflow.tracking import MlflowClient
     except ImportError as error:
         raise MissingDependencyError(
-            "Runs are brought to MLflow by its own client.",
+            "Exporting to MLflow needs its client.",
             expected="the extra",
             hint='pip install "policypress[mlflow]"',
         ) from error
@@ -83,10 +83,10 @@ def _explained(uri: str) -> Iterator[None]:
 
 def _refused(uri: str, error: Exception) -> ExecutionError:
     return ExecutionError(
-        "The results could not be brought to MLflow.",
+        "The results could not be exported to MLflow.",
         got=f"{uri}: {' '.join(str(error).split())}",
         expected="the address of a tracking server, as http://localhost:5000",
-        hint="Run the same command again: runs that are complete stay.",
+        hint="Run the same command again: complete runs are kept.",
     )
 
 

@@ -41,7 +41,7 @@ def overridden(data: Any, texts: Iterable[str]) -> Any:
     try:
         data = _unshared(data)
     except RecursionError as error:
-        raise StudyInputError("The study file contains itself.", expected="a tree of fields") from error
+        raise StudyInputError("The study file contains a reference to itself.", expected="a tree of fields") from error
     for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and key.strip()):
@@ -62,7 +62,7 @@ def _unshared(value: Any) -> Any:
 
 def _no_change(text: str, expected: str) -> StudyInputError:
     return StudyInputError(
-        "This changes nothing in a study file.",
+        "This does not change a study file.",
         got=f"--set {text}",
         expected=expected,
         hint="For example --set environments=v5, or --set evaluation.episodes=10.",

@@ -55,7 +55,7 @@ def _arrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingDependencyError(
-            "Parquet files are written by pyarrow.", expected="the extra", hint='pip install "policypress[parquet]"'
+            "Writing Parquet files needs pyarrow.", expected="the extra", hint='pip install "policypress[parquet]"'
         ) from error
     return pyarrow
 

@@ -28,11 +28,13 @@ def values(text: str) -> tuple[str, ...]:
     """
     match = _RANGE.fullmatch(text.strip())
     if match is None:
-        raise StudyInputError("This is no range.", got=repr(text), expected="low..high or low..high/step, as 0..9")
+        raise StudyInputError("This is not a range.", got=repr(text), expected="low..high or low..high/step, as 0..9")
     low, high, step = (Decimal(group) if group else Decimal(1) for group in match.groups())
     if step <= 0 or high < low:
         raise StudyInputError(
-            "A range climbs from its first value to its last.", got=repr(text), expected="low <= high and a step > 0"
+            "A range must go up from its first value to its last.",
+            got=repr(text),
+            expected="low <= high and a step > 0",
         )
     count = int((high - low) / step) + 1
     if count > MOST_VALUES:
@@ -77,4 +79,4 @@ def integers(item: int | str) -> tuple[int, ...]:
     try:
         return tuple(int(value) for value in found)
     except ValueError as error:
-        raise StudyInputError("Whole numbers are needed here.", got=repr(item), expected="for example 0..9") from error
+        raise StudyInputError("Integers are required here.", got=repr(item), expected="for example 0..9") from error

@@ -68,7 +68,7 @@ class StudyAgents:
     def _agent(self, cell: Cell) -> PlannedAgent:
         agent = self._agents.get(cell.agent_sha256 or "")
         if agent is None:
-            raise ExecutionError("A cell's agent is not of this study.", got=str(cell.agent_sha256))
+            raise ExecutionError("A cell's agent does not belong to this study.", got=str(cell.agent_sha256))
         return agent
 
     def calibration(self, cell: Cell) -> Calibration:

@@ -103,7 +103,7 @@ def run_whole_study(
     """
     spec, plan = study.spec, study.plan
     if part == "costs" and spec.costs is None:
-        raise StudyInputError("The study measures no costs.", got=spec.name, expected="`costs:` in the study file")
+        raise StudyInputError("The study does not measure costs.", got=spec.name, expected="`costs:` in the study file")
     measured = None if part == "returns" else spec.costs
     with Store(study.store) as store:
         _claim(store, spec)
@@ -135,7 +135,7 @@ def _told_of_gone(agents: int) -> tuple[str, ...]:
     if not agents:
         return ()
     return (
-        f"The costs of {agents} agents are left: the agents are gone, and costs are not worth training them again. "
+        f"The costs of {agents} agents were not measured: the agents are gone, and are not trained again for it. "
         "Keep trained agents with `policypress study keep`.",
     )
 
@@ -152,7 +152,7 @@ def _claim(store: Store, spec: StudySpec) -> None:
         )
     if known is None and store.agents():
         raise StudyInputError(
-            "The folder holds the results of an agent that was compressed.",
+            "The folder holds the results of `policypress compress`.",
             got=f"{store.path}: {', '.join(agent.source for agent in store.agents())}",
             expected=f"results of {spec.name}, or a new folder",
             hint="Choose another folder with -o.",

@@ -171,8 +171,8 @@ class Cache:
     def _go_elsewhere(self, why: str) -> None:
         self.folder, self._is_temporary = Path(_temporary()), True
         self.notice = (
-            f"Built modules are kept for this run only: {why}. "
-            "To keep them, set XDG_CACHE_HOME to a folder of your own that nobody else can write to."
+            f"Built modules are cached for this run only: {why}. "
+            "To keep them, set XDG_CACHE_HOME to your own folder that nobody else can write to."
         )
 
     def _write(self, name: str, content: bytes) -> None:
@@ -274,7 +274,7 @@ def _content(handle: int, name: str) -> bytes | None:
 
 def _unwritable(path: Path, why: str) -> NativeBuildError:
     return NativeBuildError(
-        "A built module cannot be kept.",
+        "A built module cannot be cached.",
         got=f"{path}: {why}",
-        hint="Make room, or set XDG_CACHE_HOME to a folder that can be written.",
+        hint="Free some space, or set XDG_CACHE_HOME to a folder that can be written.",
     )

@@ -22,7 +22,7 @@ LIMIT_S = 300.0
 FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-fno-strict-aliasing", "-w")
 INSTALL = (
     "Install a C compiler and Python's headers (Debian: apt install gcc python3-dev; macOS: xcode-select --install); "
-    "without them ONNX Runtime acts."
+    "without them ONNX Runtime is used."
 )
 
 
@@ -67,7 +67,7 @@ class Compiler:
             raise NativeBuildError(
                 "The C compiler refused the generated file.",
                 got=f"{self.command[0]}: {' '.join(words[:1]) or f'exit status {done.returncode}'}",
-                hint=f"Name another one in {VARIABLE}, or act with ONNX Runtime: --runtime onnxruntime.",
+                hint=f"Name another one in {VARIABLE}, or use ONNX Runtime: --runtime onnxruntime.",
             )
 
 
@@ -98,7 +98,7 @@ def find_compiler(headers: bool = True) -> Compiler:
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").is_file():
         raise NativeBuildError(
-            "Python's headers are not installed, so that no extension module can be built.",
+            "Python's headers are not installed, so no extension module can be built.",
             got=f"no {include / 'Python.h'}",
             hint=INSTALL,
         )

@@ -75,7 +75,7 @@ def algorithm(name: str) -> Algorithm:
     if found is None:
         near = difflib.get_close_matches(name.lower(), NAMES, n=2, cutoff=0.4)
         raise TrainingInputError(
-            "There is no such algorithm to train with.",
+            "There is no such training algorithm.",
             got=name,
             expected=", ".join(NAMES),
             hint=f"Did you mean {' or '.join(near)}?" if near else None,

@@ -207,5 +207,5 @@ def _damaged(path: Path, got: str) -> TrainingInputError:
         "The checkpoint cannot be used.",
         got=f"{path}: {got}"[:400],
         expected="one that this version wrote for this training",
-        hint=f"Delete {path.parent} to start this training anew.",
+        hint=f"Delete {path.parent} to restart this training.",
     )

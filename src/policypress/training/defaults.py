@@ -59,7 +59,7 @@ def published(algorithm: AlgorithmName, environment: EnvironmentSpec, by: str = 
     entry = next((name for name in _names(environment) if name in table), _DEFAULT)
     if entry not in table:
         raise TrainingInputError(
-            f"{by} has no hyperparameters of {algorithm} for this environment.",
+            f"{by} has no hyperparameters for {algorithm} in this environment.",
             got=environment.id,
             expected=", ".join(name for name in table if name != _SOURCE),
         )
@@ -80,7 +80,7 @@ def _table(algorithm: AlgorithmName) -> dict[str, Any]:
 def _of_study(name: str, algorithm: AlgorithmName) -> dict[str, Any]:
     if name not in STUDIES:
         raise TrainingInputError(
-            "Nobody of this name has published hyperparameters.", got=name, expected=", ".join((ZOO, *STUDIES))
+            "There are no published hyperparameters of this name.", got=name, expected=", ".join((ZOO, *STUDIES))
         )
     table = _content(name)
     return {_SOURCE: table[_SOURCE], **table.get(algorithm, {})}

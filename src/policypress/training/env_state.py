@@ -60,7 +60,7 @@ def restore_env_state(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> boo
     found = _replayable(environments)
     if len(found) != len(plain["episodes"]):
         raise TrainingInputError(
-            "The checkpoint is of another number of environments.",
+            "The checkpoint has another number of environments.",
             got=str(len(plain["episodes"])),
             expected=str(len(found)),
         )
@@ -90,7 +90,7 @@ def restore_env_state(model: BaseAlgorithm, plain: Plain, arrays: Arrays) -> boo
 def _environments(model: BaseAlgorithm) -> VecEnv:
     environments = model.env
     if environments is None:
-        raise TrainingInputError("The algorithm has no environments to learn in.")
+        raise TrainingInputError("The algorithm has no environments.")
     return environments
 
 

@@ -37,7 +37,7 @@ def learning_environments(spec: TrainingSpec) -> VecEnv:
     frames = int(hyperparameters.get("frame_stack", 1))
     if normalize and frames > 1:
         raise TrainingInputError(
-            "Observations that are stacked are not normalised here.",
+            "Stacked observations cannot be normalised.",
             got=f"normalize={normalize}, frame_stack={frames}",
             expected="one of the two",
         )

@@ -39,10 +39,10 @@ class MnihCnn(BaseFeaturesExtractor):
             observation_space, check_channels=False
         ):
             raise TrainingInputError(
-                "The extractor mnih2013 reads images.",
+                "The extractor mnih2013 needs images.",
                 got=str(observation_space),
                 expected="bytes of shape (channels, height, width)",
-                hint="Leave the extractor out: vectors need none.",
+                hint="Leave the extractor out: vectors do not need one.",
             )
         if min(observation_space.shape[1:]) < _LEAST:
             raise TrainingInputError(

@@ -74,7 +74,7 @@ class LotteryPlan:
         """
         if not self.seeds or self.rounds < 1 or not 0 < self.share < 1 or self.rewind < 0 or self.episodes < 1:
             raise TrainingInputError(
-                "This is no lottery-ticket experiment.",
+                "The lottery-ticket experiment is invalid.",
                 got=str(asdict(self)),
                 expected="seeds, at least one round, a share between 0 and 1, no negative numbers",
             )
@@ -215,7 +215,7 @@ def _load(folder: Path, unit: Unit) -> dict[str, Any]:
         loaded: dict[str, Any] = torch.load(folder / f"{unit.name}.pt", map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingInputError(
-            "What an earlier unit of the experiment left cannot be read.",
+            "The file of an earlier unit of the experiment cannot be read.",
             got=f"{unit.name}: {type(error).__name__}",
             expected="the file that it wrote",
             hint=f"Delete {_result_path(folder, unit)} to train it again.",

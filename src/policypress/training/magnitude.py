@@ -99,7 +99,7 @@ class GradualPruning(BaseCallback):
         _check(sparsity)
         if not 0 <= start < stop <= 1 or changes < 1:
             raise TrainingInputError(
-                "Gradual pruning needs a start before its stop.",
+                "Gradual pruning must start before it stops.",
                 got=f"start {start:g}, stop {stop:g}, {changes} changes",
                 expected="0 ≤ start < stop ≤ 1, and at least one change",
             )
@@ -139,5 +139,5 @@ class GradualPruning(BaseCallback):
 def _check(sparsity: float) -> None:
     if not 0.0 <= sparsity < 1.0:
         raise TrainingInputError(
-            "This share of weights cannot be pruned.", got=f"{sparsity:g}", expected="0 to less than 1"
+            "This fraction of weights cannot be pruned.", got=f"{sparsity:g}", expected="0 to less than 1"
         )

@@ -117,7 +117,7 @@ def _check_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise TrainingInputError(
-            "This device cannot be computed on.",
+            "This device is not available.",
             got=f"{device}: {str(error).splitlines()[0][:160]}",
-            expected="cpu, or cuda where torch finds a GPU",
+            expected="cpu, or cuda if torch finds a GPU",
         ) from error

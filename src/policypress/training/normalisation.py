@@ -93,7 +93,7 @@ def load_statistics(layer: VecNormalize | None, agent: Path, normalizer: str | N
     if bool(state.observations) != normalises:
         said = ("normalised", "not normalised") if state.observations else ("not normalised", "normalised")
         raise TrainingInputError(
-            "A training can only start from an agent that sees what it will see.",
+            "A training can only start from an agent with the same observations.",
             got=f"{path}: the agent's observations are {said[0]}, the training's {said[1]}",
             expected="both or neither",
             hint=f"Give the training --set normalize={'true' if state.observations else 'false'}.",
@@ -112,7 +112,7 @@ def load_statistics(layer: VecNormalize | None, agent: Path, normalizer: str | N
 def _check_alike(layer: VecNormalize, epsilon: float, clip: float, path: Path) -> None:
     if (layer.epsilon, layer.clip_obs) != (epsilon, clip):
         raise TrainingInputError(
-            "The agent's observations were normalised otherwise.",
+            "The agent's observations were normalised differently.",
             got=f"{path}: clip_obs {clip:g}, epsilon {epsilon:g}",
             expected=f"clip_obs {layer.clip_obs:g}, epsilon {layer.epsilon:g}, as in this training",
             hint=f"Give the training --set \"normalize={{'clip_obs': {clip!r}, 'epsilon': {epsilon!r}}}\".",

@@ -81,7 +81,7 @@ def read_record(where: OutputPaths) -> TrainingRecord | None:
         raise TrainingInputError(
             "The training record cannot be read.",
             got=f"{where.record}: {type(error).__name__}: {error}",
-            hint=f"Delete {where.folder} to start this training anew.",
+            hint=f"Delete {where.folder} to restart this training.",
         ) from error
 
 

@@ -87,9 +87,11 @@ def prepare(
     hyperparameters = merge(found.hyperparameters, overrides)
     check(chosen, hyperparameters)
     if steps is not None and steps < 1:
-        raise TrainingInputError("A training needs steps.", got=str(steps), expected="1 or more")
+        raise TrainingInputError("A training needs a positive number of steps.", got=str(steps), expected="1 or more")
     if episodes is not None and episodes < 1:
-        raise TrainingInputError("A training needs episodes.", got=str(episodes), expected="1 or more")
+        raise TrainingInputError(
+            "A training needs a positive number of episodes.", got=str(episodes), expected="1 or more"
+        )
     environment = _wrapped(environment, hyperparameters)
     spec = TrainingSpec(
         algorithm=chosen.name,
@@ -132,7 +134,7 @@ def _sparse(stated: Iterable[tuple[str, Any]]) -> dict[str, float]:
     wrong = [f"{name}={value!r}" for name, value in values.items() if not _is_factor(name, value)]
     if wrong:
         raise TrainingInputError(
-            "Group-sparse training cannot have this setting.",
+            "Group-sparse training has no such setting.",
             got=", ".join(wrong),
             expected="alpha or strength, 0 or more",
         )

@@ -153,7 +153,7 @@ def _check_network(algorithm: Algorithm, value: Any) -> None:
         if name not in NETWORK:
             near = difflib.get_close_matches(name, NETWORK, n=2, cutoff=0.5)
             raise TrainingInputError(
-                f"{name!r} is no argument of a policy that can be stated.",
+                f"{name!r} is not a policy argument that can be set.",
                 got=f"{name}={item!r}",
                 expected=", ".join(NETWORK),
                 hint=f"Did you mean {' or '.join(near)}?" if near else None,
@@ -179,7 +179,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _wrong(name: str, value: Any, expected: str) -> TrainingInputError:
-    return TrainingInputError(f"The hyperparameter {name} cannot have this value.", got=repr(value), expected=expected)
+    return TrainingInputError(f"The hyperparameter {name} has an invalid value.", got=repr(value), expected=expected)
 
 
 def library_arguments(algorithm: Algorithm, hyperparameters: Mapping[str, Any], action_size: int) -> dict[str, Any]:

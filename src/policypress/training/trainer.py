@@ -246,7 +246,7 @@ def round_of(model: BaseAlgorithm, callback: BaseCallback) -> Callable[[], None]
     """One iteration of the library's ``learn`` loop; between two, a training can be saved and resumed."""
     environments = model.env
     if environments is None:
-        raise TrainingInputError("The algorithm has no environments to learn in.")
+        raise TrainingInputError("The algorithm has no environments.")
     if isinstance(model, OffPolicyAlgorithm):
 
         def off_policy() -> None:

@@ -70,7 +70,7 @@ def load(folder: Path, buffer: ReplayBuffer, names: Sequence[str], total: int) -
                 "The checkpoint's replay buffer cannot be read.",
                 got=f"{folder / name}: {error}",
                 expected="the files that the training wrote",
-                hint=f"Delete {folder} to start this training anew.",
+                hint=f"Delete {folder} to restart this training.",
             ) from error
     buffer.pos, buffer.full = total % buffer.buffer_size, total >= buffer.buffer_size
 
@@ -90,5 +90,5 @@ def remove_others(folder: Path, names: Sequence[str]) -> None:
 def _range(name: str) -> tuple[int, int]:
     match = _NAME.fullmatch(name)
     if match is None:
-        raise TrainingInputError("The checkpoint names a file that is none of its own.", got=repr(name))
+        raise TrainingInputError("The checkpoint names a file that does not belong to it.", got=repr(name))
     return int(match[1]), int(match[2])

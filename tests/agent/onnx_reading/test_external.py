@@ -136,7 +136,7 @@ def test_no_place_of_a_file_is_overlooked(tmp_path: Path, place: str) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     path = written(folder, hidden(place, tensor(location="../outside")))
-    with pytest.raises(UnsafeAgentError, match="not that of a file beside it"):
+    with pytest.raises(UnsafeAgentError, match="is not a plain file name"):
         read_onnx(path)
 
 
@@ -194,11 +194,11 @@ def test_what_is_no_regular_file(tmp_path: Path, kind: str) -> None:
 
 def test_a_missing_file_is_named_and_a_renamed_one_found(tmp_path: Path) -> None:
     path = written(tmp_path, model_of(tensor()), None)
-    with pytest.raises(DamagedAgentError, match=r"(?s)'a\.onnx\.data'.*not beside it.*Copy 'a\.onnx\.data'"):
+    with pytest.raises(DamagedAgentError, match=r"(?s)'a\.onnx\.data'.*which is missing.*Copy 'a\.onnx\.data'"):
         read_onnx(path)
     other = tmp_path / "b.onnx.data"
     other.write_bytes(DATA)
-    with pytest.raises(DamagedAgentError, match=r"Is it 'b\.onnx\.data'\? Give it the name 'a\.onnx\.data' back"):
+    with pytest.raises(DamagedAgentError, match=r"Is it 'b\.onnx\.data'\? Rename it to 'a\.onnx\.data'"):
         read_onnx(path)
     other.rename(tmp_path / "a.onnx.data")
     assert np.array_equal(weights_of(path), W)

@@ -129,8 +129,8 @@ def test_what_a_lost_node_took_is_begun_again_and_what_ends_its_worker_is_failed
     assert losses.rest_s("guilty", "NodeDiedError") == 1.0
     assert losses.rest_s("guilty", "WorkerCrashedError") == 0.0  # the loss of the node does not count
     assert losses.rest_s("guilty", "WorkerCrashedError") is None
-    assert "worker that did this died" in losses.failure("guilty", "WorkerCrashedError").message
-    assert "node that this was on was lost" in losses.failure("innocent", "NodeDiedError").message
+    assert "worker died at every attempt" in losses.failure("guilty", "WorkerCrashedError").message
+    assert "node was lost at every attempt" in losses.failure("innocent", "NodeDiedError").message
     losses.forget("innocent")
     assert losses.rest_s("innocent", "NodeDiedError") == 1.0
 

@@ -70,7 +70,7 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("ALTER TABLE cells ADD COLUMN note TEXT",)))
     monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     monkeypatch.setattr(schema, "OLDEST_READABLE", SCHEMA_VERSION + 1)
-    with pytest.raises(StoreError, match="another schema"):
+    with pytest.raises(StoreError, match="an older schema"):
         connect(path, write=False)
     for _ in range(2):
         connection = connect(path, write=True)
@@ -104,7 +104,7 @@ def test_the_schema_before_cost_cells_is_read_as_it_is_and_brought_up_to_date_by
 def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes, write: bool) -> None:
     path = tmp_path / "study.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged, or no result store"):
+    with pytest.raises(StoreError, match="damaged, or this is not a result store"):
         connect(path, write=write)
     assert path.read_bytes() == content
 

@@ -198,7 +198,7 @@ def test_a_store_that_cannot_be_opened_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     path.write_text("no database, but a text of more than a hundred characters " * 5)
     for _ in range(2):
-        with pytest.raises(StoreError, match="damaged, or no result store"):
+        with pytest.raises(StoreError, match="damaged, or this is not a result store"):
             Store(path)
 
 

@@ -36,7 +36,7 @@ def test_tables_and_columns_are_those_of_the_schema(tmp_path: Path) -> None:
         names = [row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = {name: [row["name"] for row in connection.execute(f"PRAGMA table_info({name})")] for name in names}
     written = documented()
-    assert found.keys() == written.keys() - {"Files beside it"}
+    assert found.keys() == written.keys() - {"Other files in the folder"}
     for name, columns in found.items():
         assert sorted(written[name]) == sorted(columns)
 

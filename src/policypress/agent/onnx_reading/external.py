@@ -97,15 +97,15 @@ def _place(tensor: onnx.TensorProto, label: str) -> tuple[str, int, int | None]:
     name = told.get("location", "")
     if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|') or len(name) > 255:
         raise UnsafeAgentError(
-            f"{label} keeps weights in another file, whose name is not that of a file beside it.",
+            f"{label} keeps weights in another file, and its name is not a plain file name.",
             got=f"tensor {quoted(tensor.name)} in {quoted(name)}",
             expected="the plain name of a file in the same folder",
-            hint="Save it with the weights inside: onnx.save_model(model, path, save_as_external_data=False).",
+            hint="Save it with internal weights: onnx.save_model(model, path, save_as_external_data=False).",
         )
     offset, length = (_number(told.get(key)) for key in ("offset", "length"))
     if len(told) < len(tensor.external_data) or -1 in (offset, length):
         raise DamagedAgentError(
-            f"{label} does not say where the weights in {quoted(name)} are.",
+            f"{label} does not state where the weights in {quoted(name)} are.",
             got=f"tensor {quoted(tensor.name)} at offset {quoted(told.get('offset', ''))}, "
             f"length {quoted(told.get('length', ''))}",
             expected="whole numbers of bytes, each once",
@@ -131,13 +131,15 @@ def _content(path: Path, name: str, limit_bytes: int) -> bytes:
         raise _missing(path, name) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise DamagedAgentError(
-            f"The weights beside {path.name} cannot be read.", got=f"{quoted(name)}: {error}", expected="a regular file"
+            f"The weights next to {path.name} cannot be read.",
+            got=f"{quoted(name)}: {error}",
+            expected="a regular file",
         ) from error
     if not (inside and regular):
         raise UnsafeAgentError(
             f"{path.name} keeps weights in {quoted(name)}, which is not a file of the same folder.",
             got="a link to another folder" if regular else "no regular file",
-            expected="a regular file beside it",
+            expected="a regular file next to it",
             hint="Copy the file with the weights itself into the folder.",
         )
     content = read_bytes(real, limit_bytes=limit_bytes)
@@ -153,12 +155,12 @@ def _content(path: Path, name: str, limit_bytes: int) -> bytes:
 
 def _missing(path: Path, name: str) -> DamagedAgentError:
     near = sorted(other.name for other in path.parent.glob("*.data"))
-    renamed = f" Is it {listing(near, 3)}? Give it the name {quoted(name)} back." if near else ""
+    renamed = f" Is it {listing(near, 3)}? Rename it to {quoted(name)}." if near else ""
     return DamagedAgentError(
-        f"{path.name} keeps its weights in {quoted(name)}, which is not beside it.",
+        f"{path.name} keeps its weights in {quoted(name)}, which is missing.",
         got=f"no {quoted(name)} in {path.parent}",
         expected="both files in one folder, under the names that they were saved with",
-        hint=f"Copy {quoted(name)} into the folder.{renamed} Or export again with the weights inside the file: "
+        hint=f"Copy {quoted(name)} into the folder.{renamed} Or export again with internal weights: "
         "torch.onnx.export(..., external_data=False).",
     )
 
@@ -171,7 +173,7 @@ def _size_bytes(tensor: onnx.TensorProto) -> int:
         bits = 0
     if bits == 0 or tensor.data_type == onnx.TensorProto.STRING or min(tensor.dims, default=1) < 0:
         raise DamagedAgentError(
-            f"The tensor {quoted(tensor.name)} in another file is of a kind that has no fixed size.",
+            f"The tensor {quoted(tensor.name)} in another file has a type without a fixed size.",
             got=f"element type {tensor.data_type}, shape {list(tensor.dims)[:8]}",
             expected="numbers, and sizes that are not negative",
         )
@@ -182,7 +184,7 @@ def _does_not_hold(
     tensor: onnx.TensorProto, name: str, content: bytes, offset: int, size_bytes: int, limit_bytes: int | None
 ) -> DamagedAgentError:
     return DamagedAgentError(
-        f"{quoted(name)} does not hold the weights that are looked for in it."
+        f"{quoted(name)} does not contain the expected weights."
         if limit_bytes is None
         else f"The weights in {quoted(name)} are too large.",
         got=f"a file of {len(content)} bytes, and tensor {quoted(tensor.name)} of {size_bytes} bytes at {offset}",

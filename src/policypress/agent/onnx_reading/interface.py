@@ -68,7 +68,7 @@ def interface_of(model: onnx.ModelProto, *, stated: str | None = None, actions: 
         notices.append(f"The action does not need these inputs of the ONNX file: {listing(map(shortened, unused), 6)}.")
     for name in inputs if len(inputs) > 1 else ():
         if is_mask(name):
-            notices.append(f"The input {quoted(name)} masks actions; whoever calls the artifact gives it.")
+            notices.append(f"The input {quoted(name)} masks actions; the caller of the artifact supplies it.")
     return Interface(action, inputs, tuple(notices))
 
 
@@ -200,7 +200,7 @@ def _chosen(graph: _Graph, actions: Space | None) -> str:
         )
     candidates = [name for name in depending if _may_be_the_action(graph, name)]
     if not candidates:
-        raise _undetermined(graph, depending, "No output of the ONNX file is an action by its name.")
+        raise _undetermined(graph, depending, "No output of the ONNX file has the name of an action.")
     fitting = [name for name in candidates if actions is not None and _fits(graph, name, actions)]
     candidates = fitting or candidates
     calm = [name for name in candidates if not RANDOM.intersection(graph.operators(graph.before(name)))]
@@ -279,12 +279,12 @@ def _refuse_memory(graph: _Graph, action: str, inputs: tuple[str, ...], needed: 
     if pairs:
         taken, given = (listing(map(shortened, names), 6) for names in zip(*pairs, strict=True))
         got = f"inputs {taken} are carried from outputs {given}"
-    hint = "Give a policy without memory, or carry the memory in the environment's observation and action."
+    hint = "Give a policy without memory, or make the memory part of the environment's observation and action."
     raise UnsupportedAgentError(
-        "The ONNX file is recurrent, and policies with memory are not read yet.",
+        "The ONNX file is recurrent, and recurrent policies are not supported yet.",
         got=got if sure else f"{got}, by their shapes",
-        expected="an action that depends on the observation alone",
-        hint=hint if sure else f"{hint} If nothing is carried, say which output is the action: --output-name NAME.",
+        expected="an action that depends only on the observation",
+        hint=hint if sure else f"{hint} If it has no memory, say which output is the action: --output-name NAME.",
     )
 
 

@@ -72,8 +72,8 @@ def _sparse(model: onnx.ModelProto) -> Iterator[onnx.SparseTensorProto]:
 
 def _too_large(label: str, got: str) -> UnsupportedAgentError:
     return UnsupportedAgentError(
-        f"{label} is larger than what is read as a policy.",
+        f"{label} is too large for a policy.",
         got=got,
         expected=f"at most {MAX_NODES} nodes, with every call of a function written out",
-        hint="Export the feed-forward part that gives the action, without functions of your own.",
+        hint="Export the feed-forward part that computes the action, without custom functions.",
     )

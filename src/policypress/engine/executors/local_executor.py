@@ -58,7 +58,7 @@ class _Worker:
         except OSError as error:
             self.connection.close()
             raise ExecutionError(
-                "A worker process could not be started.", got=str(error), hint="Try fewer jobs, or make memory free."
+                "A worker process could not be started.", got=str(error), hint="Try fewer jobs, or free some memory."
             ) from error
         finally:
             other.close()
@@ -221,7 +221,7 @@ class LocalExecutor:
             self._queue.appendleft(job)
             return
         error = ExecutionError(
-            "The process that worked on this died each time.",
+            "The worker process died at every attempt.",
             got=f"exit status {status} at attempt {job.attempts}",
             expected="a result",
             hint="A status of -9 often means that memory ran out: try fewer jobs.",

@@ -60,17 +60,17 @@ class Losses:
         """Why a task has failed for which there is no rest left."""
         if loss == _DIED:
             reason = ExecutionError(
-                "The Ray worker that did this died each time, on nodes that live.",
+                "The Ray worker died at every attempt, on nodes that were alive.",
                 got=f"{loss} after {ATTEMPTS} attempts",
                 expected="a result",
-                hint="Memory that runs out is the usual reason: try fewer jobs, or larger nodes.",
+                hint="Running out of memory is the usual reason: try fewer jobs, or larger nodes.",
             )
         else:
             reason = ExecutionError(
-                "The node that this was on was lost each time.",
+                "The node was lost at every attempt.",
                 got=f"{loss} after {LOSSES} attempts",
                 expected="a result",
-                hint="A task that brings its nodes down needs larger ones; else see the cluster's logs, and retry.",
+                hint="If the task overloads its nodes, use larger ones; else check the cluster's logs, and retry.",
             )
         return Failure.of(reason)
 
@@ -221,7 +221,7 @@ class RayExecutor:
 
         nodes = self._nodes()
         if not nodes:
-            raise ExecutionError("The Ray cluster has no node with cores left.", got="0 cores", expected="at least 1")
+            raise ExecutionError("The Ray cluster has no node with free cores.", got="0 cores", expected="at least 1")
         free = [identity for identity in nodes if identity not in self._nodes_taken.values()]
         trusted = [identity for identity in free if identity not in self._suspects]
         if not free or (self._running and not trusted):

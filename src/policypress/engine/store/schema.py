@@ -146,7 +146,7 @@ def explained(path: Path) -> Iterator[None]:
         raise _explain(error, path) from error
     except UnicodeDecodeError as error:
         raise StoreError(
-            "The result store is damaged, or no result store.",
+            "The result store is damaged, or this is not a result store.",
             got=f"{path}: {error}",
             expected="an SQLite database that policypress wrote",
             hint="Restore a copy, or choose another output folder.",
@@ -172,7 +172,7 @@ def _explain(error: sqlite3.Error, path: Path) -> PolicypressError:
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreError(
-            "The result store is damaged, or no result store.",
+            "The result store is damaged, or this is not a result store.",
             got=got,
             expected="an SQLite database that policypress wrote",
             hint=RESTORE,
@@ -260,7 +260,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
                 _prepare(connection, path, version)
             elif version < OLDEST_READABLE:
                 raise StoreError(
-                    "The result store has another schema.",
+                    "The result store has an older schema.",
                     got=f"{path}: schema {version}",
                     expected=f"schema {SCHEMA_VERSION}",
                     hint="Run the study once with this version of policypress to bring it up to date.",
@@ -281,7 +281,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     if row is None or not str(row["value"]).isdigit():
         raise StoreError(
-            "This SQLite database is no result store.",
+            "This SQLite database is not a result store.",
             got=f"{path} with tables {', '.join(sorted(tables))}",
             expected="a study.db that policypress wrote",
         )

@@ -110,7 +110,7 @@ class NativeRuntime(Runtime):
                 return bool(self._module.act_into(self._as_read(observation), action))
             except (ValueError, TypeError, BufferError) as error:
                 raise ObservationError(
-                    "The action does not fit the buffer that it is to be written into.",
+                    "The action does not fit the output buffer.",
                     got=f"{getattr(action, 'dtype', type(action).__name__)} of shape {np.shape(action)}",
                     expected=f"{given.dtype} of shape {given.shape}, writable and contiguous",
                 ) from error

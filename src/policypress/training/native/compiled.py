@@ -24,7 +24,7 @@ _OPTIONS = ("-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma")
 _AVX512_FEATURES = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"})
 _log = logging.getLogger(__name__)
-HINT = "Learn with --update fast."
+HINT = "Use --update fast."
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def _lacking(pinned: str) -> NativeUpdateError:
     """Pinned kernels are never replaced: others round otherwise, and give another agent."""
     here = ", ".join(kernels.name for kernels in sets_here())
     return NativeUpdateError(
-        "This machine has not the kernels that the training is pinned to.",
+        "This machine does not have the kernels that the training is pinned to.",
         got=f"kernels {pinned}",
         expected=here,
-        hint="Pin those of this machine, or train on another.",
+        hint="Pin kernels of this machine, or train on another machine.",
     )
 
 

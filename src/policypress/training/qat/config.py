@@ -48,14 +48,14 @@ class QatConfig:
                 )
         if self.networks not in ("actor", "all"):
             raise TrainingInputError(
-                "Quantization-aware training knows two choices of networks.",
+                "Unknown choice of networks for quantization-aware training.",
                 got=repr(self.networks),
                 expected="actor, all",
             )
         for name in ("observation_scaling", "per_channel"):
             if not isinstance(getattr(self, name), bool):
                 raise TrainingInputError(
-                    f"{name} of quantization-aware training is a flag.",
+                    f"{name} of quantization-aware training must be True or False.",
                     got=repr(getattr(self, name)),
                     expected="True or False",
                 )
