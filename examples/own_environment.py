@@ -22,7 +22,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 
 from policypress import compress
 from policypress.engine.store.reader import StoreReader
-from policypress.report.rows import read_rows
+from policypress.report.recipe_results import read_rows
 
 AGENT = Path(__file__).parent / "agents" / "dqn-CartPole-v1.zip"
 

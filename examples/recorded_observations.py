@@ -18,7 +18,7 @@ import numpy as np
 
 from policypress import compress, load_agent
 from policypress.engine.store.reader import StoreReader
-from policypress.report.rows import read_rows
+from policypress.report.recipe_results import read_rows
 
 AGENT = Path(__file__).parent / "agents" / "sac-HalfCheetah-v4.zip"
 

@@ -8,7 +8,7 @@ import pytest
 
 from policypress import compress, evaluate
 from policypress.engine.store.reader import StoreReader
-from policypress.report.rows import read_rows
+from policypress.report.recipe_results import read_rows
 
 RECIPES = ("ptdq", "ptsq", "equalize > int8", "prune(l2, 0.1)", "prune(l1, 0.5) > equalize > int8")
 

@@ -7,27 +7,27 @@ import numpy as np
 from policypress.contract import Box
 from policypress.measurement.statistics import Interval, Missing
 from policypress.search.certification import certify
-from policypress.search.history import Attempt, SearchHistory, Tried
+from policypress.search.history import CandidateResult, Certification, SearchHistory
 from policypress.search.robustness import Disturbed, Robustness, conditions
 
 
-def attempt(recipe: str, mean: float, number: int = 1) -> Attempt:
+def attempt(recipe: str, mean: float, number: int = 1) -> Certification:
     """A certification on 150 episodes of the mean return ``mean``, of 100 for the baseline."""
     rng = np.random.default_rng(number)
     own, base, floor = (rng.normal(m, 1.0, 150).tolist() for m in (mean, 100.0, 0.0))
     certificate = certify(base, own, floor, keep=0.95, alpha=0.05 / 2**number)
-    return Attempt(number, recipe, 150, certificate, tuple(own), tuple(base))
+    return Certification(number, recipe, 150, certificate, tuple(own), tuple(base))
 
 
-def history(*attempts: Attempt, ending: str | None = None) -> SearchHistory:
+def history(*attempts: Certification, ending: str | None = None) -> SearchHistory:
     """A search that raced two recipes, built one more and failed with another."""
     won = next((a.recipe for a in attempts if a.certificate.certified), None)
     stages = {a.recipe: "certified" if a.certificate.certified else "not certified" for a in attempts}
     tried = (
-        Tried("ptdq", stages.get("ptdq", "promising"), "keeps 0.990 [0.95, 1.01] in 12 episodes", 1000.0, 12),  # type: ignore[arg-type]
-        Tried("equalize > int8", stages.get("equalize > int8", "raced"), "so", 1100.0, 12),  # type: ignore[arg-type]
-        Tried("prune(l2, 0.5)", "built", "a milder one <keeps> too little", 900.0, 0),
-        Tried("ptsq", "failed", "The file would not do what the policy does.", None, 0),
+        CandidateResult("ptdq", stages.get("ptdq", "promising"), "keeps 0.990 [0.95, 1.01] in 12 episodes", 1000.0, 12),  # type: ignore[arg-type]
+        CandidateResult("equalize > int8", stages.get("equalize > int8", "raced"), "so", 1100.0, 12),  # type: ignore[arg-type]
+        CandidateResult("prune(l2, 0.5)", "built", "a milder one <keeps> too little", 900.0, 0),
+        CandidateResult("ptsq", "failed", "The file would not do what the policy does.", None, 0),
     )
     said = ending or ("certified" if won else "nothing certified")
     return SearchHistory(

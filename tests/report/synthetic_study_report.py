@@ -10,7 +10,7 @@ import numpy as np
 from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Cells, Combination, Cost, Learned, Variant
 from policypress.report.study.conclusions import Aggregate, Evidence, Finding, Improvement, ProfilePoint
-from policypress.report.study.estimates import NOT_MEASURED, Estimate, Known
+from policypress.report.study.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series
 from policypress.report.study.study_report import Provenance, StudyReport
 
@@ -73,7 +73,7 @@ def _combination(
     methods += [(recipe, None) for recipe in own]
     variants = tuple(_variant(rng, method, ratio, base, runs, costs) for method, ratio in methods)
     learned = "not known" if runs == 0 else "not learned" if rng.uniform() < 0.2 else "learned"
-    baseline: Known = estimate(base, 0.04 * base, runs) if runs else NOT_MEASURED
+    baseline: MaybeEstimate = estimate(base, 0.04 * base, runs) if runs else NOT_MEASURED
     total = 10 * 33
     return Combination(
         f"{algorithm}-{environment}-v4-{runtime}",
@@ -96,7 +96,7 @@ def _combination(
 
 def _table1(c: Combination) -> QuantizationRow:
     named = {name: c.variant(name) for name in ("ptdq", "ptsq", "qat")}
-    returns: dict[str, Known] = {name: v.returns if v else NOT_MEASURED for name, v in named.items()}
+    returns: dict[str, MaybeEstimate] = {name: v.returns if v else NOT_MEASURED for name, v in named.items()}
     known = {name: v.value for name, v in returns.items() if isinstance(v, Estimate)}
     published = {name: v.published for name, v in named.items() if v and v.published is not None}
     return QuantizationRow(
@@ -117,7 +117,9 @@ def _table2(c: Combination) -> PruningRow:
             best = max(passing, key=lambda v: v.ratio or 0.0) if passing else done[0]
             ratios[norm] = Pruned(best.ratio if passing else None, True, best.returns)
     best_returns = [p.returns for p in ratios.values() if p.ratio is not None and isinstance(p.returns, Estimate)]
-    best_return: Known = max(best_returns, key=lambda e: e.value) if best_returns else Missing("no ratio passes")
+    best_return: MaybeEstimate = (
+        max(best_returns, key=lambda e: e.value) if best_returns else Missing("no ratio passes")
+    )
     published = {"baseline": 1000.0, "best_pruned": 905.9, "l1_ratio": 0.05, "l2_ratio": 0.1}
     return PruningRow(c.name, c.baseline, best_return, ratios, published)
 

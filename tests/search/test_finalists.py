@@ -22,7 +22,7 @@ from policypress.errors import ExecutionError, NativeBuildError
 from policypress.records import EvaluationProtocol
 from policypress.search import finalists
 from policypress.search.finalists import MOST_MEASURED, measure_finalists
-from policypress.search.history import SearchHistory, Stage, Tried
+from policypress.search.history import CandidateResult, SearchHistory, Stage
 from policypress.search.session import Session
 
 STAGES: tuple[Stage, ...] = ("built", "raced", "promising", "certified", "not certified", "raced", "raced", "raced")
@@ -30,7 +30,7 @@ Measured = dict[str, tuple[str, ...]]
 
 
 def history(ending: Any = "certified") -> SearchHistory:
-    tried = tuple(Tried(f"r{index}", stage, "", 1.0, 10) for index, stage in enumerate(STAGES))
+    tried = tuple(CandidateResult(f"r{index}", stage, "", 1.0, 10) for index, stage in enumerate(STAGES))
     return SearchHistory(0.95, 0.95, "size", ending, "", "r3", tried, (), False, 1.0, 10, 10, 1.0)
 
 

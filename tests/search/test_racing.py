@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from policypress.search.racing import Bar, judge
+from policypress.search.racing import AcceptanceCriterion, judge
 
-BAR = Bar(keep=0.95, confidence=0.95, limit=1000)
+BAR = AcceptanceCriterion(keep=0.95, confidence=0.95, limit=1000)
 RANDOM = np.random.default_rng(0).normal(0, 0.02, 70).tolist()
 
 
@@ -41,6 +41,6 @@ def test_a_baseline_like_random_ends_as_lost_with_the_reason() -> None:
 
 
 def test_one_episode_decides_where_all_are_the_same() -> None:
-    bar = Bar(0.95, 0.95, 10, deterministic=True)
-    assert judge([1.0], [0.96], [0.0, 0.0], bar, last=True)[0] == "promising"
-    assert judge([1.0], [0.94], [0.0, 0.0], bar, last=True)[0] == "lost"
+    criterion = AcceptanceCriterion(0.95, 0.95, 10, deterministic=True)
+    assert judge([1.0], [0.96], [0.0, 0.0], criterion, last=True)[0] == "promising"
+    assert judge([1.0], [0.94], [0.0, 0.0], criterion, last=True)[0] == "lost"

@@ -15,7 +15,7 @@ from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.store import Store
 from policypress.environment.trust import user_environment
 from policypress.records import EvaluationProtocol
-from policypress.search.session import CERTIFICATION, Play, Session
+from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_numbers_of_certificates_that_were_spent_are_known(environment: Environm
     with Store(tmp_path / "study.db") as store:
         mine = session(environment)
         assert mine.certified_before() == {}
-        store.plan([mine._cell(Play(recipe, f"{CERTIFICATION}/1", 40))])
+        store.plan([mine._cell(EpisodeRequest(recipe, f"{CERTIFICATION}/1", 40))])
         assert mine.certified_before() == {1: (recipe.text, 40)}
         assert session(environment).certified_before() == {1: (recipe.text, 40)}
         assert session(EnvironmentSpec("Acrobot-v1")).certified_before() == {}

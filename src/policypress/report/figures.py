@@ -13,7 +13,8 @@ from typing import Any
 import vl_convert
 
 from policypress.foreign_text import plain_data
-from policypress.report import scatter, search_figure, strips
+from policypress.report import interval_plots as strips
+from policypress.report import scatter, search_figure
 from policypress.report.axes import Drawn
 from policypress.report.results import Results
 

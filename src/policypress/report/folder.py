@@ -1,4 +1,4 @@
-"""What a person finds in the output folder: an artifact per recipe, ``results.json``, ``report.html`` and figures."""
+"""Contents of the output folder: an artifact per recipe, ``results.json``, ``report.html`` and figures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from policypress.errors import StoreError
 from policypress.measurement.statistics import Missing
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
+from policypress.report.recipe_results import RecipeResult
 from policypress.report.results import Results
-from policypress.report.rows import Row
 
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
@@ -49,7 +49,7 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     return folder / REPORT_NAME
 
 
-def _present(row: Row, name: str, mean: Quantity | Missing, store: StoreReader) -> None:
+def _present(row: RecipeResult, name: str, mean: Quantity | Missing, store: StoreReader) -> None:
     """Copy the row's artifact to ``name``, with a sidecar that knows the return."""
     if row.artifact is None:
         return

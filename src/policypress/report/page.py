@@ -1,4 +1,4 @@
-"""``report.html``: one page that holds everything it needs, for a screen of any width, light or dark, and for paper."""
+"""``report.html``: one self-contained page, for screens of any width, light or dark, and for print."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from policypress.report import search_words, words
 from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
 from policypress.report.figures import DARK, LIGHT, Figure
 from policypress.report.quantities import percent, si, size, times, with_spread
+from policypress.report.recipe_results import RANDOM, RecipeResult
 from policypress.report.results import KEEP, Results
-from policypress.report.rows import RANDOM, Row
 from policypress.search.certification import Certificate
 from policypress.search.history import SearchHistory
 from policypress.search.robustness import Robustness
@@ -110,7 +110,7 @@ def _acting(latency: Latency) -> str:
     return f"{SHORT_RUNTIMES[latency.runtime]}, " if latency.runtime in SHORT_RUNTIMES else ""
 
 
-def _compared(row: Row, results: Results) -> dict[str, Any]:
+def _compared(row: RecipeResult, results: Results) -> dict[str, Any]:
     """One line of the table of recipes."""
     base = results.baseline.artifact
     kept = row.retention
@@ -222,7 +222,7 @@ def _share(value: Interval | Missing) -> dict[str, str]:
     return {"estimate": percent(value.estimate), "range": f"{percent(value.lower)} to {percent(value.upper)}"}
 
 
-def _mean(row: Row) -> str:
+def _mean(row: RecipeResult) -> str:
     if not row.returns:
         return _NOTHING
     half = None if isinstance(row.mean, Missing) else (row.mean.upper - row.mean.lower) / 2
@@ -234,7 +234,7 @@ def _position(share: float) -> float:
     return round(100 * min(max(share, 0.0), _BAR_END) / _BAR_END, 1)
 
 
-def cost_table(rows: Sequence[Row], *, measured_only: bool = False) -> dict[str, Any]:
+def cost_table(rows: Sequence[RecipeResult], *, measured_only: bool = False) -> dict[str, Any]:
     """Costs of every recipe: the columns that anything is known in, and a line for each row (with costs)."""
     shown = [
         (row, costs) for row in rows if row.artifact is not None for costs in (row.costs, *row.other_runtimes.values())

@@ -1,4 +1,4 @@
-"""``results.json``: everything that was found out about one agent, as one object. ``docs/results.md`` describes it."""
+"""``results.json``: all results of one agent, as one object. ``docs/results.md`` describes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.errors import StoreError
 from policypress.measurement.statistics import Interval, Missing, mean_return
 from policypress.records import EvaluationProtocol
-from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult, read_rows
 from policypress.search.history import SearchHistory
 from policypress.search.robustness import Robustness
 
@@ -44,22 +44,22 @@ class Results:
     environment: EnvironmentSpec | None
     protocol: EvaluationProtocol
     machine: Mapping[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[RecipeResult, ...]
     finished_at: str
     search: SearchHistory | None = None
     robustness: Robustness | None = None
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str) -> RecipeResult | None:
         """The row of the recipe ``name``."""
         return next((row for row in self.rows if row.name == name), None)
 
     @property
-    def baseline(self) -> Row:
+    def baseline(self) -> RecipeResult:
         """The row of the fp32 policy."""
         return next(row for row in self.rows if row.name == BASELINE)
 
     @property
-    def variants(self) -> tuple[Row, ...]:
+    def variants(self) -> tuple[RecipeResult, ...]:
         """The rows of the recipes that change something."""
         return tuple(row for row in self.rows if row.name not in (RANDOM, BASELINE))
 
@@ -71,7 +71,7 @@ class Results:
         return all(row.status in ("done", "failed") for row in self.rows)
 
     @property
-    def winner(self) -> Row | None:
+    def winner(self) -> RecipeResult | None:
         """The recipe that was certified, or without a search the one that :data:`WINNER_RULE` chooses, if any."""
         if self.search is not None:
             return None if self.search.winner is None else self.row(self.search.winner)
@@ -88,13 +88,13 @@ class Results:
         return self.variants[min(able)[-1]] if able else None
 
     @property
-    def shown(self) -> tuple[Row, ...]:
+    def shown(self) -> tuple[RecipeResult, ...]:
         """The rows worth a line: of a search those that played, and the baseline."""
         if self.search is None:
             return self.rows
         return tuple(row for row in self.rows if row.returns or row.name == BASELINE)
 
-    def deployed_mean(self, row: Row) -> Quantity | Missing:
+    def deployed_mean(self, row: RecipeResult) -> Quantity | Missing:
         """The mean return that an artifact's sidecar states: on the episodes of its certificate, if it has one."""
         won = None if self.search is None else self.search.won
         return mean_return(won.returns) if won is not None and won.recipe == row.name else row.mean
@@ -194,7 +194,7 @@ def _agent_json(agent: AgentRow) -> dict[str, Any]:
     }
 
 
-def _random_json(row: Row) -> dict[str, Any]:
+def _random_json(row: RecipeResult) -> dict[str, Any]:
     mean = row.mean
     return {
         "status": row.status,

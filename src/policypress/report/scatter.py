@@ -28,8 +28,8 @@ from policypress.report.axes import (
     placement,
 )
 from policypress.report.quantities import percent, si, size, with_spread
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult
 from policypress.report.results import KEEP, Results
-from policypress.report.rows import BASELINE, RANDOM, Row
 from policypress.report.words import display_name, family, verdict
 
 HEIGHT = 360.0
@@ -48,7 +48,7 @@ class Vertical:
 
     title: str
     explanation: str
-    of: Callable[[Row], tuple[float, float, float] | None]
+    of: Callable[[RecipeResult], tuple[float, float, float] | None]
     share: bool
     levels: bool = False
     better_is_more: bool = True
@@ -139,7 +139,7 @@ def _vertical(results: Results) -> Vertical:
     )
 
 
-def _retention(row: Row) -> tuple[float, float, float] | None:
+def _retention(row: RecipeResult) -> tuple[float, float, float] | None:
     if row.name == BASELINE:
         return (1.0, 1.0, 1.0)
     if isinstance(row.retention, Missing):
@@ -147,13 +147,13 @@ def _retention(row: Row) -> tuple[float, float, float] | None:
     return row.retention.estimate, row.retention.lower, row.retention.upper
 
 
-def _mean(row: Row) -> tuple[float, float, float] | None:
+def _mean(row: RecipeResult) -> tuple[float, float, float] | None:
     if isinstance(row.mean, Missing):
         return None if not row.returns else (sum(row.returns) / len(row.returns),) * 3
     return row.mean.mean, row.mean.lower, row.mean.upper
 
 
-def _action_error(row: Row) -> tuple[float, float, float] | None:
+def _action_error(row: RecipeResult) -> tuple[float, float, float] | None:
     error = 0.0 if row.name == BASELINE else None if row.artifact is None else row.artifact.action_error
     return None if error is None else (error, error, error)
 
@@ -161,7 +161,7 @@ def _action_error(row: Row) -> tuple[float, float, float] | None:
 def _scatter(
     results: Results,
     vertical: Vertical,
-    horizontal: Callable[[Row], float | None],
+    horizontal: Callable[[RecipeResult], float | None],
     x_title: str,
     expression: str,
 ) -> dict[str, Any] | None:
@@ -239,7 +239,7 @@ _TOOLTIP = (
 )
 
 
-def _told(row: Row) -> dict[str, str]:
+def _told(row: RecipeResult) -> dict[str, str]:
     """What the tooltip says."""
     kept = row.retention
     half = None if isinstance(row.mean, Missing) else (row.mean.upper - row.mean.lower) / 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report.quantities import percent, size, times
+from policypress.report.recipe_results import RecipeResult
 from policypress.report.results import Results
-from policypress.report.rows import Row
-from policypress.search.history import Attempt, SearchHistory, Stage
+from policypress.search.history import Certification, SearchHistory, Stage
 from policypress.search.robustness import Disturbed
 
 STAGES: dict[Stage, str] = {
@@ -51,7 +51,7 @@ def lead(results: Results, search: SearchHistory) -> list[str]:
     ]
 
 
-def certificate_in_words(attempt: Attempt) -> str:
+def certificate_in_words(attempt: Certification) -> str:
     """The numbers of a certificate."""
     found = attempt.certificate
     if found.retention is None or found.lower is None:
@@ -120,7 +120,7 @@ def method(search: SearchHistory) -> list[str]:
     return sentences
 
 
-def stage_of(row: Row) -> str:
+def stage_of(row: RecipeResult) -> str:
     """How far a row came."""
     return "" if row.tried is None else STAGES[row.tried.stage]
 

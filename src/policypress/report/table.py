@@ -9,7 +9,7 @@ from rich.text import Text
 
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report.quantities import percent, size, times, with_spread
-from policypress.report.rows import BASELINE, RANDOM, Row
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult
 from policypress.report.words import display_name
 
 NOT_CERTIFIED = (
@@ -20,7 +20,7 @@ NOT_CERTIFIED = (
 NARROW = 100
 
 
-def comparison(rows: Sequence[Row], width: int) -> Table:
+def comparison(rows: Sequence[RecipeResult], width: int) -> Table:
     """Table of recipes against the baseline for a terminal of ``width`` columns.
 
     Columns without any content are left out, and on a narrow terminal the action error, which returns overrule.
@@ -42,7 +42,7 @@ def comparison(rows: Sequence[Row], width: int) -> Table:
     return table
 
 
-def _cells(row: Row, base_bytes: int | None) -> dict[str, Text | str]:
+def _cells(row: RecipeResult, base_bytes: int | None) -> dict[str, Text | str]:
     name = display_name(row)
     if row.status == "failed":
         return {"recipe": Text(name, style="red"), "packed": Text("failed", style="red")}
@@ -75,7 +75,7 @@ def _range(value: Interval | Missing) -> str:
     return f"{value.estimate:.3f} [{value.lower:.2f}, {value.upper:.2f}]"
 
 
-def reasons(rows: Sequence[Row]) -> tuple[str, ...]:
+def reasons(rows: Sequence[RecipeResult]) -> tuple[str, ...]:
     """Why a ratio or a retention is a dash: each reason once, with the column it stands in."""
     found: dict[str, None] = {}
     for row in rows:

@@ -10,8 +10,8 @@ from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words
 from policypress.report.costs import RUNTIME_IN_WORDS, Energy, Latency, Memory
 from policypress.report.quantities import percent, si, size, times
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult
 from policypress.report.results import KEEP, Results
-from policypress.report.rows import BASELINE, RANDOM, Row
 
 Family = Literal["baseline", "quantized", "pruned", "pruned and quantized", "other"]
 VerdictKind = Literal["keeps", "unclear", "loses", "failed", "unknown", "reference"]
@@ -53,7 +53,7 @@ class Verdict:
     text: str
 
 
-def family(row: Row) -> Family:
+def family(row: RecipeResult) -> Family:
     """Which kind of compression a recipe is; how figures group them."""
     names = {step.get("step") for step in row.steps}
     if not names:
@@ -64,7 +64,7 @@ def family(row: Row) -> Family:
     return "quantized" if quantized else "other"
 
 
-def recipe_in_words(row: Row) -> str:
+def recipe_in_words(row: RecipeResult) -> str:
     """What the recipe does, for somebody who does not know its name."""
     if row.name == RANDOM:
         return "actions drawn at random: the zero of retention"
@@ -92,12 +92,12 @@ def _distilled(step: Mapping[str, Any]) -> str:
     return f"{IN_WORDS['distill']}, {how}{bits}"
 
 
-def display_name(row: Row) -> str:
+def display_name(row: RecipeResult) -> str:
     """The recipe's name in tables and figures."""
     return {RANDOM: RANDOM_ACTIONS, BASELINE: "none (fp32)"}.get(row.name, row.name)
 
 
-def verdict(row: Row) -> Verdict:
+def verdict(row: RecipeResult) -> Verdict:
     """Whether the recipe keeps the share :data:`~policypress.report.results.KEEP` of the return."""
     if row.status == "failed":
         return Verdict("failed", "failed")
@@ -177,7 +177,7 @@ def _why_nothing(results: Results) -> list[str]:
     return [f"Retention is not defined here: {reason}." for reason in sorted(reasons)]
 
 
-def _faster(base: Row, winner: Row) -> list[str]:
+def _faster(base: RecipeResult, winner: RecipeResult) -> list[str]:
     """How the latencies compare, under the best runtime and then under the others that both have."""
     before, after = base.costs.latency, winner.costs.latency
     if isinstance(before, Missing) or isinstance(after, Missing):

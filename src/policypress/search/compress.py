@@ -28,14 +28,14 @@ from policypress.records import EvaluationProtocol
 from policypress.runtime.loading import resolved
 from policypress.runtime.protocol import ONNXRUNTIME, RuntimeName
 from policypress.search.claim import claimed_builder
-from policypress.search.disturbing import deviations_of, measure_robustness
 from policypress.search.finalists import measure_finalists, measure_together, played_under
 from policypress.search.gate import Gate
 from policypress.search.history import SearchHistory
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.options import CompressOptions
-from policypress.search.racing import Bar
+from policypress.search.racing import AcceptanceCriterion
 from policypress.search.robustness import Robustness
+from policypress.search.robustness_evaluation import deviations_of, measure_robustness
 from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
 
@@ -186,7 +186,9 @@ def _searched(session: Session, asked: CompressOptions, notices: tuple[str, ...]
     """Search, then measure what is to be shown."""
     goal, store, subject = asked.goal, session.store, session.subject
     deterministic = subject.factory is not None and ignores_seed(subject.factory, asked.seed)
-    bar = Bar(goal.keep, goal.confidence, max(int(GATE_SHARE * goal.max_episodes), 1), deterministic)
+    criterion = AcceptanceCriterion(
+        goal.keep, goal.confidence, max(int(GATE_SHARE * goal.max_episodes), 1), deterministic
+    )
     fastest, _ = resolved(asked.runtime or "auto")
     objective = Objective(
         goal.minimize,
@@ -196,8 +198,8 @@ def _searched(session: Session, asked: CompressOptions, notices: tuple[str, ...]
         runtime=fastest,
         on_step=lambda done, total: session.on_event(CostsMeasured(done, total)),
     )
-    gate = Gate(session, bar, goal.max_episodes)
-    history = Search(session, objective, bar, gate, 60 * goal.budget_minutes, training=goal.training).run()
+    gate = Gate(session, criterion, goal.max_episodes)
+    history = Search(session, objective, criterion, gate, 60 * goal.budget_minutes, training=goal.training).run()
     told = measure_finalists(session, history, fastest, _request(asked)) if asked.costs else ()
     found = _result(session, history, (*notices, *told), asked.max_steps)
     if history.winner is not None:

@@ -1,4 +1,4 @@
-"""What the artifacts that a search ends with cost: the baseline and those that came furthest, measured together.
+"""Costs of a search's finalists: the baseline and the best candidates, measured together.
 
 They are measured under the native runtime wherever it can be had, whatever played the episodes: it is the fastest, and
 ONNX Runtime, whose own overhead is most of what a small policy takes there, hides what compression does to speed. The

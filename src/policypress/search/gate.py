@@ -1,13 +1,13 @@
-"""The gate: a candidate's held-out episodes, as many as are needed, and its certificate."""
+"""Certification of a candidate: as many held-out episodes as needed, and the certificate."""
 
 from __future__ import annotations
 
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade
 from policypress.search.certification import Certificate, certify, error_share, plan_episodes
-from policypress.search.history import Attempt
-from policypress.search.racing import Bar, Race, Trial
-from policypress.search.session import CERTIFICATION, Play, Session
+from policypress.search.history import Certification
+from policypress.search.racing import AcceptanceCriterion, Candidate, Race
+from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
 
 RANDOM_EPISODES = 100
 # A candidate that misses the bar by chance may play on: its bound holds at every length.
@@ -17,29 +17,29 @@ EXTENSIONS = 2
 class Gate:
     """Certifies candidates of one session, one after the other."""
 
-    def __init__(self, session: Session, bar: Bar, max_episodes: int) -> None:
+    def __init__(self, session: Session, criterion: AcceptanceCriterion, max_episodes: int) -> None:
         self.max_episodes = max_episodes
         self._session = session
-        self._bar = bar
-        self._blocks: list[Play] = []
+        self._criterion = criterion
+        self._blocks: list[EpisodeRequest] = []
 
     def episodes_spent(self) -> float:
         """Share of the episodes that are spent, those that one certificate may take counted in."""
-        return self._session.count() / max(self.max_episodes - 2 * self._bar.limit, 1)
+        return self._session.count() / max(self.max_episodes - 2 * self._criterion.limit, 1)
 
-    def certify(self, trial: Trial, race: Race) -> Attempt | None:
+    def certify(self, candidate: Candidate, race: Race) -> Certification | None:
         """Try to certify ``trial``; None where that would take more episodes than there are (its reason says so)."""
-        number, known = self._number(trial)
-        alpha = error_share(self._bar.confidence, number)
-        planned = known or self._planned(trial, race, alpha)
+        number, known = self._number(candidate)
+        alpha = error_share(self._criterion.confidence, number)
+        planned = known or self._planned(candidate, race, alpha)
         if planned is None:
             return None
         self._session.on_event(
             DecisionMade(
-                f"certifying {trial.text} on {planned} held-out episodes, against the baseline on as many others"
+                f"certifying {candidate.text} on {planned} held-out episodes, against the baseline on as many others"
             )
         )
-        own = [Play(trial.recipe, f"{CERTIFICATION}/{number}", planned)]
+        own = [EpisodeRequest(candidate.recipe, f"{CERTIFICATION}/{number}", planned)]
         base, random = self._reference(planned)
         certificate = self._judged(own, base, random, alpha)
         for extension in range(EXTENSIONS):
@@ -47,49 +47,53 @@ class Gate:
             if more is None:
                 break
             self._session.on_event(DecisionMade(f"undecided: {certificate.reason}; {more} more episodes may settle it"))
-            own.append(Play(trial.recipe, f"{CERTIFICATION}/{number}/{extension + 2}", more))
+            own.append(EpisodeRequest(candidate.recipe, f"{CERTIFICATION}/{number}/{extension + 2}", more))
             certificate = self._judged(own, base, random, alpha)
-        return Attempt(number, trial.text, planned, certificate, tuple(self._returns(own)), tuple(self._returns(base)))
+        return Certification(
+            number, candidate.text, planned, certificate, tuple(self._returns(own)), tuple(self._returns(base))
+        )
 
-    def _number(self, trial: Trial) -> tuple[int, int | None]:
+    def _number(self, candidate: Candidate) -> tuple[int, int | None]:
         """The candidate's number, and its episodes if it was certified before."""
         before = self._session.certified_before()
-        mine = {number: episodes for number, (recipe, episodes) in before.items() if recipe == trial.text}
+        mine = {number: episodes for number, (recipe, episodes) in before.items() if recipe == candidate.text}
         if mine:
             number = min(mine)
             return number, mine[number]
         return max(before, default=0) + 1, None
 
-    def _planned(self, trial: Trial, race: Race, alpha: float) -> int | None:
+    def _planned(self, candidate: Candidate, race: Race, alpha: float) -> int | None:
         last = len(race.levels) - 1
         base, random = race.returns(Recipe(), last), race.returns(None, last)
-        own = race.returns(trial.recipe, last)
+        own = race.returns(candidate.recipe, last)
         plan = plan_episodes(
             base,
             own,
             random,
-            keep=self._bar.keep,
+            keep=self._criterion.keep,
             alpha=alpha,
             limit=self._limit(),
-            deterministic=self._bar.deterministic,
+            deterministic=self._criterion.deterministic,
         )
         if plan.episodes is None:
-            trial.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}"
+            candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}"
         return plan.episodes
 
     def _limit(self) -> int:
         """Episodes that a candidate may play, if the baseline plays as many."""
-        return min(self._bar.limit, (self.max_episodes - self._session.count()) // 2)
+        return min(self._criterion.limit, (self.max_episodes - self._session.count()) // 2)
 
-    def _reference(self, episodes: int) -> tuple[list[Play], list[Play]]:
+    def _reference(self, episodes: int) -> tuple[list[EpisodeRequest], list[EpisodeRequest]]:
         """At least ``episodes`` of the baseline, which candidates share, and some of random actions."""
         have = sum(block.episodes for block in self._blocks)
         if have < episodes:
             purpose = f"{CERTIFICATION}/baseline/{len(self._blocks) + 1}"
-            self._blocks.append(Play(Recipe(), purpose, episodes - have))
-        return list(self._blocks), [Play(None, f"{CERTIFICATION}/random", RANDOM_EPISODES)]
+            self._blocks.append(EpisodeRequest(Recipe(), purpose, episodes - have))
+        return list(self._blocks), [EpisodeRequest(None, f"{CERTIFICATION}/random", RANDOM_EPISODES)]
 
-    def _judged(self, own: list[Play], base: list[Play], random: list[Play], alpha: float) -> Certificate:
+    def _judged(
+        self, own: list[EpisodeRequest], base: list[EpisodeRequest], random: list[EpisodeRequest], alpha: float
+    ) -> Certificate:
         failures = self._session.play([*own, *base, *random])
         if failures:
             raise next(iter(failures.values())).exception()
@@ -98,30 +102,35 @@ class Gate:
             reference,
             returns,
             floor,
-            keep=self._bar.keep,
+            keep=self._criterion.keep,
             alpha=alpha,
-            deterministic=self._bar.deterministic,
+            deterministic=self._criterion.deterministic,
         )
 
     def _more(
-        self, found: Certificate, own: list[Play], base: list[Play], random: list[Play], alpha: float
+        self,
+        found: Certificate,
+        own: list[EpisodeRequest],
+        base: list[EpisodeRequest],
+        random: list[EpisodeRequest],
+        alpha: float,
     ) -> int | None:
         """How many more episodes may turn the verdict, if any; at most twice what was played."""
-        if found.verdict != "not certified" or self._bar.deterministic:
+        if found.verdict != "not certified" or self._criterion.deterministic:
             return None
         reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
         have = len(returns)
-        limit = min(self._bar.limit, self.max_episodes - self._session.count() + have, 3 * have)
+        limit = min(self._criterion.limit, self.max_episodes - self._session.count() + have, 3 * have)
         plan = plan_episodes(
             reference,
             returns,
             floor,
-            keep=self._bar.keep,
+            keep=self._criterion.keep,
             alpha=alpha,
             limit=limit,
             references=len(reference),
         )
         return None if plan.episodes is None or plan.episodes <= have else plan.episodes - have
 
-    def _returns(self, plays: list[Play]) -> list[float]:
+    def _returns(self, plays: list[EpisodeRequest]) -> list[float]:
         return [value for play in plays for value in self._session.returns(play)]

@@ -1,4 +1,4 @@
-"""What a search did, as plain data: every recipe tried, every certificate, and why the winner won. No torch."""
+"""The history of a search as plain data: all candidates, all certificates, and why the winner won. No torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ OBJECTIVES: tuple[Minimize, ...] = ("size", "latency", "energy", "macs")
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One recipe: how far it came (``stage``), and why no further.
+class CandidateResult:
+    """The result of one candidate: the ``stage`` it reached, and why it went no further.
 
     ``value`` is what is minimized: bytes, multiply-accumulates, or the share of the baseline's latency or energy;
-    None where nothing was built. ``episodes`` were played to choose by, those of certification not among them.
+    None if nothing was built. ``episodes`` counts those used for the choice, without certification.
     """
 
     recipe: str
@@ -29,10 +29,10 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Certification:
     """One certification: the ``number``-th candidate, on ``planned`` held-out episodes or more.
 
-    ``returns`` are the candidate's, ``baseline_returns`` the baseline's, neither used for any choice.
+    ``returns`` are the candidate's, ``baseline_returns`` the baseline's; neither is used for any choice.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Attempt:
 class SearchHistory:
     """A whole search.
 
-    ``summary`` is its end in a sentence; ``winner`` the recipe that was certified, or None: then the fp32 artifact
+    ``summary`` states its result in a sentence; ``winner`` the recipe that was certified, or None: then the fp32 artifact
     is the best that qualifies. ``episodes`` counts all that the store has of this search, ``elapsed_s`` the seconds of
     the last call.
     """
@@ -58,8 +58,8 @@ class SearchHistory:
     ending: Ending
     summary: str
     winner: str | None
-    tried: tuple[Tried, ...]
-    attempts: tuple[Attempt, ...]
+    tried: tuple[CandidateResult, ...]
+    attempts: tuple[Certification, ...]
     deterministic: bool
     budget_s: float
     max_episodes: int
@@ -73,11 +73,11 @@ class SearchHistory:
         return None if won is None else won.certificate
 
     @property
-    def won(self) -> Attempt | None:
+    def won(self) -> Certification | None:
         """The attempt that succeeded."""
         return next((attempt for attempt in self.attempts if attempt.certificate.certified), None)
 
-    def tried_of(self, recipe: str) -> Tried | None:
+    def tried_of(self, recipe: str) -> CandidateResult | None:
         """What became of ``recipe``."""
         return next((tried for tried in self.tried if tried.recipe == recipe), None)
 

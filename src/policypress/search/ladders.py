@@ -1,4 +1,4 @@
-"""What a search tries: a table of recipe families, each a ladder of rungs from mild to hard. No agent stands in it.
+"""The candidate recipes of a search: a table of recipe families, each a ladder from mild to strong compression.
 
 A family whose steps are not registered, or do not take these parameters, is left out, so that a new method joins the
 search by its line here.

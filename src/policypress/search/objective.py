@@ -1,4 +1,4 @@
-"""What a search makes small: bytes and multiply-accumulates are known at once, latency and energy are measured."""
+"""The objective of a search: bytes and multiply-accumulates are computed, latency and energy are measured."""
 
 from __future__ import annotations
 

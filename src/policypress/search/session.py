@@ -35,8 +35,8 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Play:
-    """Episodes that are wanted: of a recipe (None: random actions), from the stream of seeds ``purpose``."""
+class EpisodeRequest:
+    """A request for episodes of a recipe (None: random actions), from the seed stream ``purpose``."""
 
     recipe: Recipe | None
     purpose: str
@@ -98,7 +98,7 @@ class Session:
         Raises:
             KeyboardInterrupt: the driver was interrupted; what is complete is in the store.
         """
-        plays = [Play(recipe, BUILD, 0) for recipe in recipes]
+        plays = [EpisodeRequest(recipe, BUILD, 0) for recipe in recipes]
         cells = {play.recipe.text: self._noted(play) for play in plays if play.recipe is not None}
         failed = self._run(cells.values())
         found: dict[str, ArtifactRecord | Failure] = {}
@@ -107,7 +107,7 @@ class Session:
             found[text] = failed.get(cell.key, Failure("ExecutionError", "not built")) if record is None else record
         return found
 
-    def play(self, plays: Sequence[Play]) -> dict[int, Failure]:
+    def play(self, plays: Sequence[EpisodeRequest]) -> dict[int, Failure]:
         """Bring the episodes of ``plays`` into the store; index → failure of those that could not be played.
 
         Raises:
@@ -118,11 +118,11 @@ class Session:
         self._played |= {cell.key: cell for cell in cells}
         return {index: failed[cell.key] for index, cell in enumerate(cells) if cell.key in failed}
 
-    def returns(self, play: Play) -> list[float]:
+    def returns(self, play: EpisodeRequest) -> list[float]:
         """Returns of a play's episodes, in the order of their seeds in the stream."""
         return [row.episode_return for row in self.episodes(play)]
 
-    def episodes(self, play: Play) -> list[EpisodeRecord]:
+    def episodes(self, play: EpisodeRequest) -> list[EpisodeRecord]:
         """A play's episodes, in the order of their seeds in the stream."""
         cell = self._cell(play)
         rows = {row.seed: row for row in self.store.episodes(cell.key)}
@@ -137,7 +137,7 @@ class Session:
 
         A number that was spent on one recipe is never given to another.
         """
-        mine = self._cell(Play(Recipe(), BUILD, 0))
+        mine = self._cell(EpisodeRequest(Recipe(), BUILD, 0))
         found: dict[int, tuple[str, int]] = {}
         for row in self.store.cells(kind="variant"):
             cell = row.cell
@@ -154,7 +154,7 @@ class Session:
             raise KeyboardInterrupt
         return {cell.key: failure for cell, failure in outcome.failed}
 
-    def _noted(self, play: Play) -> Cell:
+    def _noted(self, play: EpisodeRequest) -> Cell:
         """The cell of a play that will be done, noted among :attr:`cells` where it is one to choose by."""
         cell = self._cell(play)
         keys = self.cells.setdefault(RANDOM if play.recipe is None else play.recipe.text, [])
@@ -162,7 +162,7 @@ class Session:
             keys.append(cell.key)
         return cell
 
-    def _cell(self, play: Play) -> Cell:
+    def _cell(self, play: EpisodeRequest) -> Cell:
         protocol = replace(self.builder.protocol, purpose=play.purpose, episodes=play.episodes)
         if play.recipe is None:
             return self.builder.random(protocol, play.environment)

@@ -1,4 +1,4 @@
-"""How a search goes about it: build, filter by action error, race, certify. The last word is the certificate's.
+"""The search strategy: build, filter by action error, race, certify. The certificate decides.
 
 1. Every training-free family is built. Of what is smaller than the baseline, the Pareto front of value and action
    error is what the race is about: the rest is larger and acts worse.
@@ -18,10 +18,10 @@ from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade, PhaseStarted
 from policypress.records import ArtifactRecord
 from policypress.search.gate import Gate
-from policypress.search.history import Attempt, Ending, SearchHistory
+from policypress.search.history import Certification, Ending, SearchHistory
 from policypress.search.ladders import Family, families
 from policypress.search.objective import BASELINE, Objective
-from policypress.search.racing import Bar, Race, Trial
+from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import Session
 
 Item = TypeVar("Item")
@@ -35,17 +35,24 @@ class Search:
     """One search; :meth:`run` does it."""
 
     def __init__(
-        self, session: Session, objective: Objective, bar: Bar, gate: Gate, budget_s: float, *, training: bool = True
+        self,
+        session: Session,
+        objective: Objective,
+        criterion: AcceptanceCriterion,
+        gate: Gate,
+        budget_s: float,
+        *,
+        training: bool = True,
     ) -> None:
         self._session = session
         self._objective = objective
-        self._bar = bar
+        self._criterion = criterion
         self._gate = gate
         self._budget_s = budget_s
         self._families = families(trained=training)
-        self._race = Race(session, bar)
-        self._trials: dict[str, Trial] = {}
-        self._attempts: list[Attempt] = []
+        self._race = Race(session, criterion)
+        self._trials: dict[str, Candidate] = {}
+        self._attempts: list[Certification] = []
         self._base: ArtifactRecord | None = None
         self._limit = 0.0
         self._start_s = time.monotonic()
@@ -83,23 +90,23 @@ class Search:
                 self._build(family, family.recipes())
         self._value(list(self._trials.values()))
 
-    def _build(self, family: Family, recipes: Iterable[Recipe]) -> list[Trial]:
+    def _build(self, family: Family, recipes: Iterable[Recipe]) -> list[Candidate]:
         """Artifacts of ``recipes``, as trials."""
         self._session.on_event(PhaseStarted(f"building: {family.name}"))
-        trials = []
+        candidates = []
         wanted = list(recipes)
         for (text, built), recipe in zip(self._session.build(wanted).items(), wanted, strict=True):
-            trial = self._trials.setdefault(text, Trial(recipe))
+            candidate = self._trials.setdefault(text, Candidate(recipe))
             if isinstance(built, ArtifactRecord):
-                trial.record, trial.stage = built, "built"
+                candidate.record, candidate.stage = built, "built"
             else:
-                trial.reason = built.message
-            trials.append(trial)
-        return trials
+                candidate.reason = built.message
+            candidates.append(candidate)
+        return candidates
 
-    def _value(self, trials: Sequence[Trial]) -> None:
+    def _value(self, candidates: Sequence[Candidate]) -> None:
         """Give the trials their value. What has to be measured is so only for the front of size and action error."""
-        records = {t.text: t.record for t in trials if t.record is not None}
+        records = {t.text: t.record for t in candidates if t.record is not None}
         if self._objective.measured:
             rough = front(list(records), lambda text: float(records[text].packed_bytes), lambda t: _error(records[t]))
             records = {text: records[text] for text in rough}
@@ -109,25 +116,25 @@ class Search:
             if text in self._trials:
                 self._trials[text].value = value
 
-    def _pool(self) -> list[Trial]:
+    def _pool(self) -> list[Candidate]:
         """Trials that were built and are better than the baseline."""
         pool = []
-        for trial in self._trials.values():
-            if trial.stage == "built" and trial.value is not None:
-                if trial.value < self._limit:
-                    pool.append(trial)
+        for candidate in self._trials.values():
+            if candidate.stage == "built" and candidate.value is not None:
+                if candidate.value < self._limit:
+                    pool.append(candidate)
                 else:
-                    trial.reason = f"no better than the baseline in {self._objective.minimize}"
+                    candidate.reason = f"no better than the baseline in {self._objective.minimize}"
         return pool
 
-    def _descend(self, pool: Sequence[Trial]) -> None:
+    def _descend(self, pool: Sequence[Candidate]) -> None:
         """Bisect the front of ``pool`` for the smallest promising trial."""
         self._session.on_event(PhaseStarted("racing"))
         texts = front([t.text for t in pool], lambda t: _known(self._trials[t].value), self._error_of)
         left = [self._trials[text] for text in texts]
-        for trial in pool:
-            if trial.text not in texts:
-                trial.reason = "another candidate is smaller and has a smaller action error"
+        for candidate in pool:
+            if candidate.text not in texts:
+                candidate.reason = "another candidate is smaller and has a smaller action error"
         while left and self._spent() < RACE_SHARE:
             chosen = spread(left, self._width())
             self._race.run(chosen)
@@ -159,14 +166,14 @@ class Search:
             longest_s = 0.0
             while rungs and self._spent() < BUILD_SHARE and longest_s < self._left_s(RACE_SHARE):
                 chosen = spread(rungs, self._session.executor.capacity)
-                trials = self._build(family, chosen)
-                longest_s = max([longest_s, *(t.record.build_s for t in trials if t.record is not None)])
-                self._value(trials)
-                pool = [t for t in self._pool() if t in trials]
+                candidates = self._build(family, chosen)
+                longest_s = max([longest_s, *(t.record.build_s for t in candidates if t.record is not None)])
+                self._value(candidates)
+                pool = [t for t in self._pool() if t in candidates]
                 self._session.on_event(PhaseStarted("racing"))
                 self._race.run(pool)
-                good = [rungs.index(t.recipe) for t in trials if t.stage == "promising"]
-                bad = [rungs.index(t.recipe) for t in trials if t.stage != "promising"]
+                good = [rungs.index(t.recipe) for t in candidates if t.stage == "promising"]
+                bad = [rungs.index(t.recipe) for t in candidates if t.stage != "promising"]
                 low = max(good, default=-1)
                 high = min((i for i in bad if i > low), default=len(rungs))
                 rungs = rungs[low + 1 : high]
@@ -179,40 +186,42 @@ class Search:
         values = [t.value for t in twins if t.value is not None]
         return not values or min(values) < bound
 
-    def _certify(self) -> Trial | None:
+    def _certify(self) -> Candidate | None:
         """Certify the smallest promising trial; if it fails, race what lies between it and the next one, and so on."""
         for _ in range(MOST_ATTEMPTS):
-            trial = self._best()
-            if trial is None:
+            candidate = self._best()
+            if candidate is None:
                 return None
             self._session.on_event(PhaseStarted("certifying"))
-            attempt = self._gate.certify(trial, self._race)
+            attempt = self._gate.certify(candidate, self._race)
             if attempt is None:
-                trial.stage = "raced"
+                candidate.stage = "raced"
             else:
                 self._attempts.append(attempt)
-                trial.reason = attempt.certificate.reason
+                candidate.reason = attempt.certificate.reason
                 if attempt.certificate.certified:
-                    trial.stage = "certified"
-                    return trial
-                trial.stage = "not certified"
-            self._session.on_event(DecisionMade(f"{trial.text}: {trial.reason}"))
-            failed, following = _known(trial.value), self._best()
+                    candidate.stage = "certified"
+                    return candidate
+                candidate.stage = "not certified"
+            self._session.on_event(DecisionMade(f"{candidate.text}: {candidate.reason}"))
+            failed, following = _known(candidate.value), self._best()
             bound = float("inf") if following is None else _known(following.value)
             self._descend([t for t in self._pool() if failed < _known(t.value) < bound])
         return None
 
-    def _best(self) -> Trial | None:
+    def _best(self) -> Candidate | None:
         promising = [t for t in self._trials.values() if t.stage == "promising"]
         return min(promising, key=lambda t: _known(t.value), default=None)
 
     def _explain(self) -> None:
         """Say of what was not raced why: something smaller was good enough, or something milder was not."""
         best = self._best()
-        for trial in self._trials.values():
-            if trial.stage == "built" and trial.value is not None and not trial.reason:
-                larger = best is not None and trial.value > _known(best.value)
-                trial.reason = "a smaller one is good enough" if larger else "a less compressed one keeps too little"
+        for candidate in self._trials.values():
+            if candidate.stage == "built" and candidate.value is not None and not candidate.reason:
+                larger = best is not None and candidate.value > _known(best.value)
+                candidate.reason = (
+                    "a smaller one is good enough" if larger else "a less compressed one keeps too little"
+                )
 
     def _error_of(self, text: str) -> float:
         record = self._trials[text].record
@@ -229,29 +238,30 @@ class Search:
     def _left_s(self, share: float) -> float:
         return share * self._budget_s - (time.monotonic() - self._start_s)
 
-    def _in_words(self, won: Trial) -> str:
-        certificate = self._attempts[-1].certificate
+    def _in_words(self, won: Candidate) -> str:
+        certificate, wanted = self._attempts[-1].certificate, self._criterion
         return (
-            f"{won.text} keeps at least {self._bar.keep:g} of the return with confidence {self._bar.confidence:g}: "
+            f"{won.text} keeps at least {wanted.keep:g} of the return with confidence {wanted.confidence:g}: "
             f"lower bound {_known(certificate.lower):.4f} on {certificate.episodes} held-out episodes."
         )
 
     def _why_nothing(self) -> str:
         late = " The budget was used up before all candidates were tried." if self._spent() >= RACE_SHARE else ""
-        return f"Nothing smaller was certified to keep {self._bar.keep:g}; the fp32 artifact is what qualifies.{late}"
+        keep = self._criterion.keep
+        return f"Nothing smaller was certified to keep {keep:g}; the fp32 artifact is what qualifies.{late}"
 
     def _history(self, ending: Ending, summary: str) -> SearchHistory:
         won = next((t.text for t in self._trials.values() if t.stage == "certified"), None)
         return SearchHistory(
-            keep=self._bar.keep,
-            confidence=self._bar.confidence,
+            keep=self._criterion.keep,
+            confidence=self._criterion.confidence,
             minimize=self._objective.minimize,
             ending=ending,
             summary=summary,
             winner=won,
-            tried=tuple(trial.tried() for trial in self._trials.values()),
+            tried=tuple(candidate.tried() for candidate in self._trials.values()),
             attempts=tuple(self._attempts),
-            deterministic=self._bar.deterministic,
+            deterministic=self._criterion.deterministic,
             budget_s=self._budget_s,
             max_episodes=self._gate.max_episodes,
             episodes=self._session.count(),

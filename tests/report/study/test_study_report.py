@@ -10,10 +10,10 @@ import pytest
 
 from policypress.report.study.combination import Cells, Combination, Cost, Variant
 from policypress.report.study.conclusions import Aggregate, Evidence, Finding, Improvement, ProfilePoint
+from policypress.report.study.csv_tables import sheets
 from policypress.report.study.estimates import Estimate
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series
-from policypress.report.study.sheets import sheets
 from policypress.report.study.study_report import SCHEMA, Provenance, StudyReport
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "study_report.md").read_text()

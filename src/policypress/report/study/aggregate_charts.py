@@ -14,7 +14,9 @@ from policypress.report.quantities import percent
 from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.estimates import Estimate
 from policypress.report.study.figure import StudyFigure
-from policypress.report.study.marks import (
+from policypress.report.study.methods import labelled, look, ordered
+from policypress.report.study.study_report import StudyReport
+from policypress.report.study.svg import (
     Panel,
     chart_of,
     layered,
@@ -24,8 +26,6 @@ from policypress.report.study.marks import (
     telling,
     told,
 )
-from policypress.report.study.methods import labelled, look, ordered
-from policypress.report.study.study_report import StudyReport
 
 PROFILE_RATIO = 0.1
 """Ratio of the pruning whose profile is drawn: the one that the paper calls safe."""

@@ -17,7 +17,7 @@ from policypress import seeding
 from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Aggregate, Improvement, ProfilePoint
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.paper import METHODS, NORMS, RATIOS
 
 Floats = npt.NDArray[np.float64]
@@ -142,7 +142,7 @@ def _aggregate(method: str, ratio: float | None, runtime: str, scores: Mapping[s
     )
 
 
-def _interval(groups: Sequence[Scores], statistic: Callable[[Sequence[Scores]], Floats]) -> Known:
+def _interval(groups: Sequence[Scores], statistic: Callable[[Sequence[Scores]], Floats]) -> MaybeEstimate:
     if not groups[0]:
         return Missing(f"no combination has {_LEAST_SEEDS} training seeds of both")
     lower, upper = np.quantile(statistic(_resampled(groups)), _TAILS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policypress.report.study.estimates import Known
+from policypress.report.study.estimates import MaybeEstimate
 
 Learning = Literal["learned", "not learned", "not known"]
 Source = Literal["measured", "modelled"]
@@ -50,8 +50,8 @@ class Cost:
         source: whether it was measured or modelled; must be shown beside. None where there is no number.
     """
 
-    absolute: Known
-    relative: Known
+    absolute: MaybeEstimate
+    relative: MaybeEstimate
     source: Source | None = None
 
 
@@ -79,9 +79,9 @@ class Variant:
     method: str
     ratio: float | None
     cells: Cells
-    returns: Known
-    ratio_to_baseline: Known
-    retention: Known
+    returns: MaybeEstimate
+    ratio_to_baseline: MaybeEstimate
+    retention: MaybeEstimate
     keeps_90_percent: bool | None
     published: float | None
     costs: Mapping[str, Cost]
@@ -119,8 +119,8 @@ class Combination:
     steps: int | None
     seeds: tuple[int, ...]
     cells: Cells
-    baseline: Known
-    random: Known
+    baseline: MaybeEstimate
+    random: MaybeEstimate
     learned: Learned
     published_baseline: float | None
     published_pruning_baseline: float | None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from policypress.report.study.estimates import Known
+from policypress.report.study.estimates import MaybeEstimate
 
 Verdict = Literal["holds", "does not hold", "undecided", "no data"]
 
@@ -45,8 +45,8 @@ class Aggregate:
     runtime: str
     combinations: int
     runs: int
-    iqm: Known
-    mean: Known
+    iqm: MaybeEstimate
+    mean: MaybeEstimate
     profile: tuple[ProfilePoint, ...]
     missing: str
 
@@ -59,7 +59,7 @@ class Improvement:
     second: str
     runtime: str
     combinations: int
-    probability: Known
+    probability: MaybeEstimate
 
 
 @dataclass(frozen=True)

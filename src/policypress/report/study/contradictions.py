@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from policypress.measurement.statistics import LU_SHARE
-from policypress.report.study.judging import named, percent
+from policypress.report.study.claims import named, percent
 from policypress.report.study.paper import ENVIRONMENTS, METHODS, Place, table1, table2, table3
 from policypress.report.study.paper_rows import best_of
 

@@ -13,7 +13,9 @@ from policypress.report.quantities import percent, si, size
 from policypress.report.study.estimates import Estimate
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.layout import Point, Series
-from policypress.report.study.marks import (
+from policypress.report.study.methods import algorithm_name, labelled, look, ordered
+from policypress.report.study.study_report import StudyReport
+from policypress.report.study.svg import (
     Panel,
     chart_of,
     layered,
@@ -23,8 +25,6 @@ from policypress.report.study.marks import (
     telling,
     told,
 )
-from policypress.report.study.methods import algorithm_name, labelled, look, ordered
-from policypress.report.study.study_report import StudyReport
 
 _TITLES = {
     1: ("figure-1", "Figure 1: costs of quantized agents"),

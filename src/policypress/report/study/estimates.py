@@ -35,7 +35,7 @@ class Estimate:
     confidence: float = 0.95
 
 
-Known = Estimate | Missing
+MaybeEstimate = Estimate | Missing
 
 
 def plain(value: Any) -> Any:

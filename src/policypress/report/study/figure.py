@@ -8,7 +8,8 @@ from typing import Any
 
 import altair
 
-from policypress.report.study.marks import (
+from policypress.report.study.methods import look
+from policypress.report.study.svg import (
     Panel,
     chart_of,
     layered,
@@ -17,7 +18,6 @@ from policypress.report.study.marks import (
     to_png,
     to_svg,
 )
-from policypress.report.study.methods import look
 
 _LEGEND_HEIGHT = 16
 _LEGEND_STEP = 26.0

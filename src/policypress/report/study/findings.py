@@ -9,9 +9,9 @@ from policypress.report.study import contradictions as against
 from policypress.report.study import findings_costs as costs
 from policypress.report.study import findings_pruning as pruning
 from policypress.report.study import findings_quantization as quantization
+from policypress.report.study.claims import View, paper_view, study_view
 from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Evidence, Finding
-from policypress.report.study.judging import View, paper_view, study_view
 
 _RETURNS = "3.2.1, average return"
 _DISCUSSION = "4, discussion and findings"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from policypress.measurement.statistics import LU_SHARE
+from policypress.report.study.claims import GENERALLY, LEAST, SIGNIFICANT, Tally, View, chance, keeps, named, percent
 from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import share_interval, sign_test
-from policypress.report.study.judging import GENERALLY, LEAST, SIGNIFICANT, Tally, View, chance, keeps, named, percent
 
 _ENOUGH_FOR_SHARES = 20
 _NEAR = 0.10

@@ -7,9 +7,9 @@ from pathlib import Path
 from policypress.atomic_write import write_atomic
 from policypress.engine.store.reader import StoreReader
 from policypress.report.study.assembling import read_study_report
+from policypress.report.study.csv_tables import sheets
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.page import write_page
-from policypress.report.study.sheets import sheets
 from policypress.report.study.study_report import StudyReport
 
 KIND = "grid"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from policypress.foreign_text import plain, plain_lines
 from policypress.report.quantities import with_spread
 from policypress.report.study.combination import Combination
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
@@ -152,7 +152,7 @@ def _place(combination: Combination) -> list[str]:
     return [escaped(combination.algorithm.upper()), escaped(combination.environment) + mark]
 
 
-def _estimate(known: Known, *, runs: bool = True) -> str:
+def _estimate(known: MaybeEstimate, *, runs: bool = True) -> str:
     if not isinstance(known, Estimate):
         return _NOTHING
     half = None if known.lower is None or known.upper is None else (known.upper - known.lower) / 2

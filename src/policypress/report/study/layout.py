@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policypress.report.study.combination import Source
-from policypress.report.study.estimates import Known
+from policypress.report.study.estimates import MaybeEstimate
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class QuantizationRow:
     """
 
     combination: str
-    returns: Mapping[str, Known]
+    returns: Mapping[str, MaybeEstimate]
     published: Mapping[str, float]
     best: str | None
     published_best: str | None
@@ -36,7 +36,7 @@ class Pruned:
 
     ratio: float | None
     complete: bool
-    returns: Known
+    returns: MaybeEstimate
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class PruningRow:
     """
 
     combination: str
-    baseline: Known
-    best: Known
+    baseline: MaybeEstimate
+    best: MaybeEstimate
     ratios: Mapping[str, Pruned]
     published: Mapping[str, float]
 
@@ -84,8 +84,8 @@ class Point:
     environment: str
     method: str
     ratio: float | None
-    absolute: Known
-    relative: Known
+    absolute: MaybeEstimate
+    relative: MaybeEstimate
     source: Source | None
 
 

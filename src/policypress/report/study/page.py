@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from policypress.atomic_write import write_atomic
 from policypress.foreign_text import on_page
-from policypress.report.study import answer, tables
+from policypress.report.study import summary as answer
+from policypress.report.study import tables
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NAMES, study_figures
 from policypress.report.study.methods import algorithm_name, look, ordered, tokens

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, Pruned, PruningRow, QuantizationRow
 from policypress.report.study.paper import METHODS, NORMS, table1, table2, table3
 
@@ -56,7 +56,7 @@ def most_pruned(variants: Sequence[Variant]) -> Pruned | None:
 
 def _quantization_row(combination: Combination) -> QuantizationRow:
     found = {method: combination.variant(method) for method in METHODS}
-    returns: dict[str, Known] = {"baseline": combination.baseline}
+    returns: dict[str, MaybeEstimate] = {"baseline": combination.baseline}
     returns |= {method: NOT_PLANNED if variant is None else variant.returns for method, variant in found.items()}
     values = {name: value.value for name, value in returns.items() if isinstance(value, Estimate)}
     published = table1().get((combination.algorithm, combination.environment), {})

@@ -10,9 +10,11 @@ import altair
 from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.figure import StudyFigure
-from policypress.report.study.marks import (
+from policypress.report.study.methods import QUANTIZATION, algorithm_name, labelled, ordered
+from policypress.report.study.study_report import StudyReport
+from policypress.report.study.svg import (
     Panel,
     chart_of,
     layered,
@@ -22,8 +24,6 @@ from policypress.report.study.marks import (
     telling,
     told,
 )
-from policypress.report.study.methods import QUANTIZATION, algorithm_name, labelled, ordered
-from policypress.report.study.study_report import StudyReport
 
 RULE = 0.9
 """Share of the baseline's return that the paper's rule asks for."""
@@ -124,7 +124,7 @@ def _said(value: Estimate) -> str:
     return f"{text}, {value.runs} {'run' if value.runs == 1 else 'runs'}"
 
 
-def _placed(value: Known) -> dict[str, float]:
+def _placed(value: MaybeEstimate) -> dict[str, float]:
     """Where an estimate and its interval are drawn."""
     if isinstance(value, Missing):
         return {}

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
 from policypress.measurement.statistics import Interval, Missing, mean_return
-from policypress.report.study.estimates import Estimate, Known, Unit
+from policypress.report.study.estimates import Estimate, MaybeEstimate, Unit
 
 Values = Sequence[float]
 BySeed = Mapping[int, Values]
 _ONE_SIDED = 0.95
 
 
-def mean_of(samples: BySeed, reason: str) -> Known:
+def mean_of(samples: BySeed, reason: str) -> MaybeEstimate:
     """Mean over training seeds; of one seed alone, over its episodes; ``reason`` is why there is none."""
     if not samples:
         return Missing(reason)
@@ -26,7 +26,7 @@ def mean_of(samples: BySeed, reason: str) -> Known:
     return Estimate(mean.mean, mean.lower, mean.upper, 1, "episodes of one agent")
 
 
-def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: bool, reason: str) -> Known:
+def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: bool, reason: str) -> MaybeEstimate:
     """Share of the baseline's mean (above ``floor``) that the variant has.
 
     Args:
@@ -52,7 +52,7 @@ def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: b
     return _estimate(share_over_seeds(one, other, floor, paired=False), 1, "episodes of one agent")
 
 
-def mean_of_numbers(numbers: Mapping[int, float], reason: str) -> Known:
+def mean_of_numbers(numbers: Mapping[int, float], reason: str) -> MaybeEstimate:
     """Mean over training seeds of something that each agent has once; of one agent there is no interval."""
     if not numbers:
         return Missing(reason)
@@ -76,7 +76,7 @@ def upper_bound(samples: BySeed) -> float | None:
     return None if bound is None else -bound
 
 
-def _estimate(interval: Interval | Missing, runs: int, unit: Unit) -> Known:
+def _estimate(interval: Interval | Missing, runs: int, unit: Unit) -> MaybeEstimate:
     if isinstance(interval, Missing):
         return interval
     return Estimate(interval.estimate, interval.lower, interval.upper, runs, unit, interval.confidence)

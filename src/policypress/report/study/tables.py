@@ -11,7 +11,7 @@ from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
 from policypress.report.study.combination import Combination
 from policypress.report.study.cost_charts import unit_value
-from policypress.report.study.estimates import NOT_MEASURED, Estimate, Known
+from policypress.report.study.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow
 from policypress.report.study.methods import NORMS, QUANTIZATION, algorithm_name, look
 from policypress.report.study.study_report import StudyReport
@@ -212,7 +212,7 @@ def _warning(verdict: str) -> str:
     return {"not learned": "not learned", "not known": "learning not known"}.get(verdict, "")
 
 
-def _value(heading: str, value: Known, **more: Any) -> CellText:
+def _value(heading: str, value: MaybeEstimate, **more: Any) -> CellText:
     if isinstance(value, Missing):
         return CellText(heading, NOTHING, kind="missing", reason=value.reason, **more)
     return CellText(heading, number(value.value), detail=detail(value), **more)
@@ -237,7 +237,7 @@ def _quantization_cells(row: QuantizationRow) -> tuple[CellText, ...]:
     return tuple(cells)
 
 
-def _share(value: Known | None, baseline: Known | None) -> str:
+def _share(value: MaybeEstimate | None, baseline: MaybeEstimate | None) -> str:
     """A return as a share of the baseline's, where that says anything."""
     if isinstance(value, Estimate) and isinstance(baseline, Estimate) and baseline.value > 0:
         return percent(value.value / baseline.value, 0)

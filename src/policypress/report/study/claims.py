@@ -1,4 +1,4 @@
-"""What statements are judged on: returns as the paper prints them or as the study measured them, and the rules.
+"""Evidence for claims: returns as printed in the paper or measured by the study, and the rules for verdicts.
 
 The same code judges a statement on the paper's tables and on the study, so that what is held against the paper was
 done to its own numbers first. Only combinations whose baseline has learned take part.
@@ -13,7 +13,7 @@ from typing import Any
 from policypress.measurement.statistics import LU_SHARE
 from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Evidence, Verdict
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.paper import METHODS, NORMS, Place, table1, table2, table3
 from policypress.report.study.paper_rows import most_pruned, optimum
 
@@ -159,7 +159,7 @@ def study_view(combinations: Sequence[Combination], runtime: str) -> View:
     )
 
 
-def span_of(known: Known) -> Span | None:
+def span_of(known: MaybeEstimate) -> Span | None:
     """The span of an estimate; without an interval the estimate itself."""
     if not isinstance(known, Estimate):
         return None
@@ -168,12 +168,12 @@ def span_of(known: Known) -> Span | None:
     return Span(known.value, lower, upper, known.runs if known.unit == "training seeds" else 1)
 
 
-def _spans(known: Mapping[Any, Known]) -> dict[Any, Span]:
+def _spans(known: Mapping[Any, MaybeEstimate]) -> dict[Any, Span]:
     return {name: span for name, value in known.items() if (span := span_of(value)) is not None}
 
 
 def _returns(combination: Combination) -> dict[str, Span]:
-    known: dict[str, Known] = {"baseline": combination.baseline}
+    known: dict[str, MaybeEstimate] = {"baseline": combination.baseline}
     return _spans(known | {v.method: v.returns for v in combination.variants if v.method in METHODS})
 
 

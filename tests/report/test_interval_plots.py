@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from policypress.report.interval_plots import energy, latency, memory, returns
 from policypress.report.results import Results
-from policypress.report.strips import energy, latency, memory, returns
 
 Read = Callable[..., Results]
 

@@ -1,4 +1,4 @@
-"""What a study's report says in sentences: its headline, its answer, and words for its numbers."""
+"""Sentences of a study's report: its headline, its summary, and words for its numbers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from policypress.measurement.statistics import (
 )
 from policypress.records import ArtifactRecord
 from policypress.report.costs import Costs, read_costs, runtimes_of
-from policypress.search.history import Tried
+from policypress.search.history import CandidateResult
 
 RANDOM = "random"
 BASELINE = "none"
@@ -35,7 +35,7 @@ _SIZES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class RecipeResult:
     """What is known of one recipe (or of the random policy).
 
     ``failure`` says why there is nothing; ``steps`` are the recipe's, in JSON form; ``file`` is the artifact's name in
@@ -57,7 +57,7 @@ class Row:
     keeps_90_percent: bool | Missing
     costs: Costs
     seeds: tuple[int, ...] = ()
-    tried: Tried | None = None
+    tried: CandidateResult | None = None
     other_runtimes: Mapping[str, Costs] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class Row:
 def read_rows(
     store: StoreReader,
     cells: Mapping[str, str | Sequence[str]],
-    tried: Mapping[str, Tried] | None = None,
-) -> tuple[Row, ...]:
+    tried: Mapping[str, CandidateResult] | None = None,
+) -> tuple[RecipeResult, ...]:
     """Rows for ``cells`` (name → key in the store, or several, whose episodes count together), in their order.
 
     The baseline is named ``none`` and the random reference ``random``. ``tried`` is what a search says of recipes.
@@ -100,7 +100,7 @@ def read_rows(
     }
     files = _file_names(artifacts)
     baseline, random = returns.get(BASELINE, ()), returns.get(RANDOM, ())
-    rows: list[Row] = []
+    rows: list[RecipeResult] = []
     for name, keys in groups.items():
         known = [row for key in keys if (row := store.cell(key)) is not None]
         own, artifact = returns[name], artifacts[name]
@@ -110,7 +110,7 @@ def read_rows(
         sha256 = None if artifact is None else artifact.sha256
         first, *others = runtimes_of(measurements, sha256) or (None,)
         rows.append(
-            Row(
+            RecipeResult(
                 name=name,
                 status=_status(known),
                 failure=next((row.failure.message for row in known if row.failure is not None), None),
@@ -131,7 +131,7 @@ def read_rows(
     return tuple(rows)
 
 
-def _presented(tried: Mapping[str, Tried] | None, name: str) -> bool:
+def _presented(tried: Mapping[str, CandidateResult] | None, name: str) -> bool:
     """Whether the artifact is put where people look: of a search only those that seemed to be good enough."""
     found = None if tried is None else tried.get(name)
     return found is None or found.stage in ("promising", "certified", "not certified")

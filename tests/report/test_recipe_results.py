@@ -10,12 +10,12 @@ import pytest
 from policypress import compress
 from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Missing
-from policypress.report.rows import BASELINE, RANDOM, Row, read_rows
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult, read_rows
 from policypress.report.table import comparison, reasons
 
 
 @pytest.fixture(scope="module")
-def rows(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Row, ...]:
+def rows(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RecipeResult, ...]:
     """Three cells of the repository's CartPole agent."""
     folder = tmp_path_factory.mktemp("rows")
     done = compress(own_agents / "dqn-CartPole-v1.zip", ["prune(l2, 0.1)"], output=folder, episodes=4, executor="debug")
@@ -23,7 +23,7 @@ def rows(own_agents: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ro
         return read_rows(store, done.cells)
 
 
-def test_rows_come_in_order_with_their_returns(rows: tuple[Row, ...]) -> None:
+def test_rows_come_in_order_with_their_returns(rows: tuple[RecipeResult, ...]) -> None:
     assert [row.name for row in rows] == [RANDOM, BASELINE, "prune(l2, 0.1)"]
     assert rows[1].returns == (500.0,) * 4
     assert all(row.status == "done" and row.failure is None for row in rows)
@@ -32,14 +32,14 @@ def test_rows_come_in_order_with_their_returns(rows: tuple[Row, ...]) -> None:
     assert isinstance(rows[0].retention, Missing)
 
 
-def test_json_names_what_is_undefined_and_why(rows: tuple[Row, ...]) -> None:
+def test_json_names_what_is_undefined_and_why(rows: tuple[RecipeResult, ...]) -> None:
     data = rows[0].to_json()
     assert data["retention"] is None
     assert "reference" in data["retention_reason"]
     assert rows[2].to_json()["packed_bytes"] < rows[1].to_json()["packed_bytes"]
 
 
-def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
+def test_the_table_fits_a_narrow_terminal(rows: tuple[RecipeResult, ...]) -> None:
     wide = [column.header for column in comparison(rows, 160).columns]
     narrow = [column.header for column in comparison(rows, 80).columns]
     assert "action error" in wide
@@ -47,7 +47,7 @@ def test_the_table_fits_a_narrow_terminal(rows: tuple[Row, ...]) -> None:
     assert narrow[-1] == "retention"
 
 
-def test_a_dash_comes_with_its_reason_once(rows: tuple[Row, ...]) -> None:
+def test_a_dash_comes_with_its_reason_once(rows: tuple[RecipeResult, ...]) -> None:
     assert reasons(rows) == ()
     blind = replace(rows[2], retention=Missing("the baseline has learned nothing"))
     told = reasons((*rows[:2], blind, blind))

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import altair
 import pytest
 
-from policypress.report.study.marks import (
+from policypress.report.study.svg import (
     Panel,
     chart_of,
     layered,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policypress.report.csv_text import csv_of
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, Known
+from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
 
@@ -47,7 +47,7 @@ def _names(prefix: str) -> tuple[str, ...]:
     return tuple(prefix + ending for ending in _OF_ESTIMATE)
 
 
-def _values(known: Known) -> tuple[Value, ...]:
+def _values(known: MaybeEstimate) -> tuple[Value, ...]:
     if isinstance(known, Estimate):
         return known.value, known.lower, known.upper, known.runs, known.unit, None
     return None, None, None, None, None, known.reason

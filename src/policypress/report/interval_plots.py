@@ -20,8 +20,8 @@ from policypress.report.axes import (
 )
 from policypress.report.costs import Energy, Latency, Memory
 from policypress.report.quantities import si, size
+from policypress.report.recipe_results import BASELINE, RecipeResult
 from policypress.report.results import Results
-from policypress.report.rows import BASELINE, Row
 from policypress.report.words import display_name, energy_in_short, family
 
 _STEP = 26
@@ -169,18 +169,18 @@ def energy(results: Results) -> Drawn | None:
     )
 
 
-def _lines(rows: Sequence[Row]) -> altair.Y:
+def _lines(rows: Sequence[RecipeResult]) -> altair.Y:
     """One line per recipe, in their order."""
     names = [display_name(row) for row in rows]
     axis = altair.Axis(ticks=False, domain=False, labelPadding=8, grid=False)
     return altair.Y("recipe:N", title=None, sort=names, scale=altair.Scale(domain=names), axis=axis)
 
 
-def _finished(layers: Sequence[Any], rows: Sequence[Row], description: str) -> dict[str, Any]:
+def _finished(layers: Sequence[Any], rows: Sequence[RecipeResult], description: str) -> dict[str, Any]:
     return layered(layers, _STEP * len(rows), description)
 
 
-def _named(row: Row) -> dict[str, Any]:
+def _named(row: RecipeResult) -> dict[str, Any]:
     return {"recipe": display_name(row), "family": family(row)}
 
 

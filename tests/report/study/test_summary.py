@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synthetic_study_report import make_report
 
-from policypress.report.study import answer
+from policypress.report.study import summary as answer
 
 SMALL = {"algorithms": ("ppo", "sac"), "environments": ("Hopper", "Ant")}
 

@@ -1,4 +1,4 @@
-"""Measuring robustness: the cells of a policy and of its baseline in disturbed environments."""
+"""Robustness evaluation: the cells of a policy and of its baseline in disturbed environments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from policypress.errors import PolicypressError
 from policypress.measurement.agent_in_environment import Factory
 from policypress.measurement.statistics import Missing, retention, score_difference
 from policypress.search.robustness import Condition, Disturbed, Robustness, conditions
-from policypress.search.session import Play, Session
+from policypress.search.session import EpisodeRequest, Session
 
 EPISODES = 50
 PURPOSE = "robustness"
@@ -48,7 +48,7 @@ def measure_robustness(
         KeyboardInterrupt: what is complete is in the store.
     """
     session.on_event(PhaseStarted("robustness"))
-    reference, floor = Play(Recipe(), PURPOSE, episodes), Play(None, PURPOSE, episodes)
+    reference, floor = EpisodeRequest(Recipe(), PURPOSE, episodes), EpisodeRequest(None, PURPOSE, episodes)
     session.play([reference, floor])
     base, random = session.returns(reference), session.returns(floor)
     rows: list[Disturbed] = []
@@ -59,7 +59,7 @@ def measure_robustness(
             rows += [Disturbed(condition, r.text, nothing, nothing, nothing, reason) for r in recipes]
             continue
         where = replace(environment, wrappers=(*environment.wrappers, *condition.wrappers))
-        plays = [Play(recipe, PURPOSE, episodes, where) for recipe in (Recipe(), *recipes)]
+        plays = [EpisodeRequest(recipe, PURPOSE, episodes, where) for recipe in (Recipe(), *recipes)]
         session.play(plays)
         returns = [session.returns(play) for play in plays]
         rows += [
