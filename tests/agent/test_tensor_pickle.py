@@ -50,26 +50,26 @@ def test_a_module_s_state_with_its_metadata() -> None:
 
 
 def test_tensors_are_told_before_they_are_read() -> None:
-    told = read_checkpoint(saved({"w": torch.zeros(2, 3)}), "x").told
-    assert isinstance(told, dict)
-    assert isinstance(told["w"], Tensor)
-    assert (told["w"].shape, told["w"].strides) == ((2, 3), (3, 1))
+    metadata = read_checkpoint(saved({"w": torch.zeros(2, 3)}), "x").metadata
+    assert isinstance(metadata, dict)
+    assert isinstance(metadata["w"], Tensor)
+    assert (metadata["w"].shape, metadata["w"].strides) == ((2, 3), (3, 1))
 
 
 MAGIC = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
 
 
-def zipped(told: bytes) -> bytes:
+def zipped(metadata: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("archive/data.pkl", told)
+        file.writestr("archive/data.pkl", metadata)
     return buffer.getvalue()
 
 
 HUGE = b"\x8a\x05" + (6 * 2**30).to_bytes(5, "little")
 
 
-@pytest.mark.parametrize("form", [zipped, lambda told: MAGIC + told])
+@pytest.mark.parametrize("form", [zipped, lambda metadata: MAGIC + metadata])
 @pytest.mark.parametrize(
     "name",
     [

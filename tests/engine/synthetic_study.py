@@ -137,19 +137,19 @@ def double(number: float) -> float:
 
 
 def tell_twice(learning: StepProgress) -> str:
-    notes.tell(learning)
-    notes.tell(learning)
+    notes.on_progress(learning)
+    notes.on_progress(learning)
     return "told"
 
 
 def tell_and_fail(learning: StepProgress) -> None:
-    notes.tell(learning)
+    notes.on_progress(learning)
     raise RecipeError("This recipe cannot be.")
 
 
 def tell_and_build(payload: tuple[StepProgress, Any, Any]) -> BuiltArtifact:
     learning, function, own = payload
-    notes.tell(learning)
+    notes.on_progress(learning)
     artifact: BuiltArtifact = function(own)
     return artifact
 

@@ -15,7 +15,7 @@ from policypress.engine.events import CellLearning, Event, ignore
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.notes import Note, heard_by, tell
+from policypress.engine.notes import Note, heard_by, on_progress
 from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
@@ -26,10 +26,10 @@ HALF = StepProgress("distill", 50, 100, 0.1, 0.02)
 
 def test_nobody_hears_where_nobody_listens() -> None:
     heard: list[Note] = []
-    tell(HALF)
+    on_progress(HALF)
     with heard_by("a", heard.append), heard_by("b", None):
-        tell(HALF)
-    tell(HALF)
+        on_progress(HALF)
+    on_progress(HALF)
     assert heard == []
 
 
@@ -38,9 +38,9 @@ def test_the_innermost_listener_hears_and_then_the_outer_one_again() -> None:
     inner: list[Note] = []
     with heard_by("a", outer.append):
         with heard_by("b", inner.append):
-            tell(HALF)
-        tell(HALF)
-    tell(HALF)
+            on_progress(HALF)
+        on_progress(HALF)
+    on_progress(HALF)
     assert [note.key for note in inner] == ["b"]
     assert [note.key for note in outer] == ["a"]
 
@@ -48,7 +48,7 @@ def test_the_innermost_listener_hears_and_then_the_outer_one_again() -> None:
 def test_after_a_task_that_failed_nobody_listens() -> None:
     heard: list[Note] = []
     assert perform(Task("a", synthetic.tell_and_fail, HALF), heard.append).failure is not None
-    tell(HALF)
+    on_progress(HALF)
     assert heard == [Note("a", HALF)]
 
 

@@ -139,7 +139,7 @@ class _TensorUnpickler(CountedUnpickler):
 class Checkpoint:
     """What the pickle told, and the bytes of the storages by key."""
 
-    told: object
+    metadata: object
     storages: Callable[[str], bytes]
     big_endian: bool = False
 
@@ -189,9 +189,9 @@ def _zip_form(archive: Archive, label: str) -> Checkpoint:
         raise pickle.UnpicklingError("no data.pkl in the zip")
     root = roots[0]
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.names else b"little"
-    told = archive.read(f"{root}data.pkl")
+    metadata = archive.read(f"{root}data.pkl")
     return Checkpoint(
-        _TensorUnpickler(io.BytesIO(told), len(told), label).load(),
+        _TensorUnpickler(io.BytesIO(metadata), len(metadata), label).load(),
         _remembered(lambda key: archive.read(f"{root}data/{key}")),
         order.strip() == b"big",
     )
@@ -218,21 +218,23 @@ def _pickle_form(content: bytes, label: str) -> Checkpoint:
     magic, _, system = load(), load(), load()
     if magic != _MAGIC:
         raise pickle.UnpicklingError("it does not begin as torch.save writes it")
-    told, keys = load(), load()
+    metadata, keys = load(), load()
     if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise pickle.UnpicklingError("its list of storages is damaged")
     big = isinstance(system, Mapping) and system.get("little_endian") is False
-    sizes = _storage_sizes(told)
+    sizes = _storage_sizes(metadata)
     storages: dict[str, bytes] = {}
     for key in map(str, keys):
         count = int.from_bytes(_exactly(file, 8), "big" if big else "little")
         storages[key] = _exactly(file, count * sizes.get(key, 1))
-    return Checkpoint(told, storages.__getitem__, big)
+    return Checkpoint(metadata, storages.__getitem__, big)
 
 
-def _storage_sizes(told: object) -> dict[str, int]:
+def _storage_sizes(metadata: object) -> dict[str, int]:
     """Bytes of an element, by the key of the storage."""
-    tensors = [value for value in told.values() if isinstance(value, Tensor)] if isinstance(told, Mapping) else []
+    tensors = (
+        [value for value in metadata.values() if isinstance(value, Tensor)] if isinstance(metadata, Mapping) else []
+    )
     kinds = {tensor.storage.key: tensor.storage.code for tensor in tensors}
     return {key: 2 if code == "bfloat16" else np.dtype(code).itemsize for key, code in kinds.items()}
 

@@ -30,11 +30,11 @@ def read_tensors(content: bytes, label: str) -> dict[str, Array]:
         DamagedAgentError: it is truncated, or holds something else than finite real tensors.
     """
     checkpoint = _read(content, label)
-    if not isinstance(checkpoint.told, Mapping):
-        raise _not_tensors(label, type(checkpoint.told).__name__)
+    if not isinstance(checkpoint.metadata, Mapping):
+        raise _not_tensors(label, type(checkpoint.metadata).__name__)
     budget_bytes = _SHARED_STORAGE_FACTOR * len(content) + _SLACK_BYTES
     arrays: dict[str, Array] = {}
-    for name, tensor in checkpoint.told.items():
+    for name, tensor in checkpoint.metadata.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise _not_tensors(label, f"{shown(name)}: {type(tensor).__name__}")
         # A stride of zero lets a few bytes claim to be terabytes.

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import out, print_json, tell
+from policypress.cli.console import out, print_json, print_notices
 from policypress.cli.options import (
     FilesArgument,
     JsonOption,
@@ -41,19 +41,19 @@ def bench(
     """
     overrides = agent_options.overrides()
     shared, notices = shared_between(files, overrides)
-    said = agent_options.stated(files[0], shared[0])
+    stated = agent_options.stated(files[0], shared[0])
     results = benchmark(
         files,
         samples=samples,
         seed=seed,
         overrides=overrides,
-        env=said.environment,
+        env=stated.environment,
         runtimes=[runtime_named(name) for name in runtime or ["auto"]],
     )
     if as_json:
         print_json({"schema": 1, "latencies": [_described(result) for result in results]})
         return
-    tell(notices)
+    print_notices(notices)
     table = Table(box=None, pad_edge=False)
     table.add_column("file")
     table.add_column("runtime")

@@ -16,8 +16,8 @@ from policypress.cli.console import (
     marked,
     out,
     print_json,
+    print_notices,
     progress_bar,
-    tell,
 )
 from policypress.cli.options import (
     AgentArgument,
@@ -107,7 +107,7 @@ def compress(
     """
     if recipe and classic:
         raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
-    said = agent_options.stated(agent)
+    stated = agent_options.stated(agent)
     options = CompressOptions(
         recipes=recipe or (CLASSIC if classic else None),
         keep=keep,
@@ -118,10 +118,10 @@ def compress(
         training=not training_free,
         episodes=episodes,
         seed=seed,
-        env=said.environment,
+        env=stated.environment,
         observations=observations,
         max_steps=max_steps,
-        overrides=said.overrides,
+        overrides=stated.overrides,
         jobs=jobs,
         retry_failed=retry_failed,
         costs=not no_costs,
@@ -133,7 +133,7 @@ def compress(
         done = run_compress(agent, output=output, on_event=StudyProgress(bar), options=options)
     with StoreReader(done.store) as store:
         results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)
-        tell(done.notices)
+        print_notices(done.notices)
         if not as_json:
             _show(results, played=observations is None)
         report = write_folder(results, store)

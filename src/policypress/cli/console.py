@@ -70,7 +70,7 @@ EPISODES = "episodes"
 INTERRUPTED_MESSAGE = "interrupted: finished results are kept; run the same command to continue"
 
 
-def tell(notices: Iterable[str]) -> None:
+def print_notices(notices: Iterable[str]) -> None:
     """Show notices, once each."""
     for notice in dict.fromkeys(notices):
         err.print(marked("note:", "yellow", notice))

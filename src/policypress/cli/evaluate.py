@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import EPISODES, out, print_json, progress_bar, tell
+from policypress.cli.console import EPISODES, out, print_json, print_notices, progress_bar
 from policypress.cli.options import (
     EpisodesOption,
     FilesArgument,
@@ -42,15 +42,15 @@ def evaluate(
     with progress_bar() as bar:
         for file, facts in zip(files, overrides, strict=True):
             task = bar.add_task(plain(file), total=episodes, unit=EPISODES)
-            said = agent_options.stated(file, facts)
+            stated = agent_options.stated(file, facts)
             results.append(
                 run_evaluate(
                     file,
                     episodes=episodes,
                     seed=seed,
-                    env=said.environment,
+                    env=stated.environment,
                     max_steps=max_steps,
-                    overrides=said.overrides,
+                    overrides=stated.overrides,
                     runtime=runtime_named(runtime),
                     on_episode=lambda _, task=task: bar.advance(task),  # type: ignore[misc]
                 )
@@ -58,7 +58,7 @@ def evaluate(
     if as_json:
         print_json({"schema": 1, "evaluations": [_described(result) for result in results]})
         return
-    tell([*notices, *(notice for result in results for notice in result.notices)])
+    print_notices([*notices, *(notice for result in results for notice in result.notices)])
     table = Table(box=None, pad_edge=False)
     for heading in ("file", "environment", "runtime", "episodes", "return", "95 % interval", "length"):
         table.add_column(heading, justify="left" if heading in ("file", "environment", "runtime") else "right")

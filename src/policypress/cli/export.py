@@ -10,7 +10,7 @@ import typer
 
 from policypress.artifact.c.targets import target_of
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import LearningBar, err, out, print_json, progress_bar, tell
+from policypress.cli.console import LearningBar, err, out, print_json, print_notices, progress_bar
 from policypress.cli.options import (
     AgentArgument,
     JsonOption,
@@ -57,27 +57,27 @@ def export(
         target_of(target)
         if output.suffix != ".c":
             raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
-    said = agent_options.stated(agent)
+    stated = agent_options.stated(agent)
     with progress_bar(refreshing=False) as bar:
         exported = export_agent(
             agent,
             output,
             recipe,
-            env=said.environment,
-            overrides=said.overrides,
+            env=stated.environment,
+            overrides=stated.overrides,
             observations=observations,
             seed=seed,
             target=target or "host",
-            tell=LearningBar(bar, recipe).move,
+            print_notices=LearningBar(bar, recipe).move,
         )
     record = exported.record
     if as_json:
         sizes = {} if exported.c is None else {"footprint": asdict(exported.c.footprint)}
         print_json({"artifact": str(output), **record.to_json(), "path": str(output), **sizes})
         return
-    tell(record.notices)
+    print_notices(record.notices)
     if exported.c is not None:
-        tell(exported.c.notices)
+        print_notices(exported.c.notices)
         _show_footprint(exported.c)
     compared = exported.parity
     err.print(f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of the tolerance")

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import out, print_json, tell
+from policypress.cli.console import out, print_json, print_notices
 from policypress.cli.options import AgentArgument, JsonOption
 from policypress.contract import NO_NORMALISER_FOUND, space_to_json
 from policypress.environment.fit import in_words
@@ -34,12 +34,12 @@ def inspect(
       policypress inspect examples/agents/sac-HalfCheetah-v4.zip
       policypress inspect path/to/zoo/folder --json
     """
-    said = agent_options.stated(agent)
-    subject = agent_in_environment(agent, env=said.environment, overrides=said.overrides, needs_environment=False)
+    stated = agent_options.stated(agent)
+    subject = agent_in_environment(agent, env=stated.environment, overrides=stated.overrides, needs_environment=False)
     if as_json:
         print_json(_described(subject))
         return
-    tell(subject.notices)
+    print_notices(subject.notices)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -19,8 +19,8 @@ from policypress.cli.console import (
     marked,
     out,
     print_json,
+    print_notices,
     progress_bar,
-    tell,
 )
 from policypress.cli.options import JsonOption
 from policypress.errors import StudyInputError
@@ -295,13 +295,13 @@ def _run(
     from policypress.study.whole_study import open_study, run_whole_study
 
     study = open_study(spec, output, changes or ())
-    tell(notice for agent in study.plan.agents.values() for notice in agent.notices)
+    print_notices(notice for agent in study.plan.agents.values() for notice in agent.notices)
     err.print(_told(study.left(), how.workers()))
     if only_estimate:
         return
     with progress_bar(refreshing=False) as bar:
         outcome = run_whole_study(study, how.make(), StudyProgress(bar), retry_failed=retry, part=how.part)
-    tell(outcome.notices)
+    print_notices(outcome.notices)
     now = study_status(study)
     if as_json:
         print_json(now.to_json())

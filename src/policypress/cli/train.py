@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from policypress.cli.console import err, out, print_json, progress_bar, tell
+from policypress.cli.console import err, out, print_json, print_notices, progress_bar
 from policypress.cli.options import EnvKwargsOption, JsonOption, SeedOption, WrapperOption
 from policypress.environment.trust import user_environment
 from policypress.foreign_text import plain
@@ -118,7 +118,7 @@ def train(
         by=published,
         overrides=[parse_assignment(text) for text in settings or ()],
     )
-    tell(prepared.notices)
+    print_notices(prepared.notices)
     options = TrainOptions(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
     with progress_bar() as bar:
         record = run_training(

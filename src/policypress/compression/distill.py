@@ -144,12 +144,12 @@ class Distill(Step):
         """Rounds of training; after each but the last, DAgger's student acts."""
         count = self.rounds + 1
 
-        def tell(loss: float, action_error: float) -> None:
-            context.tell(StepProgress(self.name, trainer.steps_done, budget.steps, loss, action_error))
+        def on_progress(loss: float, action_error: float) -> None:
+            context.on_progress(StepProgress(self.name, trainer.steps_done, budget.steps, loss, action_error))
 
         for number in range(count):
             until = budget.steps * (number + 1) // count
-            loss = trainer.train(until - trainer.steps_done, tell)
+            loss = trainer.train(until - trainer.steps_done, on_progress)
             _log.info("distill: round %d of %d, step %d of %d, loss %.3g", number + 1, count, until, budget.steps, loss)
             if number == 0 and self.quantizes:
                 trainer.quantize(self.w, self.a)

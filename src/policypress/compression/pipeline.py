@@ -73,7 +73,7 @@ def build_artifact(
     recipe: Recipe,
     calibration_data: CalibrationData,
     seed: int = 0,
-    tell: Callable[[StepProgress], None] = ignore_progress,
+    on_progress: Callable[[StepProgress], None] = ignore_progress,
 ) -> CompressedPolicy:
     """Apply ``recipe`` to ``policy``, write it to ONNX in memory, and pass the parity gate.
 
@@ -82,7 +82,7 @@ def build_artifact(
         recipe: the steps.
         calibration_data: observations; see :class:`CalibrationData`.
         seed: for steps that draw random numbers.
-        tell: called with the progress of a step that learns.
+        on_progress: called with the progress of a step that learns.
 
     Raises:
         NetworkError: a step cannot handle the network.
@@ -90,7 +90,7 @@ def build_artifact(
     """
     start_s = time.perf_counter()
     context = Context(
-        calibration_data.calibration, seed, policy, calibration_data.rollouts, calibration_data.recorded, tell
+        calibration_data.calibration, seed, policy, calibration_data.rollouts, calibration_data.recorded, on_progress
     )
     compressed, model, lowered = _apply(policy, recipe, context)
     notices = compressed.origin.notices

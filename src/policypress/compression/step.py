@@ -36,7 +36,7 @@ class Context:
         teacher: the fp32 policy that the recipe started from; None where a step is used by itself.
         rollouts: an environment that any policy may act in; None where there are recorded observations alone.
         recorded: all recorded observations that a step may learn from; None where there is an environment.
-        tell: hears now and then, about once a second, how far a step is that learns.
+        on_progress: called about once a second with the progress of a step that learns.
     """
 
     calibration: Observations
@@ -44,7 +44,7 @@ class Context:
     teacher: Policy | None = None
     rollouts: RolloutSource | None = None
     recorded: Observations | None = None
-    tell: Callable[[StepProgress], None] = ignore_progress
+    on_progress: Callable[[StepProgress], None] = ignore_progress
 
 
 class Step:

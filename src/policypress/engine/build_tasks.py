@@ -66,7 +66,7 @@ def build(payload: BuildPayload) -> BuiltArtifact:
     The native form is left in this machine's cache, for the tasks that play.
     """
     torch.set_num_threads(1)
-    compressed = build_artifact(payload.policy, payload.recipe, payload.materials, payload.seed, notes.tell)
+    compressed = build_artifact(payload.policy, payload.recipe, payload.materials, payload.seed, notes.on_progress)
     name = compressed.record.path
     files = {name: compressed.artifact.model, sidecar_name(name): sidecar_bytes(compressed.artifact)}
     built = BuiltArtifact(replace(compressed.record, runtime=ONNXRUNTIME), files)

@@ -163,8 +163,8 @@ class CostStage:
             try:
                 costs = checked_costs(outcome.value, {cell.key for cell, _ in group.cells})
                 self._store.record_costs(costs.measured, costs.failed)
-                said = [row.protocol[OTHERS] for rows in costs.measured.values() for row in rows]
-                self._busy_cores.append(max(said, default=0.0))
+                metadata = [row.protocol[OTHERS] for rows in costs.measured.values() for row in rows]
+                self._busy_cores.append(max(metadata, default=0.0))
             except ExecutionError as error:
                 failure = Failure.of(error)
         if failure is not None:

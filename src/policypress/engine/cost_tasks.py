@@ -117,10 +117,10 @@ def measure(payload: CostPayload) -> MeasuredCosts:
             {subject.key: subject.runtime for subject in able},
             seed=payload.request.seed,
             watts_per_core=payload.request.watts_per_core,
-            on_step=lambda done, total: notes.tell(notes.MeasuringSteps(done, total)),
+            on_step=lambda done, total: notes.on_progress(notes.MeasuringSteps(done, total)),
         )
-        said = {OTHERS: round(others.busy_cores(), 3), RUN: payload.run}
-    return MeasuredCosts({subject.key: _rows(subject, found[subject.key], said) for subject in able}, failed)
+        metadata = {OTHERS: round(others.busy_cores(), 3), RUN: payload.run}
+    return MeasuredCosts({subject.key: _rows(subject, found[subject.key], metadata) for subject in able}, failed)
 
 
 def proven(model: bytes, name: RuntimeName, observations: Observations) -> Runtime:
@@ -144,10 +144,10 @@ def _written(model: bytes, folder: Path) -> Path:
     return path
 
 
-def _rows(subject: CostSubject, rows: Sequence[Measurement], said: Mapping[str, object]) -> tuple[Measurement, ...]:
+def _rows(subject: CostSubject, rows: Sequence[Measurement], metadata: Mapping[str, object]) -> tuple[Measurement, ...]:
     """``rows``, marked, and what an episode costs where episodes were played."""
     artifact = {ARTIFACT: hashlib.sha256(subject.model).hexdigest()}
-    marked = [replace(row, protocol={RUNTIME: subject.runtime, **row.protocol, **artifact, **said}) for row in rows]
+    marked = [replace(row, protocol={RUNTIME: subject.runtime, **row.protocol, **artifact, **metadata}) for row in rows]
     if subject.lengths:
         for row in tuple(marked):
             if row.quantity == PER_ACTION:

@@ -30,7 +30,7 @@ Listener = Callable[[Note], None]
 _heard: ContextVar[tuple[str, Listener] | None] = ContextVar("heard", default=None)
 
 
-def tell(progress: StepProgress | MeasuringSteps) -> None:
+def on_progress(progress: StepProgress | MeasuringSteps) -> None:
     """Tell whoever listens to the task that runs here; nobody where none does."""
     heard = _heard.get()
     if heard is not None:

@@ -148,9 +148,9 @@ def _work(
     _idle(metering)
     results = {}
     for subject in subjects:
-        said = {"runtime": subject.runtime, "batch": 1, "threads": 1, "interleaved": True, "rounds": how.windows}
-        cpu = cpu_per_action(windows[subject.name], said, machine, seed)
-        results[subject.name] = (cpu, _energy(cpu, counted[subject.name], metering, said, watts_per_core))
+        metadata = {"runtime": subject.runtime, "batch": 1, "threads": 1, "interleaved": True, "rounds": how.windows}
+        cpu = cpu_per_action(windows[subject.name], metadata, machine, seed)
+        results[subject.name] = (cpu, _energy(cpu, counted[subject.name], metering, metadata, watts_per_core))
     return results
 
 
@@ -184,12 +184,12 @@ def _energy(
     cpu: Measurement,
     counted: list[energy.MeteredWindow],
     metering: _Metering,
-    said: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     watts_per_core: float | None,
 ) -> Measurement:
     reasons = dict(metering.reasons)
     if metering.meter is not None:
-        found = energy.measured(metering.meter, counted, metering.idle, said, cpu.machine)
+        found = energy.measured(metering.meter, counted, metering.idle, metadata, cpu.machine)
         if isinstance(found, Measurement):
             return found
         reasons[metering.meter.name] = found

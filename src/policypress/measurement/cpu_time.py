@@ -52,5 +52,5 @@ def cpu_per_action(
 ) -> Measurement:
     """One sample for each window."""
     samples = tuple(window.cpu_per_action_s for window in windows)
-    said = {**protocol, "clock": "process_time", "windows_s": [round(window.cpu_s, 6) for window in windows]}
-    return Measurement(QUANTITY, "s", samples, said, machine, seed=seed)
+    metadata = {**protocol, "clock": "process_time", "windows_s": [round(window.cpu_s, 6) for window in windows]}
+    return Measurement(QUANTITY, "s", samples, metadata, machine, seed=seed)

@@ -104,7 +104,7 @@ def measured(
             f"below resolution: {np.median(net_j):.2g} J above idle in windows of {duration_s:.2g} s, "
             f"where {np.median(blur_j):.2g} J can be told apart"
         )
-    said = {
+    metadata = {
         **protocol,
         "meter": meter.name,
         "covers": meter.covers,
@@ -117,7 +117,7 @@ def measured(
         "windows_s": [round(item.window.wall_s, 6) for item in windows],
     }
     samples = tuple(joules / item.window.actions for joules, item in zip(net_j, windows, strict=True))
-    return Measurement(PER_ACTION, "J", samples, said, machine)
+    return Measurement(PER_ACTION, "J", samples, metadata, machine)
 
 
 def modelled(cpu: Measurement, watts_per_core: float | None, not_measured: Mapping[str, str]) -> Measurement:

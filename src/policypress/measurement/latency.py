@@ -162,8 +162,8 @@ def interleaved(
 
     def measurement(subject: Acting, cache: str, values: Sequence[float]) -> Measurement:
         floor = {name: floors[cache][name] for name in ("p50", "p95", "p99")}
-        said = {**protocol, "cache": cache, "runtime": subject.runtime, "floor_s": floor}
-        return Measurement("latency", "s", tuple(values), said, machine, seed=seed)
+        metadata = {**protocol, "cache": cache, "runtime": subject.runtime, "floor_s": floor}
+        return Measurement("latency", "s", tuple(values), metadata, machine, seed=seed)
 
     return tuple(
         Latency(s.name, s.runtime, measurement(s, "warm", hot), measurement(s, "cold", chilled))

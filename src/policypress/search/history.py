@@ -47,7 +47,7 @@ class Certification:
 class SearchHistory:
     """A whole search.
 
-    ``summary`` states its result in a sentence; ``winner`` the recipe that was certified, or None: then the fp32 artifact
+    ``summary`` is its end in a sentence; ``winner`` the recipe that was certified, or None: then the fp32 artifact
     is the best that qualifies. ``episodes`` counts all that the store has of this search, ``elapsed_s`` the seconds of
     the last call.
     """

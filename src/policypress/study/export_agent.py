@@ -44,7 +44,7 @@ def export_agent(
     overrides: Overrides = NO_OVERRIDES,
     seed: int = 0,
     target: str = "host",
-    tell: Callable[[StepProgress], None] = ignore_progress,
+    on_progress: Callable[[StepProgress], None] = ignore_progress,
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
@@ -52,7 +52,7 @@ def export_agent(
     ``.so``, a module that this machine's Python imports without anything else.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
-    on drawn observations, and nothing has to be calibrated. ``tell`` hears how far a recipe is that learns.
+    on drawn observations, and nothing has to be calibrated. ``on_progress`` gets the progress of a recipe that learns.
 
     Raises:
         InputError: the agent, the recipe, the environment or the path cannot be used.
@@ -79,7 +79,7 @@ def export_agent(
         materials = worker.drawn_materials()
     else:
         materials = worker.materials
-    compressed = build_artifact(subject.policy, parsed, materials, seed, tell)
+    compressed = build_artifact(subject.policy, parsed, materials, seed, on_progress)
     record = replace(compressed.record, path=str(output))
     if output.suffix == ".c":
         proven = prove_c(compressed.artifact, materials.parity, target_of(target), c_name(output))

@@ -93,8 +93,8 @@ def _of_attributes(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.T
 
 def _place(tensor: onnx.TensorProto, label: str) -> tuple[str, int, int | None]:
     """File, offset and length in bytes that a tensor names; the length may be left out."""
-    told = {entry.key: entry.value for entry in tensor.external_data}
-    name = told.get("location", "")
+    metadata = {entry.key: entry.value for entry in tensor.external_data}
+    name = metadata.get("location", "")
     if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|') or len(name) > 255:
         raise UnsafeAgentError(
             f"{label} keeps weights in another file, and its name is not a plain file name.",
@@ -102,12 +102,12 @@ def _place(tensor: onnx.TensorProto, label: str) -> tuple[str, int, int | None]:
             expected="the plain name of a file in the same folder",
             hint="Save it with internal weights: onnx.save_model(model, path, save_as_external_data=False).",
         )
-    offset, length = (_number(told.get(key)) for key in ("offset", "length"))
-    if len(told) < len(tensor.external_data) or -1 in (offset, length):
+    offset, length = (_number(metadata.get(key)) for key in ("offset", "length"))
+    if len(metadata) < len(tensor.external_data) or -1 in (offset, length):
         raise DamagedAgentError(
             f"{label} does not state where the weights in {quoted(name)} are.",
-            got=f"tensor {quoted(tensor.name)} at offset {quoted(told.get('offset', ''))}, "
-            f"length {quoted(told.get('length', ''))}",
+            got=f"tensor {quoted(tensor.name)} at offset {quoted(metadata.get('offset', ''))}, "
+            f"length {quoted(metadata.get('length', ''))}",
             expected="whole numbers of bytes, each once",
         )
     return name, offset or 0, length
