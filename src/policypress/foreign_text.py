@@ -11,7 +11,7 @@ from typing import Any
 
 REPLACED = "?"
 LIMIT = 4000
-"""Characters of one text that are shown; nobody reads more, and a file can hold millions."""
+"""Characters of one text that are shown; a file can hold millions."""
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Hangul fillers and the blank of Braille: letters and signs that show nothing.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")

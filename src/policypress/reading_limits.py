@@ -1,6 +1,6 @@
-"""What reading a file that nobody vouches for may cost: memory, processor time, depth.
+"""Limits for reading untrusted files: memory, processor time, depth.
 
-Readers count for themselves what they build. This is the wall behind them, for what nobody thought of: inside
+Readers count for themselves what they build. This is the second line of defence: inside
 :func:`limited` the process may take :data:`MEMORY_BYTES` more memory and :data:`CPU_S` seconds of processor time;
 beyond, the read ends with one error of ours.
 

@@ -38,7 +38,7 @@ class ArtifactRecord:
     ``channel_ratio``/``parameter_ratio``: share of hidden channels / of fp32 parameters removed;
     ``action_error``: mean absolute difference to the baseline's action on held-out observations, as a
     share of the action range (continuous), or share of actions that differ (discrete);
-    ``runtime``: what acts with it where it is evaluated and its costs are measured.
+    ``runtime``: of its evaluation and cost measurement.
     """
 
     recipe: str

@@ -1,7 +1,7 @@
 """The file beside an artifact that holds its contract for people, and that says by a hash whose it is.
 
 The two are written one after the other. What a crash, a full disk or a copy that forgot one of them leaves is not a
-pair, and whoever reads the artifact is told.
+pair, and reading the artifact then fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def sidecar_of(contract: Contract, sha256: str) -> bytes:
 
 
 def check_replaceable(artifact: Path) -> None:
-    """Refuse to write an artifact where the file that would become its sidecar is somebody else's.
+    """Refuse to write an artifact if the file at its sidecar's path is not ours.
 
     Raises:
         OutputError: it is there, and is no contract that policypress wrote.

@@ -1,6 +1,6 @@
 """Which of the facts that a user states can be of use for which kind of agent; the others are refused.
 
-An option that is left aside without a word lets a user believe in a policy that is not the one that acts.
+A silently ignored option would let a user believe in a policy that is not the one in use.
 """
 
 from __future__ import annotations

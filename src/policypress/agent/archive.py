@@ -1,4 +1,4 @@
-"""Zip archives that nobody vouches for, read in memory and never unpacked to disk.
+"""Untrusted zip archives, read in memory and never unpacked to disk.
 
 Refused before a byte is inflated: too many members, too much content, a compression ratio that only a
 bomb has, names that point outside, doubled names, encryption.

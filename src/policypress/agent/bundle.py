@@ -143,7 +143,7 @@ class AgentBundle:
     ``observation_space`` is the one the network was built for (Stable-Baselines3 stores image spaces
     channel-first, after its own transposition). ``normaliser`` maps observation keys (``""`` for a
     single tensor) to statistics. ``caller_supplies`` names what wrappers add to the observation and a
-    deployed caller must supply. ``notices`` are what the user should be told about the reading; ``assumptions``
+    deployed caller must supply. ``notices`` tell the user about the reading; ``assumptions``
     what its files leave open and was taken to be so, each one sentence for the artifact's contract; ``checked`` is what
     an artifact's own contract says of its comparison.
     ``unproven`` names the author's own code that the network stands for: it is a guess, ``alternatives`` are others,

@@ -17,7 +17,7 @@ Family = Literal["q", "quantile", "actor_critic", "deterministic", "gaussian", "
 
 @dataclass(frozen=True)
 class PolicyFacts:
-    """Where a family of policies keeps what acts, and its defaults.
+    """Where a family of policies keeps its acting network, and its defaults.
 
     Args:
         hidden: prefixes of the hidden layers, in the order in which they act.

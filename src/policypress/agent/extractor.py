@@ -25,7 +25,7 @@ _MEMBER = re.compile(r"(?:cnn\.\d+|linear\.0)\.(?:weight|bias)")
 
 @dataclass(frozen=True)
 class ReadExtractor:
-    """An extractor, the number of features it gives, what the user should be told, and whether it is the library's."""
+    """An extractor, its number of features, notices for the user, and whether it is the library's."""
 
     extractor: Extractor
     features: int

@@ -39,7 +39,7 @@ from policypress.engine.events import (
 )
 from policypress.foreign_text import plain, plain_lines
 
-# A pipe has no width of its own; tables are not cut there.
+# A pipe has no width; tables are not cut there.
 PIPE_WIDTH = 160
 NAME_WIDTH = 40
 

@@ -120,7 +120,7 @@ def _equalize_pair(previous: Weighted, layer: Weighted, peak: Tensor) -> None:
 def hidden_scale(rows: Tensor, peak: Tensor, columns: Tensor) -> Tensor:
     """s = √(r / w) per channel, with r the larger of its shares of the weight and of the activation range.
 
-    A channel that was never active says nothing of its own; it gets the others' geometric mean, so that its
+    A channel that was never active gets the others' geometric mean, so that its
     weights neither widen the range of a tensor nor leave it when the channel wakes up.
     """
     reach = torch.maximum(rows / rows.max().clamp(min=_TINY), peak / peak.max().clamp(min=_TINY))

@@ -1,4 +1,4 @@
-"""What a step that learns tells while it does. Without torch, so that whoever listens needs none."""
+"""Progress of a step that learns. Without torch, so that listeners need none."""
 
 from __future__ import annotations
 

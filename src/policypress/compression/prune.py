@@ -35,7 +35,7 @@ from policypress.policy.policy import Policy
 
 CRITERIA = ("l1", "l2", "activation", "obs")
 SCOPES = ("uniform", "global")
-# The share removed is told where it differs from the one asked for by more than this.
+# A notice states the removed share if it differs from the requested one by more than this.
 NOTICED = 0.05
 
 

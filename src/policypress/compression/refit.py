@@ -26,7 +26,7 @@ from policypress.policy.policy import Policy
 
 @dataclass(frozen=True)
 class Refit(Step):
-    """Ridge refit of every layer behind a pruned one; where nothing was pruned nothing happens, which is told."""
+    """Ridge refit of every layer after a pruned one; without pruning it does nothing, with a notice."""
 
     name: ClassVar[str] = "refit"
     stage: ClassVar[Stage] = Stage.CONDITIONING

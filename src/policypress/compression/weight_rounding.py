@@ -76,7 +76,7 @@ class Widths:
 
 @dataclass(frozen=True)
 class WeightRounding(Step):
-    """What ``gptq`` and ``rtn`` are told.
+    """Options of ``gptq`` and ``rtn``.
 
     Args:
         bits: of the weights.

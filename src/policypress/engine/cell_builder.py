@@ -107,7 +107,7 @@ def cost_cell(maker: Cell, runtime: str, stated: Mapping[str, Any]) -> Cell:
 
     Args:
         maker: a baseline or a variant.
-        runtime: what acts.
+        runtime: of the artifact.
         stated: how much is measured; JSON values.
     """
     return replace(

@@ -186,7 +186,7 @@ class CostStage:
         return read_outcome(self._plan.cost_cells, self._store, {}, interrupted, self._notices())
 
     def _notices(self) -> tuple[str, ...]:
-        """What the user should be told."""
+        """Notices for the user."""
         told = []
         if self._not_ready:
             told.append(f"The costs of {self._not_ready} agents are left: their other cells, or files, are not there.")

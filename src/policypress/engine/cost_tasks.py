@@ -37,7 +37,7 @@ class CostSubject:
     Args:
         key: of its cost cell.
         model: the ONNX file.
-        runtime: what acts.
+        runtime: of the artifact.
         lengths: steps of the artifact's evaluation episodes; what makes costs of an action those of an episode.
     """
 

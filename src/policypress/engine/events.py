@@ -1,4 +1,4 @@
-"""What a search or a study tells while it runs, to whatever draws it: one union of events, one function that hears."""
+"""Events of a running search or study: one union of types, passed to one handler function."""
 
 from __future__ import annotations
 

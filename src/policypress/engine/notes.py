@@ -1,4 +1,4 @@
-"""What a task tells before it is done: from wherever it runs to whoever listens to its executor."""
+"""Progress notes of running tasks, passed from the worker to the executor's listener."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _heard: ContextVar[tuple[str, Listener] | None] = ContextVar("heard", default=No
 
 
 def on_progress(progress: StepProgress | MeasuringSteps) -> None:
-    """Tell whoever listens to the task that runs here; nobody where none does."""
+    """Send a progress note of the task that runs here; ignored without a listener."""
     heard = _heard.get()
     if heard is not None:
         key, listener = heard

@@ -38,7 +38,7 @@ class PreparedAgent:
         files: path → content: the rollouts, and the agent itself where the study trained it. Paths are relative to
             the agent's folder, at most one folder deep.
         training: the training record as JSON; empty where the agent was given.
-        notices: what the user should be told.
+        notices: for the user.
     """
 
     files: Mapping[str, bytes]

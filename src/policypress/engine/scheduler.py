@@ -67,7 +67,7 @@ def run_cells(
         tasks: makes the tasks.
         store: open for this driver.
         executor: does the tasks; stays open.
-        on_event: hears what happens.
+        on_event: called with every event.
         options: see :class:`RunOptions`.
 
     Raises:

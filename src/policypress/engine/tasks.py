@@ -95,7 +95,7 @@ def is_first_here() -> bool:
 def perform(task: Task, listener: Listener | None = None) -> Outcome:
     """Do ``task`` here and now. Whatever it raises becomes a failure, except KeyboardInterrupt.
 
-    ``listener`` hears what the task tells before it is done.
+    ``listener`` gets the task's progress notes.
     """
     global _begun
     _begun += 1

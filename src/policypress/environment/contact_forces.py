@@ -86,7 +86,7 @@ def adds_zeros(variant: EnvironmentSpec, spec: EnvironmentSpec) -> bool:
 
 
 def notice(spec: EnvironmentSpec) -> str:
-    """What the user is told about the zeros of ``spec``."""
+    """The notice about the zeros of ``spec``."""
     flag = " --env-kwargs use_contact_forces=True" if spec.id == "Ant-v4" else ""
     return (
         f"{spec.trained_id} gave its agents contact forces of zero (openai/gym issue 1541), so they are zero here"

@@ -75,7 +75,7 @@ class ActionDelay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._waiting: deque[Any] = deque()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode without any action on its way."""
+        """Start an episode without pending actions."""
         self._waiting.clear()
         return self.env.reset(seed=seed, options=options)
 

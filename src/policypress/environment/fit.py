@@ -36,7 +36,7 @@ class Fit:
     """How the environment's observations become those of the network.
 
     ``transposed_keys``: channel-last images that the network reads channel-first (``""`` for a single tensor).
-    ``notices``: what the user should be told.
+    ``notices``: for the user.
     """
 
     transposed_keys: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class ResolvedEnvironment:
-    """The environment for an agent, how the two fit, and everything the user must be told about the choice."""
+    """The environment for an agent, how the two fit, and notices about the choice."""
 
     spec: EnvironmentSpec
     fit: Fit

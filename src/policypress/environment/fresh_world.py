@@ -15,7 +15,7 @@ NAMES = ("BipedalWalker", "BipedalWalkerHardcore", "CarRacing")
 
 
 class FreshWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Makes the environment anew at every reset but the first, so that an episode depends on its seed alone."""
+    """Recreates the environment at every reset but the first, so that an episode depends only on its seed."""
 
     def __init__(self, factory: Callable[[], Env]) -> None:
         super().__init__(factory())

@@ -38,7 +38,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """The id to make, and what the user must be told if it is not the one that was asked for."""
+    """The id to make, and a notice if it is not the requested one."""
 
     id: str
     notice: str | None = None
@@ -129,7 +129,7 @@ def _notice(env_id: str, chosen: str, version: int | None) -> str:
 
 
 def _register_atari() -> None:
-    """Register the Atari games, once somebody asks for an id that is not there."""
+    """Register the Atari games when an unknown id is requested."""
     if importlib.util.find_spec("ale_py") is None:
         return
     import ale_py

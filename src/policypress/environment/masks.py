@@ -80,7 +80,7 @@ def legal_actor(env: Env, seed: int, free: Callable[[Any], Any]) -> MaskedActor:
     Args:
         env: the environment.
         seed: of the draws.
-        free: what acts where the environment has no masks.
+        free: the policy if the environment has no masks.
     """
     space, rng = env.action_space, generator(seed, "random legal actions")
     ends = np.cumsum(choices(space))[:-1]

@@ -120,7 +120,7 @@ def _plain_step(env: Env) -> tuple[Callable[[Any], Any], int | None]:
 
 
 def try_out(factory: Callable[[], Env]) -> None:
-    """Make the environment and take a few steps: what cannot be played is told before anything is written.
+    """Make the environment and take a few steps: failures are reported before anything is written.
 
     Raises:
         EnvironmentFailedError: as for :func:`run_episode`.

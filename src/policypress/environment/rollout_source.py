@@ -1,4 +1,4 @@
-"""Where a step of a recipe gets observations that a policy of its own choice meets: an environment to play in."""
+"""A source of rollouts for recipe steps: an environment in which a step can run any policy."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The only way an artifact comes into being: written aside, proven equal, renamed."""
+"""The only way to create an artifact: written to a temporary file, proven equal, renamed."""

@@ -1,4 +1,4 @@
-"""The only way an artifact comes into being: proven equal first, written aside, then renamed."""
+"""The only way to create an artifact: proven equal, written to a temporary file, renamed."""
 
 from __future__ import annotations
 

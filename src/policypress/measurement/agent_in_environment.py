@@ -48,7 +48,7 @@ class AgentInEnvironment:
     """A policy, and the environment it acts in if there is one.
 
     ``factory`` makes the environment; ``max_steps`` is set where the environment has no limit of its own.
-    ``notices`` are what the user should be told; ``suspects`` what may be at fault where it plays badly.
+    ``notices`` are for the user; ``suspects`` name likely causes of a low return.
     """
 
     policy: Policy

@@ -90,7 +90,7 @@ def measure_costs(
     Args:
         artifacts: name → ONNX artifact.
         protocol: how much of each; by default :class:`CostProtocol`'s own.
-        runtimes: name → what acts with it; the best there is for those it does not name.
+        runtimes: name → its runtime; others get the best available.
         seed: of the observations acted on.
         watts_per_core: power of a busy core for the model.
         meters: name → what opens it, the preferred one first.

@@ -108,7 +108,7 @@ def diagnose(meters: Mapping[str, Opener] = ALL_METERS) -> Diagnosis:
 
 
 def _metered(name: str, opened: Opener, graphics: bool) -> Finding:
-    """Whether a meter opens; without graphics processors nobody is advised to install their meter."""
+    """Whether a meter opens; without graphics processors, their meter is not suggested."""
     purpose = _METER_WORDS.get(name, "energy")
     try:
         meter: Meter = opened()

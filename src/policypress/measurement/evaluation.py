@@ -62,7 +62,7 @@ def model_of(policy: Policy) -> bytes:
 
 
 def runtime_of(policy: Policy) -> OnnxRuntime:
-    """The fp32 policy under ONNX Runtime, in memory: what acts in rollouts of an agent."""
+    """The fp32 policy under ONNX Runtime, in memory, for rollouts of an agent."""
     return OnnxRuntime(model_of(policy))
 
 

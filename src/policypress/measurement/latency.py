@@ -124,7 +124,7 @@ def interleaved(
     """Latency of each subject, taking turns; the first entry is the harness floor, whose percentiles the others state.
 
     Args:
-        subjects: what acts.
+        subjects: the policies.
         machine: the JSON of where.
         samples: warm samples of each.
         cold_samples: samples of each with the caches evicted before the action.
@@ -137,7 +137,7 @@ def interleaved(
     eviction = np.zeros(EVICTION_BYTES, np.uint8)
     for subject in everyone:
         _timed(subject, 100)
-    # A new order each round: what acted before leaves shared code in the caches, so nobody always follows the same.
+    # A new order each round: the previous policy leaves shared code in the caches, so the predecessor must vary.
     order = generator(seed, "latency", "order")
     for _ in range(ROUNDS):
         for index in order.permutation(len(everyone)):

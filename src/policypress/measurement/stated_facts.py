@@ -31,9 +31,9 @@ from policypress.runtime.protocol import Runtime
 def shared_between(
     sources: Sequence[str | Path | AgentBundle | Policy], overrides: Overrides
 ) -> tuple[tuple[Overrides, ...], tuple[str, ...]]:
-    """What of ``overrides`` is of use for each of ``sources``, and what the user must be told.
+    """The ``overrides`` that apply to each of ``sources``, and notices for the user.
 
-    An artifact acts as it is; its agent beside it may need to be told something.
+    An artifact is run as it is; options may apply to an agent in the same call.
 
     Raises:
         AgentError: something is stated that is of use for none of them.

@@ -9,7 +9,7 @@ alone is too narrow for few episodes. The degrees of freedom are Welch's, from t
 In a simulation (ratio 0.9, a crash in 10 % of the episodes, 1500 experiments, nominal 95 %) it covered 93 to 94 % with
 6, 10 and 30 episodes; the bias-corrected accelerated bootstrap, expanded likewise, 85 to 91 %. With six episodes of a
 very skewed return it falls to 89 %.
-A bootstrap sees no crash that did not happen: whoever certifies has to bound the crash rate besides.
+A bootstrap cannot account for unseen crashes: a certificate must also bound the crash rate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Networks that give actions between -1 and 1 where the environment's bounds are others.
 
 Stable-Baselines3 scales what SAC's and TD3's tanh gives to the action bounds outside the network. An exported network
-does not tell whether its author did so too: the user is told, and ``--scale-actions`` says it.
+does not say whether its author did so too: a notice tells the user, and ``--scale-actions`` states it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MONOTONE = (layers.Reshape, layers.Flatten, layers.Slice, layers.Concat, layers
 def scaled(
     a: Assembly, result: Value | Decision, space: Space, stated: bool
 ) -> tuple[Value | Decision, tuple[str, ...]]:
-    """``result`` scaled to the action bounds where the user says so, and what the user must be told.
+    """``result`` scaled to the action bounds if the user says so, and notices.
 
     Args:
         a: the policy under construction.

@@ -178,7 +178,7 @@ class _Source:
         return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims]
 
     def notices(self) -> tuple[str, ...]:
-        """What the user must be told of the inputs."""
+        """Notices about the inputs."""
         shapes = {self.inputs[key].name: list(self.sizes(key)[1:]) for key in self.bare}
         return tuple(
             f"The input {quoted(name)} of the ONNX file has no batch axis; it is one observation of shape {shape}."

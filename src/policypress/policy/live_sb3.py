@@ -51,7 +51,7 @@ class Live:
         action_space: what it acts in.
         normaliser: statistics of the model's ``VecNormalize`` by key.
         algorithm: of a model, if it is known.
-        notices: what the user should be told.
+        notices: for the user.
     """
 
     module: Acting

@@ -1,4 +1,4 @@
-"""Observations and the actions that somebody's code gave for them: read from a file, and held against a policy."""
+"""Check pairs: observations with the actions of the author's code, read from a file and compared with a policy."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ROUNDING = 2.0**-24
 SUSPECTED = 1e-3
 """In standard deviations, by the formula: from here on it is looked at what rounding does."""
 TOLD = (1e-2, 1e-3)
-"""In standard deviations, and as a share of the range of the actions (or of the scores): beyond either it is told."""
+"""In standard deviations, and as a share of the range of the actions (or of the scores): more gives a notice."""
 REFUSED = (5e-2, 5e-3)
 """Likewise: beyond either the policy is refused. Humanoid's constant masses, to 2.8e-3 and 5e-4, are no reason."""
 _ROWS = 256

@@ -118,6 +118,6 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
 
 
 def fallback_notice(error: NativeBuildError) -> str:
-    """What the user is told where ONNX Runtime takes over."""
+    """The notice if ONNX Runtime is used instead."""
     advice = f" {error.hint}" if error.hint else ""
     return f"ONNX Runtime is used instead of the native runtime. {error.message} {error.got or ''}.{advice}"

@@ -21,7 +21,7 @@ ONNXRUNTIME: RuntimeName = "onnxruntime"
 class Runtime(Protocol):
     """A loaded artifact. Those that inherit from it have their ``predict`` from here.
 
-    ``name`` is the runtime's own, for records; ``notices`` are what the user should be told of the choice.
+    ``name`` is the runtime's own, for records; ``notices`` tell the user about the choice.
     Observations and actions are as in the contract: whatever numpy makes an array of goes in, an ``int`` comes out
     for Discrete and an array of the caller's own otherwise. Every method raises ``ObservationError`` for wrong keys,
     shapes and dtypes, and for values that are not finite.

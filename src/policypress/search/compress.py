@@ -85,7 +85,7 @@ def compress(
         agent: path of a zip, an RL Zoo folder or an ONNX file, a Hub id, a bundle or a policy.
         recipes: what to compress it by in place of searching; ``CompressOptions.recipes``.
         output: folder of the store (``study.db``), the artifacts and the report.
-        on_event: hears what happens.
+        on_event: called with every event.
         options: everything else.
         changes: fields of :class:`~policypress.search.options.CompressOptions`, in place of those of ``options``:
             ``compress("agent.zip", output="out", keep=0.9, budget_minutes=30)``.
@@ -175,7 +175,7 @@ def _by_recipes(session: Session, asked: CompressOptions, notices: tuple[str, ..
 
 
 def _doubts(session: Session, cells: dict[str, Cell]) -> tuple[str, ...]:
-    """What is to be told of a baseline that is hardly better than random actions."""
+    """Notices about a baseline that is hardly better than random actions."""
     if RANDOM not in cells:
         return ()
     played = [[row.episode_return for row in session.store.episodes(cells[name].key)] for name in (BASELINE, RANDOM)]

@@ -37,7 +37,7 @@ def finalists(history: SearchHistory) -> list[str]:
 def measure_finalists(
     session: Session, history: SearchHistory, runtime: RuntimeName, request: CostRequest
 ) -> tuple[str, ...]:
-    """Bring the costs of the finalists under ``runtime`` into the store; returns what is to be told of it."""
+    """Bring the costs of the finalists under ``runtime`` into the store; returns notices."""
     if history.ending == "interrupted":
         return ()
     rows = [session.store.cell(session.cells[text][0]) for text in finalists(history) if text in session.cells]
@@ -56,7 +56,7 @@ def measure_finalists(
 
 
 def measure_together(session: Session, asked: Runtimes, request: CostRequest) -> RunOutcome:
-    """Measure the costs of ``asked`` in one run; what could not be measured is told, and undoes nothing."""
+    """Measure the costs of ``asked`` in one run; failures become notices and change nothing else."""
     outcome = session.measure(asked, request)
     failures = dict.fromkeys(failure.message for _, failure in outcome.failed)
     told = tuple(f"The costs were not measured. {message}" for message in failures)

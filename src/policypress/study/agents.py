@@ -38,7 +38,7 @@ class PlannedAgent:
         training: JSON of the training's spec; None for an agent that was given.
         origin: where the training's hyperparameters come from.
         source: where a given agent is.
-        notices: what the user should be told.
+        notices: for the user.
         assumptions: what a given agent's files leave open and was taken to be so.
         stated: environment in which the study file puts a given agent, or trains one where a module of the user's
             makes it.

@@ -88,13 +88,13 @@ def run_whole_study(
     Args:
         study: what to run.
         executor: does the tasks.
-        on_event: hears what happens.
+        on_event: called with every event.
         retry_failed: also do the cells that failed before.
         part: ``returns`` measures no costs, which want a quiet machine; ``costs`` measures those of agents whose
             returns are known, and starts nothing new.
 
     Returns:
-        How the cells of that part ended; with what the user should be told.
+        How the cells of that part ended, and notices for the user.
 
     Raises:
         StudyInputError: the folder holds another study, or there are no costs to measure.

@@ -1,1 +1,1 @@
-"""The C compiler of this machine, its processor, and a cache of what was built: for what trains and what acts."""
+"""The machine's C compiler and processor, and a cache of compiled modules, for training and inference."""

@@ -50,7 +50,7 @@ def default_folder() -> Path | None:
 class Cache:
     """The cache in one folder.
 
-    ``folder`` is what is used, and ``notice`` what the user should be told where that is another than was asked for.
+    ``folder`` is what is used, and ``notice`` tells the user if that is not the requested one.
 
     Args:
         folder: by default the user's (:func:`default_folder`). Is made when something is stored.
@@ -128,7 +128,7 @@ class Cache:
             pass
 
     def _trusted(self) -> bool:
-        """Whether the folder is there and nobody else can have put something into it."""
+        """Whether the folder exists and only the user can have written to it."""
         with self._opened(make=False) as handle:
             return handle is not None
 

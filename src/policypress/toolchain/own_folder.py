@@ -33,7 +33,7 @@ def open_own_folder(folder: Path, *, make: bool) -> int:
         make: make what is missing, for this user alone.
 
     Raises:
-        UnsafeFolderError: somebody else could change what lies in it.
+        UnsafeFolderError: another user could change its content.
         OSError: it is not there, or cannot be made or written.
     """
     steps = Path(os.path.realpath(folder)).parts
@@ -53,7 +53,7 @@ def open_own_folder(folder: Path, *, make: bool) -> int:
 
 
 def is_own_file(known: os.stat_result) -> bool:
-    """Whether this is a regular file of the user's that nobody else can write."""
+    """Whether this is a regular file of the user that nobody else can write."""
     return stat.S_ISREG(known.st_mode) and known.st_uid == os.geteuid() and not known.st_mode & 0o022
 
 

@@ -102,7 +102,7 @@ def _first_that_can(
 def _pinned(
     kind: Any, policy: Any, environments: VecEnv, spec: TrainingSpec, arguments: dict[str, Any]
 ) -> BaseAlgorithm:
-    """The algorithm object with the stated kernels: it is told of them before it looks for its library."""
+    """The algorithm object with the stated kernels, which are set before it loads its library."""
     model: Any = kind(
         policy, environments, seed=spec.seed, device=spec.device, **{**arguments, "_init_setup_model": False}
     )

@@ -180,7 +180,7 @@ def checked_update(text: str) -> Update:
 
 
 def _update_of(kernels: str, update: Update) -> Update:
-    """The update that has these kernels: no other could stand in for it without a word."""
+    """The update that has these kernels; there is no silent fallback."""
     names = [known.name for known in SETS]
     if kernels not in names:
         raise TrainingInputError("There are no such kernels.", got=kernels, expected=", ".join(names))

@@ -33,7 +33,7 @@ class Interface:
     Args:
         action: name of the output that is the action.
         inputs: names of the inputs that it needs, in the file's order.
-        notices: what the user must be told of the choice.
+        notices: for the user, about the choice.
     """
 
     action: str

@@ -19,7 +19,7 @@ class Executor(Protocol):
     fails if that process dies too. One thread per task; the value of a task does not depend on the
     executor.
 
-    ``listener`` hears what tasks tell before they are done, from executors that can carry it; None hears nothing.
+    ``listener`` gets the progress notes of running tasks, from executors that support it; None: ignored.
     """
 
     listener: Listener | None

@@ -98,7 +98,7 @@ def _ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Refuse an address where nobody listens, at once: Ray itself would try for minutes.
+    """Refuse an address without a listener at once; Ray itself would try for minutes.
 
     Raises:
         ExecutionError: nobody does.

@@ -1,6 +1,6 @@
 """From an artifact to an extension module: generate the C, compile it, keep the result.
 
-The generator needs the onnx package, which whoever acts should not have to load; it runs in a process of its own.
+The generator needs the onnx package, which should not be loaded for inference; it runs in a separate process.
 """
 
 from __future__ import annotations
