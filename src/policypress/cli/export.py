@@ -68,7 +68,7 @@ def export(
             observations=observations,
             seed=seed,
             target=target or "host",
-            print_notices=LearningBar(bar, recipe).move,
+            on_progress=LearningBar(bar, recipe).move,
         )
     record = exported.record
     if as_json:
