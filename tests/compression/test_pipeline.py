@@ -171,7 +171,7 @@ def test_features_that_never_moved_are_told_where_something_is_quantized() -> No
     still[:, 1] = 0.25
     materials = replace(materials, calibration=still)
     (notice,) = build_artifact(policy, Recipe.parse("int8"), materials).record.notices
-    assert notice.startswith("Observation feature 1 never moved in the calibration")
+    assert notice.startswith("Observation feature 1 never changed in the calibration data")
     assert build_artifact(policy, Recipe(), materials).record.notices == ()
     assert build_artifact(policy, Recipe.parse("int8"), materials_for(policy, 64)).record.notices == ()
 
