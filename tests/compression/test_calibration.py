@@ -104,7 +104,7 @@ def test_features_that_never_moved_though_they_may() -> None:
 
 def test_features_in_words() -> None:
     assert calibration.constant_features_notice(("2",)).startswith(
-        "Observation feature 2 never moved in the calibration"
+        "Observation feature 2 never changed in the calibration data"
     )
     many = calibration.constant_features_notice([f"speed[{i}]" for i in range(20)])
     assert many.startswith("Observation features speed[0], speed[1], ")

@@ -98,7 +98,7 @@ def test_a_runtime_that_was_asked_for_is_the_only_one(measure: Any) -> None:
 def test_where_one_has_no_native_form_all_are_compared_under_onnx_runtime(measure: Any) -> None:
     asked, (told,) = measure(fails="r2")
     assert set(asked.values()) == {("onnxruntime",)}
-    assert "r2 has no native form" in told
+    assert "r2 has no native build" in told
     assert "a loop" in told
 
 

@@ -162,7 +162,7 @@ def test_costs_of_agents_that_are_not_finished_wait(tmp_path: Path, machine: Mac
         store.reopen(study.plan.result_cells[-1].key)
     outcome = run(study, part="costs")
     assert outcome.left == study.plan.cost_cells
-    assert "costs of 1 agents are left" in outcome.notices[-1]
+    assert "costs of 1 agents were not measured" in outcome.notices[-1]
     run(study)
     assert len(machine.runs) == 1
 
@@ -257,7 +257,7 @@ def test_artifacts_that_are_gone_are_made_again_but_no_training_is(tmp_path: Pat
     lost = next(agent.identity for agent in study.plan.agents.values() if agent.training is not None)
     shutil.rmtree(place_of(study.folder, lost))
     outcome = run(study, part="costs")
-    assert "costs of 1 agents are left: the agents are gone" in outcome.notices[0]
+    assert "costs of 1 agents were not measured: the agents are gone" in outcome.notices[0]
     assert {cell.agent_sha256 for cell in outcome.left} == {lost}
     assert {cell.kind for cell in outcome.left} == {"cost"}
     assert len(machine.runs) == 2

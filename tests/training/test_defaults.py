@@ -70,7 +70,7 @@ def test_a_publication_has_no_defaults() -> None:
     check(ALGORITHMS["dqn"], atari.hyperparameters)
     with pytest.raises(TrainingInputError, match="CartPole, LunarLander, atari"):
         published("dqn", EnvironmentSpec("Acrobot-v1"), "li2023")
-    with pytest.raises(TrainingInputError, match="no hyperparameters of sac"):
+    with pytest.raises(TrainingInputError, match="no hyperparameters for sac"):
         published("sac", EnvironmentSpec("Pendulum-v1"), "li2023")
     with pytest.raises(TrainingInputError, match="zoo, li2023"):
         published("dqn", EnvironmentSpec("CartPole-v1"), "mnih")

@@ -189,7 +189,9 @@ class CostStage:
         """Notices for the user."""
         told = []
         if self._not_ready:
-            told.append(f"The costs of {self._not_ready} agents are left: their other cells, or files, are not there.")
+            told.append(
+                f"The costs of {self._not_ready} agents were not measured: their other cells, or files, are missing."
+            )
         busiest = max(self._busy_cores, default=0.0)
         if busiest > QUIET_CORES:
             told.append(

@@ -151,7 +151,7 @@ def test_pinned_kernels_are_those_or_none(monkeypatch: pytest.MonkeyPatch) -> No
     for kernels in sets_here():
         assert library(kernels.name)[1] == kernels.name
     monkeypatch.setattr(compiled, "features_here", frozenset)
-    with pytest.raises(NativeUpdateError, match=r"has not the kernels[\s\S]*kernels avx2[\s\S]*plain\n"):
+    with pytest.raises(NativeUpdateError, match=r"does not have the kernels[\s\S]*kernels avx2[\s\S]*plain\n"):
         compiled.library.__wrapped__("avx2")
     assert compiled.library.__wrapped__("plain")[1] == "plain"
 
