@@ -8,36 +8,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from robot_files import FEED_FORWARD, RECURRENT
 
 from policypress.agent.bundle import OnnxNetwork
 from policypress.agent.onnx_file import read_onnx
 from policypress.contract import Box
 from policypress.errors import UnsupportedAgentError
 from policypress.policy.from_agent import policy_from_agent
-
-ROBOTS = Path(__file__).resolve().parents[2].parent / "shared" / "robots"
-# Parallel workers must collect alike, with the folder and without it, so the names stand here.
-FEED_FORWARD = (
-    "berkeley_humanoid_lite/policy_biped_50hz.onnx",
-    "berkeley_humanoid_lite/policy_humanoid_legs.onnx",
-    "legged_ros2_go2_pair/policy.onnx",
-    "made_here/rsl_rl_5.5.1_mlp/policy.onnx",
-    "mjlab_microban_metadata/policy.onnx",
-    "playground_apollo/apollo_policy.onnx",
-    "playground_go1/go1_policy.onnx",
-)
-RECURRENT = {
-    "made_here/rsl_rl_5.5.1_gru/policy.onnx": "'h_in'",
-    "made_here/rsl_rl_5.5.1_lstm/policy.onnx": "'h_in', 'c_in'",
-}
-
-
-@pytest.fixture(scope="module")
-def robots() -> Path:
-    if not ROBOTS.is_dir():
-        pytest.skip("the folder of robots' policies beside the repository is absent")
-    assert {*FEED_FORWARD, *RECURRENT} == {str(path.relative_to(ROBOTS)) for path in ROBOTS.rglob("*.onnx")}
-    return ROBOTS
 
 
 @pytest.mark.shared

@@ -6,32 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from robot_files import FEED_FORWARD, RECURRENT
 
 from policypress.errors import InputError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import SINGLE_KEY
 from policypress.study.export_agent import export_agent
-
-ROBOTS = Path(__file__).resolve().parents[2] / "shared" / "robots"
-# Parallel workers must collect alike, with the folder and without it, so the names stand here.
-FEED_FORWARD = (
-    "berkeley_humanoid_lite/policy_biped_50hz.onnx",
-    "berkeley_humanoid_lite/policy_humanoid_legs.onnx",
-    "legged_ros2_go2_pair/policy.onnx",
-    "made_here/rsl_rl_5.5.1_mlp/policy.onnx",
-    "mjlab_microban_metadata/policy.onnx",
-    "playground_apollo/apollo_policy.onnx",
-    "playground_go1/go1_policy.onnx",
-)
-RECURRENT = ("made_here/rsl_rl_5.5.1_gru/policy.onnx", "made_here/rsl_rl_5.5.1_lstm/policy.onnx")
-
-
-@pytest.fixture
-def robots() -> Path:
-    if not ROBOTS.is_dir():
-        pytest.skip("the folder of real robots' policies beside the repository is absent")
-    assert {*FEED_FORWARD, *RECURRENT} == {str(path.relative_to(ROBOTS)) for path in ROBOTS.rglob("*.onnx")}
-    return ROBOTS
 
 
 @pytest.mark.shared

@@ -1,0 +1,17 @@
+"""Tests with real robots' policies find the list of them that lies beside them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest
+from robot_files import robots_folder
+
+
+@pytest.fixture(scope="session")
+def robots() -> Path:
+    """Folder of the robots' policies; the test is skipped without it."""
+    return robots_folder()
