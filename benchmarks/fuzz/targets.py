@@ -1,4 +1,4 @@
-"""One fuzz target per reader of files, and per writer of foreign text: each takes bytes, and raises or not."""
+"""One fuzz target per reader of files; those of what writes foreign text are added. Each takes bytes, raises or not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from benchmarks.fuzz.pages import PAGES
+from benchmarks.fuzz.writers import WRITERS
 
 from policypress.agent.expressions import read_expression
 from policypress.agent.loading import load_agent
@@ -18,9 +21,7 @@ from policypress.artifact.c.reader import read_program
 from policypress.contract import Contract
 from policypress.engine.store.reader import StoreReader
 from policypress.environment.observations import read_arrays
-from policypress.foreign_text import is_plain, plain, plain_lines
 from policypress.policy.from_agent import policy_from_agent
-from policypress.reading_limits import shown
 from policypress.study.spec import read_spec
 
 Target = Callable[[bytes], None]
@@ -66,15 +67,6 @@ def _store(path: Path) -> None:
         store.close()
 
 
-def _writers(content: bytes) -> None:
-    text = _text(content)
-    for written in (plain(text), *plain_lines(text).replace("\t", " ").split("\n")):
-        if not is_plain(written):
-            raise ValueError(f"{written!r} is not plain")
-    if len(shown(text)) > 120 or len(shown([text] * 100, 50)) > 50:
-        raise ValueError("a message that is too long")
-
-
 TARGETS: dict[str, Target] = {
     "sb3_zip": _in_file("ppo-CartPole-v1.zip", _agent),
     "tensors": lambda content: _finite(content),
@@ -88,7 +80,8 @@ TARGETS: dict[str, Target] = {
     "arrays": _in_file("x.npz", lambda path: read_arrays(path)),
     "study_file": _in_file("study.yaml", lambda path: read_spec(path)),
     "store": _in_file("study.db", _store),
-    "text_writers": _writers,
+    **WRITERS,
+    **PAGES,
 }
 """By name; each raises an error of ours that exits with 2, or none."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from policypress import compress
 from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Missing
-from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult, read_rows
+from policypress.records import ArtifactRecord
+from policypress.report.recipe_results import BASELINE, RANDOM, RecipeResult, file_names, read_rows
 from policypress.report.table import comparison, reasons
 
 
@@ -52,3 +54,25 @@ def test_a_dash_comes_with_its_reason_once(rows: tuple[RecipeResult, ...]) -> No
     blind = replace(rows[2], retention=Missing("the baseline has learned nothing"))
     told = reasons((*rows[:2], blind, blind))
     assert told == ("no “retention”: the baseline has learned nothing",)
+
+
+def record(path: str, hashed: str = "0123456789abcdef") -> ArtifactRecord:
+    return ArtifactRecord("r", hashed, path, "0" * 64, 2, 1, 1, 1, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def test_artifacts_are_called_as_they_were_built() -> None:
+    built = record("artifacts/0123/prune-l2-0.1.onnx")
+    assert file_names({"a": built, "b": None, "c": built}) == {
+        "a": "prune-l2-0.1.onnx",
+        "c": "prune-l2-0.1-01234567.onnx",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["x/study.db", "x/..", "x/json.py", "javascript:alert(1).onnx", "a/-rf.onnx", "\x1b.onnx"]
+)
+def test_a_foreign_store_names_no_other_file(path: str) -> None:
+    names = file_names({"a": record(path), "b": record(path, "../../ev"), "c": record(f"{path}/b.onnx", "../../ev")})
+    assert len(set(names.values())) == 3
+    for name in names.values():
+        assert name == "artifact.onnx" or re.fullmatch(r"artifact-[0-9a-f]{8}\.onnx", name), name

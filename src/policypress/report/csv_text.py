@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 from policypress.foreign_text import plain
 
-# What spreadsheets take for the beginning of a formula, or of a call in older ones.
-_FORMULA = ("=", "+", "-", "@", "|", "%")
+# What spreadsheets take for the beginning of a formula, or of a call in older ones; some read the wide forms as well.
+_FORMULA = r"[=+\-@|%\uff1d\uff0b\uff0d\uff20]"
+# Where a comma is the decimal sign, they take semicolons for the ends of cells, and read quotes inside of one anew.
+_BEGINS_CELL = re.compile(rf"^(?=\s*{_FORMULA})|(?<=;)(?=[\s\"]*{_FORMULA})")
 
 
 def csv_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows as CSV (RFC 4180, but for lines that end in a line feed), safe to open in a spreadsheet.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe, by which it is a text there.
+    Before what a spreadsheet would take for a formula stands an apostrophe, by which it is a text there: at the
+    beginning of a text, and behind a semicolon, which ends cells in countries that write 1,5.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -26,5 +30,4 @@ def csv_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(value: object) -> object:
     if not isinstance(value, str):
         return "" if value is None else value
-    shown = plain(value)
-    return f"'{shown}" if shown.lstrip()[:1] in _FORMULA else shown
+    return _BEGINS_CELL.sub("'", plain(value))

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import jinja2
 import vl_convert
 from markupsafe import Markup
 
 import policypress
-from policypress.foreign_text import on_page, plain_data
+from policypress.foreign_text import plain_data
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words, words
 from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
@@ -21,6 +20,7 @@ from policypress.report.figures import DARK, LIGHT, Figure
 from policypress.report.quantities import percent, si, size, times, with_spread
 from policypress.report.recipe_results import RANDOM, RecipeResult
 from policypress.report.results import KEEP, Results
+from policypress.report.template import page_of
 from policypress.search.certification import Certificate
 from policypress.search.history import SearchHistory
 from policypress.search.robustness import Robustness
@@ -42,15 +42,8 @@ class Tile:
 
 def render(results: Results, figures: Sequence[Figure]) -> str:
     """The page. Text from the agent's files is escaped, and the page may load nothing from anywhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("policypress.report", ""),
-        autoescape=True,
-        finalize=on_page,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html.j2").render(
+    return page_of(
+        "page.html.j2",
         results=results,
         words=words,
         version=policypress.__version__,

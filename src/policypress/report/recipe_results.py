@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -23,6 +25,8 @@ from policypress.search.history import CandidateResult
 
 RANDOM = "random"
 BASELINE = "none"
+_BUILT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\.onnx")
+_HASH = re.compile(r"[0-9a-f]{8}")
 _SIZES = {
     "size_bytes": "file_bytes",
     "packed_bytes": "packed_bytes",
@@ -98,7 +102,7 @@ def read_rows(
         name: next((found for key in keys if (found := store.artifact(key)) is not None), None)
         for name, keys in groups.items()
     }
-    files = _file_names(artifacts)
+    files = file_names(artifacts)
     baseline, random = returns.get(BASELINE, ()), returns.get(RANDOM, ())
     rows: list[RecipeResult] = []
     for name, keys in groups.items():
@@ -144,12 +148,20 @@ def _status(rows: Sequence[CellRow]) -> Status:
     return next((status for status in order if status in found), "pending")
 
 
-def _file_names(artifacts: Mapping[str, ArtifactRecord | None]) -> dict[str, str]:
-    """Recipe → name of its artifact in the output folder: that of the build, and with the hash where two are alike."""
+def file_names(artifacts: Mapping[str, ArtifactRecord | None]) -> dict[str, str]:
+    """Recipe → name of its artifact in the output folder: that of the build, and with the hash where two are alike.
+
+    A store of somebody else may name any file there, or elsewhere; what no build of ours would be called gets another
+    name.
+    """
     names: dict[str, str] = {}
     for recipe, artifact in artifacts.items():
         if artifact is not None:
-            built = PurePosixPath(artifact.path)
-            taken = built.name in names.values()
-            names[recipe] = f"{built.stem}-{artifact.recipe_hash[:8]}{built.suffix}" if taken else built.name
+            name = PurePosixPath(artifact.path).name
+            number = artifact.recipe_hash[:8]
+            if not (_BUILT.fullmatch(name) and _HASH.fullmatch(number)):
+                number = hashlib.sha256(repr((recipe, artifact)).encode()).hexdigest()[:8]
+                name = "artifact.onnx"
+            taken = name in names.values()
+            names[recipe] = f"{name.removesuffix('.onnx')}-{number}.onnx" if taken else name
     return names

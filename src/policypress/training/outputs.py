@@ -95,8 +95,8 @@ def write_outputs(
     """
     full = saved_zip(model, spec)
     write_atomic(where.zip, full)
-    write_atomic(where.folder / "config.yml", yaml.safe_dump(_config(spec), sort_keys=False).encode())
-    write_atomic(where.folder / "args.yml", yaml.safe_dump(_arguments(spec), sort_keys=False).encode())
+    for name, content in zoo_files(spec).items():
+        write_atomic(where.folder / name, content)
     layer = None if model.env is None else normaliser(model.env)
     if layer is not None:
         write_atomic(where.folder / "vecnormalize.pkl", pickle.dumps(layer))
@@ -120,6 +120,12 @@ def saved_zip(model: BaseAlgorithm, spec: TrainingSpec) -> bytes:
     content = io.BytesIO()
     model.save(content)
     return content.getvalue()
+
+
+def zoo_files(spec: TrainingSpec) -> dict[str, bytes]:
+    """Name → content of the YAML files that say how ``spec`` trained, as the RL Zoo writes them."""
+    written = {"config.yml": _config(spec), "args.yml": _arguments(spec)}
+    return {name: yaml.safe_dump(content, sort_keys=False).encode() for name, content in written.items()}
 
 
 def _config(spec: TrainingSpec) -> dict[str, Any]:

@@ -90,3 +90,13 @@ def test_a_chart_that_would_load_anything_fails() -> None:
     spec["layer"] = [{name: value for name, value in spec["layer"][0].items() if name != "data"}]
     with pytest.raises(ValueError, match="example"):
         to_svg(spec)
+
+
+def test_what_a_mark_says_steers_nothing_and_is_well_formed() -> None:
+    text = "a\x1b]0;x\x07 \x08\u202e <b> \udcff"
+    rows = [{"x": 1, "name": text, "told": told(text, algorithm=text)}]
+    drawn = chart_of(rows).mark_point().encode(x="x:Q", y="name:N", description=telling())
+    svg = Panel(text, layered([drawn], 100, 100, text)).inline("here")
+    svg.encode()
+    shown = {element.get("data-algorithm") for element in ElementTree.fromstring(svg).iter()}
+    assert "a?]0;x? ?? <b> ?" in shown

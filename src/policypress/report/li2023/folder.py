@@ -11,6 +11,7 @@ from policypress.report.csv_text import csv_of
 from policypress.report.li2023.charts import reward_trend
 from policypress.report.li2023.page import render
 from policypress.report.li2023.results import LiResults, read_results
+from policypress.report.study.assembling import commands
 
 PAGE_NAME, DATA_NAME, TABLE_NAME = "report.html", "report.json", "table-2-memory.csv"
 FIGURES = "figures"
@@ -34,8 +35,7 @@ def write_report(store: StoreReader, folder: Path) -> Path:
         write_atomic(folder / FIGURES / f"{chart.name}.png", chart.png())
     write_atomic(folder / TABLE_NAME, table(results).encode())
     write_atomic(folder / DATA_NAME, (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    commands = [f"policypress study run {results.study}.yml", f"policypress study report {results.study}.yml -o DIR"]
-    write_atomic(folder / PAGE_NAME, render(results, charts, commands).encode())
+    write_atomic(folder / PAGE_NAME, render(results, charts, commands(f"{results.study}.yml")).encode())
     return folder / PAGE_NAME
 
 

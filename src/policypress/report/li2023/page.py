@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 import policypress
-from policypress.foreign_text import on_page
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.charts import Chart, form_name
 from policypress.report.li2023.findings import EXPECTED, MARGIN, WINDOW
@@ -20,6 +18,7 @@ from policypress.report.li2023.results import FormSummary, LiResults, TaskSummar
 from policypress.report.li2023.trainings import FORMS
 from policypress.report.quantities import percent, si, size, with_spread
 from policypress.report.study.conclusions import Verdict
+from policypress.report.template import page_of
 
 _NOTHING = "–"
 _CHIPS = {"holds": "keeps", "does not hold": "loses", "undecided": "unclear", "no data": ""}
@@ -28,15 +27,8 @@ _MIB = 2**20
 
 def render(results: LiResults, charts: Sequence[Chart], commands: Sequence[str]) -> str:
     """The page as HTML. Text from files is escaped, and the page loads nothing from anywhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("policypress.report", ""),
-        autoescape=True,
-        finalize=on_page,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("li2023/page.html.j2").render(
+    return page_of(
+        "li2023/page.html.j2",
         results=results,
         title=TITLE,
         version=policypress.__version__,

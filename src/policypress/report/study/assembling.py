@@ -24,8 +24,12 @@ from policypress.report.study.study_report import Provenance, StudyReport
 _NEEDED = len(ALGORITHMS) * len(ENVIRONMENTS)
 
 
-def _commands(file_name: str) -> tuple[str, str]:
-    """How to run the study of this file, and to write its report, as a shell takes it."""
+def commands(file_name: str) -> tuple[str, str]:
+    """How to run the study of this file, and to write its report, as a shell takes it.
+
+    >>> commands("a b.yml")[0]
+    "policypress study run 'a b.yml'"
+    """
     quoted = shlex.quote(plain(file_name))
     return f"policypress study run {quoted}", f"policypress study report {quoted} -o DIR"
 
@@ -114,7 +118,7 @@ def _provenance(store: StoreReader, groups: Iterable[Group], file_name: str) -> 
     worked_on = [row for row in rows if row.status != "pending"]
     failures = Counter(row.failure.message.splitlines()[0] for row in rows if row.failure is not None)
     return Provenance(
-        commands=_commands(file_name),
+        commands=commands(file_name),
         policypress=policypress.__version__,
         store_schema=str(store.note("schema_version") or ""),
         started_at=min((row.created_at for row in rows), default=""),

@@ -69,8 +69,8 @@ def tabular(columns: Sequence[str], rows: Rows, notes: Sequence[str], left: int 
     lines = [f"% {line}" for note in notes for line in plain_lines(note).splitlines()]
     lines += [rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(columns) - left)}}}", r"\hline"]
     lines += [" & ".join(columns) + r" \\", r"\hline"]
-    # Behind the end of a row, a bracket or an asterisk would be an argument of it.
-    lines += [("{}" if "".join(row)[:1] in ("[", "*") else "") + " & ".join(row) + r" \\" for row in rows]
+    # Behind the end of a row, a bracket or an asterisk would be an argument of it, blanks before it or not.
+    lines += [("{}" if "".join(row).lstrip()[:1] in ("[", "*") else "") + " & ".join(row) + r" \\" for row in rows]
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from policypress.atomic_write import write_atomic
-from policypress.foreign_text import on_page
 from policypress.report.study import summary as answer
 from policypress.report.study import tables
 from policypress.report.study.figure import StudyFigure
@@ -18,6 +16,7 @@ from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NA
 from policypress.report.study.methods import algorithm_name, look, ordered, tokens
 from policypress.report.study.own_recipes import own_recipes
 from policypress.report.study.study_report import StudyReport
+from policypress.report.template import page_of
 
 PAGE_NAME = "report.html"
 FIGURES_FOLDER = "figures"
@@ -57,16 +56,9 @@ def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> 
 
 def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[str] = ()) -> str:
     """The page. What comes from the study's file and database is text in it, never markup; it loads nothing."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("policypress.report", ""),
-        autoescape=True,
-        finalize=on_page,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     shown = {figure.name: _figure(figure) for figure in figures}
-    return environment.get_template("study/page.html.j2").render(
+    return page_of(
+        "study/page.html.j2",
         report=report,
         answer=answer,
         sentences=answer.sentences(report),

@@ -80,7 +80,8 @@ def layered(layers: Sequence[Any], width: int, height: int | altair.Step, descri
 
 def told(text: str, **belongs: str) -> str:
     """What a mark says (``text``) and belongs to, for its field ``told``; see :func:`telling`."""
-    return _MARK + json.dumps({"text": text, "belongs": belongs}, ensure_ascii=False)
+    # JSON writes control characters as escapes, which later become them again.
+    return _MARK + json.dumps(plain_data({"text": text, "belongs": belongs}), ensure_ascii=False)
 
 
 def telling() -> altair.Description:
