@@ -13,7 +13,6 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.fuzz.oracles import Page, check_page, require
-from policypress.report.study.marks import Panel, chart_of, layered, telling, told
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.foreign_text import plain_lines
@@ -24,6 +23,7 @@ from policypress.report.page import render as results_page
 from policypress.report.results import Results, read_results
 from policypress.report.study.page import render as study_page
 from policypress.report.study.study_report import StudyReport
+from policypress.report.study.svg import Panel, chart_of, layered, telling, told
 
 TESTS = Path(__file__).resolve().parents[2] / "tests" / "report"
 # What stood in files, in the synthetic results.
