@@ -8,7 +8,14 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
+from policypress.measurement.seed_statistics import (
+    Interaction,
+    Shares,
+    interaction,
+    lower_bound_over_seeds,
+    mean_over_seeds,
+    share_over_seeds,
+)
 from policypress.measurement.statistics import Interval, Missing
 
 SEEDS = [[10.0, 12.0, 11.0, 15.0], [20.0, 18.0, 19.0, 25.0], [14.0, 13.0, 16.0, 9.0], [17.0, 11.0, 12.0, 14.0]]
@@ -97,3 +104,38 @@ def test_scaling_scales(groups: list[list[float]], factor: float) -> None:
     other = interval_of(mean_over_seeds([[factor * value for value in group] for group in groups]))
     assert (other.lower, other.upper) == pytest.approx((factor * one.lower, factor * one.upper), rel=1e-6, abs=1e-3)
     assert one.lower <= one.estimate <= one.upper
+
+
+def test_an_interaction_is_welch_s_test_of_two_shares() -> None:
+    """With denominators that do not vary the shares are means, and Welch's test of those is known."""
+    ones = [[1.0], [1.0], [1.0]]
+    first, second = [[0.5], [0.7], [0.9]], [[1.1], [1.0], [1.5], [1.2]]
+    found = interaction(Shares(first, ones), Shares(second, [*ones, [1.0]]))
+    assert isinstance(found, Interaction)
+    means = [[value for (value,) in groups] for groups in (second, first)]
+    expected = scipy.stats.ttest_ind(*means, equal_var=False)
+    degrees = int(expected.df)  # rounded down: the wider interval
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(expected.statistic), degrees))
+    assert found.difference.estimate == pytest.approx(np.mean(means[0]) - np.mean(means[1]))
+    assert (found.difference.lower > 0) == (found.p < 0.05)
+
+
+def test_intervals_that_overlap_may_differ_all_the_same() -> None:
+    ones = [[1.0]] * 8
+    spread = np.linspace(-0.3, 0.3, 8)
+    samples = [Shares([[middle + value] for value in spread], ones) for middle in (0.8, 1.08)]
+    lower, upper = (interval_of(share_over_seeds(s.numerators, s.denominators, paired=False)) for s in samples)
+    assert lower.upper > upper.lower
+    found = interaction(*samples)
+    assert isinstance(found, Interaction)
+    assert found.p < 0.05
+
+
+def test_no_interaction_is_said_of_a_share_that_is_undefined() -> None:
+    good = Shares([[1.0], [2.0], [3.0]], [[1.0], [2.0], [3.0]])
+    assert isinstance(interaction(good, Shares([[1.0], [2.0]], [[-1.0], [1.0]])), Missing)
+    assert isinstance(interaction(Shares([[1.0]], [[1.0]]), good), Missing)
+    same = Shares([[1.0], [1.0]], [[1.0], [1.0]])
+    found = interaction(same, same)
+    assert isinstance(found, Interaction)
+    assert found.p == 1.0

@@ -18,6 +18,7 @@ from policypress.measurement.statistics import (
     return_ratio,
     standard_error,
     t_quantile,
+    t_tails,
 )
 
 RNG = np.random.default_rng(7)
@@ -42,6 +43,12 @@ def test_worked_examples() -> None:
 def test_t_quantile_equals_scipy(probability: float, degrees: float) -> None:
     tolerance = 1e-4 if degrees > 100_000 else 1e-8
     assert t_quantile(probability, degrees) == pytest.approx(scipy.stats.t.ppf(probability, degrees), rel=tolerance)
+
+
+@pytest.mark.parametrize("t", [-3.0, 0.0, 0.5, 2.0, 7.0])
+@pytest.mark.parametrize("degrees", [1.0, 2.0, 3.0, 10.0, 36.0, 500.0])
+def test_p_values_of_t_equal_scipy(t: float, degrees: float) -> None:
+    assert t_tails(t, degrees) == pytest.approx(2 * scipy.stats.t.sf(abs(t), degrees), abs=1e-12)
 
 
 def test_mean_return_equals_scipy() -> None:

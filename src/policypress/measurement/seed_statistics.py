@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policypress.measurement.statistics import Interval, Missing, t_quantile
+from policypress.measurement.statistics import Interval, Missing, t_quantile, t_tails
 
 Groups = Sequence[Sequence[float]]
 METHOD = "Student's t, variance of a hierarchical bootstrap of seeds and episodes"
@@ -72,6 +72,52 @@ def share_over_seeds(
     >>> share_over_seeds([[90.0], [45.0]], [[100.0], [50.0]], paired=True).estimate
     0.9
     """
+    spread = _share(numerators, denominators, floor, paired=paired)
+    return spread if isinstance(spread, Missing) else _interval(spread, confidence)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What one share of means is of: the arguments of :func:`share_over_seeds`, of samples that are not paired."""
+
+    numerators: Groups
+    denominators: Groups
+    floor: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """How much one share is above another, and the p-value of their being equal (Welch's t)."""
+
+    difference: Interval
+    p: float
+
+
+def interaction(first: Shares, second: Shares, confidence: float = 0.95) -> Interaction | Missing:
+    """Share of ``second`` minus share of ``first``, of independent trainings: does what is compared depend on the case?
+
+    Two intervals that overlap do not answer that: each has the other's uncertainty to spare.
+
+    >>> low = Shares([[50.0], [52.0], [48.0]], [[100.0], [101.0], [99.0]])
+    >>> high = Shares([[90.0], [92.0], [88.0]], [[100.0], [101.0], [99.0]])
+    >>> found = interaction(low, high)
+    >>> round(found.difference.estimate, 2), found.p < 0.001
+    (0.4, True)
+    """
+    spreads = [_share(one.numerators, one.denominators, one.floor, paired=False) for one in (first, second)]
+    under, over = spreads
+    if isinstance(under, Missing):
+        return under
+    if isinstance(over, Missing):
+        return over
+    variance = _sum((under, over), (1.0, 1.0))
+    apart = _Spread(over.mean - under.mean, variance.variance, variance.degrees)
+    error = math.sqrt(apart.variance)
+    p = t_tails(apart.mean / error, apart.degrees) if error > 0 else float(apart.mean == 0)
+    return Interaction(_interval(apart, confidence), p)
+
+
+def _share(numerators: Groups, denominators: Groups, floor: Sequence[float], *, paired: bool) -> _Spread | Missing:
     problem = _problem(numerators) or _problem(denominators)
     if problem is None and paired and len(numerators) != len(denominators):
         problem = Missing(f"{len(numerators)} seeds against {len(denominators)}: they cannot be paired")
@@ -88,7 +134,7 @@ def share_over_seeds(
     else:
         difference = _sum((_spread(numerators), base), (1.0, share))
     whole = _sum((difference, rest), (1.0, 1.0 - share))
-    return _interval(_Spread(share, whole.variance / below**2, whole.degrees), confidence)
+    return _Spread(share, whole.variance / below**2, whole.degrees)
 
 
 def lower_bound_over_seeds(groups: Groups, confidence: float = 0.95) -> float | Missing:

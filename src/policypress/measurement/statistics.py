@@ -182,6 +182,18 @@ def t_quantile(probability: float, degrees: float) -> float:
     return math.sqrt(whole) * math.tan(low)
 
 
+def t_tails(t: float, degrees: float) -> float:
+    """Two-sided p-value of ``t`` under Student's t distribution; fractional degrees of freedom are rounded down.
+
+    >>> round(t_tails(2.2281, 10), 4)
+    0.05
+    """
+    whole = max(int(degrees), 1)
+    if whole > _MANY_DEGREES:
+        return 2 * (1 - _NORMAL.cdf(abs(t)))
+    return max(0.0, 1 - _central_probability(math.atan(abs(t) / math.sqrt(whole)), whole))
+
+
 def _central_probability(angle: float, degrees: int) -> float:
     """P(|T| < sqrt(degrees)·tan(angle))."""
     cosine, sine = math.cos(angle), math.sin(angle)

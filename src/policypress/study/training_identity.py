@@ -46,13 +46,21 @@ def training_name(stored: Mapping[str, Any]) -> str:
     return "-".join(parts).replace("/", "-")
 
 
+def qat_words(qat: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a form of quantization-aware training from that by default; nothing where it is that.
+
+    >>> qat_words({"weight_bits": 4, "per_channel": False})
+    ('w4', 'per-tensor')
+    """
+    said = [(qat[name], usual, word) for name, (usual, word) in _QAT_WORDS.items() if name in qat]
+    return tuple(word.format(value) for value, usual, word in said if value != usual)
+
+
 def _special(stored: Mapping[str, Any]) -> list[str]:
     """What is done while learning, with what tells one kind of it from another."""
     found = []
-    qat = stored.get("qat")
-    if qat is not None:
-        said = [(qat[name], usual, word) for name, (usual, word) in _QAT_WORDS.items() if name in qat]
-        found += ["qat", *(word.format(value) for value, usual, word in said if value != usual)]
+    if stored.get("qat") is not None:
+        found += ["qat", *qat_words(stored["qat"])]
     if stored.get("sparse") is not None:
         found.append("sparse")
     if stored.get("prune") is not None:

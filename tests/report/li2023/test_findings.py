@@ -93,6 +93,22 @@ def test_what_is_kept_of_what_was_learned(cap: float, verdict: str, tmp_path: Pa
     assert judged_kept(None).verdict == "no data"
 
 
+def test_games_differ_where_their_interaction_does_though_intervals_overlap(tmp_path: Path) -> None:
+    with Store(tmp_path / "study.db") as store:
+        for seed in range(8):
+            add_training(store, CARTPOLE, seed, ramp(40), qat=False)
+            add_training(store, CARTPOLE, seed, ramp(40, cap=140.0 + 20 * (seed % 4)), qat=True)
+            add_training(store, LANDER, seed, ramp(300, length=700), qat=False)
+            add_training(store, LANDER, seed, ramp(300, length=700, cap=170.0 + 20 * (seed % 4)), qat=True)
+        tasks = read_tasks(store)
+    (found,) = next(item for item in findings(tasks, ()) if item.name == "games-differ").study
+    first, second = found.numbers["CartPole"], found.numbers["LunarLander"]
+    assert first["upper"] > second["lower"]
+    assert found.numbers["p"] < 0.05
+    assert found.verdict == "holds"
+    assert "test of the interaction" in found.text
+
+
 def test_nothing_trained_is_no_data(tmp_path: Path) -> None:
     store = Store(tmp_path / "study.db")
     add_training(store, CARTPOLE, 0, ramp(40), qat=False, done=False)

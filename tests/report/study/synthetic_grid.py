@@ -15,6 +15,7 @@ import numpy as np
 
 from policypress.contract import EnvironmentSpec
 from policypress.engine.cell import Cell
+from policypress.engine.prepared_agent import PreparedAgent
 from policypress.engine.store.reader import AgentRow
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Failure
@@ -51,8 +52,12 @@ def make_grid(
     spread: float = 0.01,
     left: Callable[[str, str, str, int], bool] = lambda *_: False,
     failed: Callable[[str, str, str, int], bool] = lambda *_: False,
+    kernels: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the grid; cells of which ``left`` is true stay pending, those of ``failed`` fail."""
+    """Write the grid; cells of which ``left`` is true stay pending, those of ``failed`` fail.
+
+    ``kernels`` says what fp32 agents and those with QAT learned by; without it no training is recorded.
+    """
     recipes = tuple(recipes)
     with Store(path) as store:
         store.set_note("study", "synthetic")
@@ -62,7 +67,7 @@ def make_grid(
             for algorithm in algorithms:
                 for seed in range(seeds):
                     for kind in ("fp32", "qat") if qat else ("fp32",):
-                        identity = _agent(store, algorithm, environment, seed, kind)
+                        identity = _agent(store, algorithm, environment, seed, kind, (kernels or {}).get(kind))
                         for runtime in runtimes:
                             for recipe in recipes if kind == "fp32" else ("none", "qat"):
                                 cell = _cell(identity, environment, recipe, runtime)
@@ -75,13 +80,15 @@ def make_grid(
                                     _fill(store, cell, level, seed, spread * LEVEL, with_costs)
 
 
-def _agent(store: Store, algorithm: str, environment: str, seed: int, kind: str) -> str:
+def _agent(store: Store, algorithm: str, environment: str, seed: int, kind: str, kernels: str | None) -> str:
     identity = hashlib.sha256(f"{algorithm} {environment} {seed} {kind}".encode()).hexdigest()
     spec: dict[str, Any] = {"steps": 1000, "seed": seed, "qat": {"weight_bits": 8} if kind == "qat" else None}
     training = {"label": kind, "spec": spec}
     store.add_agent(AgentRow(identity, "trained", algorithm, EnvironmentSpec(environment), None, training))
     own = Cell("agent", EvaluationProtocol(0), EnvironmentSpec(environment), identity)
     store.plan([own])
+    if kernels is not None:
+        store.record_prepared(own, PreparedAgent({}, {"spec": spec, "kernels": kernels}, ()), {})
     store.finish(own.key)
     return identity
 

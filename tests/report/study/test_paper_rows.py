@@ -78,6 +78,8 @@ def test_the_most_that_can_be_pruned_is_the_largest_ratio_that_passes(
     assert found.ratio == (max(passing) if passing else None)
     assert isinstance(found.returns, Estimate)
     assert found.returns.value == (max(passing) if passing else min(judged))
+    unbroken = [ratio for ratio in judged if all(judged[smaller] for smaller in judged if smaller <= ratio)]
+    assert found.unbroken == (max(unbroken) if unbroken else None)
 
 
 def test_what_is_left_to_run_is_said() -> None:

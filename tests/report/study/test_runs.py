@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.report.study.runs import Kind, method_of, short_name
+from policypress.report.study.runs import Kind, _kind, _update, method_of, short_name
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,8 @@ from policypress.report.study.runs import Kind, method_of, short_name
     [
         ("ptdq", "plain", ("ptdq", None)),
         ("qat", "qat", ("qat", None)),
+        ("qat", "qat-raw", ("qat-raw", None)),
+        ("ptdq", "qat-raw", ("qat-raw-ptdq", None)),
         ("prune(l2, 0.7)", "plain", ("l2", 0.7)),
         ("prune(l2, 0.7)", "sparse", ("sparse-l2", 0.7)),
         ("prune(l1, 0.05, scope=global)", "plain", ("prune(l1, 0.05, scope=global)", None)),
@@ -30,3 +32,18 @@ def test_environments_are_named_without_version() -> None:
         "HumanoidStandup",
         "walker",
     ]
+
+
+def test_forms_of_quantization_aware_training_are_kinds_of_their_own() -> None:
+    raw = {"weight_bits": 8, "observation_scaling": False, "per_channel": False}
+    assert _kind({"qat": {"weight_bits": 8, "observation_scaling": True}}) == "qat"
+    assert _kind({"qat": raw}) == "qat-raw"
+    assert _kind({"qat": {**raw, "weight_bits": 4}}) == "qat-w4-unscaled-per-tensor"
+    assert [_kind({"sparse": {}}), _kind({"prune": 0.5}), _kind({})] == ["sparse", "gradual", "plain"]
+
+
+def test_what_trained_an_agent_is_read_from_its_record() -> None:
+    assert _update("ppo", {"kernels": "avx2", "spec": {"update": "native"}}) == "the native update with avx2 kernels"
+    assert _update("ppo", {"spec": {"update": "fast"}}) == _update("sac", {"spec": {"update": "stock"}})
+    assert _update("sac", {"spec": {"update": "auto"}}) == "the fast update"
+    assert _update("sac", None) == ""

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from policypress.measurement.seed_statistics import share_over_seeds
+from policypress.measurement.seed_statistics import Shares, interaction, share_over_seeds
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report.li2023.comparing import FEW, FEWEST, rank_test
 from policypress.report.li2023.memory import MemoryRow
@@ -51,12 +51,19 @@ def kept(task: Task) -> Interval | Missing:
     The last are the last 100, or the last fifth of shorter trainings; the first are the first 20, of both forms, when
     nothing is learned yet.
     """
+    found = _shares(task)
+    if isinstance(found, Missing):
+        return found
+    return share_over_seeds(found.numerators, found.denominators, found.floor, paired=False)
+
+
+def _shares(task: Task) -> Shares | Missing:
     if min(len(task.returns(form)) for form in FORMS) < FEWEST:
         return FEW
     last = min(LAST, max(task.episodes // 5, 1))
     ends = {form: [[float(np.mean(seed[-last:]))] for seed in task.returns(form)] for form in FORMS}
     start = [float(np.mean(seed[:FIRST])) for form in FORMS for seed in task.returns(form)]
-    return share_over_seeds(ends["qat"], ends["fp32"], start, paired=False)
+    return Shares(ends["qat"], ends["fp32"], start)
 
 
 def reach_episodes(task: Task) -> Mapping[Form, tuple[float, ...]]:
@@ -224,22 +231,31 @@ def judged_kept(task: Task | None) -> Evidence:
 def _games_differ(tasks: Sequence[Task]) -> Finding:
     statement = "Whether QAT affects the training depends on the game: CartPole is affected, LunarLander is not."
     paper = Evidence("holds", f"The comparison of figures 5 and 6. {_ONE_RUN}")
+    return Finding("games-differ", statement, "4 and 5", paper, (), (_judged_games(tasks),))
+
+
+def _judged_games(tasks: Sequence[Task]) -> Evidence:
+    """Whether what QAT keeps differs between the games: a test of the interaction, since intervals that overlap may."""
     shares = {task.environment: kept(task) for task in tasks}
     known = {name: share for name, share in shares.items() if isinstance(share, Interval)}
-    if len(known) < 2:
-        ours = Evidence("no data", "One of the two games has too few trainings.")
-    else:
-        first, second = known["CartPole"], known["LunarLander"]
-        apart = first.upper < second.lower or second.upper < first.lower
-        verdict: Verdict = (
-            "undecided" if not apart else "holds" if first.estimate < second.estimate else "does not hold"
-        )
-        text = "What QAT keeps of what fp32 learned: " + ", ".join(
-            f"{name} {percent(share.estimate)} ({percent(share.lower)} … {percent(share.upper)})"
-            for name, share in known.items()
-        )
-        ours = Evidence(verdict, f"{text}. The intervals {'do not ' if apart else ''}overlap.", _plain(known))
-    return Finding("games-differ", statement, "4 and 5", paper, (), (ours,))
+    samples = [found for task in tasks if isinstance(found := _shares(task), Shares)]
+    if len(known) < 2 or len(samples) < 2:
+        return Evidence("no data", "One of the two games has too few trainings.")
+    apart = interaction(samples[0], samples[1])
+    if isinstance(apart, Missing):
+        return Evidence("no data", f"{apart.reason}.".capitalize())
+    told = ", ".join(
+        f"{name} {percent(share.estimate)} ({percent(share.lower)} … {percent(share.upper)})"
+        for name, share in known.items()
+    )
+    difference = apart.difference
+    verdict: Verdict = "undecided" if apart.p >= _ALPHA else "holds" if difference.estimate > 0 else "does not hold"
+    text = (
+        f"What QAT keeps of what fp32 learned: {told}. LunarLander's share is higher by {difference.estimate:.2f} "
+        f"({difference.lower:.2f} … {difference.upper:.2f}; test of the interaction, Welch's t, p = {apart.p:.2g})."
+    )
+    numbers = {**_plain(known), "difference": asdict(difference), "p": apart.p}
+    return Evidence(verdict, text, numbers)
 
 
 def _plain(intervals: Mapping[str, Interval]) -> dict[str, object]:

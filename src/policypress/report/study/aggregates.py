@@ -110,7 +110,7 @@ def _scores(combinations: Sequence[Combination], runtime: str, method: str, rati
         base, floor = combination.baseline, combination.random
         if combination.runtime != runtime or variant is None or combination.learned.verdict != "learned":
             continue
-        if not isinstance(floor, Estimate) or not isinstance(base, Estimate):
+        if not isinstance(floor, Estimate) or not isinstance(base, Estimate) or variant.other_training:
             continue
         if len(variant.returns_by_seed) >= _LEAST_SEEDS:
             found[combination.name] = _kept(variant.returns_by_seed, combination.baseline_by_seed, floor.value)

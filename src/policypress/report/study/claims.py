@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policypress.measurement.statistics import LU_SHARE
-from policypress.report.study.combination import Combination
+from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.estimates import Estimate, MaybeEstimate
+from policypress.report.study.exact_tests import share_interval
 from policypress.report.study.paper import METHODS, NORMS, Place, table1, table2, table3
 from policypress.report.study.paper_rows import most_pruned, optimum
 
 PAPER = ""
 GENERALLY = 2 / 3
 """Share of combinations in which something has to hold, to hold generally."""
-LEAST = 10
-"""Number of combinations below which nothing is said of algorithms in general."""
 SIGNIFICANT = 0.05
+NEAR = 0.10
+"""How far from a number of the paper, or from another return in units of the baseline's, still counts as the same."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class View:
         returns: place → span of ``baseline`` and the quantizers.
         ratios: place → span of the ratio to the baseline, by quantizer; of the study alone.
         prunable: place → share that each norm can remove by the 90 % rule, 0 where none passes.
-        optima: place → norm (``none``) and ratio of the best pruning.
+        optima: place → norm (``none``, ``both``) and ratio of the best pruning.
+        unbroken: place → largest ratio that passes with all smaller ones, by either norm; of the study alone.
         kept: place → span of the ratio to the baseline by (norm, ratio); of the study alone.
         left: number of combinations that are kept out: not measured, or the baseline has not learned.
         combinations: of the study.
+        keeping: algorithm, environment and recipe of what keeps 90 % of the return under some runtime.
     """
 
     runtime: str
@@ -65,6 +68,8 @@ class View:
     kept: Mapping[Place, Mapping[tuple[str, float], Span]]
     left: int = 0
     combinations: tuple[Combination, ...] = field(default=(), repr=False)
+    unbroken: Mapping[Place, float] = field(default_factory=dict)
+    keeping: frozenset[tuple[str, str, str]] = frozenset()
 
     @property
     def is_paper(self) -> bool:
@@ -78,6 +83,27 @@ class View:
             for place, spans in self.returns.items()
             if set(METHODS) <= set(spans)
         }
+
+    def verdict(self, tally: Tally, needed: float) -> Verdict:
+        """Whether something is so in the share ``needed`` of what the statement speaks of.
+
+        Of the paper's tables the count decides: they are all that it speaks of. A study's combinations are some of
+        many, and the 95 % interval of the share decides.
+        """
+        return tally.counted(needed) if self.is_paper else tally.verdict(needed)
+
+    def printed_share(self, count: int, total: int, published: float) -> Verdict:
+        """Whether a share is the one that the paper prints, to within :data:`NEAR`; as :meth:`verdict` judges."""
+        share = count / total
+        lower, upper = (share, share) if self.is_paper else share_interval(count, total)
+        if published - NEAR <= lower and upper <= published + NEAR:
+            return "holds"
+        lower, upper = share_interval(count, total)
+        return "undecided" if lower <= published <= upper else "does not hold"
+
+    def told(self, tally: Tally, places: str) -> str:
+        """Counts in words; a study's with the interval of their share."""
+        return tally.told(places) if self.is_paper or not tally.total else f"{tally.told(places)}, {tally.interval()}"
 
     def says(self, verdict: Verdict, text: str, **numbers: Any) -> Evidence:
         """Evidence of this source; ``left_out`` counts the combinations that are not in it."""
@@ -103,19 +129,50 @@ class Tally:
         """All places."""
         return self.yes + self.no + self.unsure
 
-    def verdict(self, needed: float, least: int = 1) -> Verdict:
-        """Whether it is so in the share ``needed`` of the places, of which there have to be ``least``.
+    def counted(self, needed: float) -> Verdict:
+        """Whether it is so in the share ``needed`` of these very places.
 
-        >>> Tally(2, 0, 1).verdict(2 / 3), Tally(1, 0, 2).verdict(2 / 3), Tally(1, 2).verdict(2 / 3)
+        >>> Tally(2, 0, 1).counted(2 / 3), Tally(1, 0, 2).counted(2 / 3), Tally(1, 2).counted(2 / 3)
         ('holds', 'undecided', 'does not hold')
         """
         if self.total == 0:
             return "no data"
-        if self.total >= least and self.yes / self.total >= needed:
+        if self.yes / self.total >= needed:
             return "holds"
-        if self.total >= least and (self.yes + self.unsure) / self.total < needed:
-            return "does not hold"
-        return "undecided"
+        return "does not hold" if (self.yes + self.unsure) / self.total < needed else "undecided"
+
+    def verdict(self, needed: float) -> Verdict:
+        """Whether it is so in the share ``needed`` of all places, of which these are some: the interval decides.
+
+        >>> Tally(9, 7).verdict(0.5), Tally(15, 1).verdict(0.5), Tally(1, 15).verdict(0.5)
+        ('undecided', 'holds', 'does not hold')
+        """
+        if self.total == 0:
+            return "no data"
+        if share_interval(self.yes, self.total)[0] >= needed:
+            return "holds"
+        return "does not hold" if share_interval(self.yes + self.unsure, self.total)[1] < needed else "undecided"
+
+    def everywhere(self, least: int) -> Verdict:
+        """Whether it is so in every one of a few named places, of which ``least`` have to be known.
+
+        >>> Tally(4, 0).everywhere(4), Tally(3, 1).everywhere(4), Tally(3, 0).everywhere(4)
+        ('holds', 'does not hold', 'undecided')
+        """
+        if self.total == 0:
+            return "no data"
+        if self.total < least:
+            return "undecided"
+        return "does not hold" if self.no else "undecided" if self.unsure else "holds"
+
+    def interval(self) -> str:
+        """Exact 95 % interval of the share, in words; what cannot be told may be either.
+
+        >>> Tally(9, 7).interval()
+        '56 % (95 % interval 30 to 80 %)'
+        """
+        lower, upper = share_interval(self.yes, self.total)[0], share_interval(self.yes + self.unsure, self.total)[1]
+        return f"{percent(self.yes / self.total)} (95 % interval {100 * lower:.0f} to {percent(upper)})"
 
     def told(self, places: str = "") -> str:
         """Counts in words.
@@ -156,6 +213,10 @@ def study_view(combinations: Sequence[Combination], runtime: str) -> View:
         kept={place: _kept(combination) for place, combination in learned.items()},
         left=len(own) - len(learned),
         combinations=tuple(own),
+        unbroken={place: ratio for place, c in learned.items() if (ratio := _unbroken(c)) is not None},
+        keeping=frozenset(
+            (c.algorithm, c.environment, v.recipe) for c in combinations for v in c.variants if v.keeps_90_percent
+        ),
     )
 
 
@@ -174,11 +235,20 @@ def _spans(known: Mapping[Any, MaybeEstimate]) -> dict[Any, Span]:
 
 def _returns(combination: Combination) -> dict[str, Span]:
     known: dict[str, MaybeEstimate] = {"baseline": combination.baseline}
-    return _spans(known | {v.method: v.returns for v in combination.variants if v.method in METHODS})
+    return _spans(known | {v.method: v.returns for v in combination.variants if v.method in METHODS and _may(v)})
+
+
+def _may(variant: Variant) -> bool:
+    """Whether its return says anything of the method.
+
+    Agents that were trained anew differ from the baseline's by their training's seed alone, which several seeds tell
+    apart, and by another update, which nothing does.
+    """
+    return variant.method != "qat" or (len(variant.returns_by_seed) > 1 and not variant.other_training)
 
 
 def _ratios(combination: Combination) -> dict[str, Span]:
-    return _spans({v.method: v.ratio_to_baseline for v in combination.variants if v.method in METHODS})
+    return _spans({v.method: v.ratio_to_baseline for v in combination.variants if v.method in METHODS and _may(v)})
 
 
 def _kept(combination: Combination) -> dict[tuple[str, float], Span]:
@@ -191,6 +261,14 @@ def _prunable(combination: Combination) -> dict[str, float]:
     found = {norm: most_pruned(combination.of_method(norm)) for norm in NORMS}
     known = {norm: pruned.ratio or 0.0 for norm, pruned in found.items() if pruned is not None and pruned.complete}
     return known if len(known) == len(NORMS) else {}
+
+
+def _unbroken(combination: Combination) -> float | None:
+    """Of the norm that removes more, where all ratios of both were measured."""
+    found = {norm: most_pruned(combination.of_method(norm)) for norm in NORMS}
+    if not _prunable(combination):
+        return None
+    return max(pruned.unbroken or 0.0 for pruned in found.values() if pruned is not None)
 
 
 def keeps(span: Span) -> bool | None:

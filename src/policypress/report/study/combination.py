@@ -73,6 +73,8 @@ class Variant:
         costs: by quantity: ``latency`` (median, warm), ``peak_rss``, ``cpu_per_action``, ``energy_per_action``,
             ``energy_per_episode``, ``packed_bytes``, ``file_bytes``, ``parameters``, ``episode_length``.
         returns_by_seed: training seed → mean return of that agent.
+        other_training: how its agents learned otherwise than the baseline's (another update, other kernels), so that
+            their returns are no statement on the method; empty where they did not, or nothing is recorded.
     """
 
     recipe: str
@@ -86,6 +88,7 @@ class Variant:
     published: float | None
     costs: Mapping[str, Cost]
     returns_by_seed: Mapping[int, float] = field(default_factory=dict)
+    other_training: str = ""
 
 
 @dataclass(frozen=True)

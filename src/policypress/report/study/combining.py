@@ -106,7 +106,19 @@ def _variant(group: Group, recipe: str, kind: Kind) -> Variant:
         published=table1().get(place, {}).get(method),
         costs=costs(runs, own, group.baselines, paired=paired),
         returns_by_seed=_means(returns),
+        other_training="" if paired else _other_training(runs, group.baselines),
     )
+
+
+def _other_training(runs: Mapping[int, Run], baselines: Mapping[int, Run]) -> str:
+    """How agents that were trained anew learned otherwise than the baseline's; empty where they did not."""
+    own, base = (
+        sorted({run.agent.update for run in found.values() if run.returns and run.agent.update})
+        for found in (runs, baselines)
+    )
+    if not own or not base or own == base:
+        return ""
+    return f"trained by {' and '.join(own)}, its baseline by {' and '.join(base)}"
 
 
 def keeps_90_percent(variant: BySeed, baseline: BySeed) -> bool | None:

@@ -19,6 +19,8 @@ _SAME_MEMORY = 0.01  # a smaller change of peak memory is none
 _SAME_TIME = 0.05
 _ONE_PERCENT = (0.005, 0.015)
 _LEAST = 5
+_KEEPERS = "Of the recipes that keep 90 % of the return"
+_WHERE = 0.9  # of the recipes that take less energy: "only where the return falls"
 _DRAWN = "The paper shows it in {figures}, drawings without numbers: nothing can be derived."
 
 
@@ -37,10 +39,10 @@ def memory_of_quantized(view: View) -> Evidence:
     if not lower:
         return _nothing(view, "memory")
     not_lower, raised = Tally(lower.count(False), lower.count(True)), Tally.of(higher)
-    verdicts = {not_lower.verdict(GENERALLY, _LEAST), raised.verdict(GENERALLY, _LEAST)}
+    verdicts = {view.verdict(not_lower, GENERALLY), view.verdict(raised, GENERALLY)}
     text = (
-        f"Peak memory is not lower (by over 1 %) in {not_lower.told('quantized agents')}, and higher (by over 1 %) in "
-        f"{raised.told('of PTDQ and PTSQ')}. Median relative to fp32: {_medians(shares)}."
+        f"{_KEEPERS}, peak memory is not lower (by over 1 %) in {view.told(not_lower, 'quantized agents')}, and higher "
+        f"(by over 1 %) in {view.told(raised, 'of PTDQ and PTSQ')}. Median relative to fp32: {_medians(shares)}."
     )
     return view.says(_both(verdicts), text, not_lower=not_lower.yes, raised=raised.yes, agents=not_lower.total)
 
@@ -55,7 +57,7 @@ def memory_of_pruned(view: View) -> Evidence:
     saved = 1 - median(shares)
     close = _ONE_PERCENT[0] <= saved <= _ONE_PERCENT[1]
     verdict: Verdict = "undecided" if len(shares) < _LEAST else "holds" if close else "does not hold"
-    text = f"Pruned agents save {100 * saved:.1f} % of peak memory in the median of {len(shares)} recipes."
+    text = f"{_KEEPERS}, pruning saves {100 * saved:.1f} % of peak memory in the median of {len(shares)}."
     return view.says(verdict, text, saved=saved, recipes=len(shares))
 
 
@@ -88,9 +90,9 @@ def energy_follows_return(view: View) -> Evidence:
         return view.says("undecided", text, less_energy=0, shorter=lengths.total, fell=lengths.yes)
     text = (
         f"Where an episode takes over 5 % less energy, the return has fallen by over 10 % in "
-        f"{energy.told('recipes')}.{shorter}{_modelled(view, 'energy_per_episode')}"
+        f"{view.told(energy, 'recipes')}.{shorter}{_modelled(view, 'energy_per_episode')}"
     )
-    return view.says(energy.verdict(0.9, _LEAST), text, less_energy=energy.total, fell=energy.yes)
+    return view.says(view.verdict(energy, _WHERE), text, less_energy=energy.total, fell=energy.yes)
 
 
 def smaller(view: View) -> Evidence:
@@ -105,8 +107,9 @@ def smaller(view: View) -> Evidence:
         return _nothing(view, "size")
     tally = Tally.of(share < 1 for share in shares)
     parts = [f"{kind} {median(found):.2f}" for kind, found in (("quantized", quantized), ("pruned", pruned)) if found]
-    text = f"The policy is smaller than fp32 in {tally.told('recipes')}; median of the ratio: {', '.join(parts)}."
-    return view.says(tally.verdict(GENERALLY), text, smaller=tally.yes, recipes=tally.total)
+    medians = ", ".join(parts)
+    text = f"{_KEEPERS}, the policy is smaller than fp32 in {view.told(tally, '')}; median of the ratio: {medians}."
+    return view.says(view.verdict(tally, GENERALLY), text, smaller=tally.yes, recipes=tally.total)
 
 
 def _no_gain(view: View, quantity: str, name: str) -> Evidence:
@@ -119,10 +122,10 @@ def _no_gain(view: View, quantity: str, name: str) -> Evidence:
         return _nothing(view, name)
     tally = Tally.of(share >= 1 - _SAME_TIME for found in shares.values() for share in found)
     text = (
-        f"The {name} is not lower (by over 5 %) in {tally.told('recipes')}. Median relative to fp32 under the same "
-        f"runtime: {_medians(shares)}.{_modelled(view, quantity)}"
+        f"{_KEEPERS}, the {name} is not lower (by over 5 %) in {view.told(tally, '')}. Median relative to fp32 "
+        f"under the same runtime: {_medians(shares)}.{_modelled(view, quantity)}"
     )
-    return view.says(tally.verdict(GENERALLY, _LEAST), text, no_gain=tally.yes, recipes=tally.total)
+    return view.says(view.verdict(tally, GENERALLY), text, no_gain=tally.yes, recipes=tally.total)
 
 
 def _variants(view: View, methods: tuple[str, ...]) -> Iterator[tuple[Combination, Variant]]:
@@ -134,9 +137,10 @@ def _variants(view: View, methods: tuple[str, ...]) -> Iterator[tuple[Combinatio
 
 
 def _relative(view: View, quantity: str, methods: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    for _, variant in _variants(view, methods):
+    """Of recipes that keep 90 % of the return under some runtime: what saves by losing it is no gain."""
+    for combination, variant in _variants(view, methods):
         span = span_of(variant.costs[quantity].relative)
-        if span is not None:
+        if span is not None and (combination.algorithm, combination.environment, variant.recipe) in view.keeping:
             yield variant.method, span.value
 
 

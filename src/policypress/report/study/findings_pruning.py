@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 from policypress.measurement.statistics import LU_SHARE
-from policypress.report.study.claims import GENERALLY, LEAST, SIGNIFICANT, Tally, View, chance, keeps, named, percent
+from policypress.report.study.claims import GENERALLY, NEAR, SIGNIFICANT, Tally, View, chance, keeps, named, percent
 from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import share_interval, sign_test
+from policypress.report.study.layout import BOTH
 
-_ENOUGH_FOR_SHARES = 20
-_NEAR = 0.10
 _SAFE = 0.10
 _SUBSTANTIAL = 0.20
+_MOST = 0.5
 
 
 def l2_favoured(view: View) -> Evidence:
@@ -20,7 +20,7 @@ def l2_favoured(view: View) -> Evidence:
     counts = Counter(norm for norm, _ in view.optima.values())
     if not view.optima:
         return _nothing(view)
-    first, second = counts["l2"], counts["l1"]
+    first, second, tied = counts["l2"], counts["l1"], counts[BOTH]
     p = sign_test(first, second)
     verdict: Verdict = "undecided"
     if p < SIGNIFICANT:
@@ -28,11 +28,13 @@ def l2_favoured(view: View) -> Evidence:
     further = Tally.of(ratios["l2"] > ratios["l1"] for ratios in view.prunable.values())
     less = sum(ratios["l2"] < ratios["l1"] for ratios in view.prunable.values())
     none = f"; in {counts['none']} no ratio keeps 90 %" if counts["none"] else ""
+    both = f"; in {tied} they are tied" if tied else ""
     text = (
-        f"Best pruning: L2 in {first}, L1 in {second} of {len(view.optima)} combinations{none} (sign test "
+        f"Best pruning: L2 in {first}, L1 in {second} of {len(view.optima)} combinations{both}{none} (sign test "
         f"{chance(p)}). L2 removes more than L1 in {further.yes}, less in {less}, the same in {further.no - less}."
     )
-    return view.says(verdict, text, l2=first, l1=second, none=counts["none"], p=p, further=further.yes, less=less)
+    numbers = {"l2": first, "l1": second, "both": tied, "none": counts["none"]}
+    return view.says(verdict, text, **numbers, p=p, further=further.yes, less=less)
 
 
 def ten_percent_safe(view: View) -> Evidence:
@@ -41,15 +43,15 @@ def ten_percent_safe(view: View) -> Evidence:
         answers = {place: ratios["l2"] >= _SAFE for place, ratios in view.prunable.items()}
         tally = Tally.of(answers.values())
         text = f"Table 2 lets L2 remove 10 % or more in {tally.told('combinations')}: the exceptions are nearly half."
-        return view.says(tally.verdict(GENERALLY), text, yes=tally.yes, combinations=tally.total)
+        return view.says(view.verdict(tally, GENERALLY), text, yes=tally.yes, combinations=tally.total)
     judged = {place: keeps(kept["l2", _SAFE]) for place, kept in view.kept.items() if ("l2", _SAFE) in kept}
     tally = Tally.of(judged.values())
     if not tally.total:
         return _nothing(view)
     lost = ", ".join(named(place) for place, answer in judged.items() if answer is False)
     told = f" It clearly loses more than 10 % of the return in: {lost}." if lost else ""
-    text = f"L2 pruning of 10 % clearly keeps 90 % of the return in {tally.told('combinations')}.{told}"
-    return view.says(tally.verdict(GENERALLY, LEAST), text, yes=tally.yes, no=tally.no, unsure=tally.unsure)
+    text = f"L2 pruning of 10 % clearly keeps 90 % of the return in {view.told(tally, 'combinations')}.{told}"
+    return view.says(view.verdict(tally, GENERALLY), text, yes=tally.yes, no=tally.no, unsure=tally.unsure)
 
 
 def ppo_prunes_least(view: View) -> Evidence:
@@ -92,10 +94,20 @@ def substantial_pruning(view: View) -> Evidence:
     """Most agents can be pruned substantially without a notable loss, except SAC on HalfCheetah."""
     if not view.optima:
         return _nothing(view)
-    able = {place: ratio >= _SUBSTANTIAL for place, (_, ratio) in view.optima.items()}
-    tally = Tally.of(able.values())
-    text = f"A fifth of the channels or more can be removed in {tally.told('combinations')}."
-    return view.says(tally.verdict(0.5, 1 if view.is_paper else LEAST), text, yes=tally.yes, combinations=tally.total)
+    tally = Tally.of(ratio >= _SUBSTANTIAL for _, ratio in view.optima.values())
+    text = f"A fifth of the channels or more can be removed in {view.told(tally, 'combinations')}"
+    if view.is_paper:
+        text = f"{text}. Whether smaller ratios pass too is not printed."
+        return view.says(view.verdict(tally, _MOST), text, yes=tally.yes, combinations=tally.total)
+    unbroken = Tally.of(ratio >= _SUBSTANTIAL for ratio in view.unbroken.values())
+    text = (
+        f"{text}, by the paper's rule: the largest of all ratios that passes. Where all smaller ones have to pass too, "
+        f"in {view.told(unbroken, 'combinations')}."
+    )
+    # A ratio that passes beside smaller ones that do not is no pruning to rely on: both rules have to agree.
+    verdicts = {view.verdict(one, _MOST) for one in (tally, unbroken)}
+    verdict: Verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
+    return view.says(verdict, text, yes=tally.yes, unbroken=unbroken.yes, combinations=tally.total)
 
 
 def norms_stay_close(view: View) -> Evidence:
@@ -110,14 +122,14 @@ def norms_stay_close(view: View) -> Evidence:
                 differences.append((place, ratio, span.value - other.value))
     if not differences:
         return _nothing(view)
-    close = Tally.of(difference <= _NEAR for *_, difference in differences)
+    close = Tally.of(difference <= NEAR for *_, difference in differences)
     place, ratio, worst = max(differences, key=lambda row: row[2])
     text = (
-        f"Of {close.total} pairs of one agent and ratio in which L1 keeps 90 % of the return and more than L2, L2 is "
-        f"within 10 % of the baseline's return in {close.yes}; furthest is {named(place)} at {percent(ratio)}, by "
+        f"Of the pairs of one agent and ratio in which L1 keeps 90 % of the return and more than L2, L2 is within "
+        f"10 % of the baseline's return in {view.told(close, '')}; furthest is {named(place)} at {percent(ratio)}, by "
         f"{percent(worst)}."
     )
-    return view.says(close.verdict(GENERALLY, LEAST), text, close=close.yes, pairs=close.total, furthest=worst)
+    return view.says(view.verdict(close, GENERALLY), text, close=close.yes, pairs=close.total, furthest=worst)
 
 
 def _survival(view: View, limit: float, published: float) -> Evidence:
@@ -126,15 +138,10 @@ def _survival(view: View, limit: float, published: float) -> Evidence:
         return _nothing(view)
     count, total = sum(ratio <= limit for ratio in ratios), len(ratios)
     lower, upper = share_interval(count, total)
-    near = abs(count / total - published) <= _NEAR
-    verdict: Verdict = "undecided"
-    if near and total >= _ENOUGH_FOR_SHARES:
-        verdict = "holds"
-    elif not lower <= published <= upper:
-        verdict = "does not hold"
+    verdict = view.printed_share(count, total, published)
     text = (
         f"No more than {percent(limit)} can be removed in {count} of {total} combinations: {percent(count / total)}, "
-        f"95 % interval {percent(lower)} to {percent(upper)}; the paper says {percent(published)}."
+        f"95 % interval {percent(lower)} to {percent(upper)}; the paper says {percent(published)}, to within 10 points."
     )
     return view.says(verdict, text, count=count, combinations=total, lower=lower, upper=upper)
 

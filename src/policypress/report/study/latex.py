@@ -8,7 +8,7 @@ from policypress.foreign_text import plain, plain_lines
 from policypress.report.quantities import with_spread
 from policypress.report.study.combination import Combination
 from policypress.report.study.estimates import Estimate, MaybeEstimate
-from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow
+from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
 
@@ -168,7 +168,7 @@ def _percent(ratio: float) -> str:
 
 
 def _best(norm: str, ratio: float) -> str:
-    return f"{norm.upper()} {_percent(ratio)}"
+    return f"{norm_name(norm)} {_percent(ratio)}"
 
 
 def _bold(text: str, best: bool) -> str:

@@ -24,6 +24,18 @@ class QuantizationRow:
     published_best: str | None
 
 
+BOTH = "both"
+
+
+def norm_name(norm: str) -> str:
+    """The norm of a best pruning, for people.
+
+    >>> norm_name("l1"), norm_name(BOTH)
+    ('L1', 'L1 = L2')
+    """
+    return "L1 = L2" if norm == BOTH else norm.upper()
+
+
 @dataclass(frozen=True)
 class Pruned:
     """The most that one norm removes by the 90 % rule.
@@ -32,11 +44,14 @@ class Pruned:
         ratio: largest ratio whose mean return is at least 90 % of the baseline's; None where none passes.
         complete: whether every planned ratio was measured; if not, larger ones may pass.
         returns: mean return at that ratio (the smallest measured ratio, where none passes).
+        unbroken: largest ratio that passes with all smaller ones; None where the smallest does not. Of many ratios one
+            passes by chance more easily than all up to it.
     """
 
     ratio: float | None
     complete: bool
     returns: MaybeEstimate
+    unbroken: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,8 @@ class OptimalRow:
     """A cell of Table 3: the norm that prunes most by the 90 % rule; of two that prune as much, the higher return.
 
     Attributes:
-        norm: ``l1``, ``l2``, ``none`` where no ratio passes, or None where it cannot be said.
+        norm: ``l1``, ``l2``, ``both`` where they are equal in both, ``none`` where no ratio passes, or None where it
+            cannot be said.
         ratio: its ratio; None with ``none``.
         reason: why there is no answer; empty where there is one.
         published_norm: the paper's.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from policypress.measurement.statistics import Missing
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.estimates import Estimate, MaybeEstimate
-from policypress.report.study.layout import OptimalRow, Pruned, PruningRow, QuantizationRow
+from policypress.report.study.layout import BOTH, OptimalRow, Pruned, PruningRow, QuantizationRow
 from policypress.report.study.paper import METHODS, NORMS, table1, table2, table3
 
 NOT_PLANNED = Missing("not planned")
@@ -51,7 +51,12 @@ def most_pruned(variants: Sequence[Variant]) -> Pruned | None:
     chosen = passing[-1] if passing else judged[0]
     # Further training seeds may be left: every row says how many it has.
     complete = all(variant.cells.left == 0 or variant.keeps_90_percent is not None for variant in variants)
-    return Pruned(chosen.ratio if passing else None, complete, chosen.returns)
+    unbroken = None
+    for variant in judged:
+        if not variant.keeps_90_percent:
+            break
+        unbroken = variant.ratio
+    return Pruned(chosen.ratio if passing else None, complete, chosen.returns, unbroken)
 
 
 def _quantization_row(combination: Combination) -> QuantizationRow:
@@ -96,7 +101,10 @@ def _optimal_row(combination: Combination) -> OptimalRow:
 
 
 def optimum(combination: Combination) -> tuple[str | None, float | None, str]:
-    """Norm (``none`` where no ratio passes) and ratio that prune most by the 90 % rule, or why that is not known."""
+    """Norm and ratio that prune most by the 90 % rule, or why that is not known.
+
+    The norm is ``none`` where no ratio passes, and ``both`` where they are equal in ratio and return.
+    """
     found = {norm: most_pruned(combination.of_method(norm)) for norm in NORMS}
     known = {norm: pruned for norm, pruned in found.items() if pruned is not None}
     if len(known) < len(NORMS):
@@ -112,7 +120,8 @@ def optimum(combination: Combination) -> tuple[str | None, float | None, str]:
         return pruned.ratio or 0.0, pruned.returns.value if isinstance(pruned.returns, Estimate) else 0.0
 
     chosen = max(passing, key=rank)
-    return chosen, passing[chosen].ratio, ""
+    tied = [norm for norm in passing if rank(norm) == rank(chosen)]
+    return chosen if len(tied) == 1 else BOTH, passing[chosen].ratio, ""
 
 
 def _nothing(combination: Combination) -> str:

@@ -6,20 +6,28 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from policypress.engine.store.reader import AgentRow, CellRow, Status, StoreReader
 from policypress.records import ArtifactRecord
 from policypress.report.costs import Costs, read_costs
+from policypress.study.training_identity import qat_words
 
-Kind = Literal["plain", "qat", "sparse", "gradual"]
+Kind = str
+"""How an agent was trained: ``plain``, ``qat`` (and its other forms, as ``qat-raw``), ``sparse`` or ``gradual``."""
+RAW = ("unscaled", "per-tensor")
 BASELINE = "none"
+_WITHOUT_FAST = ("ppo", "trpo")
 _PRUNE = re.compile(r"prune\((l1|l2), ([0-9.]+)\)")
 
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent of the study: how it was trained, and which repetition it is."""
+    """An agent of the study: how it was trained, and which repetition it is.
+
+    ``update`` says what computed its gradient steps, where that is recorded: agents of two updates differ in more than
+    what they are compared by.
+    """
 
     identity: str
     algorithm: str
@@ -27,6 +35,7 @@ class Agent:
     steps: int | None
     kind: Kind
     seed: int
+    update: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,12 +103,14 @@ def method_of(recipe: str, kind: Kind = "plain") -> tuple[str, float | None]:
     method, ratio = (recipe, None) if matched is None else (matched[1], float(matched[2]))
     if kind == "plain" or method == kind:
         return method, ratio
+    if method == "qat" and kind.startswith("qat-"):
+        return kind, ratio
     return f"{kind}-{method}", ratio
 
 
 def read_groups(store: StoreReader) -> tuple[Group, ...]:
     """Every group that the store has runs or plans of, in the order in which they were planned."""
-    agents = _agents(store.agents())
+    agents = _agents(store.agents(), store.trainings())
     groups: dict[tuple[str, str, int | None, str], Group] = {}
     rows = _newest(store.cells())
     random = {_environment(row): store.episodes(row.key) for row in rows if _is(row, "random")}
@@ -138,7 +149,7 @@ def _kind_of(row: CellRow) -> str:
     return row.cell.kind
 
 
-def _agents(rows: Iterable[AgentRow]) -> dict[str, Agent]:
+def _agents(rows: Iterable[AgentRow], trainings: Mapping[str, Mapping[str, Any]]) -> dict[str, Agent]:
     """Every agent by identity; one that was given takes the next number as its seed."""
     agents: dict[str, Agent] = {}
     given: Counter[tuple[str, str]] = Counter()
@@ -150,19 +161,35 @@ def _agents(rows: Iterable[AgentRow]) -> dict[str, Agent]:
             agents[row.sha256] = Agent(row.sha256, row.algorithm, environment_id, None, "plain", given[place])
             given[place] += 1
             continue
-        kind = _kind(spec)
         agents[row.sha256] = Agent(
-            row.sha256, row.algorithm, environment_id, int(spec["steps"]), kind, int(spec["seed"])
+            row.sha256,
+            row.algorithm,
+            environment_id,
+            int(spec["steps"]),
+            _kind(spec),
+            int(spec["seed"]),
+            _update(row.algorithm, trainings.get(row.sha256)),
         )
     return agents
 
 
 def _kind(spec: Mapping[str, Any]) -> Kind:
     if spec.get("qat") is not None:
-        return "qat"
+        words = qat_words(spec["qat"])
+        return "-".join(("qat", *(("raw",) if words == RAW else words)))
     if spec.get("sparse") is not None:
         return "sparse"
     return "plain" if spec.get("prune") is None else "gradual"
+
+
+def _update(algorithm: str, record: Mapping[str, Any] | None) -> str:
+    """What computed a training's gradient steps, in words; empty where there is no record of it."""
+    if record is None:
+        return ""
+    if record.get("kernels"):
+        return f"the native update with {record['kernels']} kernels"
+    stock = algorithm in _WITHOUT_FAST or record.get("spec", {}).get("update") == "stock"
+    return "the library's update" if stock else "the fast update"
 
 
 def _newest(rows: Iterable[CellRow]) -> tuple[CellRow, ...]:

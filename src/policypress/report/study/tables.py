@@ -12,7 +12,7 @@ from policypress.report.quantities import percent
 from policypress.report.study.combination import Combination
 from policypress.report.study.cost_charts import unit_value
 from policypress.report.study.estimates import NOT_MEASURED, Estimate, MaybeEstimate
-from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow
+from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
 from policypress.report.study.methods import NORMS, QUANTIZATION, algorithm_name, look
 from policypress.report.study.study_report import StudyReport
 
@@ -284,7 +284,7 @@ def _optimal_cell(row: OptimalRow, combination: Combination) -> CellText:
     if row.norm == "none":
         text, kind = "none", "none"
     elif row.norm is not None and row.ratio is not None:
-        text, kind = f"{row.norm.upper()} {percent(row.ratio, 0)}", ""
+        text, kind = f"{norm_name(row.norm)} {percent(row.ratio, 0)}", ""
     return CellText(
         algorithm_name(combination.algorithm),
         text,
