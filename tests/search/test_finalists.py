@@ -19,14 +19,17 @@ from policypress.engine.outcome import RunOutcome
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import Failure
 from policypress.errors import ExecutionError, NativeBuildError
+from policypress.measurement.costs import CostProtocol
 from policypress.records import EvaluationProtocol
 from policypress.search import finalists
 from policypress.search.finalists import MOST_MEASURED, measure_finalists
 from policypress.search.history import CandidateResult, SearchHistory, Stage
+from policypress.search.objective import QUICK
 from policypress.search.session import Session
 
 STAGES: tuple[Stage, ...] = ("built", "raced", "promising", "certified", "not certified", "raced", "raced", "raced")
 Measured = dict[str, tuple[str, ...]]
+protocols: list[CostProtocol] = []
 
 
 def history(ending: Any = "certified") -> SearchHistory:
@@ -47,7 +50,11 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
     """Runs the stage on artifacts that are not looked at: recipe → runtimes, and what is told."""
 
     def run(
-        runtime: Any = "native", fails: str = "", stop: BaseException | None = None, ending: str = "certified"
+        runtime: Any = "native",
+        fails: str = "",
+        stop: BaseException | None = None,
+        ending: str = "certified",
+        left_s: float = 1e9,
     ) -> tuple[Measured, tuple[str, ...]]:
         asked: Measured = {}
 
@@ -61,9 +68,12 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
             if stop is not None:
                 return RunOutcome((), tuple((cell, Failure.of(stop)) for cell in wanted), ())
             asked.update({cell.recipe: names for cell, names in wanted.items()})
+            protocols.append(request.protocol)
             return RunOutcome(tuple(wanted), (), ())
 
         monkeypatch.setattr(finalists, "proven", proven)
+        monkeypatch.setattr(finalists, "slowness", lambda: 1.0)
+        protocols.clear()
         for recipe in CELLS:
             (tmp_path / recipe).write_text(recipe)
         by_key = {c.key: c for c in CELLS.values()}
@@ -74,7 +84,7 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
         session.store.artifact = lambda key: SimpleNamespace(path=by_key[key].recipe)
         session.cells = {recipe: [c.key] for recipe, c in CELLS.items()}
         session.materials = SimpleNamespace(parity=np.zeros((1, 1), np.float32))
-        told = measure_finalists(session, history(ending), runtime, CostRequest())
+        told = measure_finalists(session, history(ending), runtime, CostRequest(), left_s)
         return asked, told
 
     return run
@@ -113,6 +123,18 @@ def test_costs_that_cannot_be_measured_do_not_undo_the_search(stop: BaseExceptio
 
 def test_an_interrupted_search_measures_nothing(measure: Any) -> None:
     assert measure(ending="interrupted") == ({}, ())
+
+
+def test_what_the_time_does_not_allow_is_not_measured(measure: Any) -> None:
+    assert len(measure(left_s=60.0)[0]) == MOST_MEASURED
+    assert protocols == [CostProtocol()]
+    asked, told = measure(left_s=40.0)
+    assert (list(asked), protocols, told) == (["none", "r3"], [CostProtocol()], ())
+    asked, told = measure(left_s=20.0)
+    assert (list(asked), protocols, told) == (["none", "r3"], [QUICK], ())
+    asked, (told,) = measure(left_s=5.0)
+    assert asked == {}
+    assert "larger --budget-minutes" in told
 
 
 def test_a_search_without_candidates_measures_the_baseline() -> None:

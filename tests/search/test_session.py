@@ -14,8 +14,8 @@ from policypress.engine.cell_builder import CellBuilder
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.store import Store
 from policypress.environment.trust import user_environment
-from policypress.records import EvaluationProtocol
-from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
+from policypress.records import EpisodeRecord, EvaluationProtocol
+from policypress.search.session import CERTIFICATION, SLACK, EpisodeRequest, Session
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,15 @@ def test_numbers_of_certificates_that_were_spent_are_known(environment: Environm
         assert mine.certified_before() == {1: (recipe.text, 40)}
         assert session(environment).certified_before() == {1: (recipe.text, 40)}
         assert session(EnvironmentSpec("Acrobot-v1")).certified_before() == {}
+
+
+def test_an_episode_takes_its_cpu_time_shared_among_the_processes(tmp_path: Path) -> None:
+    with Store(tmp_path / "study.db") as store:
+        builder = CellBuilder.of_agent("a" * 64, EnvironmentSpec("CartPole-v1"), EvaluationProtocol(1), 8)
+        session = Session(Mock(spec=Calibration), builder, store, DebugExecutor())
+        assert 0 < session.episode_s() < 1e-3, "nothing was played"
+        cell = session._cell(EpisodeRequest(Recipe(), "search/race/1", 2))
+        store.plan([cell])
+        store.record_episodes(cell.key, [EpisodeRecord(s, 1.0, 5, "truncated", 0.5) for s in cell.seeds()], done=True)
+        session._played[cell.key] = cell
+        assert session.episode_s() == pytest.approx(SLACK * 0.5)

@@ -60,7 +60,7 @@ def compress(
         str, typer.Option("--minimize", metavar="WHAT", help="What to minimize: size, latency, energy or macs.")
     ] = "size",
     budget_minutes: Annotated[
-        float, typer.Option("--budget-minutes", metavar="MIN", help="Start nothing new after this time.")
+        float, typer.Option("--budget-minutes", metavar="MIN", help="Of a search, its certificate and costs included.")
     ] = BUDGET_MINUTES,
     max_episodes: Annotated[
         int, typer.Option("--max-episodes", metavar="N", help="Episode limit of a search, over all policies.")

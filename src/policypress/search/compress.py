@@ -38,6 +38,7 @@ from policypress.search.robustness import Robustness
 from policypress.search.robustness_evaluation import deviations_of, measure_robustness
 from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
+from policypress.search.time_budget import TimeBudget
 
 # Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
 GATE_SHARE = 0.35
@@ -97,6 +98,7 @@ def compress(
     if recipes is not None:
         changes["recipes"] = tuple(recipes)
     asked = replace(options or CompressOptions(), **changes)
+    budget = TimeBudget(60 * asked.budget_minutes, asked.costs)
     subject = agent_in_environment(
         agent,
         env=asked.env,
@@ -111,7 +113,7 @@ def compress(
     with _opened(subject, asked, acting, Path(output), on_event) as session:
         if asked.recipes is not None:
             return _by_recipes(session, asked, notices)
-        return _searched(session, asked, notices)
+        return _searched(session, asked, budget, notices)
 
 
 @contextmanager
@@ -182,7 +184,7 @@ def _doubts(session: Session, cells: dict[str, Cell]) -> tuple[str, ...]:
     return hardly_better(session.subject.policy.origin, *played)
 
 
-def _searched(session: Session, asked: CompressOptions, notices: tuple[str, ...]) -> Compressed:
+def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, notices: tuple[str, ...]) -> Compressed:
     """Search, then measure what is to be shown."""
     goal, store, subject = asked.goal, session.store, session.subject
     deterministic = subject.factory is not None and ignores_seed(subject.factory, asked.seed)
@@ -198,9 +200,10 @@ def _searched(session: Session, asked: CompressOptions, notices: tuple[str, ...]
         runtime=fastest,
         on_step=lambda done, total: session.on_event(CostsMeasured(done, total)),
     )
-    gate = Gate(session, criterion, goal.max_episodes)
-    history = Search(session, objective, criterion, gate, 60 * goal.budget_minutes, training=goal.training).run()
-    told = measure_finalists(session, history, fastest, _request(asked)) if asked.costs else ()
+    gate = Gate(session, criterion, goal.max_episodes, budget)
+    history = Search(session, objective, criterion, gate, budget, training=goal.training).run()
+    left_s = budget.left_for_costs_s()
+    told = measure_finalists(session, history, fastest, _request(asked), left_s) if asked.costs else ()
     found = _result(session, history, (*notices, *told), asked.max_steps)
     if history.winner is not None:
         record = store.artifact(found.cells[history.winner])

@@ -8,6 +8,7 @@ baseline and the best recipe are measured under ONNX Runtime as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from policypress.engine.cell import Cell
 from policypress.engine.cost_tasks import CostRequest, proven
@@ -17,13 +18,19 @@ from policypress.engine.store.reader import StoreReader
 from policypress.errors import PolicypressError
 from policypress.runtime.protocol import NATIVE, ONNXRUNTIME, RuntimeName
 from policypress.search.history import SearchHistory
-from policypress.search.objective import BASELINE
+from policypress.search.objective import BASELINE, QUICK
 from policypress.search.session import Session
+from policypress.search.time_budget import slowness
 
 MOST_MEASURED = 6
 """So many artifacts have their costs measured: those that got furthest."""
 _FURTHEST = ("certified", "not certified", "promising", "raced")
 Runtimes = Mapping[Cell, Sequence[RuntimeName]]
+# Seconds of one artifact under one runtime, its native build included, on one core of a server of 3 GHz.
+_FULL_S, _QUICK_S = 7.0, 3.0
+OUT_OF_TIME = (
+    "The costs were not measured: the budget was over. The same command with a larger --budget-minutes measures them."
+)
 
 
 def finalists(history: SearchHistory) -> list[str]:
@@ -35,12 +42,20 @@ def finalists(history: SearchHistory) -> list[str]:
 
 
 def measure_finalists(
-    session: Session, history: SearchHistory, runtime: RuntimeName, request: CostRequest
+    session: Session, history: SearchHistory, runtime: RuntimeName, request: CostRequest, left_s: float
 ) -> tuple[str, ...]:
-    """Bring the costs of the finalists under ``runtime`` into the store; returns notices."""
+    """Bring the costs of the finalists under ``runtime`` into the store, as many as the time allows.
+
+    Returns:
+        Notices.
+    """
     if history.ending == "interrupted":
         return ()
-    rows = [session.store.cell(session.cells[text][0]) for text in finalists(history) if text in session.cells]
+    chosen = affordable(finalists(history), request, left_s)
+    if chosen is None:
+        return (OUT_OF_TIME,)
+    names, request = chosen
+    rows = [session.store.cell(session.cells[text][0]) for text in names if text in session.cells]
     cells = [row.cell for row in rows if row is not None]
     told: tuple[str, ...] = ()
     asked: Runtimes = {cell: (runtime,) for cell in cells}
@@ -53,6 +68,22 @@ def measure_finalists(
         return (*told, "The costs were not measured: interrupted.")
     late = ("The costs were not measured: interrupted.",) if measured.interrupted else ()
     return (*told, *measured.notices, *late)
+
+
+def affordable(names: Sequence[str], request: CostRequest, left_s: float) -> tuple[Sequence[str], CostRequest] | None:
+    """As many of ``names``, measured as thoroughly, as ``left_s`` seconds allow; None where they allow nothing."""
+    quick = replace(request, protocol=QUICK)
+    factor = slowness()
+    for few, how, each_s in ((names, request, _FULL_S), (names[:2], request, _FULL_S), (names[:2], quick, _QUICK_S)):
+        # The first two are measured under a second runtime as well.
+        if factor * each_s * (len(few) + min(len(few), 2)) <= left_s:
+            return few, how
+    return None
+
+
+def least_costs_s() -> float:
+    """What the least that is worth measuring takes here, in seconds."""
+    return slowness() * _QUICK_S * 4
 
 
 def measure_together(session: Session, asked: Runtimes, request: CostRequest) -> RunOutcome:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade
 from policypress.search.certification import Certificate, certify, error_share, plan_episodes
+from policypress.search.finalists import least_costs_s
 from policypress.search.history import Certification
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
+from policypress.search.time_budget import TimeBudget
 
 RANDOM_EPISODES = 100
 # A candidate that misses the bar by chance may play on: its bound holds at every length.
@@ -17,8 +19,9 @@ EXTENSIONS = 2
 class Gate:
     """Certifies candidates of one session, one after the other."""
 
-    def __init__(self, session: Session, criterion: AcceptanceCriterion, max_episodes: int) -> None:
+    def __init__(self, session: Session, criterion: AcceptanceCriterion, max_episodes: int, budget: TimeBudget) -> None:
         self.max_episodes = max_episodes
+        self._budget = budget
         self._session = session
         self._criterion = criterion
         self._blocks: list[EpisodeRequest] = []
@@ -76,12 +79,35 @@ class Gate:
             deterministic=self._criterion.deterministic,
         )
         if plan.episodes is None:
-            candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}"
+            late = "; the time that is left allows no more" if self._in_time() < self._criterion.limit else ""
+            candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}{late}"
         return plan.episodes
 
     def _limit(self) -> int:
         """Episodes that a candidate may play, if the baseline plays as many."""
-        return min(self._criterion.limit, (self.max_episodes - self._session.count()) // 2)
+        return min(self._criterion.limit, (self.max_episodes - self._session.count()) // 2, self._in_time())
+
+    def _in_time(self) -> int:
+        """Episodes of a candidate, and as many of the baseline, that the time that is left allows."""
+        return max(int(self._budget.left_s() / (2 * self._session.episode_s())), 0)
+
+    def least_s(self, race: Race) -> float:
+        """What cannot be left out, in seconds since the start: what was done, one certificate, and two costs."""
+        last = len(race.levels) - 1
+        base, random = race.returns(Recipe(), last), race.returns(None, last)
+        alpha = error_share(self._criterion.confidence, 1)
+        plan = plan_episodes(
+            base,
+            base,
+            random,
+            keep=self._criterion.keep,
+            alpha=alpha,
+            limit=self._criterion.limit,
+            deterministic=self._criterion.deterministic,
+        )
+        episodes = 2 * (plan.episodes or self._criterion.limit)
+        costs = least_costs_s() if self._budget.costs else 0.0
+        return self._budget.elapsed_s() + episodes * self._session.episode_s() + costs
 
     def _reference(self, episodes: int) -> tuple[list[EpisodeRequest], list[EpisodeRequest]]:
         """At least ``episodes`` of the baseline, which candidates share, and some of random actions."""
@@ -120,7 +146,10 @@ class Gate:
             return None
         reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
         have = len(returns)
-        limit = min(self._criterion.limit, self.max_episodes - self._session.count() + have, 3 * have)
+        spare = int(self._budget.left_s() / self._session.episode_s())
+        limit = min(
+            self._criterion.limit, self.max_episodes - self._session.count() + have, 3 * have, have + max(spare, 0)
+        )
         plan = plan_episodes(
             reference,
             returns,

@@ -50,7 +50,8 @@ class CompressOptions:
         keep: share of the baseline's score, (R − R_random) / (R_baseline − R_random), to keep.
         confidence: of the certificate.
         minimize: ``size`` (packed bytes), ``latency``, ``energy`` or ``macs``.
-        budget_minutes: after which a search tries nothing new; a certificate that is due is still made.
+        budget_minutes: within which, and a tenth, a search ends, its certificate and its costs included; where that
+            cannot be, it says so as soon as it knows what an episode takes.
         max_episodes: of all policies of a search together.
         training: whether a search tries recipes that take gradient steps as well.
         episodes: of every policy where ``recipes`` are given; a search plays as many as it needs.

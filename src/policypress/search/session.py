@@ -32,6 +32,8 @@ from policypress.runtime.protocol import RuntimeName
 BUILD = "search/build"
 CERTIFICATION = "certification"
 RANDOM = "random"
+# Of the wall's clock beside the CPU time of episodes: tasks travel, and other programs take their share.
+SLACK = 1.3
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class Session:
     def count(self) -> int:
         """Episodes of all plays of this session."""
         return sum(len(self.store.seeds(key)) for key in self._played)
+
+    def episode_s(self) -> float:
+        """What an episode takes here, by the wall's clock: CPU time of those played, shared among the processes."""
+        played = [row.cpu_s for key in self._played for row in self.store.episodes(key)]
+        return max(sum(played) / max(len(played), 1) * SLACK / self.executor.capacity, 1e-4)
 
     def certified_before(self) -> dict[int, tuple[str, int]]:
         """Certifications in the store: number → the candidate's recipe and its episodes.

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from policypress.search.ladders import Family, families
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import Session
+from policypress.search.time_budget import TimeBudget
 
 Item = TypeVar("Item")
 # Shares of the time: until when something new is built, and until when raced; the rest is the certificate's.
@@ -40,7 +40,7 @@ class Search:
         objective: Objective,
         criterion: AcceptanceCriterion,
         gate: Gate,
-        budget_s: float,
+        budget: TimeBudget,
         *,
         training: bool = True,
     ) -> None:
@@ -48,14 +48,13 @@ class Search:
         self._objective = objective
         self._criterion = criterion
         self._gate = gate
-        self._budget_s = budget_s
+        self._budget = budget
         self._families = families(trained=training)
         self._race = Race(session, criterion)
         self._trials: dict[str, Candidate] = {}
         self._attempts: list[Certification] = []
         self._base: ArtifactRecord | None = None
         self._limit = 0.0
-        self._start_s = time.monotonic()
 
     def run(self) -> SearchHistory:
         """Search to the end, or to where it is interrupted; what was found is in the history either way."""
@@ -82,12 +81,20 @@ class Search:
             raise built.exception()
         self._base = built
         self._limit = self._objective.values({BASELINE: built})[BASELINE]
-        return self._race.refused()
+        refused = self._race.refused()
+        told = None if refused is not None else self._budget.allow(self._gate.least_s(self._race))
+        if told is not None:
+            self._session.on_event(DecisionMade(told))
+        return refused
 
     def _build_untrained(self) -> None:
         for family in self._families:
-            if not family.trained and self._spent() < BUILD_SHARE:
-                self._build(family, family.recipes())
+            recipes = list(family.recipes()) if not family.trained else []
+            # Rung by rung where they are slow: a family is never more than a few builds late.
+            width = 2 * self._session.executor.capacity
+            for start in range(0, len(recipes), width):
+                if self._spent() < BUILD_SHARE:
+                    self._build(family, recipes[start : start + width])
         self._value(list(self._trials.values()))
 
     def _build(self, family: Family, recipes: Iterable[Recipe]) -> list[Candidate]:
@@ -233,10 +240,10 @@ class Search:
 
     def _spent(self) -> float:
         """Share of the time, or of the episodes, that is spent: whichever is more."""
-        return max((time.monotonic() - self._start_s) / self._budget_s, self._gate.episodes_spent())
+        return max(self._budget.spent(), self._gate.episodes_spent())
 
     def _left_s(self, share: float) -> float:
-        return share * self._budget_s - (time.monotonic() - self._start_s)
+        return self._budget.left_s(share)
 
     def _in_words(self, won: Candidate) -> str:
         certificate, wanted = self._attempts[-1].certificate, self._criterion
@@ -262,10 +269,10 @@ class Search:
             tried=tuple(candidate.tried() for candidate in self._trials.values()),
             attempts=tuple(self._attempts),
             deterministic=self._criterion.deterministic,
-            budget_s=self._budget_s,
+            budget_s=self._budget.total_s,
             max_episodes=self._gate.max_episodes,
             episodes=self._session.count(),
-            elapsed_s=time.monotonic() - self._start_s,
+            elapsed_s=self._budget.elapsed_s(),
         )
 
 
