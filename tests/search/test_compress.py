@@ -146,7 +146,7 @@ def test_an_agent_that_has_learned_nothing_is_refused(tmp_path: Path) -> None:
         ({"confidence": 0.0}, "confidence"),
         ({"minimize": "beauty"}, "minimize"),
         ({"budget_minutes": 0.0}, "time"),
-        ({"max_episodes": 0}, "episodes"),
+        ({"max_episodes": 0}, "episode budget"),
         ({"observations": "logged.npz"}, "no recipe"),
     ],
 )
