@@ -108,4 +108,4 @@ def test_features_in_words() -> None:
     )
     many = calibration.constant_features_notice([f"speed[{i}]" for i in range(20)])
     assert many.startswith("Observation features speed[0], speed[1], ")
-    assert "speed[7] and 12 more never moved" in many
+    assert "speed[7] and 12 more never changed" in many
