@@ -124,8 +124,8 @@ def modelled(cpu: Measurement, watts_per_core: float | None, not_measured: Mappi
     """Energy per action from CPU-seconds per action.
 
     >>> cpu = Measurement("cpu_per_action", "s", (2e-6,), {}, {})
-    >>> modelled(cpu, 10.0, {}).samples
-    (2e-05,)
+    >>> modelled(cpu, 8.0, {}).samples
+    (1.6e-05,)
 
     Args:
         cpu: CPU-seconds per action.
