@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -22,7 +23,21 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-install_import_hook("policypress", "beartype.beartype")
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+BEGAN_S = time.monotonic()
+# What tests of several folders share lies here.
+sys.path.insert(0, str(TESTS))
+
+
+def _with_shapes() -> list[str]:
+    """The modules that state shapes: checks of every other function would double the time of importing them."""
+    source = ROOT / "src"
+    stating = (path for path in source.rglob("*.py") if "from jaxtyping import" in path.read_text())
+    return sorted(".".join(path.relative_to(source).with_suffix("").parts) for path in stating)
+
+
+install_import_hook(_with_shapes(), "beartype.beartype")
 
 settings.register_profile(
     "policypress",
@@ -32,9 +47,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("policypress")
-
-ROOT = Path(__file__).resolve().parents[1]
-BEGAN_S = time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import command_line
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,7 +27,8 @@ def run(arguments: list[str], folder: Path) -> str:
 def export(folder: Path, name: str) -> None:
     agent = ROOT / "examples" / "agents" / "sac-HalfCheetah-v4.zip"
     command = ["export", str(agent), "--recipe", "equalize > int8", "-o", name]
-    run([sys.executable, "-m", "policypress", *command], folder)
+    done = command_line.run(*command, cwd=folder)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

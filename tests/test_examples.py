@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from command_line import run
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_example_runs(name: str, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, name, str(tmp_path / "out")],
-        cwd=EXAMPLES,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    result = run(tmp_path / "out", cwd=EXAMPLES, script=EXAMPLES / name)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
 
@@ -29,8 +21,6 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
 def test_the_users_own_environment_by_name(tmp_path: Path) -> None:
     arguments = ["--env", "own_environment:WindyCartPole-v0", "--env-kwargs", "wind=0.3", "--recipe", "ptdq"]
     command = ["compress", "agents/dqn-CartPole-v1.zip", *arguments, "--episodes", "2", "-o", str(tmp_path)]
-    result = subprocess.run(
-        [sys.executable, "-m", "policypress", *command], cwd=EXAMPLES, capture_output=True, text=True, timeout=300
-    )
+    result = run(*command, cwd=EXAMPLES)
     assert result.returncode == 0, result.stderr
     assert "ptdq" in result.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import run
 from policypress import __version__
 from policypress.contract import NO_NORMALISER_FOUND
 from policypress.engine.store.reader import STORE_NAME, StoreReader
@@ -21,15 +22,16 @@ from policypress.errors import StoreError
 CARTPOLE = "dqn-CartPole-v1.zip"
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """``policypress`` with ``arguments``; never with a terminal."""
-    command = [sys.executable, "-m", "policypress", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+def started(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m policypress`` from nothing."""
+    return subprocess.run(
+        [sys.executable, "-m", "policypress", *arguments], capture_output=True, text=True, timeout=300
+    )
 
 
 def test_version_and_help() -> None:
-    assert run("--version").stdout.strip() == f"policypress {__version__}"
-    text = run("--help").stdout
+    assert started("--version").stdout.strip() == f"policypress {__version__}"
+    text = started("--help").stdout
     assert all(command in text for command in ("inspect", "export", "compress", "evaluate", "bench", "doctor"))
 
 

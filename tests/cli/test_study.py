@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import command_line
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 
 SPEC = """
@@ -29,7 +30,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
+    return command_line.run("study", *arguments)
 
 
 @pytest.fixture

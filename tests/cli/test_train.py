@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stable_baselines3 import DQN, PPO
 
+import command_line
 from policypress.cli.train import train
 from policypress.errors import InputError
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "policypress", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return command_line.run("train", *arguments)
 
 
 def test_an_agent_in_words_and_in_json(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium
@@ -13,6 +11,8 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+
+import command_line
 
 MODULE = """
 import gymnasium as gym, numpy as np
@@ -69,9 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "policypress", *arguments]
-    environ = {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, env=environ)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        return command_line.run(*arguments, cwd=folder)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
+from kernels_here import ONLY_HERE
 from policypress.artifact.c import packing
 from policypress.artifact.c.render import Source
 from policypress.artifact.c.render_interface import Sizes
@@ -55,8 +57,11 @@ def policy_of(kind: str, action: str, bits: int | None) -> Policy:
     ],
 )
 def test_the_c_passes_the_gate_of_the_file(
-    kind: str, action: str, bits: int | None, target: str, tmp_path: Path
+    kind: str, action: str, bits: int | None, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    compiler = compiler_command()
+    assert compiler is not None
+    monkeypatch.setenv("CC", shlex.join([*compiler, *ONLY_HERE]))
     artifact, observations = proven(policy_of(kind, action, bits))
     result = prove_c(artifact, observations, TARGETS[target], "policy")
     assert result.parity is not None
@@ -64,9 +69,7 @@ def test_the_c_passes_the_gate_of_the_file(
     assert "plain" in result.kernels
     publish_c(result, tmp_path / "policy.c")
     assert {path.name for path in tmp_path.iterdir()} == {"policy.c", "policy.h"}
-    compiler = compiler_command()
-    assert compiler is not None
-    run_compiler([*compiler, "-DPOLICY_SELFTEST", "policy.c", "-o", "selftest"], tmp_path)
+    run_compiler([*compiler, "-O1", *ONLY_HERE, "-DPOLICY_SELFTEST", "policy.c", "-o", "selftest"], tmp_path)
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
     assert "16 observations: passed" in run.stdout

@@ -12,6 +12,7 @@ from c_kernels import Case, Kernels, compile_c, pointer, source
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kernels_here import ONLY_HERE
 from policypress.artifact.c import kernels
 from policypress.artifact.c.packing import NARROW, QUADS, SIGNED_QUADS, Layout, pack_bias, pack_int8, pack_vector
 
@@ -24,7 +25,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kernels]:
     libraries = {}
     for layout, sets in ((QUADS, HERE), (SIGNED_QUADS, [kernels.PLAIN]), (NARROW, [kernels.PLAIN])):
         folder: Path = tmp_path_factory.mktemp("kernels")
-        libraries[layout.name] = Kernels(compile_c(folder, source(layout, sets), "-O0"), layout)
+        libraries[layout.name] = Kernels(compile_c(folder, source(layout, sets), "-O1", *ONLY_HERE), layout)
     return libraries
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import command_line
 from policypress.engine.store.reader import StoreReader
 from policypress.report.study import folder as folder_module
 from policypress.report.study.folder import write_data
@@ -19,8 +20,7 @@ SPEC = "policypress-study: 1\nname: synthetic\nagents: [{files: [agent.zip]}]\n"
 
 
 def study_report(spec: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "policypress", "study", "report", str(spec), "-o", str(folder), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return command_line.run("study", "report", spec, "-o", folder, "--json")
 
 
 @pytest.fixture
