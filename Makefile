@@ -2,6 +2,8 @@
 # make test         everything but the slow tests, on two cores
 # make test-slow    the slow tests: real agents, training, long evaluations
 # make lint         style, types, floors
+# make coverage     the tests of make test, and which lines and branches none of them runs: out/coverage/index.html
+# make test-lowest  the same tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 # make bench        the measurements quoted in docs/, on the shipped agents
 #
 # make hashes       constraints-hashes.txt: what a release is installed from, with the hash of every file
@@ -15,10 +17,13 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 RELEASE := .venv-release
+LOWEST := .venv-lowest
 INSTALLED := $(VENV)/.installed
 AGENTS := $(wildcard examples/agents/*.zip)
+# Hundreds of tests start Python: each would compile the package's modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install quickstart test test-slow lint bench hashes sbom clean
+.PHONY: install quickstart test test-slow coverage test-lowest lint bench hashes sbom clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -39,6 +44,18 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:out/coverage
+
+# Deprecations of old versions are no failures.
+test-lowest: $(RELEASE)/.installed
+	$(RELEASE)/bin/uv pip compile pyproject.toml --extra dev --resolution lowest-direct --python-version 3.11 --quiet \
+	  --no-annotate --no-header -o $(LOWEST).txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST).txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps -e .
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) -m "not slow" -W default
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -71,4 +88,4 @@ sbom: $(RELEASE)/.installed
 	  --output-reproducible --of JSON -o dist/sbom.json
 
 clean:
-	rm -rf $(VENV) $(RELEASE) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RELEASE) $(LOWEST) $(LOWEST).txt out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

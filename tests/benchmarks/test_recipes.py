@@ -1,3 +1,5 @@
+"""The benchmark of recipes: its table, whole, continued, and of chosen recipes."""
+
 from __future__ import annotations
 
 import runpy

@@ -1,3 +1,5 @@
+"""The example of an agent in ONNX runs in the process of the tests."""
+
 from __future__ import annotations
 
 import runpy

@@ -1,3 +1,5 @@
+"""The example of a network of one's own runs in the process of the tests."""
+
 from __future__ import annotations
 
 import runpy

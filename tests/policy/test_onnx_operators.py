@@ -1,3 +1,5 @@
+"""Operators of ONNX as the importer reads them: each gives what ONNX Runtime gives, or is refused."""
+
 from __future__ import annotations
 
 from typing import Any

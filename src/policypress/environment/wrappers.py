@@ -68,7 +68,8 @@ _ALLOWED: Mapping[str, Callable[..., Env]] = MappingProxyType(
         "FrameStackObservation": gymnasium.wrappers.FrameStackObservation,
         "GrayscaleObservation": gymnasium.wrappers.GrayscaleObservation,
         "MaxAndSkipObservation": gymnasium.wrappers.MaxAndSkipObservation,
-        "RepeatAction": gymnasium.wrappers.RepeatAction,
+        # Not before gymnasium 1.3.
+        **{name: getattr(gymnasium.wrappers, name) for name in ("RepeatAction",) if hasattr(gymnasium.wrappers, name)},
         "RescaleAction": gymnasium.wrappers.RescaleAction,
         "RescaleObservation": gymnasium.wrappers.RescaleObservation,
         "ReshapeObservation": gymnasium.wrappers.ReshapeObservation,
