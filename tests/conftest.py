@@ -59,6 +59,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"the {minutes:g} minutes that it may take were over")
 
 
+# Where time is short, what only a whole product can break comes before the many small networks.
+FIRST = (
+    "test_every_agent.py",
+    "training/qat/",
+    "compression/test_qat.py",
+    "training/test_trainer.py",
+    "training/native/",
+    "training/",
+    "study/test_injections.py",
+    "engine/",
+    "cli/",
+    "compression/",
+    "export/",
+    "runtime/",
+    "artifact/c/test_microcontrollers.py",
+    "policy/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests stand in the order of :data:`FIRST`, all others as they were found."""
+
+    def rank(item: pytest.Item) -> int:
+        place = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+        return next((rank for rank, start in enumerate(FIRST) if place.startswith(start)), len(FIRST))
+
+    slow = iter(sorted((item for item in items if item.get_closest_marker("slow")), key=rank))
+    items[:] = [next(slow) if item.get_closest_marker("slow") else item for item in items]
+
+
 @pytest.fixture(scope="session")
 def shared_agents() -> Path:
     """Folder of real trained agents beside the repository; the test is skipped where it is absent."""
