@@ -186,6 +186,12 @@ class NativeBuildError(PolicypressError):
     """An artifact cannot be built into machine code here: there is no compiler, or no ``Python.h``, or they failed."""
 
 
+class UnusableCompilerError(NativeBuildError):
+    """The C compiler that CC and CFLAGS name, or that is found, cannot compile anything; the message says why."""
+
+    exit_code = 2
+
+
 class NoNativeFormError(NativeBuildError):
     """An artifact holds what C cannot be generated for, on any machine; the message names it."""
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import NativeBuildError
-from policypress.toolchain.compiler import Compiler, find_compiler, python_abi
+from policypress.errors import NativeBuildError, UnusableCompilerError
+from policypress.runtime.loading import resolved
+from policypress.toolchain import compiler as compiler_module
+from policypress.toolchain.compiler import Compiler, check_compiler, find_compiler, python_abi
 
 
 def program(folder: Path, name: str, script: str) -> Path:
@@ -80,6 +82,31 @@ def test_a_compiler_that_fails(script: str, said: str, tmp_path: Path) -> None:
     compiler = Compiler((str(program(tmp_path, "mine", script)),), tmp_path)
     with pytest.raises(NativeBuildError, match=said):
         compiler.build(source, tmp_path / "x.so")
+
+
+@pytest.mark.parametrize("variable", ["CC", "CFLAGS"])
+def test_what_does_not_parse_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "cc '")
+    with pytest.raises(UnusableCompilerError, match=f"Correct {variable}") as refused:
+        find_compiler(headers=False)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("script", ["exit 0", "exit 1", "sleep 60"])
+def test_what_compiles_nothing_is_noticed_before_it_is_used(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler_module, "_CHECK_LIMIT_S", 0.5)
+    path = program(tmp_path, "mine", script)
+    with pytest.raises(UnusableCompilerError, match="unset CC"):
+        check_compiler((str(path),))
+    monkeypatch.setenv("CC", str(path))
+    monkeypatch.delenv("POLICYPRESS_RUNTIME", raising=False)
+    name, (notice,) = resolved("auto")
+    assert name == "onnxruntime"
+    assert "cannot compile anything" in notice
+    with pytest.raises(UnusableCompilerError):
+        resolved("native")
 
 
 def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:

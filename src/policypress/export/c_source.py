@@ -23,7 +23,7 @@ from policypress.export.goldens import goldens_of, taken
 from policypress.export.parity import Observations, ParityReport, check_outputs, decided_by_of
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
-from policypress.toolchain.compiler import compiler_command
+from policypress.toolchain.compiler import check_compiler, compiler_command
 
 Array = npt.NDArray[Any]
 # Rows that are also computed alone, which is another function of the C than the batch form.
@@ -56,6 +56,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
     Raises:
         NetworkError: an operator that C code cannot be written for.
         ParityError: the C would not do what the policy does.
+        UnusableCompilerError: the compiler cannot compile anything.
         ExecutionError: the compiler does not accept the C.
     """
     program = read_program(artifact.model)
@@ -66,6 +67,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
         whole = render(program, target, name, goldens=goldens)
         size = footprint(source, target, name)
         return ProvenSource(whole, name, size, None, (), (_no_compiler(name), *_memory_notices(size)))
+    check_compiler(compiler)
     with compiled(source, program, artifact.contract, compiler, name) as runtime:
         proof = _Proof(artifact, observations)
         reports = {kernel: proof.report(runtime) for kernel in source.kernels if runtime.use(kernel)}

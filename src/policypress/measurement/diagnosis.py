@@ -17,7 +17,7 @@ from policypress.measurement.energy_meters import ALL_METERS, Meter, Opener, rea
 from policypress.measurement.machine import fingerprint
 from policypress.runtime.native.probe import kernels_here
 from policypress.toolchain.cache import Cache
-from policypress.toolchain.compiler import find_compiler
+from policypress.toolchain.compiler import check_compiler, find_compiler
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _TOOL_LIMIT_S = 5.0
@@ -179,6 +179,7 @@ def _native() -> Finding:
     purpose = "running artifacts as machine code"
     try:
         compiler = find_compiler()
+        check_compiler((*compiler.command, *compiler.options))
         kernels = kernels_here(compiler)
     except NativeBuildError as error:
         return Finding("native", False, purpose, error.message, error.hint)

@@ -104,10 +104,11 @@ def resolved(runtime: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
         return ONNXRUNTIME, ()
     # Not before they are needed: with what they import they are 5 MiB of a small process.
     from policypress.toolchain.cache import Cache
-    from policypress.toolchain.compiler import find_compiler
+    from policypress.toolchain.compiler import check_compiler, find_compiler
 
     try:
-        find_compiler()
+        compiler = find_compiler()
+        check_compiler((*compiler.command, *compiler.options))
         cache = Cache()
         cache.prepare()
     except NativeBuildError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shlex
@@ -9,14 +10,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from policypress.errors import NativeBuildError
+from policypress.errors import NativeBuildError, UnusableCompilerError
 
 COMPILERS = ("cc", "gcc", "clang")
 VARIABLE, FLAGS_VARIABLE = "CC", "CFLAGS"
 LIMIT_S = 300.0
+# For a file of one line.
+_CHECK_LIMIT_S = 30.0
+_SMALLEST = "int policypress_smallest(void) { return 0; }\n"
 # -O3 because gcc vectorises no element-wise loops below it. Arithmetic as it is written, so that every compiler and
 # kernel set gives the same bits.
 FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-fno-strict-aliasing", "-w")
@@ -61,14 +66,79 @@ class Compiler:
                 start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NativeBuildError("The C compiler did not run.", got=str(error), hint=INSTALL) from error
+            raise UnusableCompilerError("The C compiler did not run.", got=str(error), hint=INSTALL) from error
         if done.returncode != 0 or not output.is_file():
-            words = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+            check_compiler((*self.command, *self.options))
             raise NativeBuildError(
                 "The C compiler refused the generated file.",
-                got=f"{self.command[0]}: {' '.join(words[:1]) or f'exit status {done.returncode}'}",
+                got=f"{self.command[0]}: {_words_of(done)}",
                 hint=f"Name another one in {VARIABLE}, or use ONNX Runtime: --runtime onnxruntime.",
             )
+
+
+def check_compiler(command: tuple[str, ...]) -> None:
+    """Compile the smallest file, once in a process: what refuses that refuses everything.
+
+    Args:
+        command: the compiler with its options.
+
+    Raises:
+        UnusableCompilerError: it does not run, takes longer than half a minute, or gives no library.
+    """
+    reason = _refusal(command)
+    if reason is not None:
+        raise UnusableCompilerError(
+            "The C compiler cannot compile anything.",
+            got=f"{' '.join(command)}: {reason}",
+            expected="a C99 compiler that makes shared libraries",
+            hint=f"Name another one in {VARIABLE}, or unset {VARIABLE} and {FLAGS_VARIABLE}; ONNX Runtime needs none: "
+            "--runtime onnxruntime.",
+        )
+
+
+@functools.cache
+def _refusal(command: tuple[str, ...]) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
+        source, output = Path(folder) / "smallest.c", Path(folder) / "smallest.so"
+        source.write_text(_SMALLEST, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [*command, *flags(), source.name, "-o", str(output)],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_CHECK_LIMIT_S,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return None if done.returncode == 0 and output.is_file() else _words_of(done)
+
+
+def _words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What a compiler that failed said first."""
+    lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+    return " ".join(lines[:1]) or f"exit status {done.returncode}"
+
+
+def _stated(variable: str) -> tuple[str, ...]:
+    """The words of an environment variable, as a shell would read them.
+
+    Raises:
+        UnusableCompilerError: a quotation mark that is not closed.
+    """
+    text = os.environ.get(variable, "")
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UnusableCompilerError(
+            f"{variable} does not parse.",
+            got=f"{variable}={text}: {error}",
+            expected="words as a shell reads them",
+            hint=f"Correct {variable}, or unset it.",
+        ) from error
 
 
 def flags() -> tuple[str, ...]:
@@ -84,6 +154,7 @@ def find_compiler(headers: bool = True) -> Compiler:
 
     Raises:
         NativeBuildError: there is none, or Python's headers are not installed.
+        UnusableCompilerError: what ``CC`` or ``CFLAGS`` hold does not parse.
     """
     named, found = os.environ.get(VARIABLE), compiler_command()
     if found is None:
@@ -92,7 +163,7 @@ def find_compiler(headers: bool = True) -> Compiler:
             got=f"{VARIABLE}={named}" if named else f"none of {', '.join(COMPILERS)} on the path",
             hint=INSTALL,
         )
-    options = tuple(shlex.split(os.environ.get(FLAGS_VARIABLE, "")))
+    options = _stated(FLAGS_VARIABLE)
     if not headers:
         return Compiler(found, None, options)
     include = Path(sysconfig.get_paths()["include"])
@@ -106,9 +177,13 @@ def find_compiler(headers: bool = True) -> Compiler:
 
 
 def compiler_command() -> tuple[str, ...] | None:
-    """What ``CC`` names, or else the first of cc, gcc and clang, with its path; None where there is none."""
+    """What ``CC`` names, or else the first of cc, gcc and clang, with its path; None where there is none.
+
+    Raises:
+        UnusableCompilerError: what ``CC`` holds does not parse.
+    """
     named = os.environ.get(VARIABLE)
-    candidates = [tuple(shlex.split(named))] if named else [(name,) for name in COMPILERS]
+    candidates = [_stated(VARIABLE)] if named else [(name,) for name in COMPILERS]
     return next((found for found in map(_located, candidates) if found is not None), None)
 
 

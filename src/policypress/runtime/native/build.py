@@ -21,7 +21,7 @@ from policypress.runtime.onnx_metadata import described
 from policypress.runtime.stated_contract import check_graph, contract_from
 from policypress.toolchain.cache import Cache
 from policypress.toolchain.child_python import python_command, python_environment
-from policypress.toolchain.compiler import LIMIT_S, Compiler, find_compiler, python_abi
+from policypress.toolchain.compiler import LIMIT_S, Compiler, check_compiler, find_compiler, python_abi
 from policypress.toolchain.processor import features_here
 
 MODULE = NAME
@@ -52,6 +52,7 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
     reason = kept.refusal(key)
     if reason is not None:
         raise NoNativeFormError(_NO_FORM, got=reason)
+    check_compiler((*compiler.command, *compiler.options))
     try:
         with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
             built = build_module(model, contract, MODULE, Path(folder), compiler)
