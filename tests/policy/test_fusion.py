@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from policypress.policy import fusion
 from policypress.policy.fusion import Step, fuse, new_conv, new_linear
 from policypress.policy.layers import Activation, Affine, Conv2d, Linear
 
@@ -67,3 +68,28 @@ def test_offsets_that_are_apart_for_precision_stay_apart() -> None:
 def test_a_role_is_kept_and_dead_steps_are_dropped() -> None:
     steps = {**chain(linear(), Affine(2.0, role="scale_image")), "dead": Step("step", Activation("tanh"), ("s0",))}
     assert list(fuse(steps, ("s1",))) == ["s0", "s1"]
+
+
+def test_a_long_chain_is_gone_through_twice_and_not_once_for_each_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    live = fusion._live
+
+    def counted(steps: dict[str, Step], outputs: tuple[str, ...]) -> dict[str, Step]:
+        passes.append(len(steps))
+        return live(steps, outputs)
+
+    monkeypatch.setattr(fusion, "_live", counted)
+    steps = chain(linear(), *(Affine([1.01, 0.99, 1.0], shift=0.5) for _ in range(200)))
+    fused = fuse(steps, ("s200",))
+    assert [type(step.layer) for step in fused.values()] == [Linear]
+    assert passes == [201, 1]
+    x = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    assert torch.allclose(run(fused, x), run(steps, x), rtol=1e-3)
+
+
+def test_what_others_read_or_the_caller_takes_stays() -> None:
+    steps = chain(linear(), Affine(shift=0.5), Affine([2.0, 3.0, 4.0]))
+    steps["other"] = Step("other", Activation("relu"), ("s0",))
+    fused = fuse(steps, ("s2", "s1", "other"))
+    assert list(fused) == ["s0", "s1", "s2", "other"]
+    assert fused == steps

@@ -37,22 +37,20 @@ def fuse(steps: Mapping[str, Step], outputs: tuple[str, ...]) -> dict[str, Step]
         outputs: names of values that must exist in the result.
     """
     result = _live(steps, outputs)
+    # Kept up to date: a merge takes one step away, and what that read is read by the merged one in its place.
+    readers = Counter([*outputs, *(read for step in result.values() for read in step.inputs)])
     for name in list(result):
         step = result[name]
         if not isinstance(step.layer, Affine) or len(step.inputs) != 1:
             continue
-        if (before := result.get(step.inputs[0])) is None:
+        (source,) = step.inputs
+        if (before := result.get(source)) is None:
             continue
-        alone = _readers(result, outputs)[step.inputs[0]] == 1
-        merged = _merged(before.layer, step.layer) if alone else None
+        merged = _merged(before.layer, step.layer) if readers[source] == 1 else None
         if merged is not None:
             result[name] = Step(before.hint, merged, before.inputs)
-            result = _live(result, outputs)
+            del result[source]
     return _live(result, outputs)
-
-
-def _readers(steps: Mapping[str, Step], outputs: tuple[str, ...]) -> Counter[str]:
-    return Counter([*outputs, *(read for step in steps.values() for read in step.inputs)])
 
 
 def _live(steps: Mapping[str, Step], outputs: tuple[str, ...]) -> dict[str, Step]:
