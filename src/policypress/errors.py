@@ -27,7 +27,8 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     ├── ExecutionError                  a task failed in a worker
     ├── MeterError                      an energy meter cannot be read here; says why
     ├── NativeBuildError                an artifact cannot be built into machine code here: no compiler, no headers
-    │   └── NoNativeFormError           it holds an operator that C cannot be generated for; names it
+    │   ├── NoNativeFormError           it holds an operator that C cannot be generated for; names it
+    │   └── UnusableCompilerError       the compiler that CC names, or that is found, compiles nothing; says why
     └── MissingDependencyError          an optional package is not installed; names the extra
 """
 
