@@ -49,7 +49,7 @@ def with_network(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_networks_and_optimizers_that_are_not_known(algorithm: str, more: dict[str, Any], said: str) -> None:
-    with pytest.raises(TrainingInputError, match=rf"cannot learn this[\s\S]*{said}[\s\S]*--update fast"):
+    with pytest.raises(TrainingInputError, match=rf"does not support this agent[\s\S]*{said}[\s\S]*--update fast"):
         built_model(NATIVE[algorithm], 3, 2, **more).train(1, 8)
 
 

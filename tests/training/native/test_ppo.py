@@ -153,7 +153,7 @@ def test_its_policy_acts_as_ever_between_rollouts() -> None:
     ],
 )
 def test_what_it_does_not_know_is_refused(more: dict[str, Any], said: str) -> None:
-    with pytest.raises(TrainingInputError, match=rf"cannot learn this[\s\S]*{said}[\s\S]*--update fast"):
+    with pytest.raises(TrainingInputError, match=rf"does not support this agent[\s\S]*{said}[\s\S]*--update fast"):
         built(NativePPO, 3, 2, False, **more).learn(128)
 
 
