@@ -11,7 +11,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from policypress.cli.console import LearningBar, Screen, StudyProgress, echo, marked, print_json, progress_bar
+from policypress.cli.console import echo, marked, print_json, progress_bar
+from policypress.cli.screen import Screen
+from policypress.cli.study_progress import LearningBar, StudyProgress
 from policypress.compression.learning import StepProgress
 from policypress.engine.cell import Cell
 from policypress.engine.events import (

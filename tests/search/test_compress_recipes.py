@@ -20,7 +20,8 @@ from policypress.engine.store.store import Store
 from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
 from policypress.records import Measurement
 from policypress.search.compress import STAYS_HERE, Compressed
-from policypress.search.options import CLASSIC, CompressOptions
+from policypress.search.defaults import CLASSIC
+from policypress.search.options import CompressOptions
 from policypress.study.export_agent import export_agent
 from policypress.study.whole_study import open_study, run_whole_study
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from policypress.errors import TrainingInputError
-from policypress.training.algorithms import NAMES, algorithm, default_of
+from policypress.training.algorithms import algorithm, default_of
+from policypress.training.names import NAMES
 
 
 def test_six() -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from policypress.contract import EnvironmentSpec
 from policypress.errors import TrainingInputError
-from policypress.training.algorithms import ALGORITHMS, NAMES, AlgorithmName
+from policypress.training.algorithms import ALGORITHMS
 from policypress.training.defaults import STUDIES, entries, published
+from policypress.training.names import NAMES, AlgorithmName
 from policypress.training.settings import check
 
 MUJOCO = ("HalfCheetah", "Hopper", "Ant", "Humanoid", "HumanoidStandup")

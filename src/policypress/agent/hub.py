@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from policypress.agent.bundle import AgentBundle
+from policypress.agent.near_files import PREFIX
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.agent.zoo import read_zoo_folder
 from policypress.errors import AgentError, MissingDependencyError
 
-PREFIX = "hub:"
 _ID = re.compile(r"(?P<repo>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 # Statistics stand in files of any name; those without a suffix have one of a few.
 _WANTED = ["*.zip", "*.yml", "*.pkl", "*.pickle", "*.pk", "*vecnorm*", "*vec_norm*", "*normali[sz]er*"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from policypress.agent.archive import listing
 from policypress.agent.bundle import AgentBundle
-from policypress.agent.hub import PREFIX, read_hub
-from policypress.agent.near_files import near_file, unzipped_model
+from policypress.agent.hub import read_hub
+from policypress.agent.near_files import KINDS, PREFIX, missing, near_file, unzipped_model
 from policypress.agent.onnx_file import read_onnx
 from policypress.agent.overrides import NO_OVERRIDES, Overrides
 from policypress.agent.zoo import is_zoo_folder, read_zoo_folder, read_zoo_zip
@@ -17,8 +15,6 @@ from policypress.contract import EnvironmentSpec, space_from_json, space_to_json
 from policypress.errors import AgentError, ArtifactError, DamagedAgentError
 from policypress.reading_limits import limited
 from policypress.regular_file import check_regular, open_regular
-
-_KINDS = "a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or hub:organisation/repository"
 
 
 def load_agent(source: str | Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle:
@@ -53,7 +49,7 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
     except (OSError, ValueError) as error:
         raise AgentError("This path cannot be accessed.", got=f"{str(source)[:200]!r}: {error}") from error
     if not exists:
-        raise _missing(path)
+        raise missing(path)
     if path.suffix.lower() == ".onnx":
         return read_onnx(path, overrides=overrides)
     like_zip = _starts_like_zip(path)
@@ -65,7 +61,7 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
     raise AgentError(
         f"{path.name} is not a supported agent file.",
         got=path.suffix or "a file without suffix",
-        expected=_KINDS,
+        expected=KINDS,
         hint="For a torch.nn.Module use Policy.from_module in Python.",
     )
 
@@ -122,15 +118,3 @@ def _starts_like_zip(path: Path) -> bool:
             return file.read(2) == b"PK"
     except AgentError:
         return False
-
-
-def _missing(path: Path) -> AgentError:
-    folder = path.parent
-    names = [p.name for p in sorted(folder.iterdir())] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-    return AgentError(
-        f"There is no {path}.",
-        got=f"{folder} with {listing(names)}" if folder.is_dir() else f"no folder {folder} either",
-        expected=_KINDS,
-        hint=f"Did you mean {listing(near)}?" if near else None,
-    )

@@ -5,13 +5,16 @@ Only the first bytes of a file and the names in a zip are looked at. Nothing is 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from policypress.agent.archive import listing
-from policypress.errors import AgentError, UnsupportedAgentError
+from policypress.errors import AgentError, PolicypressError, UnsupportedAgentError
 
+PREFIX = "hub:"
+KINDS = f"a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or {PREFIX}organisation/repository"
 _HEAD_BYTES = 4096
 _MODEL = ("data", "policy.pth")
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -20,6 +23,40 @@ _CODE = (
     "Build the network with its own code in Python, load these weights into it, and give "
     "Policy.from_module(network, observation_space, action_space) to policypress; or give an ONNX file of it."
 )
+
+
+def check_there(source: str | Path, *, error: type[PolicypressError] = AgentError, expected: str = KINDS) -> None:
+    """Refuse a path at which nothing lies, before what would read it is imported.
+
+    Args:
+        source: of an agent (also ``hub:organisation/repository``), or of another file.
+        error: the type of the error.
+        expected: what should lie there.
+
+    Raises:
+        PolicypressError: of type ``error``: there is nothing.
+    """
+    if str(source).startswith(PREFIX):
+        return
+    try:
+        there = Path(source).exists()
+    except (OSError, ValueError):
+        return
+    if not there:
+        raise missing(Path(source), error=error, expected=expected)
+
+
+def missing(path: Path, *, error: type[PolicypressError] = AgentError, expected: str = KINDS) -> PolicypressError:
+    """The error for a path at which nothing lies, with what lies near it."""
+    folder = path.parent
+    names = [p.name for p in sorted(folder.iterdir())] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return error(
+        f"There is no {path}.",
+        got=f"{folder} with {listing(names)}" if folder.is_dir() else f"no folder {folder} either",
+        expected=expected,
+        hint=f"Did you mean {listing(near)}?" if near else None,
+    )
 
 
 def model_prefix(names: Iterable[str]) -> str | None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from policypress.agent.overrides import Overrides
-from policypress.agent.stated_overrides import stated_overrides
+from policypress.agent.near_files import check_there
 from policypress.cli.options import EnvKwargsOption, WrapperOption
-from policypress.contract import EnvironmentSpec
-from policypress.environment.trust import user_environment, with_additions
 from policypress.errors import EnvironmentInputError
+
+if TYPE_CHECKING:
+    from policypress.agent.overrides import Overrides
+    from policypress.contract import EnvironmentSpec
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class AgentOptions:
         Raises:
             InputError: a value that does not parse.
         """
+        from policypress.agent.stated_overrides import stated_overrides
+
         return stated_overrides(
             normalizer=self.normalizer,
             activation=self.activation,
@@ -83,15 +86,34 @@ class AgentOptions:
         Arguments and wrappers without ``--env`` go to the environment that the agent names.
 
         Raises:
-            InputError: a value that does not parse, or no environment to add arguments to.
+            InputError: nothing lies where ``agent`` says, a value does not parse, or there is no environment to add
+                arguments to.
         """
+        check_there(agent)
         overrides = self.overrides() if facts is None else facts
         if self.env is None and not self.env_kwargs and not self.wrapper:
             return Stated(None, overrides)
+        from policypress.environment.trust import user_environment, with_additions
+
         kwargs, wrappers = self.env_kwargs or (), self.wrapper or ()
         if self.env is not None:
             return Stated(user_environment(self.env, kwargs, wrappers), overrides)
         return Stated(with_additions(_named_by(agent, overrides), kwargs, wrappers), overrides)
+
+
+def check_files(files: Iterable[str]) -> None:
+    """Refuse paths of artifacts or agents at which nothing lies, before what reads them is imported.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    for file in files:
+        if file.lower().endswith(".onnx"):
+            from policypress.runtime.loading import check_artifact_there
+
+            check_artifact_there(file)
+        else:
+            check_there(file)
 
 
 def with_agent_options(command: Callable[..., None]) -> Callable[..., None]:

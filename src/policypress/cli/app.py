@@ -11,7 +11,6 @@ import typer
 from policypress import __version__
 from policypress.cli.characters import make_output_safe
 from policypress.cli.commands import Commands
-from policypress.cli.console import INTERRUPTED_MESSAGE, err, marked
 from policypress.errors import PolicypressError
 
 DEBUG_VARIABLE = "POLICYPRESS_DEBUG"
@@ -53,6 +52,8 @@ def main() -> None:
     except PolicypressError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
+        from policypress.cli.console import INTERRUPTED_MESSAGE
+
         _fail(INTERRUPTED_MESSAGE, INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output left; there is nobody to tell.
@@ -72,5 +73,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
+    # Not before it is needed: completion, and all that goes well and says little, do without rich.
+    from policypress.cli.console import err, marked
+
     err.print(marked("error:", "red", message))
     sys.exit(code)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import out, print_json, print_notices
+from policypress.cli import console
+from policypress.cli.agent_options import AgentOptions, check_files, with_agent_options
+from policypress.cli.completion import RUNTIMES, one_of
+from policypress.cli.console import print_json, print_notices
 from policypress.cli.options import (
     FilesArgument,
     JsonOption,
     SeedOption,
 )
-from policypress.measurement.latency import FLOOR, Latency, benchmark
-from policypress.measurement.stated_facts import shared_between
-from policypress.runtime.loading import runtime_named
+
+if TYPE_CHECKING:
+    from policypress.measurement.latency import Latency
 
 MICRO = 1e6
 
@@ -29,7 +31,12 @@ def bench(
     seed: SeedOption = 0,
     runtime: Annotated[
         list[str] | None,
-        typer.Option("--runtime", metavar="NAME", help="native, onnxruntime or auto; repeatable to compare."),
+        typer.Option(
+            "--runtime",
+            metavar="NAME",
+            help="native, onnxruntime or auto; repeatable to compare.",
+            autocompletion=one_of(RUNTIMES),
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,6 +46,11 @@ def bench(
       policypress bench small.onnx examples/agents/sac-HalfCheetah-v4.zip
       policypress bench small.onnx --runtime native --runtime onnxruntime
     """
+    check_files(files)
+    from policypress.measurement.latency import benchmark
+    from policypress.measurement.stated_facts import shared_between
+    from policypress.runtime.loading import runtime_named
+
     overrides = agent_options.overrides()
     shared, notices = shared_between(files, overrides)
     stated = agent_options.stated(files[0], shared[0])
@@ -54,6 +66,12 @@ def bench(
         print_json({"schema": 1, "latencies": [_described(result) for result in results]})
         return
     print_notices(notices)
+    _show(results)
+
+
+def _show(results: Sequence[Latency]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     table.add_column("file")
     table.add_column("runtime")
@@ -61,10 +79,12 @@ def bench(
         table.add_column(heading + " (µs)", justify="right")
     for result in results:
         table.add_row(*_cells(result))
-    out.print(table)
+    console.out.print(table)
 
 
 def _cells(result: Latency) -> list[str]:
+    from policypress.measurement.latency import FLOOR
+
     warm, cold = result.percentiles_s("warm"), result.percentiles_s("cold")
     name = "harness floor (does nothing)" if result.name == FLOOR else result.name
     return [name, result.runtime, *(f"{MICRO * value:.2f}" for value in warm.values()), f"{MICRO * cold['p50']:.2f}"]

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policypress.cli import console
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import (
-    INTERRUPTED_MESSAGE,
-    StudyProgress,
-    echo,
-    err,
-    marked,
-    out,
-    print_json,
-    print_notices,
-    progress_bar,
-)
+from policypress.cli.completion import OBJECTIVES, RUNTIMES, one_of, recipes
+from policypress.cli.console import INTERRUPTED_MESSAGE, echo, marked, print_json, print_notices, progress_bar
 from policypress.cli.options import (
     AgentArgument,
     EpisodesOption,
@@ -26,18 +18,13 @@ from policypress.cli.options import (
     MaxStepsOption,
     SeedOption,
 )
-from policypress.engine.store.reader import StoreReader
-from policypress.engine.tasks import Failure
 from policypress.errors import EnvironmentFailedError, StudyInputError
-from policypress.measurement.machine import fingerprint
-from policypress.report.folder import write_folder
-from policypress.report.results import Results, read_results
-from policypress.report.search_words import closing
-from policypress.report.table import NOT_CERTIFIED, comparison, reasons
-from policypress.report.words import RANDOM_ACTIONS
-from policypress.runtime.loading import runtime_named
-from policypress.search.compress import compress as run_compress
-from policypress.search.options import BUDGET_MINUTES, CLASSIC, MAX_EPISODES, CompressOptions
+from policypress.search.defaults import BUDGET_MINUTES, CLASSIC, MAX_EPISODES
+
+if TYPE_CHECKING:
+    from policypress.engine.tasks import Failure
+    from policypress.report.results import Results
+    from policypress.search.options import CompressOptions
 
 
 @with_agent_options
@@ -47,7 +34,12 @@ def compress(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder.")],
     recipe: Annotated[
         list[str] | None,
-        typer.Option("--recipe", metavar="R", help='No search: e.g. "prune(l2, 0.3) > equalize > int8"; repeatable.'),
+        typer.Option(
+            "--recipe",
+            metavar="R",
+            help='No search: e.g. "prune(l2, 0.3) > equalize > int8"; repeatable.',
+            autocompletion=recipes,
+        ),
     ] = None,
     classic: Annotated[
         bool, typer.Option("--classic", help="No search: the recipes of the papers, next to ours.")
@@ -57,7 +49,13 @@ def compress(
         float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
     ] = 0.95,
     minimize: Annotated[
-        str, typer.Option("--minimize", metavar="WHAT", help="What to minimize: size, latency, energy or macs.")
+        str,
+        typer.Option(
+            "--minimize",
+            metavar="WHAT",
+            help="What to minimize: size, latency, energy or macs.",
+            autocompletion=one_of(OBJECTIVES),
+        ),
     ] = "size",
     budget_minutes: Annotated[
         float, typer.Option("--budget-minutes", metavar="MIN", help="Of a search, its certificate and costs included.")
@@ -89,7 +87,12 @@ def compress(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", metavar="NAME", help="native, onnxruntime or auto (in a search: onnxruntime)."),
+        typer.Option(
+            "--runtime",
+            metavar="NAME",
+            help="native, onnxruntime or auto (in a search: onnxruntime).",
+            autocompletion=one_of(RUNTIMES),
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,6 +111,9 @@ def compress(
     if recipe and classic:
         raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
     stated = agent_options.stated(agent)
+    from policypress.runtime.loading import runtime_named
+    from policypress.search.options import CompressOptions
+
     options = CompressOptions(
         recipes=recipe or (CLASSIC if classic else None),
         keep=keep,
@@ -129,13 +135,25 @@ def compress(
         robustness=robustness,
         runtime=None if runtime is None else runtime_named(runtime),
     )
+    _run(agent, output, options, as_json=as_json)
+
+
+def _run(agent: str, output: Path, options: CompressOptions, *, as_json: bool) -> None:
+    from policypress.cli.study_progress import StudyProgress
+    from policypress.engine.store.reader import StoreReader
+    from policypress.measurement.machine import fingerprint
+    from policypress.report.folder import write_folder
+    from policypress.report.results import read_results
+    from policypress.report.words import RANDOM_ACTIONS
+    from policypress.search.compress import compress as run_compress
+
     with progress_bar(refreshing=False) as bar:
         done = run_compress(agent, output=output, on_event=StudyProgress(bar), options=options)
     with StoreReader(done.store) as store:
         results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)
         print_notices(done.notices)
         if not as_json:
-            _show(results, played=observations is None)
+            _show(results, played=options.observations is None)
         report = write_folder(results, store)
     if as_json:
         print_json(results.to_json())
@@ -143,8 +161,8 @@ def compress(
         echo(f"report: {report}")
     if done.outcome.interrupted:
         left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
-        err.print(INTERRUPTED_MESSAGE, style="yellow")
-        err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}")
+        console.err.print(INTERRUPTED_MESSAGE, style="yellow")
+        console.err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}")
         raise typer.Exit(130)
     if done.outcome.failed and done.history is None:
         raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
@@ -154,20 +172,23 @@ def _told_failures(failures: list[Failure]) -> int:
     """The exit code for failed cells; tells how to continue if the user's environment failed."""
     blamed = [failure.kind == EnvironmentFailedError.__name__ for failure in failures]
     if any(blamed):
-        err.print("Fix the environment, then run the same command with --retry-failed.")
+        console.err.print("Fix the environment, then run the same command with --retry-failed.")
     return EnvironmentFailedError.exit_code if all(blamed) else 1
 
 
 def _show(results: Results, *, played: bool) -> None:
-    out.print(comparison(results.shown, out.width))
+    from policypress.report.search_words import closing
+    from policypress.report.table import NOT_CERTIFIED, comparison, reasons
+
+    console.out.print(comparison(results.shown, console.out.width))
     if played:
-        out.print("retention: fraction of the return above random actions that is kept, with its 95 % interval")
+        console.out.print("retention: fraction of the return above random actions that is kept, with its 95 % interval")
         for reason in reasons(results.shown):
-            out.print(reason)
+            console.out.print(reason)
         for sentence in closing(results):
-            out.print(sentence)
+            console.out.print(sentence)
     else:
-        out.print(NOT_CERTIFIED)
+        console.out.print(NOT_CERTIFIED)
     for row in results.rows:
         if row.failure is not None:
-            err.print(marked(f"{row.name}:", "red", row.failure))
+            console.err.print(marked(f"{row.name}:", "red", row.failure))

@@ -4,80 +4,43 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.segment import Segment
-from rich.text import Text
 
-from policypress.compression.learning import StepProgress
-from policypress.engine.cell import Cell
-from policypress.engine.events import (
-    CellBuilt,
-    CellFailed,
-    CellFinished,
-    CellLearning,
-    CellStarted,
-    CostsMeasured,
-    DecisionMade,
-    EpisodesPlayed,
-    Event,
-    PhaseStarted,
-    Planned,
-)
-from policypress.foreign_text import plain, plain_lines
+from policypress.foreign_text import plain_lines
 
-# A pipe has no width; tables are not cut there.
-PIPE_WIDTH = 160
-NAME_WIDTH = 40
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.text import Text
 
-
-class Screen(Console):
-    """A console that shows text as it is: it knows no markup and no names of emoji, and nothing steers the terminal.
-
-    Much of what is shown stood in files: names of environments, recipes, messages of others.
-    """
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how, markup=False, emoji=False, highlight=False)
-
-    def render_str(self, text: str, **how: Any) -> Text:
-        """A text on its way to the screen; cells of tables and titles come by here too."""
-        return super().render_str(plain_lines(text), **{**how, "markup": False, "emoji": False})
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The last place before the screen: for what was made a ``Text`` elsewhere."""
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(plain_lines(segment.text), segment.style)
-
-
-out = Screen(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Screen(stderr=True, soft_wrap=True)
 
 EPISODES = "episodes"
 INTERRUPTED_MESSAGE = "interrupted: finished results are kept; run the same command to continue"
 
 
+def __getattr__(name: str) -> Any:
+    """The consoles ``out`` and ``err``, made when something is drawn (PEP 562)."""
+    if name not in ("err", "out"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from policypress.cli import screen
+
+    return getattr(screen, name)
+
+
 def print_notices(notices: Iterable[str]) -> None:
     """Show notices, once each."""
+    from policypress.cli.screen import err
+
     for notice in dict.fromkeys(notices):
         err.print(marked("note:", "yellow", notice))
 
 
 def marked(word: str, style: str, text: str) -> Text:
     """``text`` after a word in colour."""
+    from rich.text import Text
+
     return Text.assemble((plain_lines(word), style), " ", plain_lines(text))
 
 
@@ -108,6 +71,18 @@ def progress_bar(*, refreshing: bool = True) -> Progress:
         refreshing: redraw it from a thread, several times a second. Without, whoever moves the bar redraws it, and
             nothing disturbs what is measured in between.
     """
+    # Not before something is drawn: it takes as long to import as all that help and completion need of rich.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from policypress.cli.screen import err
+
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
@@ -120,82 +95,3 @@ def progress_bar(*, refreshing: bool = True) -> Progress:
         auto_refresh=refreshing,
         disable=not err.is_terminal,
     )
-
-
-class LearningBar:
-    """A bar over the steps of one recipe's training; it is there from the first thing that is heard of it."""
-
-    def __init__(self, bar: Progress, name: str) -> None:
-        # Numbers are what one looks at: a long recipe must not push them off the line.
-        self._bar, self._name = bar, name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
-        self._task: TaskID | None = None
-
-    def move(self, learning: StepProgress) -> None:
-        """Show how far it is."""
-        if self._task is None:
-            self._task = self._bar.add_task(plain(self._name), total=learning.total, unit="")
-        unit = f"steps, loss {learning.loss:.2g}, action error {learning.action_error:.1%}"
-        self._bar.update(self._task, total=learning.total, completed=learning.done, unit=unit, refresh=True)
-
-    def remove(self) -> None:
-        """It has learned."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-
-
-class StudyProgress:
-    """Draws events: one bar over all episodes, the cell in hand, failures as they come, then the costs.
-
-    Beneath it is a bar for each recipe that is learning. It is called with each event.
-    """
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("preparing", total=None, unit=EPISODES)
-        self._phase = ""
-        self._counts_cells = False
-        self._learning: dict[str, LearningBar] = {}
-
-    def __call__(self, event: Event) -> None:
-        """Draw ``event``."""
-        match event:
-            case Planned():
-                self._planned(event)
-            case PhaseStarted(name):
-                self._phase = f"{name}: "
-                self._move(description=plain(name), total=None, completed=0)
-            case DecisionMade(text):
-                self._bar.console.print(Text(plain_lines(text), style="dim"))
-            case CellStarted(cell):
-                name = "random actions" if cell.kind == "random" else cell.recipe
-                self._move(description=plain(f"{self._phase}{name}"))
-            case CellLearning(cell, learning):
-                name = f"  {learning.step}: {cell.recipe}"
-                self._learning.setdefault(cell.key, LearningBar(self._bar, name)).move(learning)
-            case CellBuilt(cell):
-                self._learned(cell)
-            case EpisodesPlayed(cell, episodes):
-                self._move(advance=episodes)
-            case CellFinished():
-                # Where nothing is played, cells are counted in place of episodes.
-                self._move(advance=int(self._counts_cells))
-            case CellFailed(cell, failure):
-                self._learned(cell)
-                err.print(marked("failed:", "red", f"{cell.recipe}: {next(iter(failure.message.splitlines()), '')}"))
-            case CostsMeasured(done, total):
-                self._move(description="measuring cost", total=total, completed=done, unit="steps")
-
-    def _planned(self, plan: Planned) -> None:
-        self._counts_cells = plan.episodes == 0
-        if self._counts_cells:
-            self._move(total=plan.cells, completed=plan.done, unit="artifacts")
-        else:
-            self._move(total=plan.episodes, completed=plan.episodes_done, unit=EPISODES)
-
-    def _move(self, **changes: Any) -> None:
-        self._bar.update(self._task, **changes, refresh=True)
-
-    def _learned(self, cell: Cell) -> None:
-        done = self._learning.pop(cell.key, None)
-        if done is not None:
-            done.remove()

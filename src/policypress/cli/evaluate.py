@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import EPISODES, out, print_json, print_notices, progress_bar
+from policypress.cli import console
+from policypress.cli.agent_options import AgentOptions, check_files, with_agent_options
+from policypress.cli.console import EPISODES, print_json, print_notices, progress_bar
 from policypress.cli.options import (
     EpisodesOption,
     FilesArgument,
@@ -15,11 +17,9 @@ from policypress.cli.options import (
     SeedOption,
 )
 from policypress.foreign_text import plain
-from policypress.measurement.evaluation import Evaluation
-from policypress.measurement.evaluation import evaluate as run_evaluate
-from policypress.measurement.stated_facts import shared_between
-from policypress.measurement.statistics import Missing
-from policypress.runtime.loading import runtime_named
+
+if TYPE_CHECKING:
+    from policypress.measurement.evaluation import Evaluation
 
 
 @with_agent_options
@@ -37,6 +37,11 @@ def evaluate(
     Examples:
       policypress evaluate small.onnx examples/agents/sac-HalfCheetah-v4.zip --episodes 20
     """
+    check_files(files)
+    from policypress.measurement.evaluation import evaluate as run_evaluate
+    from policypress.measurement.stated_facts import shared_between
+    from policypress.runtime.loading import runtime_named
+
     results: list[Evaluation] = []
     overrides, notices = shared_between(files, agent_options.overrides())
     with progress_bar() as bar:
@@ -59,15 +64,23 @@ def evaluate(
         print_json({"schema": 1, "evaluations": [_described(result) for result in results]})
         return
     print_notices([*notices, *(notice for result in results for notice in result.notices)])
+    _show(results)
+
+
+def _show(results: Sequence[Evaluation]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in ("file", "environment", "runtime", "episodes", "return", "95 % interval", "length"):
         table.add_column(heading, justify="left" if heading in ("file", "environment", "runtime") else "right")
     for result in results:
         table.add_row(*_cells(result))
-    out.print(table)
+    console.out.print(table)
 
 
 def _cells(result: Evaluation) -> list[str]:
+    from policypress.measurement.statistics import Missing
+
     returns = [row.episode_return for row in result.episodes]
     length = sum(row.length for row in result.episodes) / len(result.episodes)
     interval = "–" if isinstance(result.mean, Missing) else f"[{result.mean.lower:.4g}, {result.mean.upper:.4g}]"
@@ -77,6 +90,8 @@ def _cells(result: Evaluation) -> list[str]:
 
 
 def _described(result: Evaluation) -> dict[str, object]:
+    from policypress.measurement.statistics import Missing
+
     return {
         "file": result.name,
         "environment": result.environment.to_json(),

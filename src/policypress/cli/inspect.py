@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
+from policypress.cli import console
 from policypress.cli.agent_options import AgentOptions, with_agent_options
-from policypress.cli.console import out, print_json, print_notices
+from policypress.cli.console import print_json, print_notices
 from policypress.cli.options import AgentArgument, JsonOption
-from policypress.contract import NO_NORMALISER_FOUND, space_to_json
-from policypress.environment.fit import in_words
-from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
-from policypress.policy.policy import Policy
-from policypress.report.quantities import size
+
+if TYPE_CHECKING:
+    from policypress.measurement.agent_in_environment import AgentInEnvironment
+    from policypress.policy.policy import Policy
 
 FLOAT_BYTES = 4
 MASKING = (
@@ -35,20 +33,26 @@ def inspect(
       policypress inspect path/to/zoo/folder --json
     """
     stated = agent_options.stated(agent)
+    from policypress.measurement.agent_in_environment import agent_in_environment
+
     subject = agent_in_environment(agent, env=stated.environment, overrides=stated.overrides, needs_environment=False)
     if as_json:
         print_json(_described(subject))
         return
     print_notices(subject.notices)
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in _lines(subject):
         table.add_row(key, value)
-    out.print(table)
+    console.out.print(table)
 
 
 def _described(subject: AgentInEnvironment) -> dict[str, Any]:
+    from policypress.contract import space_to_json
+
     policy = subject.policy
     origin = policy.origin
     return {
@@ -73,6 +77,8 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
 
 
 def _normalisation(policy: Policy) -> str:
+    from policypress.contract import NO_NORMALISER_FOUND
+
     if "normalise" in policy.folded():
         return "folded in"
     if NO_NORMALISER_FOUND in policy.origin.assumptions:
@@ -81,6 +87,9 @@ def _normalisation(policy: Policy) -> str:
 
 
 def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
+    from policypress.environment.fit import in_words
+    from policypress.report.quantities import size
+
     policy = subject.policy
     origin = policy.origin
     network = " → ".join(f"{layer.weight.shape[0]}" for _, layer in policy.weighted_layers())

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from policypress.cli.completion import RUNTIMES, one_of
+
 AgentArgument = Annotated[
     str,
     typer.Argument(metavar="AGENT", help="A Stable-Baselines3 zip, an RL Zoo folder, hub:org/repo or ONNX."),
@@ -30,6 +32,11 @@ MaxStepsOption = Annotated[
 ]
 RuntimeOption = Annotated[
     str,
-    typer.Option("--runtime", metavar="NAME", help="native (compiled C), onnxruntime, or auto: native if possible."),
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="native (compiled C), onnxruntime, or auto: native if possible.",
+        autocompletion=one_of(RUNTIMES),
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]

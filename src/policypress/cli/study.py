@@ -9,23 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from policypress.cli.console import (
-    INTERRUPTED_MESSAGE,
-    StudyProgress,
-    echo,
-    err,
-    marked,
-    out,
-    print_json,
-    print_notices,
-    progress_bar,
-)
+from policypress.agent.near_files import check_there
+from policypress.cli import console
+from policypress.cli.completion import EXECUTORS, EXPORTS, one_of
+from policypress.cli.console import INTERRUPTED_MESSAGE, echo, marked, print_json, print_notices, progress_bar
 from policypress.cli.options import JsonOption
 from policypress.errors import StudyInputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from policypress.engine.store.reader import StoreReader
     from policypress.study.estimate import Estimate
     from policypress.study.status import StudyStatus
@@ -38,7 +32,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Studies: many agents and recipes in one database.",
 )
-SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).")]
+
+
+def _there(context: typer.Context, spec: Path) -> Path:
+    """The same path, if something lies there: what reads it takes seconds to import. Completion takes any path."""
+    if not context.resilient_parsing:
+        check_there(spec, error=StudyInputError, expected="a study file (YAML)")
+    return spec
+
+
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file (YAML).", callback=_there)]
 FolderOption = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="DIR", help="Results folder; default: next to the study file."),
@@ -48,7 +51,12 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value: environments=v5, evaluation.episodes=10."),
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Number of processes; default: one per core.")]
-ExecutorOption = Annotated[str, typer.Option("--executor", help="local (processes), debug (this process) or ray.")]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="local (processes), debug (this process) or ray.", autocompletion=one_of(EXECUTORS)
+    ),
+]
 AddressOption = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT", help="Address of a running Ray cluster; default: start one."),
@@ -57,8 +65,6 @@ NoCostsOption = Annotated[bool, typer.Option("--no-costs", help="Skip the costs 
 CostsOnlyOption = Annotated[
     bool, typer.Option("--costs-only", help="Only measure the costs of agents with known returns.")
 ]
-EXECUTORS = ("local", "debug", "ray")
-EXPORTS = ("parquet", "mlflow")
 
 
 @app.command()
@@ -181,7 +187,12 @@ def report(
 @app.command()
 def export(
     spec: SpecArgument,
-    form: Annotated[str, typer.Option("--to", metavar="parquet|mlflow", help="Files, or runs of an experiment.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="parquet|mlflow", help="Files, or runs of an experiment.", autocompletion=one_of(EXPORTS)
+        ),
+    ],
     to: Annotated[
         str, typer.Option("-o", "--output", metavar="DIR|URI", help="A folder, or the address of a tracking server.")
     ],
@@ -240,7 +251,7 @@ def _watch(study: Study) -> None:
 
     from policypress.study.status import study_status
 
-    with Live(_table(study_status(study)), console=out, refresh_per_second=1) as live:
+    with Live(_table(study_status(study)), console=console.out, refresh_per_second=1) as live:
         while (now := study_status(study)).counts["pending"] + now.counts["running"]:
             live.update(_table(now))
             time.sleep(2)
@@ -291,12 +302,13 @@ def _run(
     only_estimate: bool,
     as_json: bool,
 ) -> None:
+    from policypress.cli.study_progress import StudyProgress
     from policypress.study.status import study_status
     from policypress.study.whole_study import open_study, run_whole_study
 
     study = open_study(spec, output, changes or ())
     print_notices(notice for agent in study.plan.agents.values() for notice in agent.notices)
-    err.print(_told(study.left(), how.workers()))
+    console.err.print(_told(study.left(), how.workers()))
     if only_estimate:
         return
     with progress_bar(refreshing=False) as bar:
@@ -309,7 +321,7 @@ def _run(
         _draw(now)
         echo(f"results: {study.store}")
     if outcome.interrupted:
-        err.print(INTERRUPTED_MESSAGE, style="yellow")
+        console.err.print(INTERRUPTED_MESSAGE, style="yellow")
         raise typer.Exit(130)
     if outcome.failed:
         raise typer.Exit(1)
@@ -336,12 +348,14 @@ def duration(seconds: float) -> str:
 
 
 def _draw(now: StudyStatus) -> None:
-    out.print(_table(now))
+    console.out.print(_table(now))
     for told in now.failures:
-        err.print(marked("failed:", "red", told))
+        console.err.print(marked("failed:", "red", told))
 
 
 def _table(now: StudyStatus) -> Table:
+    from rich.table import Table
+
     table = Table(title=f"{now.name}: {now.summary()}", title_justify="left")
     table.add_column("agents")
     for name in ("cells", "done", "running", "failed", "left", "training"):

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from policypress.cli.console import err, out, print_json, print_notices, progress_bar
+from policypress.agent.near_files import check_there
+from policypress.cli import console
+from policypress.cli.completion import KERNELS, PUBLISHERS, UPDATES, algorithms, one_of
+from policypress.cli.console import print_json, print_notices, progress_bar
 from policypress.cli.options import EnvKwargsOption, JsonOption, SeedOption, WrapperOption
-from policypress.environment.trust import user_environment
 from policypress.foreign_text import plain
+from policypress.training.names import algorithm_name
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from policypress.training.record import TrainingEvaluation, TrainingRecord
     from policypress.training.spec import TrainingSpec
 
@@ -22,7 +26,9 @@ _REDRAW_S = 0.2
 
 
 def train(
-    algorithm: Annotated[str, typer.Argument(metavar="ALGO", help="dqn, ddpg, td3, sac, ppo or trpo.")],
+    algorithm: Annotated[
+        str, typer.Argument(metavar="ALGO", help="dqn, ddpg, td3, sac, ppo or trpo.", autocompletion=algorithms)
+    ],
     env: Annotated[str, typer.Argument(metavar="ENV", help="Environment id, or package.module:MyEnv-v0.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="ZIP", help="Output zip; a folder is written next to it.")
@@ -41,7 +47,13 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Hyperparameter, e.g. learning_rate=1e-3; repeatable."),
     ] = None,
     published: Annotated[
-        str, typer.Option("--published", metavar="NAME", help="Hyperparameters of zoo (RL Zoo) or li2023.")
+        str,
+        typer.Option(
+            "--published",
+            metavar="NAME",
+            help="Hyperparameters of zoo (RL Zoo) or li2023.",
+            autocompletion=one_of(PUBLISHERS),
+        ),
     ] = "zoo",
     qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware training.")] = False,
     qat_settings: Annotated[
@@ -78,11 +90,19 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 1,
     update: Annotated[
-        str, typer.Option("--update", help="native (C), fast, auto (native if supported) or stock.")
+        str,
+        typer.Option(
+            "--update", help="native (C), fast, auto (native if supported) or stock.", autocompletion=one_of(UPDATES)
+        ),
     ] = "auto",
     kernels: Annotated[
         str | None,
-        typer.Option("--kernels", metavar="NAME", help="Kernels of the native update: amx, avx512, avx2 or plain."),
+        typer.Option(
+            "--kernels",
+            metavar="NAME",
+            help="Kernels of the native update: amx, avx512, avx2 or plain.",
+            autocompletion=one_of(KERNELS),
+        ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a small policy-only zip.")] = False,
     as_json: JsonOption = False,
@@ -95,7 +115,11 @@ def train(
       policypress train dqn CartPole-v0 --published li2023 --episodes 200 -o cartpole.zip
       policypress train sac HalfCheetah-v4 --steps 300000 --seed 1 --set learning_rate=1e-3 -o cheetah.zip
     """
+    algorithm = algorithm_name(algorithm)
+    if start_from is not None:
+        check_there(start_from)
     # Only here, so that other commands do without the libraries that train.
+    from policypress.environment.trust import user_environment
     from policypress.training.preparing import checked_update, prepare, qat_config
     from policypress.training.settings import parse_assignment
     from policypress.training.trainer import TrainOptions
@@ -148,7 +172,7 @@ class _Drawn:
         self._task = self._bar.add_task(self._name, total=total, completed=steps, unit=self._unit)
         if exact is not None:
             how = "exactly" if exact else "with a new episode: this environment is not deterministic"
-            err.print(f"resumed after {steps} {self._unit}, {how}")
+            console.err.print(f"resumed after {steps} {self._unit}, {how}")
 
     def advanced(self, steps: int) -> None:
         """Move the bar, a few times a second."""
@@ -161,13 +185,15 @@ class _Drawn:
         """Say how well it does."""
         spread = f"{min(evaluation.returns):.4g} to {max(evaluation.returns):.4g}"
         episodes = len(evaluation.returns)
-        err.print(f"step {evaluation.step}: return {evaluation.mean_return:.4g} ({spread}, {episodes} episodes)")
+        console.err.print(
+            f"step {evaluation.step}: return {evaluation.mean_return:.4g} ({spread}, {episodes} episodes)"
+        )
 
 
 def _show(output: Path, record: TrainingRecord) -> None:
     speed = record.steps / record.wall_s if record.wall_s else 0.0
     done = f"{record.steps} steps, {len(record.episodes.step)} episodes"
-    out.print(f"{output}: {done} in {record.wall_s:.0f} s ({speed:.0f} steps/s)")
+    console.out.print(f"{output}: {done} in {record.wall_s:.0f} s ({speed:.0f} steps/s)")
     if record.evaluations:
         last = record.evaluations[-1]
-        out.print(f"return {last.mean_return:.4g} over {len(last.returns)} deterministic episodes")
+        console.out.print(f"return {last.mean_return:.4g} over {len(last.returns)} deterministic episodes")

@@ -27,16 +27,25 @@ def load_artifact(path: str | Path, runtime: RuntimeChoice = "auto") -> Runtime:
             to another artifact.
         NativeBuildError: ``runtime`` is ``native``, and there is no compiler or no C form of the artifact.
     """
+    check_artifact_there(path)
     file = Path(path)
-    if not file.is_file():
+    loaded = load_model(file, runtime)
+    check_pair(file)
+    return loaded
+
+
+def check_artifact_there(path: str | Path) -> None:
+    """Refuse a path at which no file lies.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    if not Path(path).is_file():
         raise ArtifactError(
             "There is no artifact at this path.",
             got=str(path),
             expected="an .onnx file written by `policypress export` or `policypress compress`",
         )
-    loaded = load_model(file, runtime)
-    check_pair(file)
-    return loaded
 
 
 def load_model(model: Path | bytes, runtime: RuntimeChoice = "auto") -> Runtime:

@@ -15,18 +15,8 @@ from policypress.measurement.agent_in_environment import Factory
 from policypress.measurement.energy import checked_watts
 from policypress.runtime.protocol import RuntimeChoice
 from policypress.search.certification import checked_share
+from policypress.search.defaults import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.history import OBJECTIVES, Minimize
-
-BUDGET_MINUTES = 20.0
-MAX_EPISODES = 6000
-# What the papers did, in few steps, and the better recipe beside it.
-CLASSIC = (
-    "none",
-    "ptdq",
-    "ptsq",
-    "equalize > int8",
-    *(f"prune({norm}, {ratio})" for norm in ("l1", "l2") for ratio in (0.05, 0.1, 0.3, 0.5)),
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +36,7 @@ class CompressOptions:
     """How an agent is compressed.
 
     Args:
-        recipes: what to compress it by in place of searching; :data:`CLASSIC` are those of the papers.
+        recipes: what to compress it by in place of searching; ``defaults.CLASSIC`` are those of the papers.
         keep: share of the baseline's score, (R − R_random) / (R_baseline − R_random), to keep.
         confidence: of the certificate.
         minimize: ``size`` (packed bytes), ``latency``, ``energy`` or ``macs``.

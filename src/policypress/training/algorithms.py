@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from sb3_contrib import TRPO
 from stable_baselines3 import DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from policypress.errors import TrainingInputError
+from policypress.training.names import AlgorithmName, algorithm_name
 
-AlgorithmName = Literal["dqn", "ddpg", "td3", "sac", "ppo", "trpo"]
-NAMES: tuple[AlgorithmName, ...] = get_args(AlgorithmName)
 # Set by the training itself, or not a hyperparameter.
 _NOT_FOR_USERS = (
     "self",
@@ -71,16 +68,7 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         TrainingInputError: none has it.
     """
-    found = ALGORITHMS.get(name.lower())
-    if found is None:
-        near = difflib.get_close_matches(name.lower(), NAMES, n=2, cutoff=0.4)
-        raise TrainingInputError(
-            "There is no such training algorithm.",
-            got=name,
-            expected=", ".join(NAMES),
-            hint=f"Did you mean {' or '.join(near)}?" if near else None,
-        )
-    return found
+    return ALGORITHMS[algorithm_name(name)]
 
 
 def default_of(parameter: inspect.Parameter) -> Any:

@@ -14,7 +14,7 @@ from gymnasium.error import Error as GymnasiumError
 from policypress.contract import EnvironmentSpec
 from policypress.environment.identifiers import module_of
 from policypress.errors import TrainingInputError
-from policypress.training.algorithms import AlgorithmName
+from policypress.training.names import AlgorithmName
 
 _DEFAULT, _ATARI, _SOURCE = "default", "atari", "source"
 _STEPS, _EPISODES = "steps", "episodes"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from policypress.contract import EnvironmentSpec
-from policypress.training.algorithms import AlgorithmName
+from policypress.training.names import AlgorithmName
 from policypress.training.qat.config import QatConfig
 
 SPEC_VERSION = 1
