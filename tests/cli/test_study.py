@@ -95,8 +95,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_cells(spec: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["run", "missing.yml"], "cannot be read"),
-        (["status", "missing.yml"], "cannot be read"),
+        (["run", "missing.yml"], "There is no missing.yml"),
+        (["status", "missing.yml"], "There is no missing.yml"),
         (["run", "SPEC", "--executor", "slurm"], "local, debug, ray"),
         (["run", "SPEC", "--address", "a:1"], "Only Ray"),
         (["retry", "SPEC", "--jobs", "0"], "--jobs"),
