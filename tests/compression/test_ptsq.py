@@ -184,7 +184,7 @@ def recipe_scales(compressed: CompressedPolicy) -> list[float]:
 
 def test_its_own_states_want_an_environment() -> None:
     policy = sac()
-    with pytest.raises(ObservationError, match=r"calibrate=own[\s\S]*no environment[\s\S]*--env"):
+    with pytest.raises(ObservationError, match=r"calibrate=own[\s\S]*environment[\s\S]*--env"):
         pressed_by(policy, "ptsq(calibrate=own)")
 
 

@@ -206,7 +206,8 @@ def test_what_a_failed_cell_has_is_kept(tmp_path: Path) -> None:
 
     def first_fails(cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:
         task = plain(cell, artifact, seeds)
-        return replace(task, function=synthetic.raise_own) if seeds == cell.seeds()[:5] else task
+        failing = replace(task, function=synthetic.raise_own, payload="It fails.")
+        return failing if seeds == cell.seeds()[:5] else task
 
     worker.episodes = first_fails  # type: ignore[method-assign]
     assert len(run(tmp_path, [cell], worker=worker).failed) == 1

@@ -66,7 +66,7 @@ def test_what_cannot_be_prepared() -> None:
         prepare("dqn", EnvironmentSpec("CartPoll-v1"))
     with pytest.raises(TrainingInputError, match="needs a positive number of steps"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), steps=0)
-    with pytest.raises(TrainingInputError, match="needs episodes"):
+    with pytest.raises(TrainingInputError, match="needs a positive number of episodes"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), episodes=0)
     with pytest.raises(TrainingInputError, match="no hyperparameter"):
         prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("tua", 1)])

@@ -22,7 +22,16 @@ from policypress.artifact.c.reader import read_program
 from policypress.artifact.c.render_interface import Sizes, header
 from policypress.artifact.c.text_in_c import block_comment, identifier, is_prefix, literal, literals, prefix
 from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.contract import Contract, DictSpace, Discrete, EnvironmentSpec, MultiDiscrete, Quantity, TensorSpec
+from policypress.contract import (
+    Checked,
+    Contract,
+    DictSpace,
+    Discrete,
+    EnvironmentSpec,
+    MultiDiscrete,
+    Quantity,
+    TensorSpec,
+)
 from policypress.errors import InputError
 from policypress.runtime.native.binding import binding_source
 
@@ -78,6 +87,7 @@ def says(contract: Contract, text: Any) -> Any:
         environment=EnvironmentSpec(text, ((text, text),), (), text),
         action_space=forced(MultiDiscrete((2,)), nvec=(text, 2)),
         observation_space=DictSpace(((text, contract.observation_space),)),
+        checked=forced(Checked("", "", 1, 0.5), file=text, sha256=text, pairs=text),
         measured_return=forced(Quantity(1.0, 0.5, 1.5, 0.95, 9), count=text),
     )
 

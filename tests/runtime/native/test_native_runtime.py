@@ -93,7 +93,7 @@ def test_an_array_of_another_shape_is_not_read(native: Native) -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros(2, np.float32), np.zeros((2, 3), np.float32), np.zeros(3, np.int64)])
 def test_a_buffer_that_the_action_does_not_fit(wrong: Any, native: Native) -> None:
-    with pytest.raises(ObservationError, match=r"does not fit the buffer[\s\S]*float32 of shape \(3,\)"):
+    with pytest.raises(ObservationError, match=r"does not fit the output buffer[\s\S]*float32 of shape \(3,\)"):
         native(mlp()).act_into(np.zeros(5, np.float32), wrong)
 
 
