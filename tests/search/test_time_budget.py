@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from policypress.search import gate as gate_module
 from policypress.search.gate import Gate
 from policypress.search.racing import AcceptanceCriterion
 from policypress.search.session import Session
@@ -46,8 +47,22 @@ def test_what_cannot_be_left_out_is_told_and_allowed(clock: Clock) -> None:
     assert budget.total_s == 300.0
 
 
-@pytest.mark.parametrize(("elapsed_s", "most"), [(0.0, 240), (400.0, 40), (500.0, 0)])
-def test_a_certificate_plays_no_longer_than_the_time_allows(elapsed_s: float, most: int, clock: Clock) -> None:
+def test_what_is_kept_for_the_certificate_is_neither_built_nor_raced_in(clock: Clock) -> None:
+    budget = TimeBudget(600.0, clock=clock)
+    budget.keep_for_certificate(80.0)
+    assert (budget.exploring_s, budget.left_s(0.5)) == (400.0, 200.0)
+    budget.keep_for_certificate(1000.0)
+    assert budget.exploring_s == 240.0, "at most half"
+    clock.now_s += 240.0
+    assert (budget.spent(), budget.left_for_certificate_s(30.0)) == (1.0, 330.0)
+    assert TimeBudget(600.0, costs=False, clock=clock).left_for_certificate_s(30.0) == 600.0
+
+
+@pytest.mark.parametrize(("elapsed_s", "most"), [(0.0, 285), (400.0, 85), (580.0, 0)])
+def test_a_certificate_plays_no_longer_than_the_time_allows(
+    elapsed_s: float, most: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_module, "least_costs_s", lambda: 30.0)
     session = Mock(spec=Session)
     session.episode_s.return_value = 1.0
     session.count.return_value = 0

@@ -12,6 +12,8 @@ from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
 from policypress.search.time_budget import TimeBudget
 
 RANDOM_EPISODES = 100
+# Building and racing the baseline takes so long; with the fewest candidates worth a search, so many times that.
+CANDIDATES = 3
 # A candidate that misses the bar by chance may play on: its bound holds at every length.
 EXTENSIONS = 2
 
@@ -89,25 +91,30 @@ class Gate:
 
     def _in_time(self) -> int:
         """Episodes of a candidate, and as many of the baseline, that the time that is left allows."""
-        return max(int(self._budget.left_s() / (2 * self._session.episode_s())), 0)
+        return max(int(self._left_s() / (2 * self._session.episode_s())), 0)
 
-    def least_s(self, race: Race) -> float:
-        """What cannot be left out, in seconds since the start: what was done, one certificate, and two costs."""
+    def _left_s(self) -> float:
+        return self._budget.left_for_certificate_s(least_costs_s())
+
+    def certificate_s(self, race: Race) -> float:
+        """What a certificate of the baseline against itself would take here, in seconds; candidates take more."""
         last = len(race.levels) - 1
         base, random = race.returns(Recipe(), last), race.returns(None, last)
-        alpha = error_share(self._criterion.confidence, 1)
         plan = plan_episodes(
             base,
             base,
             random,
             keep=self._criterion.keep,
-            alpha=alpha,
+            alpha=error_share(self._criterion.confidence, 1),
             limit=self._criterion.limit,
             deterministic=self._criterion.deterministic,
         )
-        episodes = 2 * (plan.episodes or self._criterion.limit)
-        costs = least_costs_s() if self._budget.costs else 0.0
-        return self._budget.elapsed_s() + episodes * self._session.episode_s() + costs
+        return 2 * (plan.episodes or self._criterion.limit) * self._session.episode_s()
+
+    def least_s(self, certificate_s: float) -> float:
+        """What cannot be left out, in seconds since the start: what was done, a few candidates, a certificate, costs."""
+        costs_s = least_costs_s() if self._budget.costs else 0.0
+        return CANDIDATES * self._budget.elapsed_s() + certificate_s + costs_s
 
     def _reference(self, episodes: int) -> tuple[list[EpisodeRequest], list[EpisodeRequest]]:
         """At least ``episodes`` of the baseline, which candidates share, and some of random actions."""
@@ -146,7 +153,7 @@ class Gate:
             return None
         reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
         have = len(returns)
-        spare = int(self._budget.left_s() / self._session.episode_s())
+        spare = int(self._left_s() / self._session.episode_s())
         limit = min(
             self._criterion.limit, self.max_episodes - self._session.count() + have, 3 * have, have + max(spare, 0)
         )

@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 # Shares of the time: until when something new is built, and until when raced; the rest is the certificate's.
 BUILD_SHARE, RACE_SHARE = 0.5, 0.8
 PATIENCE = 3
+CERTIFICATE_MARGIN = 2.0
 MOST_ATTEMPTS = 6
 
 
@@ -82,9 +83,13 @@ class Search:
         self._base = built
         self._limit = self._objective.values({BASELINE: built})[BASELINE]
         refused = self._race.refused()
-        told = None if refused is not None else self._budget.allow(self._gate.least_s(self._race))
-        if told is not None:
-            self._session.on_event(DecisionMade(told))
+        if refused is None:
+            # A candidate's margin is smaller than the baseline's own.
+            certificate_s = CERTIFICATE_MARGIN * self._gate.certificate_s(self._race)
+            told = self._budget.allow(self._gate.least_s(certificate_s))
+            self._budget.keep_for_certificate(certificate_s)
+            if told is not None:
+                self._session.on_event(DecisionMade(told))
         return refused
 
     def _build_untrained(self) -> None:

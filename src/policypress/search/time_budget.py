@@ -10,6 +10,8 @@ COSTS_SHARE, MOST_FOR_COSTS_S = 0.2, 240.0
 """Of the time, the share that is kept back for measuring costs, and the most of it."""
 LATE = 1.1
 """A search ends within so many times its budget."""
+MOST_FOR_CERTIFICATE = 0.5
+"""Of the searching time, the most that is kept back for a certificate."""
 # A fixed piece of work takes so long on one core of a server of 3 GHz.
 _REFERENCE_S = 0.012
 
@@ -28,6 +30,7 @@ class TimeBudget:
     costs: bool = True
     clock: Callable[[], float] = time.monotonic
     _began_s: float = field(init=False)
+    _certificate_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._began_s = self.clock()
@@ -41,13 +44,26 @@ class TimeBudget:
         """Since the start."""
         return self.clock() - self._began_s
 
+    def keep_for_certificate(self, seconds: float) -> None:
+        """Keep so much of the searching time back from building and racing, at most half of it."""
+        self._certificate_s = min(seconds, MOST_FOR_CERTIFICATE * self.searching_s)
+
+    @property
+    def exploring_s(self) -> float:
+        """The part in which candidates are built and raced."""
+        return self.searching_s - self._certificate_s
+
     def spent(self) -> float:
-        """Share of the searching time that is over."""
-        return self.elapsed_s() / self.searching_s
+        """Share of the exploring time that is over."""
+        return self.elapsed_s() / self.exploring_s
 
     def left_s(self, share: float = 1.0) -> float:
-        """Until ``share`` of the searching time is over; negative when it is."""
-        return share * self.searching_s - self.elapsed_s()
+        """Until ``share`` of the exploring time is over; negative when it is."""
+        return share * self.exploring_s - self.elapsed_s()
+
+    def left_for_certificate_s(self, costs_s: float) -> float:
+        """Until the time is over, but for ``costs_s``, the least that measuring costs takes."""
+        return self.total_s - (costs_s if self.costs else 0.0) - self.elapsed_s()
 
     def left_for_costs_s(self) -> float:
         """Until the whole time is over."""
