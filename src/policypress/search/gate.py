@@ -112,7 +112,7 @@ class Gate:
         return 2 * (plan.episodes or self._criterion.limit) * self._session.episode_s()
 
     def least_s(self, certificate_s: float) -> float:
-        """What cannot be left out, in seconds since the start: what was done, a few candidates, a certificate, costs."""
+        """What cannot be left out, in seconds from the start: a few candidates, a certificate, and costs."""
         costs_s = least_costs_s() if self._budget.costs else 0.0
         return CANDIDATES * self._budget.elapsed_s() + certificate_s + costs_s
 
