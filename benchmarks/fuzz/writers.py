@@ -34,7 +34,8 @@ from policypress.artifact.c.targets import target_of
 from policypress.artifact.c.text_in_c import block_comment, identifier, is_prefix, literal, literals
 from policypress.atomic_write import write_atomic
 from policypress.cli.characters import make_output_safe
-from policypress.cli.console import Screen, echo, marked, print_json
+from policypress.cli.console import echo, marked, print_json
+from policypress.cli.screen import Screen
 from policypress.compression.recipe import Recipe
 from policypress.contract import Contract, EnvironmentSpec, TensorSpec, WrapperSpec, box
 from policypress.errors import ArtifactError, OutputError, PolicypressError
