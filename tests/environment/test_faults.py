@@ -153,8 +153,9 @@ def test_trying_out_finds_it_before_anything_is_written(env: type[Whole]) -> Non
         try_out(env)
 
 
-def test_a_whole_environment_is_tried_out_without_a_word() -> None:
+def test_a_whole_environment_is_tried_out_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     try_out(Whole)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("env", [NoConstructor, BadReset, OldReset, FourThings])

@@ -76,9 +76,11 @@ def test_a_sidecar_that_cannot_be_read(content: bytes, read: Callable[[Path], An
 
 def test_another_program_s_file_is_left_alone(tmp_path: Path) -> None:
     path, beside = pair(tmp_path)
-    beside.write_text('{"author": "somebody"}')
+    text = '{"author": "somebody"}'
+    beside.write_text(text)
     for read in READERS:
         read(path)
+    assert beside.read_text() == text
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -117,6 +117,7 @@ def test_the_advice_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     is_elsewhere(Cache(tmp_path / "file" / "cache"), tmp_path / "file", tmp_path, str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == ""
 
 
 def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +127,7 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "rename", full)
     is_elsewhere(Cache(tmp_path / "cache"), tmp_path / "cache", tmp_path, "No space left")
+    assert not list((tmp_path / "cache").rglob("*.so"))
 
 
 def test_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,9 @@ def test_the_grandchildren_are_started_safely_too(hostile: Path) -> None:
 def test_the_package_is_found_where_the_current_folder_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     root = str(Path(child_python.__file__).parents[2])
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != root])
-    subprocess.run(python_command("import policypress.errors"), check=True, env=python_environment())
+    program = "import policypress.errors; print(policypress.errors.__file__)"
+    done = subprocess.run(python_command(program), capture_output=True, text=True, check=True, env=python_environment())
+    assert done.stdout.strip() == str(Path(root) / "policypress" / "errors.py")
 
 
 def test_a_removed_current_folder_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,14 @@ def test_a_parent_that_somebody_else_owns_is_never_trusted(monkeypatch: pytest.M
     """Its owner exchanges the folder as fast as they can; not one look finds their file."""
     with tempfile.TemporaryDirectory() as folder:  # not pytest's, which others cannot reach
         Path(folder).chmod(0o1777)
-        attacked(Path(folder), monkeypatch)
+        assert attacked(Path(folder), monkeypatch) == [None] * 300
+        cache = Cache()
+        cache.prepare()
+        assert "belongs to another user" in (cache.notice or "")
 
 
-def attacked(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def attacked(shared: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
+    """What 300 looks find while the folder is exchanged."""
     os.waitpid(as_other(lambda: (shared / "policypress").mkdir()), 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
     (shared / "policypress" / "native").mkdir(mode=0o700)
@@ -122,11 +126,7 @@ def attacked(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     pid = as_other(exchange)
     try:
-        found = [Cache().find(KEY) for _ in range(300)]
+        return [Cache().find(KEY) for _ in range(300)]
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert found == [None] * 300
-    cache = Cache()
-    cache.prepare()
-    assert "belongs to another user" in (cache.notice or "")

@@ -30,7 +30,7 @@ class ReadExtractor:
     extractor: Extractor
     features: int
     notices: tuple[str, ...] = ()
-    library: bool = True
+    from_library: bool = True
 
 
 def read_extractor(

@@ -179,7 +179,7 @@ def _network(
         norm_epsilon=_number(data, "batch_norm_eps", epsilon),
         quantizers=read_quantizers(data, observers, layout.state),
     )
-    others = alternatives(network, overrides.activation, own_cnn=not read.library) if own else ()
+    others = alternatives(network, overrides.activation, own_cnn=not read.from_library) if own else ()
     notices = (*(() if own else read.notices), *_contradiction(data, overrides.activation))
     return _Read(network, notices, own, others), (_with_images(observations, network), actions)
 
@@ -231,7 +231,7 @@ def _doubts(
     )
     if strange:
         found.append(f"tensors {listing(strange, 4)}, which its class does not have")
-    if not read.library:
+    if not read.from_library:
         found.append("a CNN of its own")
     stored = data.argument("activation_fn", None)
     if layout.hidden_layers and stored is not None and activation_from_text(stored) is None:

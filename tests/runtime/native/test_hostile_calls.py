@@ -72,21 +72,23 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return built(tmp_path_factory.mktemp("sanitized"), *SANITIZERS), str(Path(library).resolve())
 
 
-def made(folder: Path, call: str, **environment: str) -> None:
+def made(folder: Path, call: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The call in a process of its own, which says so where everything was refused as it should be."""
     command = [sys.executable, "-P", "-X", "faulthandler", str(SCRIPT), str(folder), call]
-    done = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environment}
     )
-    assert (done.returncode, done.stdout) == (0, "went well\n"), done.stderr[-4000:]
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_module_refuses(call: str, modules: Path) -> None:
-    made(modules, call)
+    done = made(modules, call)
+    assert (done.returncode, done.stdout) == (0, "went well\n"), done.stderr[-4000:]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_the_module_refuses_under_sanitizers(call: str, sanitized: tuple[Path, str]) -> None:
     folder, library = sanitized
-    made(folder, call, LD_PRELOAD=library, ASAN_OPTIONS=SETTINGS, UBSAN_OPTIONS="print_stacktrace=1")
+    done = made(folder, call, LD_PRELOAD=library, ASAN_OPTIONS=SETTINGS, UBSAN_OPTIONS="print_stacktrace=1")
+    assert (done.returncode, done.stdout) == (0, "went well\n"), done.stderr[-4000:]

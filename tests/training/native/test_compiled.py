@@ -152,8 +152,8 @@ def test_pinned_kernels_are_those_or_none(monkeypatch: pytest.MonkeyPatch) -> No
         assert library(kernels.name)[1] == kernels.name
     monkeypatch.setattr(compiled, "features_here", frozenset)
     with pytest.raises(NativeUpdateError, match=r"does not have the kernels[\s\S]*kernels avx2[\s\S]*plain\n"):
-        compiled.library.__wrapped__("avx2")
-    assert compiled.library.__wrapped__("plain")[1] == "plain"
+        library.__wrapped__("avx2")
+    assert library.__wrapped__("plain")[1] == "plain"
 
 
 def test_what_is_no_library_is_an_error(tmp_path: Path) -> None:
