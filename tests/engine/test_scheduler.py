@@ -388,3 +388,16 @@ def test_a_file_that_is_gone_is_not_lent(tmp_path: Path) -> None:
         path.unlink()
     run(tmp_path, [natively(first)], worker=worker)
     assert (tmp_path / "log").read_text().count("build") == 2
+
+
+def test_a_native_build_of_an_earlier_run_is_proved_again(tmp_path: Path) -> None:
+    """It was proved on the machine of that run, which may be another."""
+    worker, first = SyntheticWorker(log=tmp_path / "log", shares=True), natively(variant("ptdq"))
+    more = [natively(replace(variant("ptdq"), protocol=EvaluationProtocol(3, purpose=name))) for name in ("a", "b")]
+    run(tmp_path, [variant("ptdq"), first], worker=worker)
+    run(tmp_path, more, worker=worker)
+    made = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert (made.count("build"), made.count("prove")) == (1, 3)
+    with StoreReader(tmp_path / "study.db") as store:
+        records = [store.artifact(cell.key) for cell in more]
+        assert [record and record.runtime for record in records] == ["native", "native"]

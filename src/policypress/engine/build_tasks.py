@@ -91,7 +91,8 @@ def _acting_natively(built: BuiltArtifact, policy: Policy | None, parity: Observ
     try:
         native = load_model(model, NATIVE)
     except NoNativeFormError as error:
-        return replace(built, record=replace(record, notices=(*record.notices, fallback_notice(error))))
+        notices = tuple(dict.fromkeys((*record.notices, fallback_notice(error))))
+        return replace(built, record=replace(record, notices=notices))
     check_runtime_parity(policy, model, native, parity)
     return replace(built, record=replace(record, runtime=NATIVE))
 

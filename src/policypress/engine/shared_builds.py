@@ -20,6 +20,7 @@ class SharedBuilds:
         self._store = store
         self._builder: dict[str, Cell] = {}
         self._waiting: dict[str, list[Cell]] = {}
+        self._built_here: set[str] = set()
 
     @cached_property
     def _made(self) -> dict[str, list[Cell]]:
@@ -49,10 +50,12 @@ class SharedBuilds:
             if record is None or maker == cell or (fell_back and cell.protocol.runtime != NATIVE):
                 continue
             artifact = load(self._store.folder, record, self._store.artifact_files(maker.key))
-            if artifact is not None and cell.protocol.runtime != NATIVE:
+            if artifact is None:
+                continue
+            # A native build of an earlier run was proved on the machine that it ran on, which may be another.
+            if cell.protocol.runtime != NATIVE or maker.key not in self._built_here:
                 return replace(artifact, record=replace(artifact.record, runtime=ONNXRUNTIME))
-            if artifact is not None:
-                return artifact
+            return artifact
         return None
 
     def built(self, cell: Cell) -> list[Cell]:
@@ -61,6 +64,7 @@ class SharedBuilds:
         if key is None:
             return []
         self._made.setdefault(key, []).append(cell)
+        self._built_here.add(cell.key)
         return self._released(key, cell)
 
     def failed(self, cell: Cell) -> list[Cell]:

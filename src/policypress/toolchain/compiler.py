@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +56,7 @@ class Compiler:
         headers = () if self.include is None else (f"-I{self.include}",)
         command = [*self.command, *flags(), *self.options, *headers, source.name, "-o", str(output), "-lm"]
         try:
-            done = subprocess.run(
-                command,
-                cwd=source.parent,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=LIMIT_S,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            done = _ran(command, source.parent, LIMIT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnusableCompilerError("The C compiler did not run.", got=str(error), hint=INSTALL) from error
         if done.returncode != 0 or not output.is_file():
@@ -102,19 +94,24 @@ def _refusal(command: tuple[str, ...]) -> str | None:
         source, output = Path(folder) / "smallest.c", Path(folder) / "smallest.so"
         source.write_text(_SMALLEST, encoding="utf-8")
         try:
-            done = subprocess.run(
-                [*command, *flags(), source.name, "-o", str(output)],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_CHECK_LIMIT_S,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            done = _ran([*command, *flags(), source.name, "-o", str(output)], Path(folder), _CHECK_LIMIT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         return None if done.returncode == 0 and output.is_file() else _words_of(done)
+
+
+def _ran(command: Sequence[str], folder: Path, limit_s: float) -> subprocess.CompletedProcess[str]:
+    """A compiler's run in ``folder``, in a session of its own, which Ctrl-C does not reach."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=limit_s,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _words_of(done: subprocess.CompletedProcess[str]) -> str:
