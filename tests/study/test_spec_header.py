@@ -18,7 +18,9 @@ STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yml")
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_it_says_what_the_whole_file_says(path: Path) -> None:
     whole = read_spec(path)
-    assert read_header(path) == SpecHeader(whole.name, whole.report)
+    header = read_header(path)
+    assert header == SpecHeader(whole.name, whole.report, path, header.data)
+    assert header.data["agents"]
 
 
 def test_changes_from_the_command_line_change_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,6 @@ from policypress.errors import StudyInputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from policypress.engine.store.reader import StoreReader
     from policypress.study.estimate import Estimate
     from policypress.study.status import StudyStatus
     from policypress.study.whole_study import Part, Study
@@ -160,11 +158,14 @@ def report(
 ) -> None:
     """Write the report of a study from its database: a page, data, tables and figures.
 
+    The study file says which kind of report (`report: NAME`); without it, it is the general one.
+
     Examples:
       policypress study report studies/li2023.yml -o report
       policypress study report studies/lu2024-small.yml -o report
     """
     from policypress.engine.store.reader import STORE_NAME, StoreReader
+    from policypress.study.report_plugins import report_writer
     from policypress.study.spec_header import read_header
 
     header = read_header(spec, changes or ())
@@ -176,12 +177,13 @@ def report(
             expected="its results folder, as written by `policypress study run`",
             hint=f"Run `policypress study run {shlex.quote(str(spec))}` first, or name the folder with --results.",
         )
+    write = report_writer(header.report)
     with StoreReader(path) as store:
-        page = _report_writer(header.report)(store, to)
+        files = [str(file) for file in write(store, header, to)]
     if as_json:
-        print_json({"schema": 1, "page": str(page)})
+        print_json({"schema": 1, "page": files[0], "files": files})
     else:
-        echo(f"report: {page}")
+        echo(f"report: {files[0]}")
 
 
 @app.command()
@@ -231,17 +233,6 @@ def export(
         print_json({"schema": 1, **told})
     else:
         echo(line)
-
-
-def _report_writer(kind: str) -> Callable[[StoreReader, Path], Path]:
-    """What writes a study's report, by what its file says it is reported as."""
-    from policypress.report.li2023 import folder as li2023
-    from policypress.report.study import folder as grid
-
-    writers = {grid.KIND: grid.write_report, li2023.KIND: li2023.write_report}
-    if kind not in writers:
-        raise StudyInputError("There is no such report.", got=f"report: {kind}", expected=", ".join(writers))
-    return writers[kind]
 
 
 def _watch(study: Study) -> None:

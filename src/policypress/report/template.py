@@ -9,16 +9,24 @@ import jinja2
 
 from policypress.foreign_text import on_page
 
+_OWN = "policypress.report"
 
-def page_of(template: str, **values: Any) -> str:
-    """The page that ``template``, a file of this package, makes of ``values``. A value that is missing is an error."""
-    return _environment().get_template(template).render(**values)
+
+def page_of(template: str, /, *, package: str = _OWN, **values: Any) -> str:
+    """The page that ``template`` makes of ``values``. A value that is missing is an error.
+
+    Args:
+        template: a file of ``package``, or of :mod:`policypress.report`, from which it may also include files.
+        package: name of the package that the template lies in.
+        **values: of the template.
+    """
+    return _environment(package).get_template(template).render(**values)
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(package: str) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("policypress.report", ""),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "") for name in dict.fromkeys((package, _OWN))]),
         autoescape=True,
         finalize=on_page,
         trim_blocks=True,

@@ -22,6 +22,8 @@ from policypress.measurement.costs import CostProtocol
 from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
+from policypress.study.report_plugins import check_report
+from policypress.study.spec_header import DEFAULT_REPORT
 
 SPEC_VERSION = 1
 RuntimeName = Literal["auto", "native", "onnxruntime"]
@@ -240,7 +242,7 @@ class StudySpec(_Part):
         agents: axes of agents.
         recipes: what is done to each agent; ranges such as ``prune(l1, 0.05..0.70/0.05)`` stand for their values.
         evaluation: how returns are measured.
-        report: what the study is reported as: a grid of compressions, or the reproduction of Li 2023.
+        report: kind of report: the general one of agents and recipes (``grid``), or that of an installed plug-in.
         trained: folder of agents that were trained before; one whose training is asked for is taken from there.
         costs: how latency, memory, CPU time and energy of every artifact are measured, alone on the machine, after
             the returns; none where it is left out.
@@ -252,9 +254,18 @@ class StudySpec(_Part):
     agents: Annotated[list[Agents], Field(min_length=1)]
     recipes: Recipes = ["none"]
     evaluation: Evaluation = Evaluation()
-    report: Literal["grid", "li2023"] = "grid"
+    report: str = DEFAULT_REPORT
     trained: str | None = None
     costs: CostMeasurements | None = None
+
+    @field_validator("report")
+    @classmethod
+    def _installed_report(cls, value: str) -> str:
+        try:
+            check_report(value)
+        except StudyInputError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("costs", mode="before")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,15 +14,21 @@ from policypress.errors import StudyInputError
 from policypress.regular_file import read_regular
 from policypress.study.overrides import overridden
 
-_REPORT = "grid"
+DEFAULT_REPORT = "grid"
+"""The general report, for any agents and recipes."""
 
 
 @dataclass(frozen=True)
 class SpecHeader:
-    """Of a study file: its name, and what it is reported as."""
+    """Of a study file: its name, what it is reported as, and where and what it is.
+
+    ``data`` is the whole file as plain data, with the changes of the command line; only name and report are checked.
+    """
 
     name: str
     report: str
+    path: Path
+    data: Mapping[str, Any]
 
 
 def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
@@ -45,4 +52,4 @@ def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
             got=f"{path}: name {name!r}",
             expected="`name:` and what docs/studies.md describes",
         )
-    return SpecHeader(name, str(data.get("report", _REPORT)))
+    return SpecHeader(name, str(data.get("report", DEFAULT_REPORT)), path, data)

@@ -15,13 +15,22 @@ from synthetic_li import CARTPOLE, add_training, as_the_paper_says, ramp
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.errors import StudyInputError
-from policypress.report.li2023.folder import DATA_NAME, TABLE_NAME, write_report
+from policypress.report.li2023.folder import DATA_NAME, PAGE_NAME, TABLE_NAME, write_report
+from policypress.study.spec_header import SpecHeader
+
+
+def written(store: StoreReader, folder: Path) -> Path:
+    """The page of the report, when every file that it names is there."""
+    page, *others = write_report(store, SpecHeader("small-li", "li2023", Path("small-li.yml"), {}), folder)
+    assert page.name == PAGE_NAME
+    assert {page, *others} == {path for path in folder.rglob("*") if path.is_file()}
+    return page
 
 
 def test_a_whole_report(tmp_path: Path) -> None:
     as_the_paper_says(tmp_path).close()
     with StoreReader(tmp_path / "study.db") as store:
-        page = write_report(store, tmp_path / "report").read_text(encoding="utf-8")
+        page = written(store, tmp_path / "report").read_text(encoding="utf-8")
     data = json.loads((tmp_path / "report" / DATA_NAME).read_text(encoding="utf-8"))
     assert data["missing"] == 1
     assert [task["environment"] for task in data["tasks"]] == ["CartPole", "LunarLander"]
@@ -49,7 +58,7 @@ def test_a_whole_report(tmp_path: Path) -> None:
 def test_the_table_is_the_paper_s_beside_ours(tmp_path: Path) -> None:
     as_the_paper_says(tmp_path).close()
     with StoreReader(tmp_path / "study.db") as store:
-        write_report(store, tmp_path / "report")
+        written(store, tmp_path / "report")
     with (tmp_path / "report" / TABLE_NAME).open(encoding="utf-8") as file:
         cartpole, lander = csv.DictReader(file)
     assert (cartpole["paper_before"], cartpole["paper_after"]) == ("1197", "1136")
@@ -61,17 +70,17 @@ def test_the_table_is_the_paper_s_beside_ours(tmp_path: Path) -> None:
 def test_a_study_that_has_hardly_begun(tmp_path: Path) -> None:
     with Store(tmp_path / "study.db") as store:
         add_training(store, CARTPOLE, 0, ramp(40), qat=False, done=False)
-        page = write_report(store, tmp_path / "report").read_text(encoding="utf-8")
+        page = written(store, tmp_path / "report").read_text(encoding="utf-8")
         assert page.count("No training is done yet.") == 2
         add_training(store, CARTPOLE, 1, ramp(40), qat=False)
-        page = write_report(store, tmp_path / "report").read_text(encoding="utf-8")
+        page = written(store, tmp_path / "report").read_text(encoding="utf-8")
     assert "fewer than three seeds have no interval" in page
     assert "No training is done yet." not in page
 
 
 def test_a_study_of_given_agents_has_nothing_to_report(tmp_path: Path) -> None:
     with Store(tmp_path / "study.db") as store, pytest.raises(StudyInputError, match="trains nothing"):
-        write_report(store, tmp_path / "report")
+        written(store, tmp_path / "report")
 
 
 def test_it_does_without_torch() -> None:

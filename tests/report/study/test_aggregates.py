@@ -14,6 +14,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.aggregates import (
     PROFILE_SCORES,
     iqm,
@@ -21,7 +22,6 @@ from policypress.report.study.aggregates import (
     probability_of_improvement,
     shares_above,
 )
-from policypress.report.study.estimates import Estimate
 from policypress.report.study.study_report import StudyReport
 
 scores = st.lists(st.floats(-2, 2), min_size=4, max_size=4)

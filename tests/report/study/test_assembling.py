@@ -11,8 +11,8 @@ import pytest
 from synthetic_grid import LEVEL
 
 from policypress.measurement.statistics import Missing
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.combining import learned
-from policypress.report.study.estimates import Estimate
 from policypress.report.study.study_report import StudyReport
 
 Report = Callable[..., StudyReport]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.csv_tables import Sheet, sheets
-from policypress.report.study.estimates import Estimate
 from policypress.report.study.study_report import StudyReport
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from synthetic_study_report import make_report
 
+from policypress.report.studies.estimates import NOT_MEASURED
 from policypress.report.study.aggregate_charts import interquartile_means
 from policypress.report.study.cost_charts import cost_figure, missing_words, unit_value
-from policypress.report.study.estimates import NOT_MEASURED
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.figures import NAMES, study_figures
 from policypress.report.study.methods import look

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from synthetic_grid import gentle, make_grid
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
+from policypress.report.studies.estimates import Missing
+from policypress.report.studies.evidence import Evidence, Finding
 from policypress.report.study.assembling import read_study_report
 from policypress.report.study.claims import Tally
-from policypress.report.study.conclusions import Evidence, Finding
-from policypress.report.study.estimates import Missing
 from policypress.report.study.findings import STATEMENTS, findings, general_contradictions
 from policypress.report.study.study_report import StudyReport
 

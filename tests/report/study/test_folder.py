@@ -15,8 +15,9 @@ from policypress.engine.store.reader import StoreReader
 from policypress.report.study import folder as folder_module
 from policypress.report.study.folder import write_data
 from policypress.report.study.study_report import StudyReport
+from policypress.study.spec_header import SpecHeader
 
-SPEC = "policypress-study: 1\nname: synthetic\nagents: [{files: [agent.zip]}]\n"
+SPEC = "policypress-study: 1\nname: synthetic\nreport: lu2024\nagents: [{files: [agent.zip]}]\n"
 
 
 def study_report(spec: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -56,7 +57,10 @@ def test_recipes_that_are_none_of_the_papers_are_shown(grid: Callable[..., Path]
         with_costs=True,
     )
     with StoreReader(path) as store:
-        page = folder_module.write_report(store, tmp_path / "out").read_text()
+        study = SpecHeader("synthetic", "lu2024", tmp_path / "synthetic.yml", {})
+        files = folder_module.write_report(store, study, tmp_path / "out")
+    page = files[0].read_text()
+    assert set(files) == {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert "equalize &gt; int8" in page
     assert "CartPole" in page
 

@@ -170,8 +170,9 @@ def test_the_folder_holds_page_and_figures_and_no_old_ones(tmp_path: Path) -> No
     made = make_report(algorithms=("ppo",), environments=("Hopper", "Ant"), runs=1, costs=False)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure-1.svg").write_text("of an earlier run")
-    path = write_page(made, tmp_path)
+    path, *drawn = write_page(made, tmp_path)
     assert path == tmp_path / "report.html"
+    assert set(drawn) == set((tmp_path / "figures").iterdir())
     names = ("pruning-returns", "quantization-returns")
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == sorted(
         n + e for n in names for e in (".png", ".svg")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_study_report import make_report
 
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study import tables
-from policypress.report.study.estimates import Estimate
 from policypress.report.study.layout import Pruned, PruningRow
 
 REPORT = make_report(algorithms=("ppo", "sac"), environments=("Hopper", "Ant"))

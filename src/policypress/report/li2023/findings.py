@@ -17,7 +17,7 @@ from policypress.report.li2023.paper import CAP, MEMORY
 from policypress.report.li2023.trainings import FORMS, Form, Task
 from policypress.report.li2023.trends import reached
 from policypress.report.quantities import percent, size
-from policypress.report.study.conclusions import Evidence, Finding, Verdict
+from policypress.report.studies.evidence import Evidence, Finding, Verdict
 
 WINDOW = 10
 """Episodes in a row that have to return the expected performance, on average."""

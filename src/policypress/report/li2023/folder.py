@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from policypress.atomic_write import write_atomic
@@ -11,18 +12,18 @@ from policypress.report.csv_text import csv_of
 from policypress.report.li2023.charts import reward_trend
 from policypress.report.li2023.page import render
 from policypress.report.li2023.results import LiResults, read_results
-from policypress.report.study.assembling import commands
+from policypress.report.studies.provenance import commands
+from policypress.study.spec_header import SpecHeader
 
 PAGE_NAME, DATA_NAME, TABLE_NAME = "report.html", "report.json", "table-2-memory.csv"
 FIGURES = "figures"
-KIND = "li2023"
 
 
-def write_report(store: StoreReader, folder: Path) -> Path:
+def write_report(store: StoreReader, study: SpecHeader, folder: Path) -> Sequence[Path]:
     """Write the report of the study in ``store``; each file appears whole or not at all.
 
     Returns:
-        Path of the page.
+        The page, then every other file.
 
     Raises:
         StudyInputError: the study trains nothing.
@@ -30,13 +31,15 @@ def write_report(store: StoreReader, folder: Path) -> Path:
     """
     results = read_results(store)
     charts = [chart for task in results.tasks if (chart := reward_trend(task)) is not None]
+    contents = {PAGE_NAME: render(results, charts, commands(f"{results.study or study.name}.yml")).encode()}
+    contents[DATA_NAME] = (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
+    contents[TABLE_NAME] = table(results).encode()
     for chart in charts:
-        write_atomic(folder / FIGURES / f"{chart.name}.svg", chart.svg().encode())
-        write_atomic(folder / FIGURES / f"{chart.name}.png", chart.png())
-    write_atomic(folder / TABLE_NAME, table(results).encode())
-    write_atomic(folder / DATA_NAME, (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomic(folder / PAGE_NAME, render(results, charts, commands(f"{results.study}.yml")).encode())
-    return folder / PAGE_NAME
+        contents[f"{FIGURES}/{chart.name}.svg"] = chart.svg().encode()
+        contents[f"{FIGURES}/{chart.name}.png"] = chart.png()
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return tuple(folder / name for name in contents)
 
 
 def table(results: LiResults) -> str:

@@ -17,7 +17,7 @@ from policypress.report.li2023.paper import TITLE
 from policypress.report.li2023.results import FormSummary, LiResults, TaskSummary
 from policypress.report.li2023.trainings import FORMS
 from policypress.report.quantities import percent, si, size, with_spread
-from policypress.report.study.conclusions import Verdict
+from policypress.report.studies.evidence import Verdict
 from policypress.report.template import page_of
 
 _NOTHING = "–"
@@ -28,7 +28,8 @@ _MIB = 2**20
 def render(results: LiResults, charts: Sequence[Chart], commands: Sequence[str]) -> str:
     """The page as HTML. Text from files is escaped, and the page loads nothing from anywhere."""
     return page_of(
-        "li2023/page.html.j2",
+        "page.html.j2",
+        package=__package__,
         results=results,
         title=TITLE,
         version=policypress.__version__,

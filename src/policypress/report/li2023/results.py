@@ -17,8 +17,8 @@ from policypress.report.li2023.findings import LAST, findings, kept
 from policypress.report.li2023.memory import MemoryRow, memory_row
 from policypress.report.li2023.trainings import FORMS, Form, Task, read_tasks
 from policypress.report.li2023.trends import Trend, trend
-from policypress.report.study.conclusions import Finding
-from policypress.report.study.estimates import plain
+from policypress.report.studies.estimates import plain
+from policypress.report.studies.evidence import Finding
 
 SCHEMA = 1
 _WINDOWS = {"CartPole": 10}

@@ -11,8 +11,8 @@ from typing import Any
 import altair
 
 from policypress.report.quantities import percent
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.conclusions import Aggregate, Improvement
-from policypress.report.study.estimates import Estimate
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.methods import labelled, look, ordered
 from policypress.report.study.study_report import StudyReport

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from policypress import seeding
 from policypress.measurement.statistics import Missing
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Aggregate, Improvement, ProfilePoint
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.paper import METHODS, NORMS, RATIOS
 
 Floats = npt.NDArray[np.float64]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import policypress
 from policypress.engine.store.reader import StoreReader
-from policypress.foreign_text import plain
+from policypress.report.studies.provenance import read_provenance
 from policypress.report.study.aggregates import aggregates, improvements
 from policypress.report.study.combination import Cells, Combination
 from policypress.report.study.combining import RUNTIMES, combinations, position
@@ -19,19 +16,9 @@ from policypress.report.study.findings import findings, general_contradictions
 from policypress.report.study.paper import ALGORITHMS, CITATION, ENVIRONMENTS, METHODS, REPETITIONS
 from policypress.report.study.paper_rows import optimal_rows, pruning_rows, quantization_rows
 from policypress.report.study.runs import Group, Run, read_groups
-from policypress.report.study.study_report import Provenance, StudyReport
+from policypress.report.study.study_report import StudyReport
 
 _NEEDED = len(ALGORITHMS) * len(ENVIRONMENTS)
-
-
-def commands(file_name: str) -> tuple[str, str]:
-    """How to run the study of this file, and to write its report, as a shell takes it.
-
-    >>> commands("a b.yml")[0]
-    "policypress study run 'a b.yml'"
-    """
-    quoted = shlex.quote(plain(file_name))
-    return f"policypress study run {quoted}", f"policypress study report {quoted} -o DIR"
 
 
 def read_study_report(store: StoreReader, file_name: str) -> StudyReport:
@@ -55,7 +42,7 @@ def read_study_report(store: StoreReader, file_name: str) -> StudyReport:
         study=str(store.note("study") or spec.get("name", "")),
         description=str(spec.get("description", "")),
         paper=CITATION,
-        provenance=_provenance(store, groups, file_name),
+        provenance=read_provenance(store, file_name, _machines(groups)),
         cells=Cells(counts["done"], counts["failed"], counts["pending"] + counts["running"]),
         algorithms=algorithms,
         environments=environments,
@@ -104,31 +91,6 @@ def reduced(found: Sequence[Combination]) -> tuple[str, ...]:
 
 def _ordered(names: Iterable[str], known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names), key=lambda name: position(known, name)))
-
-
-def _provenance(store: StoreReader, groups: Iterable[Group], file_name: str) -> Provenance:
-    rows = store.cells()
-    packages: dict[str, set[str]] = {}
-    platforms: set[str] = set()
-    for worked in (entry for row in rows for entry in row.provenance):
-        for name, version in worked.get("packages", {}).items():
-            packages.setdefault(str(name), set()).add(str(version))
-        platforms.add(", ".join(str(worked[name]) for name in ("platform", "python") if name in worked))
-    played = Counter(str(row.cell.protocol.episodes) for row in rows if row.status == "done")
-    worked_on = [row for row in rows if row.status != "pending"]
-    failures = Counter(row.failure.message.splitlines()[0] for row in rows if row.failure is not None)
-    return Provenance(
-        commands=commands(file_name),
-        policypress=policypress.__version__,
-        store_schema=str(store.note("schema_version") or ""),
-        started_at=min((row.created_at for row in rows), default=""),
-        finished_at=max((row.updated_at for row in worked_on), default=""),
-        packages={name: tuple(sorted(versions)) for name, versions in sorted(packages.items())},
-        platforms=tuple(sorted(platforms - {""})),
-        machines=_machines(groups),
-        episodes={episodes: int(episodes) * cells for episodes, cells in sorted(played.items()) if episodes != "0"},
-        failures=dict(failures),
-    )
 
 
 def _machines(groups: Iterable[Group]) -> tuple[dict[str, Any], ...]:

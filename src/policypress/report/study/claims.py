@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policypress.measurement.statistics import LU_SHARE
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
+from policypress.report.studies.evidence import Evidence, Verdict
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.conclusions import Evidence, Verdict
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.exact_tests import share_interval
 from policypress.report.study.paper import METHODS, NORMS, Place, table1, table2, table3
 from policypress.report.study.paper_rows import most_pruned, optimum

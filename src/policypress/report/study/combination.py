@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policypress.report.study.estimates import MaybeEstimate
+from policypress.report.studies.estimates import MaybeEstimate
 
 Learning = Literal["learned", "not learned", "not known"]
 Source = Literal["measured", "modelled"]

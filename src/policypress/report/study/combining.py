@@ -9,10 +9,7 @@ import numpy as np
 
 from policypress.measurement.statistics import LU_SHARE, Missing
 from policypress.report.costs import Energy, Latency, Memory
-from policypress.report.study.combination import Cells, Combination, Cost, Learned, Learning, Source, Variant
-from policypress.report.study.paper import ALGORITHMS, ENVIRONMENTS, METHODS, NORMS, references, table1, table2
-from policypress.report.study.runs import Group, Kind, Run, method_of
-from policypress.report.study.seeds import (
+from policypress.report.studies.over_seeds import (
     BySeed,
     lower_bound,
     mean_of,
@@ -21,6 +18,9 @@ from policypress.report.study.seeds import (
     share_of,
     upper_bound,
 )
+from policypress.report.study.combination import Cells, Combination, Cost, Learned, Learning, Source, Variant
+from policypress.report.study.paper import ALGORITHMS, ENVIRONMENTS, METHODS, NORMS, references, table1, table2
+from policypress.report.study.runs import Group, Kind, Run, method_of
 
 RUNTIMES = ("onnxruntime", "native")
 _ENOUGH = 0.25  # share of the way from random actions to the published return that a baseline has to go

@@ -1,14 +1,10 @@
-"""What a study concludes: aggregates over combinations, and the paper's statements, judged."""
+"""What a study concludes over combinations: aggregates, and which method improves on which."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
-from policypress.report.study.estimates import MaybeEstimate
-
-Verdict = Literal["holds", "does not hold", "undecided", "no data"]
+from policypress.report.studies.estimates import MaybeEstimate
 
 
 @dataclass(frozen=True)
@@ -60,41 +56,3 @@ class Improvement:
     runtime: str
     combinations: int
     probability: MaybeEstimate
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What data say of a statement.
-
-    Attributes:
-        verdict: of the statement.
-        text: one to three sentences with the numbers.
-        numbers: the same for programs.
-        runtime: of the study's evidence; empty for the paper's own tables.
-    """
-
-    verdict: Verdict
-    text: str
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    runtime: str = ""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A statement of the paper, judged by its own tables and by the study.
-
-    Attributes:
-        name: unique, fit for an anchor (``ptdq-best``).
-        statement: of the paper, in our words.
-        section: where the paper makes it.
-        paper: what its own tables say.
-        contradictions: where they contradict the statement, themselves or each other.
-        study: what the study says, one for each runtime.
-    """
-
-    name: str
-    statement: str
-    section: str
-    paper: Evidence
-    contradictions: tuple[str, ...]
-    study: tuple[Evidence, ...]

@@ -10,7 +10,7 @@ from typing import Any
 import altair
 
 from policypress.report.quantities import percent, si, size
-from policypress.report.study.estimates import Estimate
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.layout import Point, Series
 from policypress.report.study.methods import algorithm_name, labelled, look, ordered

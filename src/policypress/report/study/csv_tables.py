@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policypress.report.csv_text import csv_of
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from policypress.report.studies.evidence import Evidence, Finding
 from policypress.report.study import contradictions as against
 from policypress.report.study import findings_costs as costs
 from policypress.report.study import findings_pruning as pruning
 from policypress.report.study import findings_quantization as quantization
 from policypress.report.study.claims import View, paper_view, study_view
 from policypress.report.study.combination import Combination
-from policypress.report.study.conclusions import Evidence, Finding
 
 _RETURNS = "3.2.1, average return"
 _DISCUSSION = "4, discussion and findings"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from policypress.measurement.statistics import LU_SHARE
+from policypress.report.studies.evidence import Evidence, Verdict
 from policypress.report.study.claims import GENERALLY, NEAR, SIGNIFICANT, Tally, View, chance, keeps, named, percent
-from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import share_interval, sign_test
 from policypress.report.study.layout import BOTH
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import median
 
+from policypress.report.studies.evidence import Evidence, Verdict
 from policypress.report.study.claims import SIGNIFICANT, Span, Tally, View, chance, percent, span_of
-from policypress.report.study.conclusions import Evidence, Verdict
 from policypress.report.study.exact_tests import at_least, multinomial_test, sign_test
 from policypress.report.study.paper import METHODS, Place
 from policypress.report.study.paper_rows import best_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from policypress.atomic_write import write_atomic
@@ -11,25 +12,25 @@ from policypress.report.study.csv_tables import sheets
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.page import write_page
 from policypress.report.study.study_report import StudyReport
+from policypress.study.spec_header import SpecHeader
 
-KIND = "grid"
 DATA_NAME = "report.json"
 TABLES = "tables"
 
 
-def write_report(store: StoreReader, folder: Path) -> Path:
+def write_report(store: StoreReader, study: SpecHeader, folder: Path) -> Sequence[Path]:
     """Write the report of the study in ``store`` into ``folder``; each file appears whole or not at all.
 
     Returns:
-        Path of the page.
+        The page, then every other file.
 
     Raises:
         StoreError: the database is damaged or of another schema.
         OutputError: a file cannot be written.
     """
-    name = store.note("study") or "SPEC"
-    report = read_study_report(store, f"{name}.yml")
-    return write_page(report, folder, write_data(report, folder))
+    report = read_study_report(store, f"{store.note('study') or study.name}.yml")
+    data = write_data(report, folder)
+    return (*write_page(report, folder, data), *(folder / name for name in data))
 
 
 def write_data(report: StudyReport, folder: Path) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from policypress.foreign_text import plain, plain_lines
 from policypress.report.quantities import with_spread
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport

@@ -28,7 +28,7 @@ _VERDICT_MARKS = {
 }
 
 
-def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> Path:
+def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> tuple[Path, ...]:
     """Write the page and its figures into ``folder``; each file appears whole or not at all.
 
     Args:
@@ -37,7 +37,7 @@ def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> 
         files: further files there (tables, ``report.json``), relative to it; the page names them.
 
     Returns:
-        Path of the page.
+        The page, then its figures.
 
     Raises:
         OutputError: a file cannot be written.
@@ -51,14 +51,16 @@ def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> 
         for ending in (".svg", ".png"):
             (folder / FIGURES_FOLDER / (name + ending)).unlink(missing_ok=True)
     write_atomic(folder / PAGE_NAME, render(report, drawn, files).encode())
-    return folder / PAGE_NAME
+    figures = (folder / FIGURES_FOLDER / (one.name + ending) for one in drawn for ending in (".svg", ".png"))
+    return (folder / PAGE_NAME, *figures)
 
 
 def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[str] = ()) -> str:
     """The page. What comes from the study's file and database is text in it, never markup; it loads nothing."""
     shown = {figure.name: _figure(figure) for figure in figures}
     return page_of(
-        "study/page.html.j2",
+        "page.html.j2",
+        package=__package__,
         report=report,
         answer=answer,
         sentences=answer.sentences(report),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.measurement.statistics import Missing
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.layout import BOTH, OptimalRow, Pruned, PruningRow, QuantizationRow
 from policypress.report.study.paper import METHODS, NORMS, table1, table2, table3
 

@@ -9,8 +9,8 @@ import altair
 
 from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
+from policypress.report.studies.estimates import Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.estimates import Estimate, MaybeEstimate
 from policypress.report.study.figure import StudyFigure
 from policypress.report.study.methods import QUANTIZATION, algorithm_name, labelled, ordered
 from policypress.report.study.study_report import StudyReport

@@ -8,45 +8,17 @@ in bytes, energies in joules; ratios and shares are numbers, 1 for all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policypress.report.studies.estimates import plain
+from policypress.report.studies.evidence import Finding
+from policypress.report.studies.provenance import Provenance
 from policypress.report.study.combination import Cells, Combination
-from policypress.report.study.conclusions import Aggregate, Finding, Improvement
-from policypress.report.study.estimates import plain
+from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, Series
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the numbers come from.
-
-    Attributes:
-        commands: that make the database and this report, in their order.
-        policypress: version that made the report.
-        store_schema: version of the database's tables.
-        started_at: when the first cell was planned, ISO 8601, UTC; empty without cells.
-        finished_at: when the last cell changed.
-        packages: name → versions that worked on the cells, without those on which nothing was run.
-        platforms: operating systems and processors that worked on the cells.
-        machines: descriptions of the machines on which costs were measured.
-        episodes: number of episodes played, by number of episodes of a cell's protocol ("30": 2340).
-        failures: the error of every cell that failed, each once, with how many cells it befell.
-    """
-
-    commands: tuple[str, ...]
-    policypress: str
-    store_schema: str
-    started_at: str
-    finished_at: str
-    packages: Mapping[str, tuple[str, ...]]
-    platforms: tuple[str, ...]
-    machines: tuple[Mapping[str, Any], ...]
-    episodes: Mapping[str, int]
-    failures: Mapping[str, int]
 
 
 @dataclass(frozen=True)

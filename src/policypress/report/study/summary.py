@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from policypress.report.quantities import percent
+from policypress.report.studies.estimates import Estimate
+from policypress.report.studies.evidence import Verdict
 from policypress.report.study.aggregate_charts import PROFILE_RATIO
-from policypress.report.study.conclusions import Aggregate, Verdict
-from policypress.report.study.estimates import Estimate
+from policypress.report.study.conclusions import Aggregate
 from policypress.report.study.methods import NORMS, QUANTIZATION, labelled, listed, look
 from policypress.report.study.study_report import StudyReport
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
+from policypress.report.studies.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.study.combination import Combination
 from policypress.report.study.cost_charts import unit_value
-from policypress.report.study.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
 from policypress.report.study.methods import NORMS, QUANTIZATION, algorithm_name, look
 from policypress.report.study.study_report import StudyReport

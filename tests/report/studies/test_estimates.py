@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from policypress.measurement.statistics import Missing
-from policypress.report.study.estimates import NOT_MEASURED, Estimate, plain
+from policypress.report.studies.estimates import NOT_MEASURED, Estimate, plain
 
 
 def test_plain_data_has_the_fields_of_an_estimate() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
 from policypress.measurement.statistics import Interval, Missing, mean_return
-from policypress.report.study.estimates import Estimate, MaybeEstimate, Unit
+from policypress.report.studies.estimates import Estimate, MaybeEstimate, Unit
 
 Values = Sequence[float]
 BySeed = Mapping[int, Values]
