@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,10 +61,46 @@ def test_overrides_reach_the_reader(build: Any) -> None:
 
 def test_missing_path_suggests_what_is_near(tmp_path: Path) -> None:
     (tmp_path / "hopper.zip").write_bytes(b"")
-    with pytest.raises(AgentError, match=r"Did you mean 'hopper\.zip'"):
+    with pytest.raises(AgentError) as caught:
         load_agent(tmp_path / "hoper.zip")
+    assert caught.value.hint == f"Did you mean {tmp_path / 'hopper.zip'}?"
     with pytest.raises(AgentError, match="no folder"):
         load_agent(tmp_path / "absent" / "x.zip")
+
+
+def test_only_what_may_be_an_agent_is_suggested_as_it_is_typed(tmp_path: Path) -> None:
+    """With its folder, quoted for a shell; never a file or folder that cannot be one."""
+    folder = tmp_path / "my agents"
+    for below in (".zi", "a"):
+        (folder / below).mkdir(parents=True)
+    for name in ("a.json", "a.zip2", "b.zip"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(AgentError) as caught:
+        load_agent(folder / "a.zip")
+    hint = caught.value.hint
+    assert hint is not None
+    assert shlex.split(hint.removeprefix("Did you mean ").removesuffix("?")) == [str(folder / "b.zip")]
+
+
+def test_a_folder_of_experiments_names_them(build: Any, tmp_path: Path) -> None:
+    saved = build("DQN", "MlpPolicy", "vector", "discrete")
+    runs = tmp_path / "runs"
+    for name in ("dqn 1", "dqn 2"):
+        (runs / name).mkdir(parents=True)
+        shutil.copy(saved.path, runs / name / "model.zip")
+    (runs / "logs").mkdir()
+    with pytest.raises(AgentError, match="holds") as caught:
+        load_agent(runs)
+    hint = caught.value.hint
+    assert hint is not None
+    named = shlex.split(hint.removeprefix("Give the one you mean: ").removesuffix(".").replace(",", ""))
+    assert len(named) == 2
+    for source in named:
+        assert load_agent(source).algorithm == load_agent(saved.path).algorithm
+    (runs / "empty").mkdir()
+    with pytest.raises(AgentError, match="holds no agent") as caught:
+        load_agent(runs / "empty")
+    assert caught.value.hint is None
 
 
 @pytest.mark.parametrize("source", ["\0", "x" * 5000])

@@ -245,7 +245,7 @@ def test_nothing_in_them_runs(tmp_path: Path) -> None:
 def test_what_the_user_names_must_be_there_and_fit(tmp_path: Path) -> None:
     agent = normalised_agent()
     source = agent.write(tmp_path / "x" / "a.zip")
-    with pytest.raises(AgentError, match=r"not there[\s\S]*a\.zip"):
+    with pytest.raises(AgentError, match=r"no .*v\.pkl[\s\S]*a\.zip[\s\S]*VecNormalize\.save"):
         load_agent(source, overrides=Overrides(normalizer=str(tmp_path / "x" / "v.pkl")))
     wrong = tmp_path / "wrong.pkl"
     wrong.write_bytes(other_statistics(4))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import command_line
 from policypress.cli.commands import NAMES, SUMMARIES, command
 
 OF_ACTING = ("torch", "numpy", "gymnasium", "onnx", "onnxruntime", "pandas", "matplotlib", "scipy", "psutil")
@@ -62,15 +63,19 @@ def test_a_misspelt_command_is_told_its_neighbour() -> None:
 @pytest.mark.parametrize(
     ("arguments", "there", "hint"),
     [
-        (["inspect", "agent.zip"], "agents.zip", "Did you mean 'agents.zip'?"),
-        (["compress", "agent.zip", "-o", "out", "--env", "Hopper-v4"], "agents.zip", "Did you mean 'agents.zip'?"),
-        (["export", "agent.zip", "-o", "policy.onnx"], "agents.zip", "Did you mean 'agents.zip'?"),
-        (["evaluate", "agent.zip"], "agents.zip", "Did you mean 'agents.zip'?"),
-        (["bench", "agents.zip", "agent.zip"], "agents.zip", "Did you mean 'agents.zip'?"),
+        (["inspect", "agent.zip"], "agents.zip", "Did you mean agents.zip?"),
+        (["compress", "agent.zip", "-o", "out", "--env", "Hopper-v4"], "agents.zip", "Did you mean agents.zip?"),
+        (["export", "agent.zip", "-o", "policy.onnx"], "agents.zip", "Did you mean agents.zip?"),
+        (["evaluate", "agent.zip"], "agents.zip", "Did you mean agents.zip?"),
+        (["bench", "agents.zip", "agent.zip"], "agents.zip", "Did you mean agents.zip?"),
         (["evaluate", "small.onnx"], "agents.zip", "an .onnx file written by"),
-        (["study", "run", "study.yml"], "studi.yml", "Did you mean 'studi.yml'?"),
-        (["study", "status", "study.yml"], "studi.yml", "Did you mean 'studi.yml'?"),
-        (["train", "dqn", "CartPole-v1", "-o", "x.zip", "--from", "agent.zip"], "agents.zip", "'agents.zip'"),
+        (["study", "run", "study.yml"], "studi.yml", "Did you mean studi.yml?"),
+        (["study", "status", "study.yml"], "studi.yml", "Did you mean studi.yml?"),
+        (
+            ["train", "dqn", "CartPole-v1", "-o", "x.zip", "--from", "agent.zip"],
+            "agents.zip",
+            "Did you mean agents.zip?",
+        ),
         (["train", "dqqn", "CartPole-v1", "-o", "x.zip"], "agents.zip", "Did you mean dqn?"),
     ],
 )
@@ -83,3 +88,10 @@ def test_what_is_mistyped_is_answered_before_anything_slow_is_imported(
     assert hint in shown
     assert not loaded & {"torch", "gymnasium", "onnxruntime", "stable_baselines3", "pandas"}
     assert [path.name for path in tmp_path.iterdir()] == [there]
+
+
+def test_what_a_training_states_otherwise_is_said() -> None:
+    done = command_line.run("train", "dqn", "NoSuch-v0", "-o", "x.zip")
+    assert done.returncode == 2
+    assert "--env package.module:MyEnv-v0." in done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "here: --env is the argument ENV of train"

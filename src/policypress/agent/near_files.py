@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from policypress.errors import AgentError, PolicypressError, UnsupportedAgentErr
 
 PREFIX = "hub:"
 KINDS = f"a Stable-Baselines3 zip, an RL Zoo folder, an .onnx file, or {PREFIX}organisation/repository"
+AGENT_SUFFIXES = (".zip", ".onnx", "")
 _HEAD_BYTES = 4096
 _MODEL = ("data", "policy.pth")
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -25,13 +27,20 @@ _CODE = (
 )
 
 
-def check_there(source: str | Path, *, error: type[PolicypressError] = AgentError, expected: str = KINDS) -> None:
+def check_there(
+    source: str | Path,
+    *,
+    error: type[PolicypressError] = AgentError,
+    expected: str = KINDS,
+    suffixes: tuple[str, ...] = AGENT_SUFFIXES,
+) -> None:
     """Refuse a path at which nothing lies, before what would read it is imported.
 
     Args:
         source: of an agent (also ``hub:organisation/repository``), or of another file.
         error: the type of the error.
         expected: what should lie there.
+        suffixes: of the files that may be meant; ``""`` stands for folders.
 
     Raises:
         PolicypressError: of type ``error``: there is nothing.
@@ -43,20 +52,34 @@ def check_there(source: str | Path, *, error: type[PolicypressError] = AgentErro
     except (OSError, ValueError):
         return
     if not there:
-        raise missing(Path(source), error=error, expected=expected)
+        raise missing(Path(source), error=error, expected=expected, suffixes=suffixes)
 
 
-def missing(path: Path, *, error: type[PolicypressError] = AgentError, expected: str = KINDS) -> PolicypressError:
-    """The error for a path at which nothing lies, with what lies near it."""
+def missing(
+    path: Path,
+    *,
+    error: type[PolicypressError] = AgentError,
+    expected: str = KINDS,
+    suffixes: tuple[str, ...] = AGENT_SUFFIXES,
+) -> PolicypressError:
+    """The error for a path at which nothing lies, with what lies near it; ``suffixes`` as of :func:`check_there`."""
     folder = path.parent
-    names = [p.name for p in sorted(folder.iterdir())] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    names = [entry.name for entry in entries]
+    fitting = [entry.name for entry in entries if _may_be_meant(entry, suffixes)]
+    near = [str(folder / name) for name in difflib.get_close_matches(path.name, fitting, n=3, cutoff=0.5)]
     return error(
         f"There is no {path}.",
         got=f"{folder} with {listing(names)}" if folder.is_dir() else f"no folder {folder} either",
         expected=expected,
-        hint=f"Did you mean {listing(near)}?" if near else None,
+        hint=f"Did you mean {' or '.join(map(shlex.quote, near))}?" if near else None,
     )
+
+
+def _may_be_meant(entry: Path, suffixes: tuple[str, ...]) -> bool:
+    if entry.name.startswith("."):
+        return False
+    return "" in suffixes if entry.is_dir() else entry.suffix.lower() in set(suffixes) - {""}
 
 
 def model_prefix(names: Iterable[str]) -> str | None:
@@ -80,7 +103,7 @@ def unzipped_model(folder: Path) -> AgentError | None:
     return _near(
         str(folder),
         "a model that was unzipped",
-        f"Zip it again: python -m zipfile -c agent.zip {folder}/*, and give agent.zip.",
+        f"Zip it again: python -m zipfile -c agent.zip {shlex.quote(str(folder))}/*, and give agent.zip.",
     )
 
 
@@ -185,5 +208,5 @@ def checkpoints_only(folder: Path) -> AgentError | None:
         f"{folder} holds checkpoints of a training and no last model.",
         got=listing(sorted(path.name for path in steps)),
         expected="one agent",
-        hint=f"Give the one you mean; the newest is {newest}.",
+        hint=f"Give the one you mean; the newest is {shlex.quote(str(newest))}.",
     )

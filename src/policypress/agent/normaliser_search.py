@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from policypress.agent.archive import listing
+from policypress.agent.near_files import missing
 from policypress.agent.normaliser_files import StatisticsFile, read_statistics_file, statistics_in
 from policypress.agent.normaliser_fit import Fitted
 from policypress.agent.normaliser_names import are_pair, contradict, is_part_of_a_run, steps_of
@@ -52,13 +52,8 @@ def stated(path: str, fit: Fit) -> Chosen:
     """
     file = Path(path)
     if not file.is_file():
-        beside = sorted(os.listdir(file.parent)) if file.parent.is_dir() else []
-        raise AgentError(
-            "The normalisation statistics are not there.",
-            got=f"--normalizer {path}",
-            expected=f"a file that VecNormalize.save() wrote, or {NONE!r}",
-            hint=f"In {file.parent} there is {listing(beside)}." if beside else None,
-        )
+        expected = f"normalisation statistics: a file that VecNormalize.save() wrote, or {NONE!r}"
+        raise missing(file, expected=expected, suffixes=(".pkl", ".pickle"))
     read = read_statistics_file(file)
     if read.error is not None or read.statistics is None:
         raise read.error or AgentError(f"{path} cannot be read.")

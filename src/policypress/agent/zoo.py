@@ -7,6 +7,7 @@ sub-folder named as the environment, and the Hub's (``vec_normalize.pkl``, ``env
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -150,8 +151,18 @@ def _choose_zip(folder: Path, zips: list[Path], environment_id: str | None, call
         f"{folder} holds {'no agent' if not zips else 'several agents'}.",
         got=listing(p.name for p in sorted(folder.iterdir())),
         expected="one zip as Stable-Baselines3's save() writes it, or an .onnx file",
-        hint="Give the path of the zip itself." if zips else "Give the folder of one experiment.",
+        hint=_one_of(zips or _experiments(folder)),
     )
+
+
+def _experiments(folder: Path) -> list[Path]:
+    """Folders directly in this one that hold a zip."""
+    return sorted(below for below in folder.iterdir() if below.is_dir() and any(below.glob("*.zip")))
+
+
+def _one_of(paths: list[Path]) -> str | None:
+    shown = ", ".join(shlex.quote(str(path)) for path in paths[:6])
+    return f"Give the one you mean: {shown}{' or another' if len(paths) > 6 else ''}." if paths else None
 
 
 def _activation(config: ZooConfig) -> Activation | None:

@@ -50,7 +50,7 @@ def main() -> None:
     try:
         app()
     except PolicypressError as error:
-        _fail(str(error), error.exit_code)
+        _fail(_advised(str(error)), error.exit_code)
     except KeyboardInterrupt:
         from policypress.cli.console import INTERRUPTED_MESSAGE
 
@@ -67,9 +67,15 @@ def main() -> None:
 
         blamed = failure_within(error)
         if blamed is not None:
-            _fail(str(blamed), blamed.exit_code)
+            _fail(_advised(str(blamed)), blamed.exit_code)
         hint = f"run again with {DEBUG_VARIABLE}=1 and report what it shows"
         _fail(f"internal error: {type(error).__name__}: {error}\n  what to do: {hint}", 1)
+
+
+def _advised(message: str) -> str:
+    from policypress.cli.where_stated import where_stated
+
+    return message + where_stated(sys.argv[1:], message)
 
 
 def _fail(message: str, code: int) -> None:

@@ -11,7 +11,6 @@ from policypress.cli.options import AgentArgument, JsonOption
 
 if TYPE_CHECKING:
     from policypress.measurement.agent_in_environment import AgentInEnvironment
-    from policypress.policy.policy import Policy
 
 FLOAT_BYTES = 4
 MASKING = (
@@ -45,7 +44,7 @@ def inspect(
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in _lines(subject):
+    for key, value in _lines(subject, agent_options.normalizer):
         table.add_row(key, value)
     console.out.print(table)
 
@@ -76,34 +75,23 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
     }
 
 
-def _normalisation(policy: Policy) -> str:
-    from policypress.contract import NO_NORMALISER_FOUND
-
-    if "normalise" in policy.folded():
-        return "folded in"
-    if NO_NORMALISER_FOUND in policy.origin.assumptions:
-        return "none found next to the file; use --normalizer FILE if it was trained with VecNormalize"
-    return "none"
-
-
-def _lines(subject: AgentInEnvironment) -> list[tuple[str, str]]:
+def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[str, str]]:
+    from policypress.cli.network_in_words import layers_in_words, normalisation_in_words, saved_by
     from policypress.environment.fit import in_words
     from policypress.report.quantities import size
 
     policy = subject.policy
     origin = policy.origin
-    network = " → ".join(f"{layer.weight.shape[0]}" for _, layer in policy.weighted_layers())
-    version = "" if subject.library_version is None else f" (Stable-Baselines3 {subject.library_version})"
     return [
         ("agent", subject.source),
-        ("algorithm", origin.algorithm + version),
+        ("algorithm", origin.algorithm + saved_by(subject.library_version)),
         ("environment", "not stated in its files" if origin.environment is None else origin.environment.id),
         ("observations", in_words(policy.observation_space)),
         ("actions", in_words(policy.action_space)),
-        ("layers", network + " channels"),
+        ("layers", layers_in_words(policy)),
         ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
         ("per action", f"{policy.macs()} multiply-accumulates"),
-        ("normalisation", _normalisation(policy)),
+        ("normalisation", normalisation_in_words(policy, stated_none=normalizer == "none")),
         *([] if origin.checked is None else [("compared with", origin.checked.in_words())]),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
         ("caller supplies", ", ".join(origin.caller_supplies) or "only the observation"),

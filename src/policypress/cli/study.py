@@ -35,7 +35,7 @@ app = typer.Typer(
 def _there(context: typer.Context, spec: Path) -> Path:
     """The same path, if something lies there: what reads it takes seconds to import. Completion takes any path."""
     if not context.resilient_parsing:
-        check_there(spec, error=StudyInputError, expected="a study file (YAML)")
+        check_there(spec, error=StudyInputError, expected="a study file (YAML)", suffixes=(".yml", ".yaml"))
     return spec
 
 

@@ -66,7 +66,7 @@ def resolve(env_id: str) -> Resolved:
             "This is not an environment id.",
             got=repr(env_id),
             expected="a form like HalfCheetah-v4, ALE/Pong-v5 or package.module:MyEnv-v0",
-            hint="Give the id with --env.",
+            hint="Give an id of this form: --env ID.",
         ) from error
     if env_id not in registry and not same_name(env_id):
         _register_atari()

@@ -21,7 +21,9 @@ LIFE_LOST = "life_lost"
 
 def _box(space: gymnasium.Space[Any], wrapper: str) -> gymnasium.spaces.Box:
     if not isinstance(space, gymnasium.spaces.Box):
-        raise WrapperError(f"{wrapper} needs a Box space.", got=str(space), hint="Leave the wrapper out, or use --env.")
+        raise WrapperError(
+            f"{wrapper} needs a Box space.", got=str(space), hint="Leave the wrapper out: --wrapper none."
+        )
     return space
 
 
