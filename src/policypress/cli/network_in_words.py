@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from policypress.contract import NO_NORMALISER_FOUND
 from policypress.policy.layers import Affine, Slice
 from policypress.policy.policy import Policy, input_name
@@ -60,7 +62,7 @@ def _normalises_itself(policy: Policy) -> bool:
     for node in policy.nodes:
         layer = policy.layers[node.name]
         if isinstance(layer, Affine) and node.inputs[0] in own:
-            if any(part is not None and part.numel() > 1 for part in (layer.scale, layer.shift)):
+            if any(isinstance(part, Tensor) and part.numel() > 1 for part in (layer.scale, layer.shift)):
                 return True
             own.add(node.name)
     return False
