@@ -1,0 +1,127 @@
+"""How many episodes a certificate takes, from those that are there; what a lower limit would cost; what pairs save."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from policypress.measurement.certificate.capital import KEPT_OF_RANDOM as KEPT
+from policypress.measurement.certificate.capital import (
+    STAKES,
+    log_against,
+    possible_means,
+)
+from policypress.measurement.certificate.certifying import Certificate, Samples
+from policypress.measurement.certificate.limits import Limits
+from policypress.measurement.statistics import t_quantile
+
+Floats = npt.NDArray[np.float64]
+POWER = 0.8
+LOWER_SCORES = (0.0, 1.0, 3.0)
+"""A certificate says what it takes if an episode may be so many of the agent's scores worse than its limit."""
+MOST = 200_000
+_FEWEST = 16
+_FINENESS = 1.05
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    """How many pairs of episodes a certificate takes with probability ``power``, if the candidate is as it seems.
+
+    ``episodes`` is None where no number up to the limit is enough; ``reason`` says why.
+    """
+
+    episodes: int | None
+    power: float
+    reason: str
+
+
+def plan_episodes(
+    baseline: Sequence[float],
+    candidate: Sequence[float],
+    random: Sequence[float] | None,
+    *,
+    keep: float,
+    alpha: float,
+    limits: Limits,
+    limit: int = MOST,
+    paired: bool = True,
+) -> EpisodePlan:
+    """How many pairs of episodes it takes: the given ones, in pairs, stand for the distribution.
+
+    The logarithm of the capital is a sum over episodes, hence nearly normal: its mean and standard deviation say when
+    it will have reached 1/α with probability :data:`POWER`.
+
+    Args:
+        baseline: returns of the agent.
+        candidate: returns of the candidate.
+        random: returns of random actions, as many as there will be.
+        keep: share of the score to keep.
+        alpha: error allowed.
+        limits: of a return.
+        limit: the most episodes there may be.
+        paired: the i-th returns of candidate and baseline belong to one seed.
+    """
+    count = min(len(candidate), len(baseline))
+    own = np.asarray(candidate, np.float64)[:count]
+    base = np.asarray(baseline, np.float64)[:count]
+    floor = None if random is None else np.asarray(random, np.float64)
+    samples = Samples(own, base, floor).within(limits)
+    if count < 2 or samples.gap <= 0:
+        return EpisodePlan(None, POWER, "the baseline is no better than random actions")
+    margin = samples.retention - keep
+    if margin <= 0:
+        return EpisodePlan(None, POWER, f"it keeps {samples.retention:.4f}, less than {keep:g}")
+    episodes = _enough(samples, keep, alpha, limits, limit, paired=paired)
+    if episodes is None:
+        return EpisodePlan(None, POWER, f"{limit} episodes are not enough for a margin of {margin:.4f}")
+    return EpisodePlan(episodes, POWER, f"{episodes} held-out episodes pass with a probability of {POWER:.0%}")
+
+
+def _enough(samples: Samples, keep: float, alpha: float, limits: Limits, limit: int, *, paired: bool) -> int | None:
+    floor = limits.low - keep * limits.high
+    means, against = np.zeros(1), np.zeros(1)
+    if samples.random is not None:
+        ends = possible_means(samples.random, limits.high)
+        against = np.concatenate([[math.log(KEPT)], log_against(samples.random, ends[:-1], limits.high, KEPT)])
+        means = (1 - keep) * ends
+    differences = samples.candidate - keep * samples.baseline
+    gains = (differences - floor)[None, :] / (means - floor)[:, None] - 1
+    steps = np.log1p(np.array([stake for stake, _ in STAKES])[:, None, None] * gains)
+    average, spread = steps.mean(axis=2), steps.std(axis=2)
+    if not paired:  # in whatever order they come, their covariance is 0
+        spread = np.sqrt(spread**2 + _covariance(samples, keep) / np.maximum(differences.var(), 1e-300) * spread**2)
+    shares = np.log([share for _, share in STAKES])[:, None]
+    z = t_quantile(POWER, 1e6)
+    count = float(_FEWEST)
+    while count <= limit:
+        episodes = math.ceil(count)
+        earned = shares + episodes * average - z * math.sqrt(episodes) * spread
+        if float((earned.max(axis=0) + against).min()) >= -math.log(alpha):
+            return episodes
+        count *= _FINENESS
+    return None
+
+
+def _covariance(samples: Samples, keep: float) -> float:
+    return float(2 * keep * np.cov(samples.candidate, samples.baseline, ddof=0)[0, 1])
+
+
+def with_price(found: Certificate, samples: Samples) -> Certificate:
+    """``found`` with what it would have taken at lower limits, from the same episodes."""
+    if found.limits is None or found.retention is None or found.rule == "deterministic":
+        return found
+    limits, base, own = found.limits, samples.baseline.tolist(), samples.candidate.tolist()
+    random = None if samples.random is None else samples.random.tolist()
+    gap, price = samples.within(limits).gap, []
+    for below in LOWER_SCORES:
+        lower = replace(limits, low=limits.low - below * gap)
+        plan = plan_episodes(
+            base, own, random, keep=found.keep, alpha=found.alpha, limits=lower, paired=found.rule == "pairs"
+        )
+        price.append((lower.low, plan.episodes))
+    return replace(found, price=tuple(price))

@@ -1,0 +1,27 @@
+"""Errors that several statements spend together."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from policypress.errors import StudyInputError
+from policypress.measurement.certificate.error_budget import checked_share, error_share, jointly_certified
+
+
+def test_the_errors_of_all_candidates_are_less_than_the_whole() -> None:
+    assert sum(error_share(0.95, attempt) for attempt in range(1, 40)) <= 0.05 + 1e-12
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0, math.nan])
+def test_a_share_lies_between_nothing_and_all(value: float) -> None:
+    with pytest.raises(StudyInputError, match="is a share"):
+        checked_share("confidence", value)
+
+
+def test_several_statements_need_more_evidence_each() -> None:
+    assert jointly_certified({"a": math.log(21)}, 0.05) == {"a"}
+    assert jointly_certified({"a": math.log(21), "b": 0.0}, 0.05) == frozenset()
+    assert jointly_certified({"a": math.log(41), "b": math.log(21)}, 0.05) == {"a", "b"}
+    assert jointly_certified({}, 0.05) == frozenset()
