@@ -5,9 +5,13 @@ No dependency beyond numpy. Everything here is frozen, compares by value and has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from policypress import contract_schema as schema
 from policypress.errors import ArtifactError
@@ -25,6 +29,8 @@ from policypress.space import space_from_json as space_from_json
 from policypress.space import space_to_json as space_to_json
 
 SCHEMA = 1
+# With a state that the caller carries. A program that knows schema 1 alone would run such an artifact without it.
+STATE_SCHEMA = 2
 METADATA_KEY = "policypress.contract"
 # Beside it where integers are narrower than what holds them: JSON, name of the initializer → bits.
 INTEGER_BITS_KEY = "policypress.integer_bits"
@@ -153,6 +159,28 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class StateSpec:
+    """One tensor of an artifact's memory, float32: given to a step under ``name``, its next value is ``next_name``.
+
+    Args:
+        name: of the input.
+        next_name: of the output.
+        shape: without the batch, which is the first axis.
+        initial: at the start of an episode, row-major; empty where all is 0.
+    """
+
+    name: str
+    next_name: str
+    shape: tuple[int, ...]
+    initial: tuple[float, ...] = ()
+
+    def start(self, rows: int) -> npt.NDArray[np.float32]:
+        """The value at the start of ``rows`` episodes, ``(rows, *shape)``."""
+        first = np.array(self.initial or 0.0, np.float32)
+        return np.broadcast_to(first.reshape(self.shape if self.initial else ()), (rows, *self.shape)).copy()
+
+
+@dataclass(frozen=True)
 class Quantity:
     """A measured mean with its confidence interval, e.g. the return over ``count`` episodes."""
 
@@ -204,6 +232,7 @@ class Contract:
     ``assumptions`` are sentences on what the agent's files left open (that no normaliser was found beside it).
     ``checked`` says that the network was accepted by observations and actions of the author's own code; None where the
     agent's files determine it. Contracts in which it is None have the text that they had before there was the field.
+    ``state`` is what the caller carries from one step to the next; empty for a policy without memory.
     ``batch_independent`` is false where dynamic quantization takes its scales from the whole batch, so that one
     observation at a time is the only well-defined use.
     """
@@ -225,7 +254,12 @@ class Contract:
     measured_return: Quantity | None = None
     batch_independent: bool = True
     checked: Checked | None = None
-    schema: int = field(default=SCHEMA)
+    state: tuple[StateSpec, ...] = ()
+
+    @property
+    def schema(self) -> int:
+        """Version of the JSON form: the oldest that can say what this contract says."""
+        return STATE_SCHEMA if self.state else SCHEMA
 
     def to_json(self) -> Json:
         """JSON form, as it stands in ``metadata_props`` and in the sidecar."""
@@ -233,8 +267,11 @@ class Contract:
         data["observation_space"] = space_to_json(self.observation_space)
         data["action_space"] = space_to_json(self.action_space)
         data["environment"] = None if self.environment is None else self.environment.to_json()
+        data["schema"] = self.schema
         if self.checked is None:
             del data["checked"]
+        if not self.state:
+            del data["state"]
         return cast(Json, _listify(data))
 
     @staticmethod
@@ -253,11 +290,11 @@ class Contract:
         Raises:
             ArtifactError: a newer schema, or a field is missing, of another type, out of range, or not printable.
         """
-        if data.get("schema") != SCHEMA:
+        if data.get("schema") not in (SCHEMA, STATE_SCHEMA):
             raise ArtifactError(
                 "The artifact's contract has another schema.",
                 got=f"schema {str(data.get('schema'))[:60]!r}",
-                expected=f"schema {SCHEMA}",
+                expected=f"schema {SCHEMA} or {STATE_SCHEMA}",
                 hint="Upgrade policypress, or write the artifact again.",
             )
 
@@ -286,6 +323,7 @@ class Contract:
             measured_return=None if measured is None else _quantity(measured),
             batch_independent=schema.flag(schema.member(data, "batch_independent"), "batch_independent"),
             checked=None if data.get("checked") is None else _checked(data["checked"]),
+            state=_states(data),
         )
 
     @property
@@ -304,6 +342,26 @@ def _tensor(value: object, where: str) -> TensorSpec:
         schema.text(schema.member(found, "name", where), f"{where}.name", NAME_LENGTH),
         schema.choice(schema.member(found, "dtype", where), f"{where}.dtype", DTYPES),
         schema.shape(schema.member(found, "shape", where), f"{where}.shape"),
+    )
+
+
+def _states(data: Mapping[str, Any]) -> tuple[StateSpec, ...]:
+    if data["schema"] == SCHEMA:
+        return ()
+    return schema.items(schema.member(data, "state"), "state", _state)
+
+
+def _state(value: object, where: str) -> StateSpec:
+    found = schema.fields(value, where)
+    shape = schema.shape(schema.member(found, "shape", where), f"{where}.shape")
+    initial = schema.items(schema.member(found, "initial", where), f"{where}.initial", schema.number)
+    if initial and len(initial) != math.prod(shape):
+        schema.refused(f"{where}.initial", f"{len(initial)} numbers", f"none, or {math.prod(shape)}")
+    return StateSpec(
+        schema.text(schema.member(found, "name", where), f"{where}.name", NAME_LENGTH),
+        schema.text(schema.member(found, "next_name", where), f"{where}.next_name", NAME_LENGTH),
+        shape,
+        initial,
     )
 
 

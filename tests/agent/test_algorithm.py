@@ -69,13 +69,12 @@ def test_one_critic_is_ddpg_where_nothing_else_tells() -> None:
 def test_unknown_and_recurrent_policies() -> None:
     with pytest.raises(UnsupportedAgentError, match="policy class is unknown"):
         family_of(data("my_package", "Transformer"), {"attention.weight": ANY})
-    for described, tensors in (
-        (data("sb3_contrib.common.recurrent.policies"), {}),
-        (data("x", "RecurrentActorCriticPolicy"), {}),
-        (data("x"), {"lstm_actor.weight_ih_l0": ANY}),
-    ):
-        with pytest.raises(UnsupportedAgentError, match="not supported yet"):
-            family_of(described, tensors)
+    with pytest.raises(UnsupportedAgentError, match="recurrent policy of its author's own"):
+        family_of(data("x"), {"lstm_actor.weight_ih_l0": ANY})
+    lstm = {"lstm_actor.weight_ih_l0": ANY, "action_net.weight": ANY}
+    for described in (data("sb3_contrib.common.recurrent.policies"), data("", "RecurrentActorCriticPolicy")):
+        assert family_of(described, lstm)[0] == "actor_critic"
+        assert algorithm_of(described, "actor_critic", lstm, "ppo") == "recurrent_ppo"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from policypress.agent.sb3 import read_sb3_zip
 from policypress.contract import Box, DictSpace
 from policypress.errors import (
     UndeterminedAgentError,
-    UnsupportedAgentError,
 )
 
 ACTOR_CRITICS = ("A2C", "PPO", "TRPO")
@@ -218,7 +217,9 @@ def test_images_that_are_not_divided(build: Any) -> None:
     assert not network_of(read_sb3_zip(saved.path)).normalize_images
 
 
-def test_recurrent_policies_are_said_not_to_be_supported(build: Any) -> None:
+def test_the_lstm_of_a_recurrent_policy_is_read(build: Any) -> None:
     saved = build("RecurrentPPO", "MlpLstmPolicy", "vector", "box", lstm_hidden_size=4)
-    with pytest.raises(UnsupportedAgentError, match="not supported yet"):
-        read_sb3_zip(saved.path)
+    network = network_of(read_sb3_zip(saved.path))
+    assert network.algorithm == "recurrent_ppo"
+    assert network.state["lstm_actor.weight_hh_l0"].shape == (16, 4)
+    assert not [name for name in network.state if "critic" in name]

@@ -17,14 +17,18 @@ ALIASES: Mapping[str, Algorithm] = {
     "ppo_mask": "maskable_ppo",
     "maskableppo": "maskable_ppo",
     "qr_dqn": "qrdqn",
+    "ppo_lstm": "recurrent_ppo",
+    "recurrentppo": "recurrent_ppo",
 }
-_RECURRENT_NAMES = ("ppo_lstm", "recurrent_ppo", "recurrentppo")
+LSTM = "lstm_actor."
+"""Where a recurrent policy of sb3-contrib keeps the LSTM that acts."""
 
 FAMILY_OF_MODULE: Mapping[str, Family] = {
     "stable_baselines3.dqn.policies": "q",
     "sb3_contrib.qrdqn.policies": "quantile",
     "stable_baselines3.common.policies": "actor_critic",
     "sb3_contrib.common.maskable.policies": "actor_critic",
+    "sb3_contrib.common.recurrent.policies": "actor_critic",
     "stable_baselines3.td3.policies": "deterministic",
     "stable_baselines3.sac.policies": "gaussian",
     "sb3_contrib.tqc.policies": "gaussian",
@@ -52,16 +56,17 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
     which have the library's defaults.
 
     Raises:
-        UnsupportedAgentError: recurrent, or nothing that is known.
+        UnsupportedAgentError: recurrent and of its author's own, or nothing that is known.
     """
-    recurrent = "recurrent" in data.policy_module.lower() or "Recurrent" in (data.policy_class or "")
-    if recurrent or any(name.startswith(("lstm_actor.", "mlp_extractor.lstm")) for name in tensors):
-        raise UnsupportedAgentError(
-            "Recurrent policies (RecurrentPPO) are not supported yet.",
-            got=f"{data.policy_module}.{data.policy_class}",
-            expected="a feed-forward policy",
-        )
     known = FAMILY_OF_MODULE.get(data.policy_module)
+    remembers = any(name.startswith((LSTM, "mlp_extractor.lstm")) for name in tensors)
+    if remembers and known is None and not _is_stripped(data):
+        raise UnsupportedAgentError(
+            "A recurrent policy of its author's own is not supported.",
+            got=f"{data.policy_module}.{data.policy_class}",
+            expected="a policy of sb3-contrib's RecurrentPPO",
+            hint="Give an ONNX file of one step, with the state among its inputs and outputs.",
+        )
     if known is not None:
         return known, True
     by_names = _family_by_tensors(tensors)
@@ -71,11 +76,17 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
         raise UnsupportedAgentError(
             "The agent's policy class is unknown.",
             got=f"class {data.policy_module}.{data.policy_class}, tensors {listing(sorted(tensors))}",
-            expected="a policy of DQN, QR-DQN, A2C, PPO, MaskablePPO, TRPO, ARS, DDPG, TD3, SAC, TQC or CrossQ",
+            expected="a policy of DQN, QR-DQN, A2C, PPO, MaskablePPO, RecurrentPPO, TRPO, ARS, DDPG, TD3, SAC, TQC or "
+            "CrossQ",
             hint="Load it with its own code in Python and give Policy.from_module(model) to policypress, or give an "
             "ONNX file.",
         )
     return by_names, False
+
+
+def _is_stripped(data: Sb3Data) -> bool:
+    """Whether the file names no module, but one of sb3-contrib's recurrent classes."""
+    return not data.policy_module and (data.policy_class or "").startswith("Recurrent")
 
 
 def _family_by_tensors(tensors: Mapping[str, Array]) -> Family | None:
@@ -103,15 +114,18 @@ def algorithm_of(data: Sb3Data, family: Family, tensors: Mapping[str, Array], hi
         case "ars":
             return "ars"
         case "actor_critic":
-            return _actor_critic(data, hinted)
+            return _actor_critic(data, tensors, hinted)
         case "deterministic":
             return _deterministic(data, tensors, hinted)
         case "gaussian":
             return _gaussian(data, tensors, hinted)
 
 
-def _actor_critic(data: Sb3Data, hinted: Algorithm | None) -> Algorithm:
+def _actor_critic(data: Sb3Data, tensors: Mapping[str, Array], hinted: Algorithm | None) -> Algorithm:
     fields = data.fields
+    if any(name.startswith(LSTM) for name in tensors):
+        return "recurrent_ppo"
+    hinted = None if hinted == "recurrent_ppo" else hinted
     if "maskable" in data.policy_module:
         return "maskable_ppo"
     if "cg_max_steps" in fields:
@@ -152,7 +166,7 @@ def named_in(text: str) -> str | None:
     """
     match = re.match(r"([A-Za-z0-9_]+)-", text)
     name = match.group(1).lower() if match else ""
-    return name if name in ALIASES or name in _RECURRENT_NAMES else None
+    return name if name in ALIASES else None
 
 
 def undetermined_policy(data: Sb3Data) -> UndeterminedAgentError:

@@ -23,7 +23,7 @@ _POLICY_MODULES = {*FAMILY_OF_MODULE, QAT_MODULE}
 EXTRACTOR_MODULE = "stable_baselines3.common.torch_layers."
 # A stripped file may name the class alone; these are the library's, in whatever module.
 _POLICY_NAME = re.compile(
-    r"(?:(?:Maskable)?(?:MultiInput)?ActorCritic(?:Cnn)?|DQN|QRDQN|TD3|SAC|TQC|CrossQ|ARS|ARSLinear|Mlp|Cnn|MultiInput|Linear)Policy"
+    r"(?:(?:Maskable|Recurrent)?(?:MultiInput)?ActorCritic(?:Cnn)?|DQN|QRDQN|TD3|SAC|TQC|CrossQ|ARS|ARSLinear|Mlp|Cnn|MultiInput|Linear)Policy"
 )
 # What the arguments of a policy may name without changing what its networks compute.
 _HARMLESS = ("torch.nn.modules.activation.", "torch.optim.", "stable_baselines3.", "sb3_contrib.", "collections.")
@@ -39,6 +39,7 @@ _IDLE: Mapping[str, tuple[str, ...]] = {
         "pi_features_extractor.",
         "vf_features_extractor.",
         "sde_features_extractor.",
+        "lstm_critic.",
     ),
     "actor.mu.": ("actor_target.", "critic.", "critic_target.", "actor.log_std", "actor.sde_features_extractor."),
 }

@@ -15,8 +15,10 @@ import numpy.typing as npt
 from policypress.contract import Checked, EnvironmentSpec, Space
 
 Array = npt.NDArray[np.float32]
-Algorithm = Literal["dqn", "qrdqn", "a2c", "ppo", "maskable_ppo", "trpo", "ars", "ddpg", "td3", "sac", "tqc", "crossq"]
-ACTOR_CRITIC = ("a2c", "ppo", "maskable_ppo", "trpo")
+Algorithm = Literal[
+    "dqn", "qrdqn", "a2c", "ppo", "maskable_ppo", "trpo", "recurrent_ppo", "ars", "ddpg", "td3", "sac", "tqc", "crossq"
+]
+ACTOR_CRITIC = ("a2c", "ppo", "maskable_ppo", "trpo", "recurrent_ppo")
 Q_LEARNING = ("dqn", "qrdqn")
 
 

@@ -65,6 +65,7 @@ FAMILY_OF: Mapping[Algorithm, Family] = {
     "ppo": "actor_critic",
     "maskable_ppo": "actor_critic",
     "trpo": "actor_critic",
+    "recurrent_ppo": "actor_critic",
     "ars": "ars",
     "ddpg": "deterministic",
     "td3": "deterministic",

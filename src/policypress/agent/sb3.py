@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from policypress.agent.activation_text import in_words
-from policypress.agent.algorithm import algorithm_of, family_of, named_in, undetermined_policy
+from policypress.agent.algorithm import LSTM, algorithm_of, family_of, named_in, undetermined_policy
 from policypress.agent.applicable import AgentKind, refuse_useless, useless
 from policypress.agent.archive import Archive, listing, read_bytes, sha256_of
 from policypress.agent.authorship import foreign_tensors, own_code, printed, unproven, untold
@@ -25,6 +26,7 @@ from policypress.agent.layout import Layout, check_normalisation, read_layout
 from policypress.agent.learned_ranges import read_quantizers, split_ranges
 from policypress.agent.near_files import model_prefix, near_zip
 from policypress.agent.overrides import NO_HINTS, NO_OVERRIDES, Hints, Overrides
+from policypress.agent.recurrence.tensors import RecurrentTensors, read_recurrent
 from policypress.agent.sb3_data import Sb3Data, activation_from_text, class_name, read_data, undetermined_activation
 from policypress.agent.spaces import action_space, observation_space
 from policypress.agent.tensors import read_tensors
@@ -57,7 +59,7 @@ def read_sb3_zip(path: Path, *, overrides: Overrides = NO_OVERRIDES, hints: Hint
     Raises:
         DamagedAgentError: truncated, a bomb, a member missing, weights that are not finite or do not fit.
         UnsafeAgentError: reading a member would mean executing it.
-        UnsupportedAgentError: recurrent, or of a form that is not known.
+        UnsupportedAgentError: of a form that is not known.
         UndeterminedAgentError: the file leaves something open, or its author's own code acts; the message names the
             flag that settles it.
     """
@@ -210,10 +212,28 @@ def _structure(
     if algorithm == "maskable_ppo" and isinstance(actions, MultiBinary):
         tensors |= _one_score_per_bit(tensors, actions.n)
     outputs = None if family == "quantile" else action_width(actions)
-    layout = read_layout(tensors, facts, read.extractor.prefix, read.features, outputs)
+    memory = _memory(data, tensors, read.features) if algorithm == "recurrent_ppo" else None
+    width = read.features if memory is None else memory.hidden
+    layout = read_layout(tensors, facts, read.extractor.prefix, width, outputs)
+    if memory is not None:
+        layout = replace(layout, state={**layout.state, **memory.state})
     if algorithm == "crossq":
         check_normalisation(layout.state, facts.hidden[-1], read.features)
     return read, layout
+
+
+def _memory(data: Sb3Data, tensors: dict[str, Array], features: int) -> RecurrentTensors:
+    """The LSTM that acts; what its arguments change of its shape is in its tensors."""
+    given = data.argument("lstm_kwargs", {})
+    strange = sorted(set(given) - {"bias", "dropout"}) if isinstance(given, dict) else ["not a dict"]
+    memory = read_recurrent(tensors, LSTM, features, gates=4)
+    if strange:
+        raise UnsupportedAgentError(
+            "The agent's LSTM has arguments that are not supported.",
+            got=f"lstm_kwargs with {listing(strange, 4)}",
+            expected="bias and dropout",
+        )
+    return memory
 
 
 def _doubts(
@@ -227,7 +247,11 @@ def _doubts(
     algorithm, family = kind
     found: list[str] = []
     strange = foreign_tensors(
-        tensors, layout.state, FACTS[family], read.extractor.prefix, normalised=algorithm == "crossq"
+        _without_memory(tensors, algorithm),
+        _without_memory(layout.state, algorithm),
+        FACTS[family],
+        read.extractor.prefix,
+        normalised=algorithm == "crossq",
     )
     if strange:
         found.append(f"tensors {listing(strange, 4)}, which its class does not have")
@@ -237,6 +261,12 @@ def _doubts(
     if layout.hidden_layers and stored is not None and activation_from_text(stored) is None:
         found.append(f"activation_fn {printed(stored)}")
     return tuple(found)
+
+
+def _without_memory(tensors: Mapping[str, Array], algorithm: Algorithm) -> dict[str, Array]:
+    """The tensors but for a recurrent policy's LSTM, which is checked by itself, and its critic's first layer."""
+    own = (LSTM, "critic.") if algorithm == "recurrent_ppo" else ()
+    return {name: array for name, array in tensors.items() if not name.startswith(own)}
 
 
 def _contradiction(data: Sb3Data, stated: Activation | None) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ def contract_of(policy: Policy, recipe: str, recipe_hash: str, precision: Precis
         caller_supplies=policy.origin.caller_supplies,
         assumptions=policy.origin.assumptions,
         checked=policy.origin.checked,
+        state=tuple(state.spec for state in policy.states),
         parent_sha256=policy.origin.sha256,
         precision=precision,
         policypress_version=version,
@@ -73,21 +74,29 @@ def contract_of(policy: Policy, recipe: str, recipe_hash: str, precision: Precis
 def to_onnx(policy: Policy) -> onnx.ModelProto:
     """ONNX model of ``policy``, without contract: standard operators, QDQ where a layer is quantized, free batch."""
     graph = OnnxGraph()
-    values = {spec.name: spec.name for spec in policy.inputs.values()}
+    states = [state.spec for state in policy.states]
+    values = {name: name for name in (*(spec.name for spec in policy.inputs.values()), *(s.name for s in states))}
     outputs = outputs_of(policy)
+    carried = {state.node: state.spec.next_name for state in policy.states[::-1]}
     for node in policy.nodes:
-        out = ACTION if node is policy.nodes[-1] else node.name
+        out = ACTION if node is policy.nodes[-1] else carried.get(node.name, node.name)
         if node.name == policy.scores_node and len(outputs) > 1:
             out = SCORES
         graph.scope = node.name
         write_layer(graph, policy.layers[node.name], [values[name] for name in node.inputs], out)
         values[node.name] = out
+    for state in policy.states:
+        if values[state.node] != state.spec.next_name:
+            graph.scope = state.node
+            graph.op("Identity", [values[state.node]], state.spec.next_name)
+    before = [_value(TensorSpec(spec.name, "float32", spec.shape)) for spec in states]
+    after = [_value(TensorSpec(spec.next_name, "float32", spec.shape)) for spec in states]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "policy",
-            [_value(spec) for spec in policy.inputs.values()],
-            [_value(spec) for spec in outputs],
+            [*(_value(spec) for spec in policy.inputs.values()), *before],
+            [*(_value(spec) for spec in outputs), *after],
             list(graph.initializers.values()),
         ),
         producer_name="policypress",

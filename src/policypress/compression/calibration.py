@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,19 +47,22 @@ def spread_rows(observations: Observations, count: int) -> Observations:
     return observations[chosen]
 
 
-def with_neighbours(observations: Observations, seed: int) -> Observations:
+def with_neighbours(observations: Observations, seed: int, still: Collection[str] = ()) -> Observations:
     """The observations, and each of them once more with Gaussian noise of :data:`NOISE` of its feature's deviation.
 
     A policy that acts almost like the fp32 one soon meets observations that are almost those of the fp32 one,
     whose answer is known there too. Features stay between the extremes that were seen; integers, and with them
-    images, are repeated as they are. Where nothing is real, nothing is added.
+    images, are repeated as they are. Where nothing is real, nothing is added. The keys ``still`` are repeated too:
+    those of states, which nobody observes with noise.
     """
     rng = seeding.generator(seed, "neighbours")
     if not isinstance(observations, Mapping):
         return np.concatenate([observations, _noisy(observations, rng)]) if _is_real(observations) else observations
     if not any(_is_real(part) for part in observations.values()):
         return observations
-    return {key: np.concatenate([part, _noisy(part, rng)]) for key, part in observations.items()}
+    return {
+        key: np.concatenate([part, part if key in still else _noisy(part, rng)]) for key, part in observations.items()
+    }
 
 
 def _is_real(part: npt.NDArray[Any]) -> bool:

@@ -31,7 +31,7 @@ def feeds(model: onnx.ModelProto, observations: Observations) -> Iterator[dict[s
     names = [value.name for value in model.graph.input]
     dtypes = {v.name: onnx.helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in model.graph.input}
     parts = (
-        {name: observations[name.partition(".")[2]] for name in names}
+        {name: observations[name if name in observations else name.partition(".")[2]] for name in names}
         if isinstance(observations, Mapping)
         else {names[0]: observations}
     )

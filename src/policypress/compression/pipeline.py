@@ -18,6 +18,7 @@ from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.contract import Box, Precision
 from policypress.environment.rollout_source import RolloutSource
+from policypress.errors import NetworkError
 from policypress.export.parity import to_tensors
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.measurement.sizes import integer_bits, packed_bytes
@@ -31,7 +32,9 @@ class CalibrationData:
     """Observations that a recipe needs: for calibration, for the action error, and for the parity proof.
 
     ``parity`` holds visited and extreme observations; ``held_out`` is used only for the action error. Steps that learn
-    collect more observations from ``rollouts``, or use the ``recorded`` ones (without those held out).
+    collect more observations from ``rollouts``, or use the ``recorded`` ones (without those held out). For a policy
+    with memory, observations hold the states that they were met in; ``episodes`` are whole ones, in order and without
+    states, to prove that an artifact does not drift.
     """
 
     calibration: Observations
@@ -39,7 +42,11 @@ class CalibrationData:
     parity: Observations
     rollouts: RolloutSource | None = None
     recorded: Observations | None = None
+    episodes: tuple[Observations, ...] = ()
 
+
+WITHOUT_MEMORY = ("prune", "distill", "qat")
+"""Steps that would change a policy with memory without knowing of it."""
 
 PLAIN_SESSIONS = (
     "On x86 processors without VNNI a plain ONNX Runtime session computes 8-bit products wrongly and silently: give "
@@ -100,7 +107,7 @@ def build_artifact(
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
         contract = replace(contract, batch_independent=False)
-    proven = prove(model, contract, None if lowered else compressed, calibration_data.parity)
+    proven = prove(model, contract, None if lowered else compressed, calibration_data.parity, calibration_data.episodes)
     parameters, before = compressed.parameter_count(), policy.parameter_count()
     record = ArtifactRecord(
         recipe=recipe.text,
@@ -124,6 +131,13 @@ def build_artifact(
 def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, onnx.ModelProto, bool]:
     """The compressed policy, its model, and whether the model was changed after it was written."""
     for step in recipe.steps:
+        if policy.states and step.name in WITHOUT_MEMORY:
+            raise NetworkError(
+                f"The step {step.name} cannot treat a policy with memory.",
+                got=f"a policy with the state {', '.join(policy.state_names)}",
+                expected="a policy without memory",
+                hint='Leave the step out: "equalize > int8", or "equalize > gptq(4)".',
+            )
         if step.stage < Stage.LOWERING:
             policy = step.apply(policy, context)
     model = to_onnx(policy)

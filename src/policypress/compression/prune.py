@@ -132,7 +132,7 @@ class Prune(Step):
         """Cut what the criterion chooses; returns the readers that could not make up for it in closed form."""
         groups, observations = found.groups, context.calibration
         if self.criterion == "obs":
-            elimination = Elimination(policy, groups, with_neighbours(observations, context.seed))
+            elimination = Elimination(policy, groups, with_neighbours(observations, context.seed, policy.state_names))
             counts = self._counts([group.units for group in groups])
             dropped = elimination.run(counts) if self.scope == "uniform" else elimination.run_global(sum(counts))
             elimination.settle()
@@ -172,7 +172,7 @@ def _refitted(policy: Policy, whole: Policy, names: Sequence[str], context: Cont
     """``policy`` with the layers ``names`` refitted to what ``whole`` gives there, and a notice of it."""
     for name in names:
         if getattr(policy.layers[name], "groups", 1) == 1:
-            refit_layer(policy, name, whole, with_neighbours(context.calibration, context.seed))
+            refit_layer(policy, name, whole, with_neighbours(context.calibration, context.seed, policy.state_names))
     if names:
         notice = (
             f"prune(obs): channels before {', '.join(names)} are normalised or grouped, where no closed form of the "

@@ -43,7 +43,7 @@ class Refit(Step):
         if context.teacher is None:
             raise RecipeError("refit compares with the fp32 policy.", got="a context without one")
         result, teacher = policy.clone(), fold_affines(context.teacher)
-        observations = with_neighbours(context.calibration, context.seed)
+        observations = with_neighbours(context.calibration, context.seed, policy.state_names)
         behind = _behind_pruned(result)
         if not behind:
             notice = "refit did nothing: nothing was pruned before it."

@@ -25,6 +25,7 @@ FOLDER = "agents"
 AGENT_FILE = "agent.zip"
 CALIBRATION_FILE = "materials.npz"
 _PARTS = ("calibration", "held_out", "parity")
+_EPISODE = "episode"
 _SINGLE = "/"
 # Observations of any agent; what is larger was not written here.
 _MOST_BYTES = 4 * 1024**3
@@ -93,8 +94,9 @@ def pack(materials: CalibrationData) -> bytes:
     """The observations of ``materials`` as an ``.npz`` file; equal observations give equal bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in _PARTS:
-            batch = getattr(materials, part)
+        batches = {part: getattr(materials, part) for part in _PARTS}
+        batches |= {f"{_EPISODE}{number}": episode for number, episode in enumerate(materials.episodes)}
+        for part, batch in batches.items():
             arrays = batch if isinstance(batch, Mapping) else {_SINGLE: batch}
             for key, values in sorted(arrays.items()):
                 item = io.BytesIO()
@@ -115,13 +117,15 @@ def unpack(path: Path) -> CalibrationData:
     try:
         found = read_arrays(path, limit_bytes=_MOST_BYTES)
         calibration, held_out, parity = (_part(found, part) for part in _PARTS)
+        count = len({name.partition(":")[0] for name in found if name.startswith(_EPISODE)})
+        episodes = tuple(_part(found, f"{_EPISODE}{number}") for number in range(count))
     except (DamagedAgentError, OSError, ValueError, KeyError) as error:
         raise StudyInputError(
             "An agent's observations cannot be read.",
             got=f"{path}: {(error.got or error.message) if isinstance(error, DamagedAgentError) else error}",
             hint="Delete the file and run the study again.",
         ) from error
-    return CalibrationData(calibration, held_out, parity)
+    return CalibrationData(calibration, held_out, parity, episodes=episodes)
 
 
 def _part(found: Mapping[str, Any], part: str) -> ObservationBatch:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
+from policypress.environment.memory.remembering import Met, stacked_states, with_states
 from policypress.environment.rollout import Observation
 from policypress.errors import ObservationError
 
@@ -17,7 +18,10 @@ ObservationBatch = Array | dict[str, Array]
 
 
 def stack(observations: list[Observation], space: Space) -> ObservationBatch:
-    """Single observations as a batch, in the dtypes of ``space``."""
+    """Single observations as a batch, in the dtypes of ``space``; with their states, if they were met with a memory."""
+    if isinstance(observations[0], Met):
+        own = stack([met.observation for met in observations], space)
+        return cast(ObservationBatch, with_states(own, stacked_states(observations)))
     # What overflows becomes infinite, and is refused as such by those who check.
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(space, DictSpace):

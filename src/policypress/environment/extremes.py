@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 
 from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress.environment.batches import Array, ObservationBatch, choice_range, size_of, take
+from policypress.environment.memory.remembering import with_states, without_states
 from policypress.errors import ObservationError
 
 _FAR = 1e6  # stands for infinity: far beyond it float32 networks overflow, and nothing is learned
@@ -19,7 +22,8 @@ def extremes(space: Space, visited: ObservationBatch, count: int, rng: np.random
     A third are edges everywhere, drawn per component; a third are visited observations with one component at an edge;
     a third are visited observations with about half of their components there. Edges are the bounds where they are
     finite (below 1e6), else ±10 times the largest visited magnitude and ±1e6. Images get 0, 255 and noise.
-    Floats are rounded to float32, whatever the dtype of the space.
+    Floats are rounded to float32, whatever the dtype of the space. States of a memory stay as they were visited: no
+    other can be told to be one that is ever reached.
 
     Args:
         space: of the observations.
@@ -30,6 +34,14 @@ def extremes(space: Space, visited: ObservationBatch, count: int, rng: np.random
     if size_of(visited) == 0:
         raise ObservationError("There are no visited observations.", got="0", expected="at least 1")
     base = take(visited, rng.integers(size_of(visited), size=count))
+    own, states = without_states(base, space)
+    edged = _edged(space, without_states(visited, space)[0], own, rng)
+    return cast(ObservationBatch, with_states(edged, states)) if states else edged
+
+
+def _edged(
+    space: Space, visited: ObservationBatch, base: ObservationBatch, rng: np.random.Generator
+) -> ObservationBatch:
     if isinstance(space, DictSpace):
         if not isinstance(base, dict) or not isinstance(visited, dict):
             raise ObservationError("Observations of a Dict space come as a dict of arrays.", got=type(visited).__name__)

@@ -31,6 +31,7 @@ from policypress.environment.batches import (
 )
 from policypress.environment.extremes import extremes
 from policypress.environment.faults import opened
+from policypress.environment.memory.remembering import Met
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, Observation, run_episode
 from policypress.environment.spaces import from_gymnasium
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 _RECORDED_NAME = "observations"
+STARTS = "episode_starts"
+"""Name of the array that says, row by row, where a log's episodes begin; of use to policies with memory."""
 _SHORTEST_LIMIT = 1000
 
 
@@ -122,6 +125,8 @@ class _Reservoir:
 
 
 def _copied(observation: Observation) -> Observation:
+    if isinstance(observation, Met):
+        return observation.copy()
     if isinstance(observation, dict):
         return {key: np.array(value) for key, value in observation.items()}
     return np.array(observation)
@@ -129,10 +134,11 @@ def _copied(observation: Observation) -> Observation:
 
 @dataclass(frozen=True)
 class RecordedObservations:
-    """Observations that the user logged: ``batch`` of ``space``."""
+    """Observations that the user logged: ``batch`` of ``space``; where episodes begin in it, if the log says so."""
 
     batch: ObservationBatch
     space: Space
+    starts: Array | None = None
 
     @staticmethod
     def load(path: Path, space: Space) -> RecordedObservations:
@@ -168,7 +174,14 @@ class RecordedObservations:
                 "The arrays have different lengths.", got=str(sorted(lengths)), expected="one length"
             )
         check_finite(batch, "The file holds an observation")
-        return RecordedObservations(batch, space)
+        starts = None if STARTS in names else arrays.get(STARTS)
+        if starts is not None and starts.shape != (size_of(batch),):
+            raise ObservationError(
+                f"The array {STARTS} has not one value for each observation.",
+                got=f"shape {starts.shape}",
+                expected=f"({size_of(batch)},)",
+            )
+        return RecordedObservations(batch, space, None if starts is None else starts.astype(np.bool_))
 
     def sample(self, count: int, seed: int, purpose: str) -> ObservationBatch:
         """At most ``count`` of them, drawn without repetition under a named stream, in recorded order."""

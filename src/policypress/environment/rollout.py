@@ -15,6 +15,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from policypress.environment.faults import RAISED, checked_reset, failure_of, opened
 from policypress.environment.masks import deciding, legal_actor
+from policypress.environment.memory.remembering import memory_of, noticing
 from policypress.environment.observation_wrappers import Env
 from policypress.errors import EnvironmentFailedError, ObservationError, PolicypressError
 from policypress.records import EpisodeRecord
@@ -42,7 +43,8 @@ def run_episode(
             :class:`~policypress.environment.masks.MaskedActor` is also given ``action_masks()``, where there are any.
         seed: the environment's seed.
         max_steps: limit for environments that have none of their own.
-        on_observation: is given every observation that ``act`` is given, before it acts.
+        on_observation: is given every observation that ``act`` is given, before it acts; of an actor with memory, as
+            :class:`~policypress.environment.memory.remembering.Met`.
 
     Raises:
         ObservationError: the action is not finite or of the wrong size.
@@ -54,13 +56,17 @@ def run_episode(
     total, length = 0.0, 0
     terminated = truncated = False
     doing = "reset()"
+    memory = memory_of(act)
+    notice = noticing(on_observation, memory)
     try:
         observation = checked_reset(env.reset(seed=seed))
         step, time_limit = _plain_step(env)
         decide = deciding(act, env)
+        if memory is not None:
+            memory.reset()
         while not (terminated or truncated) and length != max_steps:
-            if on_observation is not None:
-                on_observation(observation)
+            if notice is not None:
+                notice(observation)
             doing = ""  # the actor's own errors are its own
             chosen = decide(observation)
             doing = "step()"

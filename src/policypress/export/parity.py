@@ -6,7 +6,7 @@ The definition is in docs/design.md, "Parity"; the numbers here are that definit
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -61,6 +61,17 @@ def _of_allowed(error: Array, allowed: Array, share: float = 1.0) -> float:
     return float(parts[max(math.ceil(share * len(parts)), 1) - 1]) if len(parts) else 0.0
 
 
+def _worst(reports: Sequence[ParityReport]) -> ParityReport:
+    """Of several outputs of one file: the worst of each."""
+    return ParityReport(
+        reports[0].observations,
+        reports[0].untied,
+        max(report.max_error for report in reports),
+        min(report.share_within for report in reports),
+        max(report.of_allowed for report in reports),
+    )
+
+
 @runtime_checkable
 class BatchRuntime(Protocol):
     """Whatever computes a policy for a batch: every output of its contract by name."""
@@ -68,7 +79,7 @@ class BatchRuntime(Protocol):
     contract: Contract
 
     def run_batch(self, observations: Observations) -> Mapping[str, Array]:
-        """``action``, and ``scores`` where actions are discrete."""
+        """``action``, ``scores`` where actions are discrete, and the next states of a memory."""
         ...
 
 
@@ -79,28 +90,44 @@ def check_parity(policy: Policy | None, model: bytes, observations: Observations
         policy: what the file must do (fp32 or fake-quantized); None where ONNX Runtime's own quantizers
             made the file, so that only the file's two evaluations are compared.
         model: the serialised ONNX artifact.
-        observations: visited and extreme observations, batch first; rounded to float32 first.
+        observations: visited and extreme observations, batch first; rounded to float32 first. With a memory, they
+            hold the states that they were met in, and the next states are compared too.
 
     Raises:
         ParityError: out of tolerance.
     """
     runtime = OnnxRuntime(model)
     graph = onnx.load_from_string(model)
-    decided_by = decided_by_of(runtime.contract)
     sample = _spread_rows(observations, REFERENCE_ROWS)
-    sampled = runtime.run_batch(sample)[decided_by]
-    reference = _reference(graph, runtime, sample, decided_by)
-    if any(node.op_type in QUANTIZED_OPERATORS for node in graph.graph.node):
-        span = value_range(runtime.contract.action_space, sampled, decided_by)
-        report = _check_reference(sampled, reference, span, policy, sample)
-    else:
-        rounding = np.zeros_like(sampled) if policy is None else rounding_bound(policy, to_tensors(sample)).numpy()
-        # Both are in float32, and either may be off by what rounding does.
-        report = _check_float(sampled, reference, 2 * rounding, "its reference evaluation")
+    sampled = runtime.run_batch(sample)
+    quantized = any(node.op_type in QUANTIZED_OPERATORS for node in graph.graph.node)
+    reports = []
+    for output in compared(runtime.contract):
+        reference, got = _reference(graph, runtime, sample, output), sampled[output]
+        node = None if policy is None else _node_of(policy, output)
+        if quantized:
+            span = value_range(runtime.contract.action_space, got, output)
+            reports.append(_check_reference(got, reference, span, policy, sample, node))
+        else:
+            rounding = (
+                np.zeros_like(got) if policy is None else rounding_bound(policy, to_tensors(sample), node).numpy()
+            )
+            # Both are in float32, and either may be off by what rounding does.
+            reports.append(_check_float(got, reference, 2 * rounding, "its reference evaluation"))
     if policy is None:
-        return report
-    outputs = runtime.run_batch(observations)
-    return _check_policy(policy, outputs, decided_by, to_tensors(observations))
+        return _worst(reports)
+    return _check_policy(policy, runtime.run_batch(observations), runtime.contract, to_tensors(observations))
+
+
+def compared(contract: Contract) -> tuple[str, ...]:
+    """The outputs that are compared: what decides, and the next states."""
+    return (decided_by_of(contract), *(spec.next_name for spec in contract.state))
+
+
+def _node_of(policy: Policy, output: str) -> str:
+    """The node that gives an output of the file."""
+    carried = {state.spec.next_name: state.node for state in policy.states}
+    return carried.get(output) or policy.scores_node or policy.nodes[-1].name
 
 
 def decided_by_of(contract: Contract) -> str:
@@ -137,30 +164,43 @@ def check_outputs(
     Raises:
         ParityError: out of tolerance.
     """
-    decided_by = decided_by_of(contract)
     if policy is not None:
-        return _check_policy(policy, outputs, decided_by, to_tensors(observations))
-    got, want = outputs[decided_by], OnnxRuntime(model).run_batch(observations)[decided_by]
-    return _check_reference(got, want, value_range(contract.action_space, want, decided_by), None, observations)
+        return _check_policy(policy, outputs, contract, to_tensors(observations))
+    wanted, reports = OnnxRuntime(model).run_batch(observations), []
+    for name in compared(contract):
+        span = value_range(contract.action_space, wanted[name], name)
+        reports.append(_check_reference(outputs[name], wanted[name], span, None, observations))
+    return _worst(reports)
 
 
 QUANTIZED_OPERATORS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Round"})
 
 
 def _check_policy(
-    policy: Policy, outputs: Mapping[str, Array], decided_by: str, observations: Observation
+    policy: Policy, outputs: Mapping[str, Array], contract: Contract, observations: Observation
 ) -> ParityReport:
     """The file's outputs against the policy's, which are evaluated in float64."""
+    return _worst([checked_output(policy, outputs, name, observations)[0] for name in compared(contract)])
+
+
+def checked_output(
+    policy: Policy, outputs: Mapping[str, Array], decided_by: str, observations: Observation
+) -> tuple[ParityReport, Array]:
+    """One output of the file against the policy's, and how far it may be off, as the output.
+
+    Raises:
+        ParityError: it is farther off.
+    """
     evaluated = policy.clone().double()
     with torch.no_grad():
         values = evaluated.run(observations)
-    want = values[policy.scores_node or policy.nodes[-1].name].numpy()
-    got = outputs[decided_by]
-    rounding = FLOAT_TOLERANCE * (1 + np.abs(want)) + rounding_bound(policy, observations).numpy()
+    node = _node_of(policy, decided_by)
+    want, got = values[node].numpy(), outputs[decided_by]
+    rounding = FLOAT_TOLERANCE * (1 + np.abs(want)) + rounding_bound(policy, observations, node).numpy()
     bound = rounding
     clear = np.ones(len(got), dtype=np.bool_)
     if policy.quantized:
-        bound = rounding + step_bound(evaluated, values)
+        bound = rounding + step_bound(evaluated, values, node)
         clear = untied(evaluated, observations)
         span = value_range(policy.action_space, got, decided_by)
         limit = np.maximum(near(span), rounding[clear])
@@ -170,14 +210,14 @@ def _check_policy(
         share, of_allowed = 1.0, 0.0
     error = np.abs(got - want)
     if policy.quantized:
-        _widen(bound, error, evaluated, observations)
+        _widen(bound, error, evaluated, observations, node)
     if not bool((error <= bound).all()):
         kind = "the bound of one quantization step" if policy.quantized else FLOAT_RULE
         raise _failed("the policy", error, kind)
     if decided_by == SCORES:
         _check_decisions(policy.action_space, want, bound, outputs[ACTION], values[policy.nodes[-1].name].numpy())
     of_allowed = max(of_allowed, _of_allowed(error, bound))
-    return ParityReport(len(got), int(clear.sum()), float(error.max(initial=0.0)), share, of_allowed)
+    return ParityReport(len(got), int(clear.sum()), float(error.max(initial=0.0)), share, of_allowed), bound
 
 
 FLOAT_RULE = "|Δ| ≤ 1e-5 · (1 + |a|) + what float32 rounding allows"
@@ -206,11 +246,11 @@ def _check_share(got: Array, want: Array, limit: Array) -> float:
     return share
 
 
-def _widen(bound: Array, error: Array, policy: Policy, observations: Observation) -> None:
+def _widen(bound: Array, error: Array, policy: Policy, observations: Observation, output: str | None) -> None:
     """Add to ``bound`` what ties may do, in the rows that need it; there is no tie in most."""
     rows = np.flatnonzero(~(error <= bound).reshape(len(error), -1).all(1))
     if len(rows):
-        bound[rows] += tie_slack(policy, _tensor_rows(observations, rows))
+        bound[rows] += tie_slack(policy, _tensor_rows(observations, rows), output)
 
 
 def untied(policy: Policy, observations: Observation) -> npt.NDArray[np.bool_]:
@@ -227,14 +267,14 @@ def _tensor_rows(observations: Observation, rows: Array) -> Observation:
 
 
 def _check_reference(
-    got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations
+    got: Array, want: Array, span: Array, policy: Policy | None, observations: Observations, node: str | None = None
 ) -> ParityReport:
     error = np.abs(got - want)
     bound = np.broadcast_to(REFERENCE_WORST_OF_RANGE * span, error.shape).copy()
     judged = np.ones(len(error), np.bool_)
     if policy is not None and policy.quantized:
         evaluated, tensors = policy.clone().double(), to_tensors(observations)
-        _widen(bound, error, evaluated, tensors)
+        _widen(bound, error, evaluated, tensors, node)
         judged = untied(evaluated, tensors)
     # Scores that hardly vary have no range to speak of; float32 sets the limit then.
     near_enough = (error <= np.maximum(near(span), FLOAT_TOLERANCE * (1 + np.abs(want))))[judged]
@@ -276,9 +316,9 @@ def clear_decisions(space: Space, scores: Array, bound: Array) -> npt.NDArray[np
 
 
 def value_range(space: Space, values: Array, decided_by: str) -> Array:
-    """Range that tolerances refer to: the action bounds, or what was seen where they are infinite or scores."""
+    """Range that tolerances refer to: the action bounds, or what was seen where they are infinite, scores or states."""
     seen = np.maximum(values.max(0) - values.min(0), 1e-6)
-    if decided_by == SCORES or not isinstance(space, Box):
+    if decided_by != ACTION or not isinstance(space, Box):
         return np.full_like(seen, seen.max())
     low, high = space.bounds()
     span = high - low
@@ -292,6 +332,8 @@ def _reference(graph: onnx.ModelProto, runtime: OnnxRuntime, observations: Obser
     for spec in runtime.contract.inputs:
         part = observations[spec.name.partition(".")[2]] if isinstance(observations, Mapping) else observations
         feeds[spec.name] = np.asarray(part, dtype=spec.dtype)
+    if isinstance(observations, Mapping):
+        feeds |= {s.name: np.asarray(observations[s.name], np.float32) for s in runtime.contract.state}
     rows = [feeds]
     if not runtime.contract.batch_independent:
         rows = [{name: part[i : i + 1] for name, part in feeds.items()} for i in range(_rows(observations))]

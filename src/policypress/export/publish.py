@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -12,6 +13,7 @@ from policypress.artifact.onnx_writer import embed_contract, to_onnx
 from policypress.atomic_write import write_all_atomic
 from policypress.contract import Contract
 from policypress.errors import ParityError
+from policypress.export.drift import check_drift
 from policypress.export.parity import Observations, ParityReport, check_parity
 from policypress.policy.policy import Policy
 from policypress.sidecar import check_replaceable, sidecar_of
@@ -29,6 +31,7 @@ class ProvenArtifact:
     contract: Contract
     parity: ParityReport
     policy: Policy | None = None
+    episodes: tuple[Observations, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -37,12 +40,23 @@ class ProvenArtifact:
 
 
 def prove(
-    model: onnx.ModelProto, contract: Contract, policy: Policy | None, observations: Observations
+    model: onnx.ModelProto,
+    contract: Contract,
+    policy: Policy | None,
+    observations: Observations,
+    episodes: Sequence[Observations] = (),
 ) -> ProvenArtifact:
     """Embed the contract, check the model, and pass the parity gate.
 
     What no observation shows (a weight of a unit that is silent on all of them) is compared as it is written: the
     graph has to be the one that the policy is written as, number for number.
+
+    Args:
+        model: the file to be.
+        contract: what it carries.
+        policy: what it must do; None where it is its own statement.
+        observations: visited and extreme observations, batch first; with the states they were met in, for a memory.
+        episodes: for a policy with memory, observations of whole episodes, in order.
 
     Raises:
         ParityError: the file would not do what the policy does.
@@ -52,7 +66,11 @@ def prove(
     if policy is not None:
         _check_graph(model, to_onnx(policy))
     content = model.SerializeToString()
-    return ProvenArtifact(content, contract, check_parity(policy, content, observations), policy)
+    report = check_parity(policy, content, observations)
+    if contract.state:
+        drift = check_drift(policy, content, episodes)
+        report = replace(report, of_allowed=max(report.of_allowed, drift.of_allowed))
+    return ProvenArtifact(content, contract, report, policy, tuple(episodes))
 
 
 def _check_graph(model: onnx.ModelProto, written: onnx.ModelProto) -> None:

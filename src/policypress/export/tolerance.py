@@ -32,7 +32,7 @@ TIE_DRAWS = 8
 TIE_MARGIN = 2.0
 
 
-def step_bound(policy: Policy, values: Values) -> Array:
+def step_bound(policy: Policy, values: Values, output: str | None = None) -> Array:
     """How far one quantization step in every unit before the last layers can move the output.
 
     The step moves a last layer's value by s_x · Σ|W|; both directions are followed through what comes
@@ -41,17 +41,35 @@ def step_bound(policy: Policy, values: Values) -> Array:
     Args:
         policy: fake-quantized.
         values: of one run of ``policy``.
+        output: the node whose value is meant; by default the scores or the action.
     """
-    output = policy.scores_node or policy.nodes[-1].name
+    output = output or policy.scores_node or policy.nodes[-1].name
     bound = torch.zeros_like(values[output])
+    before = _last_before(policy, output)
     for name, layer in policy.weighted_layers():
-        if layer.quant.input is None or not policy.is_last(name):
+        if layer.quant.input is None or name not in before or not (policy.states or policy.is_last(name)):
             continue
         delta = _step_delta(layer).to(values[name].dtype)
         for sign in (1.0, -1.0):
             moved = policy.replay(values, name, values[name] + sign * delta)
             bound = torch.maximum(bound, (moved[output] - values[output]).abs())
     return bound.numpy()
+
+
+def _last_before(policy: Policy, output: str) -> set[str]:
+    """Weighted layers from which a way leads to ``output`` that no other weighted layer lies on."""
+    weighted = {name for name, _ in policy.weighted_layers()}
+    inputs = {node.name: node.inputs for node in policy.nodes}
+    frontier, seen, found = [output], {output}, set[str]()
+    while frontier:
+        value = frontier.pop()
+        if value in weighted:
+            found.add(value)
+            continue
+        before = set(inputs.get(value, ())) - seen
+        seen |= before
+        frontier.extend(before)
+    return found
 
 
 def _step_delta(layer: Weighted) -> torch.Tensor:
@@ -91,7 +109,7 @@ def _tied(x: torch.Tensor, spec: QuantSpec, reach: torch.Tensor) -> torch.Tensor
     return (((steps - torch.floor(steps) - 0.5).abs() < width) & inside).flatten(1).any(1)
 
 
-def tie_slack(policy: Policy, observations: Observation) -> Array:
+def tie_slack(policy: Policy, observations: Observation, output: str | None = None) -> Array:
     """How far the output moves, per observation and component, when what is tied rounds either way.
 
     Every value that is about to be quantized is moved as far as makes a tie: nothing else than a tie changes its
@@ -100,14 +118,15 @@ def tie_slack(policy: Policy, observations: Observation) -> Array:
     Args:
         policy: fake-quantized, evaluated in float64.
         observations: those to look at; costs ``TIE_DRAWS`` runs.
+        output: the node whose value is meant; by default the scores or the action.
     """
     generator = torch.Generator().manual_seed(0)
-    output = policy.scores_node or policy.nodes[-1].name
+    output = output or policy.scores_node or policy.nodes[-1].name
     with torch.no_grad():
         values, reach = policy.run(observations), reaches(policy, observations)
         slack = torch.zeros_like(values[output])
         for draw in range(TIE_DRAWS):
-            moved = {spec.name: values[spec.name] for spec in policy.inputs.values()}
+            moved = {name: values[name] for name in policy.bind(observations)}
             for node in policy.nodes:
                 layer = policy.layers[node.name]
                 inputs, quant = [moved[name] for name in node.inputs], _quant(layer)

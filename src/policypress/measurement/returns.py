@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from policypress.environment.faults import opened
 from policypress.environment.masks import MaskedActor
+from policypress.environment.memory.remembering import ActorWithMemory
 from policypress.environment.observation_wrappers import Env
 from policypress.environment.rollout import Actor, run_episode
 from policypress.records import EpisodeRecord
@@ -13,7 +14,12 @@ from policypress.runtime.protocol import Runtime
 
 
 def actor_of(runtime: Runtime) -> Actor:
-    """What acts in an environment with an artifact: among the allowed actions, where its scores are to be masked."""
+    """What acts in an environment with an artifact: among the allowed actions, where its scores are to be masked.
+
+    With a memory, which is empty at the start of every episode, where the artifact has one.
+    """
+    if runtime.contract.state:
+        return ActorWithMemory(runtime.act, runtime.reset, lambda: runtime.state)
     return MaskedActor(runtime.act, runtime.act_masked) if runtime.contract.masked else runtime.act
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -56,6 +57,8 @@ def _fold_backward(policy: Policy, node: Node, affine: Affine) -> bool:
     source = dict(policy.layers.items()).get(source_name)
     if not isinstance(source, Linear) or source.quant.active or len(policy.readers(source_name)) != 1:
         return False
+    if policy.leaves(source_name):
+        return False
     scale = _vector(affine.scale, source.out_features, 1.0)
     shift = _vector(affine.shift, source.out_features, 0.0)
     if scale is None or shift is None:
@@ -88,3 +91,6 @@ def remove_node(policy: Policy, name: str) -> None:
     del policy.layers[name]
     if policy.scores_node == name:
         policy.scores_node = node.inputs[0]
+    policy.states = tuple(
+        replace(state, node=node.inputs[0]) if state.node == name else state for state in policy.states
+    )

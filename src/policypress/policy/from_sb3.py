@@ -18,7 +18,8 @@ from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDis
 from policypress.errors import DamagedAgentError, NetworkError
 from policypress.policy import layers
 from policypress.policy.observation_layers import add_preprocessing, channel_last
-from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy
+from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy, State
+from policypress.policy.recurrence.cells import Weights, stacked, state_specs
 
 # Where the acting network stands in the checkpoint: (parts in order, each with an activation after its
 # last layer or not). A part that has no tensors is skipped (shared_net exists up to SB3 1.7).
@@ -55,8 +56,11 @@ def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -
     network = bundle.network
     if not isinstance(network, Sb3Network):
         raise NetworkError("This agent did not come from Stable-Baselines3.", got=bundle.algorithm)
-    graph = GraphBuilder()
+    graph = GraphBuilder(reserved=("h_in", "c_in"))
     value = _features(graph, bundle, network, transposed_keys)
+    states: tuple[State, ...] = ()
+    if network.algorithm == "recurrent_ppo":
+        value, states = _memory(graph, network, value)
     group = "actor_critic" if network.algorithm in ACTOR_CRITIC else network.algorithm
     for prefix, hidden in PARTS[group]:
         value = _sequential(graph, network, prefix, value, network.activation, closing=hidden)
@@ -73,7 +77,19 @@ def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -
         training=bundle.provenance.training,
         notices=bundle.notices,
     )
-    return graph.policy(space, bundle.action_space, scores, origin)
+    return graph.policy(space, bundle.action_space, scores, origin, states)
+
+
+def _memory(graph: GraphBuilder, network: Sb3Network, value: str) -> tuple[str, tuple[State, ...]]:
+    """The LSTM that acts: its output, and its states."""
+    tensors = _tensors(network, "lstm_actor")
+    layers_found: list[Weights] = []
+    while (weight := tensors.get(f"weight_ih_l{(place := len(layers_found))}")) is not None:
+        bias = [tensors.get(f"bias_{side}_l{place}") for side in ("ih", "hh")]
+        layers_found.append(Weights(weight, tensors[f"weight_hh_l{place}"], *bias))
+    specs = state_specs("lstm", len(layers_found), layers_found[0].hidden)
+    value, after = stacked(graph.add, "lstm", value, [spec.name for spec in specs], layers_found)
+    return value, tuple(State(spec, node) for spec, node in zip(specs, after, strict=True))
 
 
 def _caller_space(space: Space, transposed_keys: Collection[str], key: str = SINGLE_KEY) -> Space:

@@ -21,12 +21,14 @@ def fingerprint(policy: Policy) -> str:
     file read with two normalisers has two.
     """
     digest = hashlib.sha256()
-    head = {
+    head: dict[str, Any] = {
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
         "nodes": [[node.name, list(node.inputs), _settings(policy.layers[node.name])] for node in policy.nodes],
         "scores": policy.scores_node,
     }
+    if policy.states:  # policies without memory keep the fingerprint that they had before there was any
+        head["states"] = [[asdict(state.spec), state.node] for state in policy.states]
     digest.update(json.dumps(head, sort_keys=True).encode())
     for name, tensor in sorted(policy.state_dict().items()):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())

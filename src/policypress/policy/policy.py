@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from policypress.contract import (
     MultiBinary,
     MultiDiscrete,
     Space,
+    StateSpec,
     TensorSpec,
 )
 from policypress.errors import NetworkError, ObservationError
@@ -77,6 +78,14 @@ class Node:
 
 
 @dataclass(frozen=True)
+class State:
+    """One tensor of the policy's memory: the graph input called ``spec.name``, whose next value ``node`` gives."""
+
+    spec: StateSpec
+    node: str
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a policy came from; goes into the artifact's contract."""
 
@@ -101,6 +110,9 @@ class Policy(nn.Module):
         nodes: the graph, in an order in which it can run; the last node gives the action.
         scores: name of the node whose value is scored before argmax or threshold; None for a Box.
         origin: where the policy came from.
+        states: what is carried from one step to the next. The observation of a policy with memory is a dict that holds
+            the states too, by their names, beside the observation (under ``""`` if it is one tensor):
+            :meth:`with_state` makes it. Without them nothing is computed.
     """
 
     def __init__(
@@ -111,6 +123,7 @@ class Policy(nn.Module):
         nodes: tuple[Node, ...],
         scores: str | None = None,
         origin: Origin | None = None,
+        states: tuple[State, ...] = (),
     ) -> None:
         super().__init__()
         self.observation_space = observation_space
@@ -120,6 +133,10 @@ class Policy(nn.Module):
         self.nodes = nodes
         self.scores_node = scores
         self.origin = origin or Origin()
+        self.states = states
+        names = {name for state in states for name in (state.spec.name, state.spec.next_name)}
+        if clash := {*self.inputs, OBSERVATION, ACTION, SCORES} & names:
+            raise NetworkError("A state has the name of something else.", got=min(clash), expected="a name of its own")
         # Of layers that were pruned: which of their first output channels are left, in order.
         self.kept_channels: dict[str, tuple[int, ...]] = {}
         self.eval()
@@ -131,6 +148,40 @@ class Policy(nn.Module):
     def scores(self, observation: Observation) -> Float[Tensor, "batch *scores"]:
         """What decides: for discrete actions the scores before argmax, ``(batch, n)``; for a Box the action."""
         return self.run(observation)[self.scores_node or self.nodes[-1].name]
+
+    def step(
+        self, observation: Observation, state: Mapping[str, Tensor]
+    ) -> tuple[Shaped[Tensor, "batch *action"], dict[str, Tensor]]:
+        """One step of a policy with memory: the actions, and the state of the next step by name.
+
+        Args:
+            observation: batch first, without the state.
+            state: by name, batch first: :meth:`initial_state`, or what the step before gave.
+        """
+        values = self.run(self.with_state(observation, state))
+        return values[self.nodes[-1].name], self.next_state(values)
+
+    def with_state(self, observation: Observation, state: Mapping[str, Tensor]) -> Observation:
+        """``observation`` and ``state`` as one dict; the observation itself where the policy has no memory."""
+        if not self.states:
+            return observation
+        parts = {SINGLE_KEY: observation} if isinstance(observation, Tensor) else dict(observation)
+        return {**parts, **state}
+
+    def next_state(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of the next step, among the values of a run."""
+        return {state.spec.name: values[state.node] for state in self.states}
+
+    def initial_state(self, rows: int) -> dict[str, Tensor]:
+        """The state at the start of ``rows`` episodes, by name."""
+        return {state.spec.name: torch.from_numpy(state.spec.start(rows)) for state in self.states}
+
+    def example(self, rows: int) -> Observation:
+        """``rows`` observations of zeros, with the state at the start of an episode."""
+        parts = {
+            key: torch.zeros(rows, *spec.shape, dtype=getattr(torch, spec.dtype)) for key, spec in self.inputs.items()
+        }
+        return self.with_state(parts.get(SINGLE_KEY, parts), self.initial_state(rows))
 
     def run(self, observation: Observation) -> dict[str, Tensor]:
         """Every value of the graph by name, inputs included.
@@ -160,16 +211,13 @@ class Policy(nn.Module):
             ObservationError: keys or shapes do not match the observation space.
         """
         parts = {SINGLE_KEY: observation} if isinstance(observation, Tensor) else dict(observation)
-        if parts.keys() != self.inputs.keys():
-            raise ObservationError(
-                "The observation's keys are not the policy's.",
-                got=", ".join(sorted(parts)) or "one tensor",
-                expected=", ".join(self.inputs) or "one tensor",
-            )
+        specs = self.inputs | {s.spec.name: TensorSpec(s.spec.name, "float32", s.spec.shape) for s in self.states}
+        if parts.keys() != specs.keys():
+            raise self._other_keys(parts, specs)
         values: dict[str, Tensor] = {}
         # After .double() the same graph evaluates in float64, on observations that are float32 as ever.
         double = next((p.dtype == torch.float64 for p in self.parameters()), False)
-        for key, spec in self.inputs.items():
+        for key, spec in specs.items():
             tensor = parts[key]
             if tuple(tensor.shape[1:]) != spec.shape:
                 raise ObservationError(
@@ -180,6 +228,21 @@ class Policy(nn.Module):
             rounded = tensor.to(getattr(torch, spec.dtype))
             values[spec.name] = rounded.double() if double and spec.dtype == "float32" else rounded
         return values
+
+    def _other_keys(self, got: Iterable[str], expected: Iterable[str]) -> ObservationError:
+        given, missing = set(got), self.state_names
+        if missing and not given.issuperset(missing):
+            return ObservationError(
+                "The policy has memory, and its state was not given.",
+                got=", ".join(sorted(key for key in given if key)) or "an observation alone",
+                expected=f"the observation with {', '.join(missing)}",
+                hint="policy.step(observation, state) with policy.initial_state(rows) at the start of episodes.",
+            )
+        return ObservationError(
+            "The observation's keys are not the policy's.",
+            got=", ".join(sorted(given)) or "one tensor",
+            expected=", ".join(expected) or "one tensor",
+        )
 
     def weighted_layers(self) -> Iterator[tuple[str, Weighted]]:
         """Linear and convolutional layers with their names, in the order in which they run."""
@@ -193,15 +256,28 @@ class Policy(nn.Module):
         return tuple(node.name for node in self.nodes if name in node.inputs)
 
     def is_last(self, name: str) -> bool:
-        """Whether no weighted layer comes after the layer ``name``: its width is the output's."""
+        """Whether no weighted layer comes after ``name``, be it in the next step: its width is the output's."""
         weighted = {other for other, _ in self.weighted_layers()}
-        frontier = list(self.readers(name))
+        carried = {state.node: state.spec.name for state in self.states}
+        frontier, seen = [name], set[str]()
         while frontier:
-            reader = frontier.pop()
-            if reader in weighted:
+            value = frontier.pop()
+            after = {*self.readers(value), *((carried[value],) if value in carried else ())} - seen
+            if after & weighted:
                 return False
-            frontier.extend(self.readers(reader))
+            seen |= after
+            frontier.extend(after)
         return True
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states, as they stand among the parts of an observation; none without a memory."""
+        return tuple(state.spec.name for state in self.states)
+
+    def leaves(self, name: str) -> bool:
+        """Whether the value ``name`` is an output by itself: the action, its scores, or a state's next value."""
+        outputs = {self.nodes[-1].name, self.scores_node, *(state.node for state in self.states)}
+        return name in outputs
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""
@@ -242,9 +318,8 @@ class Policy(nn.Module):
 
     def macs(self) -> int:
         """Multiply-accumulates of one action."""
-        sample = {key: torch.zeros(1, *spec.shape) for key, spec in self.inputs.items()}
         with torch.no_grad():
-            values = self.run(sample.get(SINGLE_KEY, sample))
+            values = self.run(self.example(1))
         return sum(multiply_accumulates(layer, values[name]) for name, layer in self.weighted_layers())
 
     @staticmethod
@@ -269,15 +344,16 @@ class Policy(nn.Module):
 class GraphBuilder:
     """Collects layers and nodes; names are made unique."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
         self.layers: dict[str, nn.Module] = {}
         self.nodes: list[Node] = []
+        self._reserved = frozenset(reserved)
 
     def add(self, name: str, layer: nn.Module, *inputs: str) -> str:
         """Append ``layer`` reading the values ``inputs``; returns the name of its value."""
         name = re.sub(r"\W", "_", name)
         unique, count = name, 1
-        while unique in self.layers:
+        while unique in self.layers or unique in self._reserved:
             count += 1
             unique = f"{name}_{count}"
         self.layers[unique] = layer
@@ -285,7 +361,12 @@ class GraphBuilder:
         return unique
 
     def policy(
-        self, observation_space: Space, action_space: Space, scores: str | None, origin: Origin | None = None
+        self,
+        observation_space: Space,
+        action_space: Space,
+        scores: str | None,
+        origin: Origin | None = None,
+        states: tuple[State, ...] = (),
     ) -> Policy:
         """The finished policy; the node added last gives the action."""
-        return Policy(observation_space, action_space, self.layers, tuple(self.nodes), scores, origin)
+        return Policy(observation_space, action_space, self.layers, tuple(self.nodes), scores, origin, states)

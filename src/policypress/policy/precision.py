@@ -18,7 +18,7 @@ from policypress.agent.bundle import Normaliser
 from policypress.contract import Box, DictSpace
 from policypress.errors import UnsupportedAgentError
 from policypress.policy.layers import Normalise
-from policypress.policy.policy import SINGLE_KEY, Policy
+from policypress.policy.policy import Policy
 
 ROUNDING = 2.0**-24
 SUSPECTED = 1e-3
@@ -118,12 +118,9 @@ def _moved(policy: Policy, found: _Rounded) -> tuple[float, float]:
     n = found.statistics
     exact = n.mean + np.sqrt(n.variance) * random.normal(size=(_ROWS, *n.mean.shape))
     double = policy.clone().double()
-    start = {
-        key: torch.zeros(_ROWS, *spec.shape, dtype=getattr(torch, spec.dtype)) for key, spec in policy.inputs.items()
-    }
     normalised, outputs = [], []
     with torch.no_grad():
-        values = double.run(start.get(SINGLE_KEY, start))
+        values = double.run(policy.example(_ROWS))
         for given in (exact, exact.astype(np.float32).astype(np.float64)):
             normalised.append(np.clip((given - n.mean) / np.sqrt(n.variance + n.epsilon), -n.clip, n.clip))
             after = double.replay(values, found.node, torch.from_numpy(normalised[-1]))

@@ -65,20 +65,22 @@ class _Value:
         return torch.zeros_like(self.exact) if self.far is None else self.far
 
 
-def rounding_bound(policy: Policy, observations: Observation) -> Tensor:
+def rounding_bound(policy: Policy, observations: Observation, output: str | None = None) -> Tensor:
     """How far a float32 evaluation may be from the exact value of what decides (action or scores).
 
     Args:
         policy: in whatever precision; it is evaluated in float64.
         observations: batch first.
+        output: of another value than the one that decides: name of its node.
 
     Returns:
         float64, shaped as the scores, or the action where it is none of several.
     """
+    name = output or policy.scores_node or policy.nodes[-1].name
     exact = policy.clone().double()
     for parameter in exact.parameters():
         parameter.requires_grad_(False)
-    parts = [_bound(exact, _rows(observations, start)) for start in range(0, _count(observations), ROWS)]
+    parts = [_bound(exact, _rows(observations, start), name) for start in range(0, _count(observations), ROWS)]
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
@@ -107,8 +109,7 @@ def _rows(observations: Observation, start: int) -> Observation:
     return {key: value[start : start + ROWS] for key, value in observations.items()}
 
 
-def _bound(policy: Policy, observations: Observation) -> Tensor:
-    output = policy.scores_node or policy.nodes[-1].name
+def _bound(policy: Policy, observations: Observation, output: str) -> Tensor:
     with torch.enable_grad():
         values = _analysed(policy, observations, output)
         result = values[output].exact

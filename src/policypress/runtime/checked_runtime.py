@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from policypress.contract import Contract, Discrete
+from policypress.runtime.memory import refuse_memory
 from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
 from policypress.runtime.protocol import Runtime
 
@@ -24,6 +25,7 @@ class CheckedRuntime(Runtime):
     notices: tuple[str, ...] = ()
 
     def __init__(self, contract: Contract) -> None:
+        refuse_memory(contract, self.name)
         self.contract = contract
         self._buffers = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in contract.inputs}
         self._integer_action = isinstance(contract.action_space, Discrete)

@@ -10,9 +10,10 @@ import numpy as np
 import onnxruntime as ort
 
 from policypress.contract import METADATA_KEY, Discrete, TensorSpec
-from policypress.errors import ArtifactError
+from policypress.errors import ArtifactError, ObservationError
 from policypress.reading_limits import limited
 from policypress.regular_file import check_regular
+from policypress.runtime.memory import initial_states, parted
 from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
 from policypress.runtime.protocol import Runtime
 from policypress.runtime.stated_contract import check_graph, contract_from
@@ -96,10 +97,15 @@ class OnnxRuntime(Runtime):
             self._try(label)
 
     def _bind(self) -> None:
-        """Buffers for one observation and its outputs, shared with the session."""
+        """Buffers for one observation, the state and the outputs, shared with the session."""
         self._buffers = {spec.name: np.zeros((1, *spec.shape), dtype=spec.dtype) for spec in self.contract.inputs}
         self._results = {spec.name: np.zeros((1, *spec.shape), dtype=spec.dtype) for spec in self.contract.outputs}
+        self._single = next(iter(self._buffers.values())) if len(self._buffers) == 1 else None
         self._finite = {name: np.ones(a.shape, np.bool_) for name, a in self._buffers.items() if a.dtype == np.float32}
+        states = self.contract.state
+        self._results |= {spec.next_name: np.zeros((1, *spec.shape), np.float32) for spec in states}
+        self._buffers |= initial_states(states, 1)
+        self._carried = [(self._buffers[spec.name], self._results[spec.next_name]) for spec in states]
         self._binding = self._session.io_binding()
         # The OrtValues view the numpy buffers, so they must live as long as the binding.
         self._values = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in {**self._buffers, **self._results}.items()}
@@ -107,7 +113,6 @@ class OnnxRuntime(Runtime):
             self._binding.bind_ortvalue_input(name, self._values[name])
         for name in self._results:
             self._binding.bind_ortvalue_output(name, self._values[name])
-        self._single = next(iter(self._buffers.values())) if len(self._buffers) == 1 else None
         self._integer_action = isinstance(self.contract.action_space, Discrete)
 
     def _try(self, label: str) -> None:
@@ -124,13 +129,27 @@ class OnnxRuntime(Runtime):
     def act(self, observation: Observation) -> Any:
         """Action for one observation (no batch axis); an ``int`` for Discrete, else an array.
 
+        A policy with memory remembers the observation until :meth:`reset`. One object is for one episode at a time.
+
         Raises:
-            ObservationError: wrong keys, wrong shape, or a value that is not finite.
+            ObservationError: wrong keys, wrong shape, or a value that is not finite; the memory is as it was.
         """
         self._fill(observation)
         self._session.run_with_iobinding(self._binding)
+        for before, after in self._carried:
+            before[...] = after
         action = self._results["action"][0]
         return int(action) if self._integer_action else action.copy()
+
+    def reset(self) -> None:
+        """Begin an episode: the state is what it is at the start."""
+        for spec in self.contract.state:
+            self._buffers[spec.name][...] = spec.start(1)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """What :meth:`act` remembers, by name and without a batch axis."""
+        return {spec.name: self._buffers[spec.name][0].copy() for spec in self.contract.state}
 
     def _fill(self, observation: Observation) -> None:
         if self._single is not None and not isinstance(observation, Mapping):
@@ -148,11 +167,22 @@ class OnnxRuntime(Runtime):
     def run_batch(self, observations: Observation) -> dict[str, Array]:
         """Every output by name (``action``, and ``scores`` where actions are discrete) for a batch.
 
+        Of a policy with memory ``observations`` holds the states by name as well, and the next ones come out too.
+
         Raises:
             ObservationError: wrong keys, wrong shape, or a value that is not finite.
         """
-        feeds = batches_of(observations, self.contract.inputs)
-        names = list(self._outputs)
+        states: dict[str, Array] = {}
+        if self.contract.state:
+            observations, states = parted(observations, self.contract)
+        feeds = {**batches_of(observations, self.contract.inputs), **states}
+        if len({len(array) for array in feeds.values()}) > 1:
+            raise ObservationError(
+                "Observations and states have different numbers of rows.",
+                got=", ".join(f"{name}: {len(array)}" for name, array in feeds.items()),
+                expected="one state for each observation",
+            )
+        names = [*self._outputs, *(spec.next_name for spec in self.contract.state)]
         length = len(next(iter(feeds.values())))
         if self.contract.batch_independent or length <= 1:
             return dict(zip(names, self._session.run(names, feeds), strict=True))

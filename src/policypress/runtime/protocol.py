@@ -9,7 +9,16 @@ import numpy as np
 from policypress.contract import Contract, Discrete
 from policypress.errors import ObservationError
 from policypress.runtime.masking import action_among
-from policypress.runtime.observation import Array, Observation, channels_first, is_single, one_row
+from policypress.runtime.memory import for_caller, from_caller, together
+from policypress.runtime.observation import (
+    Array,
+    Observation,
+    batches_of,
+    channels_first,
+    is_single,
+    key_of,
+    one_row,
+)
 
 RuntimeName = Literal["native", "onnxruntime"]
 RuntimeChoice = Literal["auto", "native", "onnxruntime"]
@@ -38,6 +47,15 @@ class Runtime(Protocol):
     def act_batch(self, observations: Observation) -> Array:
         """The actions for a batch, batch axis first."""
         ...
+
+    def reset(self) -> None:
+        """Begin an episode: :meth:`act` forgets what it met. Without memory there is nothing to do."""
+        return
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """What :meth:`act` remembers, by name and without a batch axis; empty for a policy without memory."""
+        return {}
 
     def run_batch(self, observations: Observation) -> dict[str, Array]:
         """Every output by name for a batch."""
@@ -68,12 +86,16 @@ class Runtime(Protocol):
     def predict(
         self,
         observation: Observation,
-        state: None = None,
-        episode_start: Array | None = None,
+        state: Any = None,
+        episode_start: Any = None,
         deterministic: bool = True,
         action_masks: Any = None,
-    ) -> tuple[Array, None]:
-        """Stable-Baselines3's signature: one observation or a batch in, actions and no state out.
+    ) -> tuple[Array, tuple[Array, ...] | None]:
+        """Stable-Baselines3's signature: one observation or a batch in, actions and the next state out.
+
+        The state is that of sb3-contrib's RecurrentPPO: a tuple of arrays with the batch as second axis, as this method
+        returned it, or None at the start of an episode; where ``episode_start`` is true, a row starts anew. What
+        :meth:`act` remembers has nothing to do with it. Without memory no state comes out.
 
         An artifact is deterministic; ``deterministic=False`` is accepted and changes nothing. ``action_masks`` are
         those of sb3-contrib's MaskablePPO: only what they allow is chosen. An image may have its channels last where
@@ -81,6 +103,8 @@ class Runtime(Protocol):
         """
         if "transpose_image" not in self.contract.folded:
             observation = channels_first(observation, self.contract.inputs)
+        if self.contract.state:
+            return self._predict_with_state(observation, state, episode_start, action_masks)
         if action_masks is not None:
             if is_single(observation, self.contract.inputs):
                 return np.asarray(self.act_masked(observation, action_masks)), None
@@ -89,3 +113,17 @@ class Runtime(Protocol):
         if is_single(observation, self.contract.inputs):
             return np.asarray(self.act(observation)), None
         return self.act_batch(observation), None
+
+    def _predict_with_state(
+        self, observation: Observation, state: Any, episode_start: Any, action_masks: Any
+    ) -> tuple[Array, tuple[Array, ...]]:
+        specs, inputs = self.contract.state, self.contract.inputs
+        if action_masks is not None:
+            raise ObservationError("A policy with memory takes no action masks.", got="action_masks", expected="None")
+        single = is_single(observation, inputs)
+        rows = batches_of(one_row(observation, inputs) if single else observation, inputs)
+        count = len(next(iter(rows.values())))
+        given = from_caller(state, specs, count, episode_start)
+        outputs = self.run_batch(together({key_of(spec): rows[spec.name] for spec in inputs}, given))
+        after = for_caller({spec.name: outputs[spec.next_name] for spec in specs}, specs)
+        return (outputs["action"][0] if single else outputs["action"]), after

@@ -30,7 +30,9 @@ def check_graph(contract: Contract, inputs: Iterable[TensorSpec], outputs: Itera
     Raises:
         ArtifactError: names, dtypes or shapes differ.
     """
-    for kind, promised, found in (("inputs", contract.inputs, inputs), ("outputs", contract.outputs, outputs)):
+    before = (*contract.inputs, *(TensorSpec(s.name, "float32", s.shape) for s in contract.state))
+    after = (*contract.outputs, *(TensorSpec(s.next_name, "float32", s.shape) for s in contract.state))
+    for kind, promised, found in (("inputs", before, inputs), ("outputs", after, outputs)):
         here = {spec.name: (spec.dtype, list(spec.shape)) for spec in found}
         said = {spec.name: (spec.dtype, list(spec.shape)) for spec in promised}
         if here != said:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policypress.contract import METADATA_KEY, Contract
 from policypress.errors import NativeBuildError, NoNativeFormError
+from policypress.runtime.memory import refuse_memory
 from policypress.runtime.native.binding import NAME, SOURCE, STACK_BYTES, binding_source
 from policypress.runtime.native.processor import left_out
 from policypress.runtime.onnx_metadata import described
@@ -42,6 +43,7 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
         NoNativeFormError: the artifact holds what C cannot be generated for; says what.
     """
     contract = contract_of(model, label)
+    refuse_memory(contract, "The native runtime")
     kept = Cache() if cache is None else cache
     compiler = find_compiler()
     compiler = replace(compiler, options=(*compiler.options, *left_out(features_here())))

@@ -1,0 +1,1 @@
+"""Recurrent layers among the tensors of a checkpoint."""
