@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policypress.contract import (
-    SCHEMA,
+    STATE_SCHEMA,
     Box,
     Checked,
     Contract,
@@ -149,10 +149,15 @@ def test_fields_of_another_form(field: str, value: object) -> None:
         Contract.from_json({**EXAMPLE.to_json(), field: value})
 
 
-@pytest.mark.parametrize("schema", [None, 0, SCHEMA + 1, "1"])
+@pytest.mark.parametrize("schema", [None, 0, STATE_SCHEMA + 1, "1"])
 def test_other_schemas_are_named(schema: object) -> None:
     with pytest.raises(ArtifactError, match=r"another schema[\s\S]*Upgrade"):
         Contract.from_json({**EXAMPLE.to_json(), "schema": schema})
+
+
+def test_a_contract_with_a_state_has_one() -> None:
+    with pytest.raises(ArtifactError, match="no state"):
+        Contract.from_json({**EXAMPLE.to_json(), "schema": STATE_SCHEMA})
 
 
 def test_unknown_space() -> None:
