@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from policypress.measurement.certificate.capital import independent_evidence, running_evidence
+from policypress.measurement.certificate.capital import INDEPENDENT, evidence, running_evidence
 from policypress.measurement.certificate.error_budget import error_share
 from policypress.measurement.certificate.limits import Limits, declared
 
@@ -139,9 +139,9 @@ POWER_WORLDS = (
 )
 
 
-def first_certificate(evidence: Floats, alpha: float) -> bool:
-    """Whether one who looks at all of ``evidence`` ever sees a certificate."""
-    return bool((evidence >= -math.log(alpha)).any())
+def first_certificate(earned: Floats, alpha: float) -> bool:
+    """Whether one who looks at all of ``earned`` ever sees a certificate."""
+    return bool((earned >= -math.log(alpha)).any())
 
 
 def false_rate(world: World, experiments: int, episodes: int = 1000, seed: int = 1) -> float:
@@ -164,7 +164,7 @@ def false_rate_apart(world: World, experiments: int, episodes: int = 240, seed: 
         floor = world.limits.clip(world.random(rng))
         looks = range(2 * EVERY, episodes + 1, 2 * EVERY)
         found += any(
-            independent_evidence(own[:n], base[:n], floor, KEEP, world.limits) >= -math.log(ALPHA) for n in looks
+            evidence(own[:n], base[:n], floor, KEEP, world.limits, INDEPENDENT) >= -math.log(ALPHA) for n in looks
         )
     return found / experiments
 
@@ -177,8 +177,8 @@ def false_search(score: float, rate: float, experiments: int, candidates: int = 
         limits = declared(np.concatenate([race, world.random(rng)]))
         for number in range(1, candidates + 1):
             own, base = (limits.clip(values) for values in world.draw(rng, episodes, KEEP))
-            evidence = running_evidence(own, base, limits.clip(world.random(rng)), KEEP, limits, EVERY)
-            if first_certificate(evidence, error_share(1 - ALPHA, number)):
+            earned = running_evidence(own, base, limits.clip(world.random(rng)), KEEP, limits, EVERY)
+            if first_certificate(earned, error_share(1 - ALPHA, number)):
                 found += 1
                 break
     return found / experiments
@@ -211,7 +211,7 @@ def episodes_needed(world: World, kept: float, experiments: int, most: int = 300
             sizes = (n for n in GRID if n <= most)
             apart.append(
                 next(
-                    (n for n in sizes if independent_evidence(own[:n], other[:n], floor, KEEP, limits) >= needed), most
+                    (n for n in sizes if evidence(own[:n], other[:n], floor, KEEP, limits, INDEPENDENT) >= needed), most
                 )
             )
     return tuple(int(np.quantile(values, 0.8)) for values in (paired, apart, plugged))  # type: ignore[return-value]

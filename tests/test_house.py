@@ -22,7 +22,7 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py"))
 TESTED = [path for path in MODULES if path.name != "__init__.py"]
 FILE_LINES, BODY_LINES = 400, 50
 DRAWERS = {"utils", "util", "common", "helpers", "misc", "base"}
-PUBLIC = ("Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact")
+PUBLIC = ("Policy", "Recipe", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact")
 
 
 def name_of(path: Path) -> str:

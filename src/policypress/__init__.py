@@ -15,11 +15,12 @@ _PUBLIC = {
     "Recipe": "policypress.compression.recipe",
     "compress": "policypress.search.compress",
     "evaluate": "policypress.measurement.evaluation",
+    "certify": "policypress.measurement.certificate.trials",
     "benchmark": "policypress.measurement.latency",
     "load_artifact": "policypress.runtime.loading",
 }
 
-__all__ = ["Policy", "Recipe", "benchmark", "compress", "evaluate", "load_agent", "load_artifact"]
+__all__ = ["Policy", "Recipe", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact"]
 
 TYPE_CHECKING = False  # type checkers take it for true; typing itself might lie in the current folder under -m
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from policypress.agent.loading import load_agent
     from policypress.compression.recipe import Recipe
+    from policypress.measurement.certificate.trials import certify
     from policypress.measurement.evaluation import evaluate
     from policypress.measurement.latency import benchmark
     from policypress.policy.policy import Policy

@@ -19,6 +19,7 @@ Each says what was got, what was expected and what to do; ``str(error)`` is that
     │   ├── RecipeError                 a recipe that does not parse, or is out of order
     │   ├── ArtifactError               a file that is no artifact of ours, or of a newer schema
     │   ├── StudyInputError             a study file or a store that does not fit
+    │   │   └── EpisodeFileError        a file of episodes that cannot be certified with
     │   ├── TrainingInputError          an algorithm, hyperparameter or checkpoint that a training cannot use
     │   │   └── NativeUpdateError       it cannot be learned, or built, in C here
     │   └── OutputError                 the output path cannot be written
@@ -153,6 +154,10 @@ class ArtifactError(InputError):
 
 class StudyInputError(InputError):
     """A study's specification is not valid, or does not belong to this store."""
+
+
+class EpisodeFileError(StudyInputError):
+    """A file of episodes cannot be read, or does not fit the others."""
 
 
 class TrainingInputError(InputError):

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policypress.measurement.certificate.capital import (
+    INDEPENDENT,
     STAKES,
-    independent_evidence,
+    Seeds,
+    evidence,
     log_capital,
-    paired_evidence,
     running_capital,
     running_evidence,
 )
@@ -46,11 +47,11 @@ def test_the_order_of_episodes_does_not_matter_and_the_last_of_the_running_ones_
     own = np.array(values)
     base = own[::-1].copy()
     floor = own / 10
-    evidence = paired_evidence(own, base, floor, 0.9, LIMITS)
+    found = evidence(own, base, floor, 0.9, LIMITS)
     order = list(range(len(values)))
     random.shuffle(order)
-    assert paired_evidence(own[order], base[order], floor, 0.9, LIMITS) == pytest.approx(evidence)
-    assert running_evidence(own, base, floor, 0.9, LIMITS)[-1] == pytest.approx(evidence)
+    assert evidence(own[order], base[order], floor, 0.9, LIMITS) == pytest.approx(found)
+    assert running_evidence(own, base, floor, 0.9, LIMITS)[-1] == pytest.approx(found)
     assert running_capital(own, 0.5, 0.0)[-1] == pytest.approx(log_capital(own, 0.5, 0.0))
 
 
@@ -60,12 +61,12 @@ def test_what_is_known_of_random_actions_is_never_more_than_at_any_mean_they_mig
 ) -> None:
     """The parts that the unknown mean's range is cut into bound the least within them from below."""
     own, base, floor = np.array(values), np.array(values)[::-1].copy(), np.array(values) ** 2
-    found = paired_evidence(own, base, floor, keep, LIMITS)
+    found = evidence(own, base, floor, keep, LIMITS)
     for mean in np.linspace(0.001, 0.999, 37):
         bets = log_capital(own - keep * base, (1 - keep) * mean, -keep)
         against = np.logaddexp(math.log(0.9), math.log(0.1) + log_capital(-floor, -mean, -1.0))
         assert found <= bets + against + 1e-9
-    apart = independent_evidence(own, base, floor, keep, LIMITS)
+    apart = evidence(own, base, floor, keep, LIMITS, INDEPENDENT)
     assert apart <= max(found, 0.0) + 50  # finite whatever the samples
     assert math.isfinite(apart)
 
@@ -74,8 +75,8 @@ def test_returns_in_other_units_say_the_same() -> None:
     rng = np.random.default_rng(0)
     own, base, floor = rng.normal(0.9, 0.05, 100), rng.normal(0.9, 0.05, 100), rng.normal(0.2, 0.05, 50)
     limits = Limits(-0.5, 1.5)
-    plain = paired_evidence(own, base, floor, 0.9, limits)
-    scaled = paired_evidence(
+    plain = evidence(own, base, floor, 0.9, limits)
+    scaled = evidence(
         5 * own - 900, 5 * base - 900, 5 * floor - 900, 0.9, Limits(5 * limits.low - 900, 5 * limits.high - 900)
     )
     assert scaled == pytest.approx(plain)
@@ -85,8 +86,8 @@ def test_pairs_that_agree_are_worth_more_than_samples_that_do_not_know_of_each_o
     rng = np.random.default_rng(1)
     base = (rng.random(200) < 0.9).astype(float)
     needed = math.log(40)
-    assert paired_evidence(base, base, None, 0.95, LIMITS) > needed
-    assert independent_evidence(base, rng.permutation(base), None, 0.95, LIMITS) < needed
+    assert evidence(base, base, None, 0.95, LIMITS) > needed
+    assert evidence(base, rng.permutation(base), None, 0.95, LIMITS, INDEPENDENT) < needed
 
 
 def test_a_longer_baseline_counts_where_samples_are_independent() -> None:
@@ -94,7 +95,7 @@ def test_a_longer_baseline_counts_where_samples_are_independent() -> None:
     own = rng.normal(0.8, 0.05, 150).clip(0, 1)
     few, many = rng.normal(0.8, 0.15, 150).clip(0, 1), rng.normal(0.8, 0.15, 3000).clip(0, 1)
     many[:150] = few
-    short, long = (independent_evidence(own, base, None, 0.9, LIMITS) for base in (few, many))
+    short, long = (evidence(own, base, None, 0.9, LIMITS, INDEPENDENT) for base in (few, many))
     assert long > short
 
 
@@ -103,3 +104,16 @@ def test_means_that_cannot_be_are_refuted_at_once() -> None:
     assert log_capital(values, -0.1, 0.0) == math.inf
     assert log_capital(values, 0.0, 0.0) == math.inf
     assert log_capital(np.zeros(2), 0.0, 0.0) == pytest.approx(0.0)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=20))
+def test_random_actions_on_the_same_seeds_are_not_multiplied_with(values: list[float]) -> None:
+    own, base, floor = np.array(values), np.array(values)[::-1].copy(), np.array(values) ** 2
+    for paired in (True, False):
+        found = evidence(own, base, floor, 0.9, LIMITS, Seeds(paired=paired, random_apart=False))
+        assert math.isfinite(found)
+        if paired:
+            for mean in np.linspace(0.001, 0.999, 29):
+                bets = log_capital(own - 0.9 * base, 0.1 * mean, -0.9)
+                against = log_capital(-floor, -mean, -1.0)
+                assert found <= np.logaddexp(math.log(0.9) + bets, math.log(0.1) + against) + 1e-9

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from policypress.errors import StudyInputError
+from policypress.measurement.certificate.capital import INDEPENDENT
 from policypress.measurement.certificate.certifying import certify_deterministic, certify_returns
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits, declared
@@ -88,7 +89,7 @@ def test_pairs_need_as_many_of_both_and_independent_samples_do_not() -> None:
     base, own = returns(100, 1, 200), returns(100, 1, 150, 2)
     with pytest.raises(StudyInputError, match="do not form pairs"):
         certify_returns(base, own, None, keep=0.9, alpha=0.05, limits=Limits(0.0, 110.0))
-    found = certify_returns(base, own, None, keep=0.9, alpha=0.05, limits=Limits(0.0, 110.0), paired=False)
+    found = certify_returns(base, own, None, keep=0.9, alpha=0.05, limits=Limits(0.0, 110.0), seeds=INDEPENDENT)
     assert found.certified
     assert found.rule == "independent"
     assert found.correlation is None

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from policypress.errors import StudyInputError
-from policypress.measurement.certificate.error_budget import checked_share, error_share, jointly_certified
+from policypress.measurement.certificate.error_budget import checked_share, error_share, jointly_held
 
 
 def test_the_errors_of_all_candidates_are_less_than_the_whole() -> None:
@@ -21,7 +21,11 @@ def test_a_share_lies_between_nothing_and_all(value: float) -> None:
 
 
 def test_several_statements_need_more_evidence_each() -> None:
-    assert jointly_certified({"a": math.log(21)}, 0.05) == {"a"}
-    assert jointly_certified({"a": math.log(21), "b": 0.0}, 0.05) == frozenset()
-    assert jointly_certified({"a": math.log(41), "b": math.log(21)}, 0.05) == {"a", "b"}
-    assert jointly_certified({}, 0.05) == frozenset()
+    def held(**least: float) -> frozenset[str]:
+        return jointly_held(list(least), lambda name, alpha: alpha >= least[name], 0.05)
+
+    assert held(a=0.049) == {"a"}
+    assert held(a=0.049, b=0.9) == frozenset()
+    assert held(a=0.02, b=0.049) == {"a", "b"}
+    assert held(a=0.04, b=0.04) == frozenset()
+    assert held() == frozenset()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from policypress.measurement.certificate.capital import paired_evidence
+from policypress.measurement.certificate.capital import evidence
 from policypress.measurement.certificate.certifying import Samples, certify_returns
 from policypress.measurement.certificate.limits import Limits
 from policypress.measurement.certificate.planning import plan_episodes, with_price
@@ -33,7 +33,7 @@ def test_the_planned_episodes_are_enough_four_times_of_five(spread: float, share
     for _ in range(60):
         own, base = draw(plan.episodes)
         arrays = (limits.clip(values) for values in (own, base, floor))
-        passed += paired_evidence(*arrays, 0.95, limits) >= math.log(40)
+        passed += evidence(*arrays, 0.95, limits) >= math.log(40)
     assert 0.6 <= passed / 60 <= 0.97
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policypress.errors import StudyInputError
-from policypress.measurement.certificate.capital import independent_evidence, paired_evidence
+from policypress.measurement.certificate.capital import INDEPENDENT, PAIRS, Seeds, evidence
 from policypress.measurement.certificate.error_budget import checked_share
 from policypress.measurement.certificate.falls import SHARE_OF_ERROR, FallRates, ObservedFalls, fall_rates
 from policypress.measurement.certificate.limits import Limits
@@ -29,6 +29,7 @@ Rule = Literal["pairs", "independent", "deterministic"]
 
 CRASH_SCORE = 0.5
 """An episode with less than this share of the agent's score is a crash."""
+CRASH = "less than half of the agent's score"
 RULE_VERSION = 2
 """1 took the worst score of the same episodes for the worst there is, and Student's t for the baseline."""
 _FEWEST = 2
@@ -121,7 +122,7 @@ def certify_returns(
     keep: float,
     alpha: float,
     limits: Limits,
-    paired: bool = True,
+    seeds: Seeds = PAIRS,
     falls: ObservedFalls | None = None,
 ) -> Certificate:
     """Whether ``candidate`` keeps the share ``keep`` of the return of ``baseline``, with an error of at most ``alpha``.
@@ -136,35 +137,37 @@ def certify_returns(
         keep: share of the baseline's score, (R − R_random) / (R_baseline − R_random).
         alpha: error allowed.
         limits: of a return, declared before the first of these episodes.
-        paired: the i-th episodes of candidate and baseline are on the same seed; else the samples are independent.
-        falls: which episodes were falls; with ``at_most`` the certificate says that as well.
+        seeds: whether the i-th episodes of candidate and baseline are on the same seed, and random actions on others.
+        falls: which episodes were falls, by default those below half of the agent's score; with ``at_most`` the
+            certificate says that as well.
 
     Raises:
         StudyInputError: too few episodes, or returns that are not finite.
     """
     checked_share("share to keep", keep)
     checked_share("error", alpha)
-    samples = _checked(baseline, candidate, random, paired=paired)
+    samples = _checked(baseline, candidate, random, seeds)
     counts = _counts(samples)
-    rule: Rule = "pairs" if paired else "independent"
+    rule: Rule = "pairs" if seeds.paired else "independent"
     clipped = samples.within(limits)
     told = refusal(clipped.baseline, clipped.random, alpha)
     if told is not None:
         return Certificate("refused", told, keep, alpha, *counts, rule, limits=limits)
     split = falls is not None and falls.at_most is not None
     error = alpha * (1 - SHARE_OF_ERROR) if split else alpha
-    weigh = paired_evidence if paired else independent_evidence
 
-    def evidence(share: float) -> float:
-        return weigh(clipped.candidate, clipped.baseline, clipped.random, share, limits)
+    def capital(share: float) -> float:
+        return evidence(clipped.candidate, clipped.baseline, clipped.random, share, limits, seeds)
 
-    found, needed = evidence(keep), -math.log(error)
-    rates = None if falls is None else fall_rates(falls, alpha * SHARE_OF_ERROR if split else alpha)
-    lower = _lower(evidence, clipped.retention, needed)
+    found, needed = capital(keep), -math.log(error)
+    scores, bases = ((values - clipped.zero) / clipped.gap for values in (samples.candidate, samples.baseline))
+    crashed = [tuple((values < CRASH_SCORE).tolist()) for values in (scores, bases)]
+    seen = falls or ObservedFalls(CRASH, crashed[0], crashed[1])
+    rates = fall_rates(seen, alpha * SHARE_OF_ERROR if split else alpha)
+    lower = _lower(capital, clipped.retention, needed)
     below, above = limits.outside(samples.candidate)
-    scores = (samples.candidate - clipped.zero) / clipped.gap
-    crashes = int((scores < CRASH_SCORE).sum())
-    passed = found >= needed and (rates is None or rates.held is not False)
+    crashes = sum(crashed[0])
+    passed = found >= needed and rates.held is not False
     return Certificate(
         "certified" if passed else "not certified",
         _reason(lower, keep, found >= needed, rates),
@@ -180,7 +183,7 @@ def certify_returns(
         worst=(limits.low - clipped.zero) / clipped.gap,
         outside=(below, above, *limits.outside(samples.baseline)),
         below_rate_upper=rate_upper_bound(below, len(samples.candidate), alpha),
-        correlation=_correlation(clipped) if paired else None,
+        correlation=_correlation(clipped) if seeds.paired else None,
         crashes=crashes,
         crash_rate_upper=rate_upper_bound(crashes, len(scores), alpha),
         falls=rates,
@@ -196,7 +199,7 @@ def certify_deterministic(
         StudyInputError: no episode, returns that are not finite, or that differ.
     """
     checked_share("share to keep", keep)
-    samples = _checked(baseline, candidate, random, paired=False, fewest=1)
+    samples = _checked(baseline, candidate, random, INDEPENDENT, fewest=1)
     told = refusal(samples.baseline, samples.random, alpha, deterministic=True)
     counts = _counts(samples)
     if told is not None:
@@ -248,8 +251,8 @@ def _checked(
     baseline: Sequence[float],
     candidate: Sequence[float],
     random: Sequence[float] | None,
+    seeds: Seeds,
     *,
-    paired: bool,
     fewest: int = _FEWEST,
 ) -> Samples:
     named = {"baseline": baseline, "candidate": candidate, "random policy": random}
@@ -262,7 +265,7 @@ def _checked(
                 got=f"{len(values)} episodes" + ("" if finite else ", some not finite"),
                 expected=f"at least {fewest}, all finite",
             )
-    if paired and len(arrays["baseline"]) != len(arrays["candidate"]):
+    if seeds.paired and len(arrays["baseline"]) != len(arrays["candidate"]):
         raise StudyInputError(
             "Episodes of candidate and baseline do not form pairs.",
             got=f"{len(arrays['candidate'])} and {len(arrays['baseline'])}",
@@ -275,24 +278,24 @@ def _counts(samples: Samples) -> tuple[int, int, int]:
     return len(samples.candidate), len(samples.baseline), 0 if samples.random is None else len(samples.random)
 
 
-def _lower(evidence: Callable[[float], float], retention: float, needed: float) -> float | None:
+def _lower(capital: Callable[[float], float], retention: float, needed: float) -> float | None:
     """The share up to which every share is refuted; shares between 0 and 1 are asked about."""
-    if retention <= 0 or evidence(0.0) < needed:
+    if retention <= 0 or capital(0.0) < needed:
         return None
     low, high = 0.0, min(retention, 1.0)
-    if evidence(high) >= needed:
+    if capital(high) >= needed:
         return high
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if evidence(middle) >= needed:
+        if capital(middle) >= needed:
             low = middle
         else:
             high = middle
     return low
 
 
-def _reason(lower: float | None, keep: float, kept: bool, falls: FallRates | None) -> str:
-    if kept and falls is not None and falls.held is False:
+def _reason(lower: float | None, keep: float, kept: bool, falls: FallRates) -> str:
+    if kept and falls.held is False:
         return (
             f"the return is kept, but falls are only known to be rarer than {falls.rate_upper:.2%}, not "
             f"{falls.at_most:.2%}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 
 from policypress.errors import StudyInputError
 
@@ -28,21 +27,23 @@ def checked_share(name: str, value: float) -> float:
     return value
 
 
-def jointly_certified(evidence: Mapping[str, float], alpha: float) -> frozenset[str]:
+def jointly_held(names: Sequence[str], holds: Callable[[str, float], bool], alpha: float) -> frozenset[str]:
     """Which of several statements hold together, all of them with an error of at most ``alpha`` (Holm's procedure).
 
     Args:
-        evidence: statement → logarithm of its capital; they may depend on each other in any way.
+        names: of the statements, which may depend on each other in any way.
+        holds: whether a statement holds at an error of its own.
         alpha: the probability that any of those named is wrong.
 
-    >>> sorted(jointly_certified({"a": math.log(50), "b": math.log(25), "c": 0.0}, 0.05))
-    []
-    >>> sorted(jointly_certified({"a": math.log(70), "b": math.log(45), "c": 0.0}, 0.05))
+    >>> least = {"a": 0.01, "b": 0.02, "c": 0.5}
+    >>> sorted(jointly_held(list(least), lambda name, alpha: alpha >= least[name], 0.05))
     ['a', 'b']
     """
-    held: list[str] = []
-    for rank, name in enumerate(sorted(evidence, key=lambda one: -evidence[one])):
-        if evidence[name] < math.log((len(evidence) - rank) / alpha):
+    left, held = list(names), frozenset[str]()
+    while left:
+        found = frozenset(name for name in left if holds(name, alpha / len(left)))
+        if not found:
             break
-        held.append(name)
-    return frozenset(held)
+        held |= found
+        left = [name for name in left if name not in found]
+    return held

@@ -16,6 +16,8 @@ def certain(found: Certificate) -> str:
     """What is certain, in one sentence."""
     if found.version < RULE_VERSION:
         return OLD_RULE
+    if found.verdict == "refused":
+        return "Nothing is certified."
     if found.rule == "deterministic" or found.limits is None:
         return f"{found.reason[:1].upper()}{found.reason[1:]}."
     above = (
@@ -68,6 +70,37 @@ def _about(count: int | None) -> str:
 def falls_in_words(found: FallRates) -> str:
     """Falls of candidate and baseline, with their bounds."""
     return (
-        f"falls ({found.rule}): {found.count} in {found.episodes} episodes, rarer than {found.rate_upper:.2%}; the "
-        f"baseline {found.baseline_count} in {found.baseline_episodes}, rarer than {found.baseline_rate_upper:.2%}"
+        f"Falls ({found.rule}): {found.count} in {found.episodes} episodes, rarer than {found.rate_upper:.2%}; the "
+        f"baseline {found.baseline_count} in {found.baseline_episodes}, rarer than {found.baseline_rate_upper:.2%} "
+        f"(each bound with confidence {1 - found.alpha:.4g})."
+    )
+
+
+def in_words(found: Certificate) -> list[str]:
+    """Everything that there is to say of it, a sentence each; what was measured comes first."""
+    told = [measured(found), certain(found)]
+    if found.verdict != "refused":
+        told.append(assumed(found))
+    also = price(found)
+    if also is not None:
+        told.append(also)
+    if found.falls is not None:
+        told.append(falls_in_words(found.falls))
+    return told
+
+
+def measured(found: Certificate) -> str:
+    """What the certificate was made of."""
+    if found.retention is None:
+        return f"{found.reason[:1].upper()}{found.reason[1:]}."
+    together = "" if found.correlation is None else f" (correlation {found.correlation:.2f})"
+    drawn = f"{found.episodes} pairs of episodes{together}" if found.rule == "pairs" else f"{found.episodes} episodes"
+    if found.rule == "independent":
+        drawn += f" against {found.baseline_episodes} of the baseline"
+    if found.random_episodes:
+        drawn += f" and {found.random_episodes} of random actions"
+    lower = "none yet" if found.lower is None else f"{found.lower:.4f}"
+    return (
+        f"The policy kept {found.retention:.4f} in {drawn}; the lower bound is {lower}, and "
+        f"{found.keep:g} is asked for."
     )
