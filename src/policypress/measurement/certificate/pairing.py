@@ -35,17 +35,16 @@ def matched(baseline: Episodes, candidate: Episodes, pairing: Pairing) -> tuple[
             expected="seeds in both, or in neither",
             hint="Add the column, or leave it out of both if the seeds are independent.",
         )
-    return *_by_seeds(baseline, candidate), True
+    return *_by_seeds(baseline, baseline.seeds, candidate, candidate.seeds), True
 
 
-def _by_seeds(baseline: Episodes, candidate: Episodes) -> tuple[Episodes, Episodes]:
+def _by_seeds(
+    baseline: Episodes, seeds: tuple[int, ...], candidate: Episodes, own_seeds: tuple[int, ...]
+) -> tuple[Episodes, Episodes]:
     """The episodes on common seeds, in the baseline's order: the first of both, so that none is left out in between."""
-    assert baseline.seeds is not None
-    assert candidate.seeds is not None
-    count = min(len(baseline.seeds), len(candidate.seeds))
-    first, own = baseline.first(count), candidate.first(count)
-    where = {seed: index for index, seed in enumerate(own.seeds or ())}
-    alone = [seed for seed in first.seeds or () if seed not in where]
+    count = min(len(seeds), len(own_seeds))
+    where = {seed: index for index, seed in enumerate(own_seeds[:count])}
+    alone = [seed for seed in seeds[:count] if seed not in where]
     if alone:
         raise EpisodeFileError(
             "Candidate and baseline were not played on the same seeds.",
@@ -54,7 +53,7 @@ def _by_seeds(baseline: Episodes, candidate: Episodes) -> tuple[Episodes, Episod
             expected="the same seeds; the longer file may go on after them",
             hint="An episode that is missing may be one that failed. " + _BOTH_WAYS,
         )
-    return first, own.at([where[seed] for seed in first.seeds or ()])
+    return baseline.first(count), candidate.at([where[seed] for seed in seeds[:count]])
 
 
 def _by_rows(baseline: Episodes, candidate: Episodes) -> tuple[Episodes, Episodes]:
