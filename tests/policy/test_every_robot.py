@@ -1,13 +1,15 @@
-"""Every real robot's ONNX policy beside the repository: written in fp32 and as int8; memory is refused by name."""
+"""Every real robot's ONNX policy beside the repository: written in fp32 and int8, one searched; memory is refused."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from robot_files import FEED_FORWARD, RECURRENT
 
+import command_line
 from policypress.errors import InputError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import SINGLE_KEY
@@ -35,3 +37,20 @@ def test_it_is_written(robots: Path, tmp_path: Path, name: str, recipe: str) -> 
 def test_memory_is_refused_by_name(robots: Path, name: str) -> None:
     with pytest.raises(InputError, match="recurrent"):
         agent_in_environment(robots / name, needs_environment=False)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_a_short_search_of_a_walking_robot_ends_with_an_artifact(robots: Path, tmp_path: Path) -> None:
+    """Too short to certify much: it ends in time, plays in the user's environment, and reports."""
+    out = tmp_path / "out"
+    done = command_line.run(
+        *("compress", robots / "playground_go1" / "go1_policy.onnx", "--env", "go1_env:Go1Walk-v0"),
+        *("--budget-minutes", "1", "--training-free", "--jobs", "1", "--no-costs", "-o", out),
+        cwd=robots / "playground_go1",
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    assert results["environment"]["id"] == "go1_env:Go1Walk-v0"
+    assert np.mean(results["baseline"]["returns"]) > 600
+    assert (out / "report.html").is_file()
