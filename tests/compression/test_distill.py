@@ -62,6 +62,15 @@ def test_every_kind_of_policy_has_a_small_student(name: str) -> None:
     assert [role for role in done.artifact.contract.folded if role != "standardise"] == list(policy.folded())
 
 
+def test_a_student_that_is_not_smaller_is_told() -> None:
+    policy = dqn()
+    for width, told in ((8, False), (2048, True)):
+        done = compressed(policy, f"distill(cloning, w=8, a=8, hidden=[{width}], steps=2, states=100)")
+        assert any("is not smaller" in notice for notice in done.record.notices) == told
+    (notice,) = [notice for notice in done.record.notices if "is not smaller" in notice]
+    assert f"{done.record.packed_bytes} packed bytes" in notice
+
+
 def bits() -> Policy:
     torch.manual_seed(0)
     return Policy.from_module(nn.Sequential(nn.Linear(8, 16), nn.ELU(), nn.Linear(16, 3)), VECTOR, MultiBinary(3))

@@ -22,6 +22,7 @@ from policypress.errors import ArtifactError, InputError, NativeBuildError
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder
 from policypress.runtime.loading import VARIABLE, load_artifact, load_model, resolved
+from policypress.runtime.protocol import RuntimeChoice
 from policypress.toolchain.compiler import find_compiler
 
 
@@ -154,6 +155,20 @@ def test_contracts_with_fields_of_another_form(field: str, value: object, tmp_pa
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ArtifactError):
         load_artifact(path)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "native", "auto"])
+def test_two_contracts_are_refused_under_every_runtime(runtime: RuntimeChoice, tmp_path: Path) -> None:
+    """Programs would read different ones: an action space that one of them refuses, say."""
+    policy = mlp()
+    model = to_onnx(policy)
+    for recipe in ("none", "int8"):
+        text = json.dumps(contract_of(policy, recipe, "", "fp32", "0").to_json())
+        model.metadata_props.add(key=METADATA_KEY, value=text)
+    path = tmp_path / "policy.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match="several contracts"):
+        load_artifact(path, runtime)
 
 
 def test_contract_of_another_graph(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def build_artifact(
     if any(step.stage >= Stage.QUANTIZATION for step in recipe.steps):
         still = constant_features(policy.observation_space, calibration_data.calibration)
         notices += (constant_features_notice(still),) if still else ()
+    packed = packed_bytes(model)
+    notices += _not_smaller(policy, recipe, packed)
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
         contract = replace(contract, batch_independent=False)
@@ -115,7 +117,7 @@ def build_artifact(
         path=f"{recipe.slug}.onnx",
         sha256=proven.sha256,
         file_bytes=len(proven.model),
-        packed_bytes=packed_bytes(model),
+        packed_bytes=packed,
         parameters=parameters,
         macs=compressed.macs(),
         channel_ratio=1 - compressed.hidden_channels() / max(policy.hidden_channels(), 1),
@@ -145,6 +147,16 @@ def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, on
     for step in lowering:
         model = step.lower(model, policy, context)
     return policy, model, bool(lowering)
+
+
+def _not_smaller(policy: Policy, recipe: Recipe, packed: int) -> tuple[str, ...]:
+    """A notice where a student is not smaller than its teacher: its width is the user's choice."""
+    if not any(step.name == "distill" for step in recipe.steps):
+        return ()
+    before = packed_bytes(to_onnx(policy))
+    if packed < before:
+        return ()
+    return (f"{recipe.text} is not smaller: {packed} packed bytes, and the agent's own policy has {before}.",)
 
 
 def _precision(model: onnx.ModelProto) -> Precision:

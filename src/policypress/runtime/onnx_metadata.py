@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from policypress.contract import TensorSpec, stated
 from policypress.errors import ArtifactError
+from policypress.regular_file import read_regular
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 11: "float64"}
+MAX_BYTES = 1024**3
+"""The largest artifact that is read."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -25,6 +29,15 @@ class Described:
     metadata: dict[str, str]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+def content_of(model: Path | bytes) -> bytes:
+    """The bytes of an artifact, or of its regular file.
+
+    Raises:
+        ArtifactError: it cannot be read, or is larger than :data:`MAX_BYTES`.
+    """
+    return model if isinstance(model, bytes) else read_regular(model, limit_bytes=MAX_BYTES, error=ArtifactError)
 
 
 def described(model: bytes, label: str) -> Described:

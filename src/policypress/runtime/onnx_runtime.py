@@ -15,6 +15,7 @@ from policypress.reading_limits import limited
 from policypress.regular_file import check_regular
 from policypress.runtime.memory import initial_states, parted
 from policypress.runtime.observation import Array, Observation, batches_of, fill, part_of
+from policypress.runtime.onnx_metadata import content_of, described
 from policypress.runtime.protocol import Runtime
 from policypress.runtime.stated_contract import check_graph, contract_from
 
@@ -79,7 +80,8 @@ class OnnxRuntime(Runtime):
         try:
             with limited(label, error=ArtifactError, file_bytes=_size_of(model)):
                 self._session = session_of(source)
-            text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+                # Not the session's: of several contracts it would take one without a word.
+                text = described(content_of(model), label).metadata.get(METADATA_KEY)
         except ArtifactError:
             raise
         except Exception as error:  # onnxruntime raises its own untyped hierarchy

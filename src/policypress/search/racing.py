@@ -27,7 +27,10 @@ Judgement = Literal["promising", "lost", "open"]
 
 @dataclass
 class Candidate:
-    """A candidate recipe in a running search: the stage it has reached, and why it went no further."""
+    """A candidate recipe in a running search: the stage it has reached, and why it went no further.
+
+    ``same_as`` is the text of an earlier candidate whose artifact computes the same.
+    """
 
     recipe: Recipe
     record: ArtifactRecord | None = None
@@ -35,6 +38,7 @@ class Candidate:
     stage: Stage = "failed"
     reason: str = ""
     episodes: int = 0
+    same_as: str = ""
 
     @property
     def text(self) -> str:

@@ -111,6 +111,8 @@ class Search:
             candidate = self._trials.setdefault(text, Candidate(recipe))
             if isinstance(built, ArtifactRecord):
                 candidate.record, candidate.stage = built, "built"
+                candidate.same_as = same_before(candidate, self._trials.values())
+                candidate.reason = f"the same policy as {candidate.same_as}" if candidate.same_as else ""
             else:
                 candidate.reason = built.message
             candidates.append(candidate)
@@ -132,7 +134,7 @@ class Search:
         """Trials that were built and are better than the baseline."""
         pool = []
         for candidate in self._trials.values():
-            if candidate.stage == "built" and candidate.value is not None:
+            if candidate.stage == "built" and candidate.value is not None and not candidate.same_as:
                 if candidate.value < self._limit:
                     pool.append(candidate)
                 else:
@@ -163,7 +165,8 @@ class Search:
         while failures < PATIENCE and self._spent() < RACE_SHARE:
             best = self._best()
             bound = self._limit if best is None else _known(best.value)
-            rest = [t for t in self._trials.values() if t.stage == "built" and t.value is not None and t.value < bound]
+            open_ones = [t for t in self._trials.values() if t.stage == "built" and not t.same_as]
+            rest = [t for t in open_ones if t.value is not None and t.value < bound]
             if not rest:
                 return
             chosen = sorted(rest, key=lambda t: self._error_of(t.text))[: self._width()]
@@ -294,6 +297,24 @@ def front(names: Sequence[str], value: Callable[[str], float], error: Callable[[
             least = error(name)
             chosen.append(name)
     return chosen
+
+
+def same_before(candidate: Candidate, others: Iterable[Candidate]) -> str:
+    """Text of the first of ``others`` whose artifact is that of ``candidate`` but for the recipe's name, or ``""``.
+
+    Ratios near each other leave a small layer with the same channels; one race is enough for both. Files differ in the
+    recipe that they name, so the numbers decide: sizes, and both errors to their last bit.
+    """
+    numbers = _numbers(candidate)
+    same = (one.text for one in others if one is not candidate and not one.same_as and _numbers(one) == numbers)
+    return next(same, "") if numbers is not None else ""
+
+
+def _numbers(candidate: Candidate) -> tuple[float, ...] | None:
+    record = candidate.record
+    if record is None or not record.parity_max_error:
+        return None
+    return (record.packed_bytes, record.parameters, record.macs, _error(record), record.parity_max_error)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

@@ -29,8 +29,22 @@ def test_writes_c_and_header(model: Path, tmp_path: Path) -> None:
 
 def test_weights_beside(model: Path, tmp_path: Path) -> None:
     assert main([str(model), "-o", str(tmp_path / "out" / "policy.c"), "--constants", "incbin"]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"policy.c", "policy.h", "policy.bin"}
+    (weights,) = (tmp_path / "out").glob("*.bin")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"policy.c", "policy.h", weights.name}
     subprocess.run([compiler(), "-c", "policy.c"], cwd=tmp_path / "out", check=True)
+
+
+def test_weights_of_another_policy_are_not_taken(model: Path, tmp_path: Path) -> None:
+    """What a full disk or a killed process leaves: the new C beside the old weights."""
+    other = tmp_path / "other.onnx"
+    other.write_bytes(model_of(mlp(hidden=9)))
+    for source in (model, other):
+        assert main([str(source), "-o", str(tmp_path / source.stem / "policy.c"), "--constants", "incbin"]) == 0
+    for name in ("policy.c", "policy.h"):
+        (tmp_path / "model" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    done = subprocess.run([compiler(), "-c", "policy.c"], cwd=tmp_path / "model", capture_output=True, text=True)
+    assert done.returncode != 0
+    assert ".bin" in done.stderr
 
 
 def test_working_memory_that_the_caller_gives(model: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def generate(model: Path, output: Path, target: Target, name: str, constants: st
     source = render(read_program(content), target, name, "incbin" if form == "incbin" else "text")
     files = {output: source.c.encode(), output.with_name(f"{name}.h"): source.h.encode()}
     if source.weights is not None:
-        files[output.with_name(f"{name}.bin")] = source.weights
+        files[output.with_name(source.weights_file)] = source.weights
     write_all_atomic(files)
 
 

@@ -32,12 +32,14 @@ POOLS: tuple[tuple[str, Kind, str], ...] = (
 class Source:
     """The files of one policy: C, header, and the weights where they are not in the C.
 
-    ``kernels`` names the kernel sets that the C holds, the best first.
+    ``weights_file`` is the name under which the C includes ``weights``; ``kernels`` names the kernel sets that the C
+    holds, the best first.
     """
 
     c: str
     h: str
     weights: bytes | None
+    weights_file: str
     sizes: Sizes
     kernels: tuple[str, ...]
 
@@ -55,7 +57,7 @@ def render(
         program: what is computed.
         target: what for.
         name: prefix of every public name; the header is ``name.h``.
-        constants: in the text, or in a file ``name.bin`` that the assembler includes.
+        constants: in the text, or in a file of their own that the assembler includes.
         goldens: for the self-test; without them there is none.
 
     Raises:
@@ -110,7 +112,7 @@ class _Renderer:
             *(f"\n{fragment(file)}" for file in self._fragments()),
             _INFINITY,
             "\n/* Constants. */\n",
-            self.constants.preamble(f"{name}.bin"),
+            self.constants.preamble(),
             *self.constants.declarations,
             f"\n/* Observations that are computed at once. */\n#define {name.upper()}_TILE {self.tile}\n",
             bodies,
@@ -121,7 +123,7 @@ class _Renderer:
         blob = bytes(self.constants.blob) if self.constants.form == "incbin" else None
         names = tuple(kernel.name for kernel in self.sets)
         c, h = paired("".join(parts), header(self.program, name, sizes), blob)
-        return Source(c, h, blob, sizes, names)
+        return Source(c, h, blob, self.constants.file, sizes, names)
 
     def _given(self, form: str) -> bool:
         """Whether the caller gives the working memory of ``one`` or ``many``, because it is too large for the stack."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,11 +72,16 @@ class Constants:
             f'extern const {kind} {name}[{array.size}] __attribute__((visibility("hidden")));\n'
         )
 
-    def preamble(self, file: str) -> str:
-        """What stands before the declarations; ``file`` holds the bytes."""
+    @property
+    def file(self) -> str:
+        """Name of the file of bytes; it has their hash, so that C is never compiled with those of another policy."""
+        return f"{self.prefix}-{hashlib.sha256(self.blob).hexdigest()[:16]}.bin"
+
+    def preamble(self) -> str:
+        """What stands before the declarations."""
         if self.form == "text":
             return ""
-        macro = self.prefix.upper()
+        macro, file = self.prefix.upper(), self.file
         return f"""#ifndef {macro}_WEIGHTS_FILE
 #define {macro}_WEIGHTS_FILE "{file}"
 #endif

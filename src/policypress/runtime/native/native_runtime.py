@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from policypress.contract import Contract, Discrete
-from policypress.errors import ArtifactError, NativeBuildError, ObservationError
-from policypress.regular_file import read_regular
+from policypress.errors import NativeBuildError, ObservationError
 from policypress.runtime.native.build import MODULE, built_module
 from policypress.runtime.observation import Array, Observation, batches_of, fill, key_of, part_of
+from policypress.runtime.onnx_metadata import content_of
 from policypress.runtime.protocol import Runtime
 from policypress.toolchain.cache import Cache
 
 NOT_FINITE = 2
-MAX_ARTIFACT_BYTES = 1024**3
 
 
 class NativeRuntime(Runtime):
@@ -41,7 +40,7 @@ class NativeRuntime(Runtime):
     def __init__(self, model: Path | bytes, cache: Cache | None = None) -> None:
         label = "bytes" if isinstance(model, bytes) else str(model)
         kept = Cache() if cache is None else cache
-        self._open(*built_module(_content(model), label, kept))
+        self._open(*built_module(content_of(model), label, kept))
         if kept.notice is not None:
             self.notices = (kept.notice,)
 
@@ -150,12 +149,6 @@ class NativeRuntime(Runtime):
     def kernel(self) -> str:
         """Name of the kernels that this processor was given, e.g. ``avx512vnni``."""
         return str(self._module.kernel())
-
-
-def _content(model: Path | bytes) -> bytes:
-    if isinstance(model, bytes):
-        return model
-    return read_regular(model, limit_bytes=MAX_ARTIFACT_BYTES, error=ArtifactError)
 
 
 def _loaded(path: Path) -> ModuleType:
