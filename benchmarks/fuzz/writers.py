@@ -43,7 +43,7 @@ from policypress.export.c_source import c_name
 from policypress.foreign_text import is_plain, plain, plain_lines
 from policypress.reading_limits import shown as shown_short
 from policypress.report.csv_text import csv_of
-from policypress.report.study.latex import escaped, tabular
+from policypress.report.studies.latex import escaped, tabular
 from policypress.runtime.native.binding import binding_source
 from policypress.sidecar import sidecar_of
 from policypress.training.outputs import zoo_files

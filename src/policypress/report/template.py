@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from policypress.foreign_text import on_page
+from policypress.report.studies.wording import algorithm_name
 
 _OWN = "policypress.report"
 
@@ -25,7 +26,7 @@ def page_of(template: str, /, *, package: str = _OWN, **values: Any) -> str:
 
 @cache
 def _environment(package: str) -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "") for name in dict.fromkeys((package, _OWN))]),
         autoescape=True,
         finalize=on_page,
@@ -33,3 +34,5 @@ def _environment(package: str) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["algorithm_name"] = algorithm_name
+    return environment

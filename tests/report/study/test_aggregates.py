@@ -14,14 +14,14 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.report.studies.estimates import Estimate
-from policypress.report.study.aggregates import (
+from policypress.report.studies.aggregates import (
     PROFILE_SCORES,
     iqm,
     mean,
     probability_of_improvement,
     shares_above,
 )
+from policypress.report.studies.estimates import Estimate
 from policypress.report.study.study_report import StudyReport
 
 scores = st.lists(st.floats(-2, 2), min_size=4, max_size=4)
@@ -82,13 +82,13 @@ def test_the_numbers_are_rliables() -> None:
     assert [float(iqm(ours)), float(mean(ours))] == pytest.approx(points)
     assert float(probability_of_improvement(ours, theirs)) == pytest.approx(chance)
     assert shares_above(ours).tolist() == pytest.approx(shares)
-    from policypress.report.study.aggregates import _interval
+    from policypress.report.studies.aggregates import interval
 
     for statistic, lower, upper in ((iqm, *np.array(intervals)[:, 0]), (mean, *np.array(intervals)[:, 1])):
-        found = _interval((ours,), lambda drawn, statistic=statistic: statistic(drawn[0]))
+        found = interval((ours,), lambda drawn, statistic=statistic: statistic(drawn[0]))
         assert isinstance(found, Estimate)
         assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=0.01)
-    improvement = _interval((ours, theirs), lambda groups: probability_of_improvement(*groups))
+    improvement = interval((ours, theirs), lambda groups: probability_of_improvement(*groups))
     assert isinstance(improvement, Estimate)
     assert (improvement.lower, improvement.upper) == pytest.approx(between, abs=0.03)
 

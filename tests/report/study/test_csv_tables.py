@@ -6,7 +6,8 @@ import csv
 import io
 
 from policypress.report.studies.estimates import Estimate
-from policypress.report.study.csv_tables import Sheet, sheets
+from policypress.report.studies.sheets import Sheet
+from policypress.report.study.csv_tables import sheets
 from policypress.report.study.study_report import StudyReport
 
 

@@ -12,9 +12,10 @@ import pytest
 from synthetic_study_report import make_report
 
 from policypress.report.studies.estimates import NOT_MEASURED
+from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.wording import unit_value
 from policypress.report.study.aggregate_charts import interquartile_means
-from policypress.report.study.cost_charts import cost_figure, missing_words, unit_value
-from policypress.report.study.figure import StudyFigure
+from policypress.report.study.cost_charts import cost_figure, missing_words
 from policypress.report.study.figures import NAMES, study_figures
 from policypress.report.study.methods import look
 from policypress.report.study.return_charts import pruning_returns, quantization_returns

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.report.study.latex import escaped, latex_tables, tabular
+from policypress.report.studies.latex import escaped, tabular
+from policypress.report.study.latex import latex_tables
 from policypress.report.study.study_report import StudyReport
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from policypress.report.study.methods import algorithm_name, listed, look, ordered, tokens
+from policypress.report.studies.wording import algorithm_name, listed
+from policypress.report.study.methods import PALETTE, look, ordered
 
 PAPER = ("ptdq", "ptsq", "qat", "l1", "l2")
 
@@ -14,7 +15,9 @@ def test_the_papers_methods_differ_in_colour_and_no_two_share_shape_and_dash() -
 
 
 def test_every_look_has_its_colour_on_both_grounds() -> None:
-    assert set(tokens()) >= {look(method).token for method in (*PAPER, "baseline", "sparse-l2", "distill(dagger)")}
+    assert set(PALETTE.tokens()) >= {
+        look(method).token for method in (*PAPER, "baseline", "sparse-l2", "distill(dagger)")
+    }
 
 
 def test_what_is_none_of_the_papers_goes_by_its_own_name() -> None:

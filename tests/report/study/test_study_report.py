@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from policypress.report.studies.aggregates import ProfilePoint
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.evidence import Evidence, Finding
 from policypress.report.study.combination import Cells, Combination, Cost, Variant
-from policypress.report.study.conclusions import Aggregate, Improvement, ProfilePoint
+from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.csv_tables import sheets
 from policypress.report.study.latex import latex_tables
 from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series

@@ -10,22 +10,14 @@ from typing import Any
 
 import altair
 
+from policypress.report.axes import chart_of
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
+from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress.report.study.conclusions import Aggregate, Improvement
-from policypress.report.study.figure import StudyFigure
-from policypress.report.study.methods import labelled, look, ordered
+from policypress.report.study.methods import PALETTE, labelled, look, ordered
 from policypress.report.study.study_report import StudyReport
-from policypress.report.study.svg import (
-    Panel,
-    chart_of,
-    layered,
-    method_colour,
-    method_dash,
-    method_shape,
-    telling,
-    told,
-)
 
 PROFILE_RATIO = 0.1
 """Ratio of the pruning whose profile is drawn: the one that the paper calls safe."""
@@ -89,7 +81,7 @@ def improvements(report: StudyReport) -> StudyFigure | None:
         "95 % intervals. Where the interval holds 50 %, nothing can be said of the pair."
     )
     title = "Probability of improvement"
-    return StudyFigure("probability-of-improvement", title, meaning, tuple(panels), columns=2)
+    return StudyFigure("probability-of-improvement", title, meaning, tuple(panels), columns=2, palette=PALETTE)
 
 
 def _figure(
@@ -97,7 +89,8 @@ def _figure(
 ) -> StudyFigure | None:
     if not panels:
         return None
-    return StudyFigure(name, title, meaning, tuple(panels), ordered(a.method for a in shown if not a.missing), 2)
+    methods = ordered(a.method for a in shown if not a.missing)
+    return StudyFigure(name, title, meaning, tuple(panels), methods, 2, palette=PALETTE)
 
 
 def _titled(title: str, runtime: str, report: StudyReport) -> str:
@@ -138,13 +131,13 @@ def _forest(rows: Sequence[dict[str, Any]], title: str, level: float, describing
         "name:N", sort=None, title=None, axis=altair.Axis(grid=False, ticks=False, domain=False, labelLimit=170)
     )
     spread = chart_of([row for row in rows if "lower" in row])
-    colour = method_colour(methods)
+    colour = PALETTE.colour(methods)
     layers = [
         chart_of([{"at": level}]).mark_rule(style="reference").encode(x=x),
         spread.mark_rule(strokeWidth=2.5).encode(x="lower:Q", x2="upper:Q", y=y, color=colour, description=telling()),
         chart_of(rows)
         .mark_point(filled=True, size=80, opacity=1)
-        .encode(x=x, y=y, color=colour, shape=method_shape(methods), description=telling()),
+        .encode(x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()),
     ]
     return layered(layers, _WIDTH, altair.Step(30), describing)
 
@@ -176,7 +169,7 @@ def _banded(
 ) -> list[Any]:
     """Lines by method with a band around each."""
     methods = ordered(row["method"] for row in rows)
-    colour = method_colour(methods)
+    colour = PALETTE.colour(methods)
     spread = chart_of([row for row in rows if "lower" in row])
     lines = chart_of(rows)
     layers: list[Any] = [
@@ -184,13 +177,13 @@ def _banded(
             x=x, y=below("lower:Q"), y2="upper:Q", color=colour, description=telling()
         ),
         lines.mark_line(strokeWidth=2).encode(
-            x=x, y=y, color=colour, strokeDash=method_dash(methods), description=telling()
+            x=x, y=y, color=colour, strokeDash=PALETTE.dash(methods), description=telling()
         ),
     ]
     if dots:
         layers.append(
             lines.mark_point(filled=True, size=36, opacity=1).encode(
-                x=x, y=y, color=colour, shape=method_shape(methods), description=telling()
+                x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()
             )
         )
     return layers

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policypress.report.studies.aggregates import ProfilePoint
 from policypress.report.studies.estimates import MaybeEstimate
-
-
-@dataclass(frozen=True)
-class ProfilePoint:
-    """Share of runs whose score is above ``score``, with its interval."""
-
-    score: float
-    share: float
-    lower: float
-    upper: float
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,15 @@ from typing import Any
 
 import altair
 
-from policypress.report.quantities import percent, si, size
+from policypress.report.axes import chart_of
+from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
-from policypress.report.study.figure import StudyFigure
+from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.panels import Panel, layered, telling, told
+from policypress.report.studies.wording import algorithm_name
 from policypress.report.study.layout import Point, Series
-from policypress.report.study.methods import algorithm_name, labelled, look, ordered
+from policypress.report.study.methods import PALETTE, labelled, look, ordered
 from policypress.report.study.study_report import StudyReport
-from policypress.report.study.svg import (
-    Panel,
-    chart_of,
-    layered,
-    method_colour,
-    method_dash,
-    method_shape,
-    telling,
-    told,
-)
 
 _TITLES = {
     1: ("figure-1", "Figure 1: costs of quantized agents"),
@@ -56,7 +49,8 @@ def cost_figure(report: StudyReport, number: int) -> StudyFigure | None:
         else "A thin line is one combination of algorithm and environment; the thick one is the median of them all."
     )
     meaning = f"{_EXPLAINED} {marks} {_source(drawn)}{missing_words(report, number)}"
-    return StudyFigure(name, title, meaning.strip(), panels, methods, 2 if len(panels) in (2, 4) else 3)
+    columns = 2 if len(panels) in (2, 4) else 3
+    return StudyFigure(name, title, meaning.strip(), panels, methods, columns, palette=PALETTE)
 
 
 def missing_words(report: StudyReport, number: int) -> str:
@@ -66,13 +60,6 @@ def missing_words(report: StudyReport, number: int) -> str:
         if series.figure == number and series.missing:
             reasons.setdefault(series.missing, []).append(_titled(series, report))
     return " ".join(f"Not drawn: {', '.join(titles)} ({reason})." for reason, titles in reasons.items())
-
-
-def unit_value(value: float, unit: str) -> str:
-    """A cost with its unit, as people read it."""
-    if unit == "B":
-        return size(value)
-    return si(value, unit) if unit else f"{value:,.0f}"
 
 
 def _titled(series: Series, report: StudyReport) -> str:
@@ -149,12 +136,12 @@ def _strips(points: Sequence[Point]) -> dict[str, Any]:
         scale=altair.Scale(domain=[len(methods) - 0.45, -0.55], nice=False),
         axis=altair.Axis(values=list(range(len(methods))), labelExpr=names, grid=False, ticks=False, domain=False),
     )
-    colour = method_colour(methods)
+    colour = PALETTE.colour(methods)
     layers = [
         _baseline(x=x),
         chart_of(rows)
         .mark_point(filled=True, size=34, opacity=0.6)
-        .encode(x=x, y=y, color=colour, shape=method_shape(methods), description=telling()),
+        .encode(x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()),
         chart_of(bars).mark_rule(strokeWidth=2.5).encode(x=x, y=y, y2="end:Q", color=colour, description=telling()),
     ]
     return layered(layers, _WIDTH, 54 * len(methods) + 14, "costs of quantized agents as shares of the baseline's")
@@ -178,7 +165,7 @@ def _curves(points: Sequence[Point]) -> dict[str, Any]:
         "ratio:Q", title="hidden channels removed", scale=altair.Scale(domain=[0, 0.72], nice=False), axis=shown
     )
     y = altair.Y("at:Q", title="share of the baseline", scale=scale, axis=axis)
-    colour = method_colour(methods)
+    colour = PALETTE.colour(methods)
     layers = [
         _baseline(y=y),
         chart_of(rows)
@@ -186,9 +173,9 @@ def _curves(points: Sequence[Point]) -> dict[str, Any]:
         .encode(x=x, y=y, color=colour, detail="combination:N", description=telling()),
         chart_of(lines)
         .mark_line(strokeWidth=2.5)
-        .encode(x=x, y=y, color=colour, strokeDash=method_dash(methods), description=telling()),
+        .encode(x=x, y=y, color=colour, strokeDash=PALETTE.dash(methods), description=telling()),
         chart_of(lines)
         .mark_point(filled=True, size=36, opacity=1)
-        .encode(x=x, y=y, color=colour, shape=method_shape(methods), description=telling()),
+        .encode(x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()),
     ]
     return layered(layers, _WIDTH, _HEIGHT, "costs by the share of channels removed, as shares of the baseline's")

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from policypress.report.csv_text import csv_of
-from policypress.report.studies.estimates import Estimate, MaybeEstimate
+from policypress.report.studies.estimates import Estimate
+from policypress.report.studies.sheets import Sheet, Value, names_of, values_of
 from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
 
-Value = str | float | int | bool | None
 _KEYS = ("runtime", "algorithm", "environment", "environment_id", "baseline_learned")
-_OF_ESTIMATE = ("", "_lower", "_upper", "_runs", "_unit", "_missing")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table: its name, for the file, its columns, and its rows."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Value, ...], ...]
-
-    def csv(self) -> str:
-        """As CSV; see :func:`csv_of`."""
-        return csv_of(self.columns, self.rows)
 
 
 def sheets(report: StudyReport) -> tuple[Sheet, ...]:
@@ -43,16 +27,6 @@ def sheets(report: StudyReport) -> tuple[Sheet, ...]:
     )
 
 
-def _names(prefix: str) -> tuple[str, ...]:
-    return tuple(prefix + ending for ending in _OF_ESTIMATE)
-
-
-def _values(known: MaybeEstimate) -> tuple[Value, ...]:
-    if isinstance(known, Estimate):
-        return known.value, known.lower, known.upper, known.runs, known.unit, None
-    return None, None, None, None, None, known.reason
-
-
 def _keys(combination: Combination) -> tuple[Value, ...]:
     return (
         combination.runtime,
@@ -65,23 +39,27 @@ def _keys(combination: Combination) -> tuple[Value, ...]:
 
 def _quantization(report: StudyReport) -> Sheet:
     columns = ("baseline", *METHODS)
-    names = [name for column in columns for name in (*_names(column), f"{column}_paper")]
+    names = [name for column in columns for name in (*names_of(column), f"{column}_paper")]
     rows = []
     for row in report.table1:
         found: list[Value] = list(_keys(report.combination(row.combination)))
         for column in columns:
-            found += [*_values(row.returns[column]), row.published.get(column)]
+            found += [*values_of(row.returns[column]), row.published.get(column)]
         rows.append((*found, row.best, row.published_best))
     return Sheet("table-1-quantization", (*_KEYS, *names, "best", "best_paper"), tuple(rows))
 
 
 def _pruning(report: StudyReport) -> Sheet:
-    names = (*_names("baseline"), *_names("best_pruned"))
+    names = (*names_of("baseline"), *names_of("best_pruned"))
     ratios = [name for norm in NORMS for name in (f"{norm}_ratio", f"{norm}_complete")]
     paper = [f"{name}_paper" for name in ("baseline", "best_pruned", "l1_ratio", "l2_ratio")]
     rows = []
     for row in report.table2:
-        found: list[Value] = [*_keys(report.combination(row.combination)), *_values(row.baseline), *_values(row.best)]
+        found: list[Value] = [
+            *_keys(report.combination(row.combination)),
+            *values_of(row.baseline),
+            *values_of(row.best),
+        ]
         for norm in NORMS:
             pruned = row.ratios.get(norm)
             found += (
@@ -112,9 +90,9 @@ def _variants(report: StudyReport) -> Sheet:
     columns = (
         *_KEYS,
         *("steps", "recipe", "method", "ratio", "done", "failed", "left"),
-        *_names("return"),
-        *_names("ratio_to_baseline"),
-        *_names("retention"),
+        *names_of("return"),
+        *names_of("ratio_to_baseline"),
+        *names_of("retention"),
         *("keeps_90_percent", "return_paper"),
         *costs,
     )
@@ -131,9 +109,9 @@ def _variant(combination: Combination, variant: Variant) -> tuple[Value, ...]:
     return (
         *_keys(combination),
         *(combination.steps, variant.recipe, variant.method, variant.ratio, cells.done, cells.failed, cells.left),
-        *_values(variant.returns),
-        *_values(variant.ratio_to_baseline),
-        *_values(variant.retention),
+        *values_of(variant.returns),
+        *values_of(variant.ratio_to_baseline),
+        *values_of(variant.retention),
         *(variant.keeps_90_percent, variant.published),
     )
 
@@ -150,8 +128,8 @@ def _points(report: StudyReport) -> Sheet:
         (
             *(series.figure, series.quantity, series.unit, series.runtime),
             *(point.algorithm, point.environment, point.method, point.ratio, point.source),
-            *_values(point.absolute),
-            *_values(point.relative),
+            *values_of(point.absolute),
+            *values_of(point.relative),
         )
         for series in report.series
         for point in series.points
@@ -167,23 +145,24 @@ def _points(report: StudyReport) -> Sheet:
         "ratio",
         "source",
     )
-    return Sheet("figures", (*columns, *_names("absolute"), *_names("relative")), rows)
+    return Sheet("figures", (*columns, *names_of("absolute"), *names_of("relative")), rows)
 
 
 def _aggregates(report: StudyReport) -> Sheet:
     rows = tuple(
-        (one.runtime, one.method, one.ratio, one.combinations, one.runs, *_values(one.iqm), *_values(one.mean))
+        (one.runtime, one.method, one.ratio, one.combinations, one.runs, *values_of(one.iqm), *values_of(one.mean))
         for one in report.aggregates
     )
-    columns = ("runtime", "method", "ratio", "combinations", "runs", *_names("iqm"), *_names("mean"))
+    columns = ("runtime", "method", "ratio", "combinations", "runs", *names_of("iqm"), *names_of("mean"))
     return Sheet("aggregates", columns, rows)
 
 
 def _improvements(report: StudyReport) -> Sheet:
     rows = tuple(
-        (one.runtime, one.first, one.second, one.combinations, *_values(one.probability)) for one in report.improvements
+        (one.runtime, one.first, one.second, one.combinations, *values_of(one.probability))
+        for one in report.improvements
     )
-    columns = ("runtime", "first", "second", "combinations", *_names("probability"))
+    columns = ("runtime", "first", "second", "combinations", *names_of("probability"))
     return Sheet("probability-of-improvement", columns, rows)
 
 

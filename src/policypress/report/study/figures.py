@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from policypress.report.studies.figure import StudyFigure
 from policypress.report.study.aggregate_charts import aggregate_figures
 from policypress.report.study.cost_charts import cost_figure
-from policypress.report.study.figure import StudyFigure
 from policypress.report.study.return_charts import pruning_returns, quantization_returns
 from policypress.report.study.study_report import StudyReport
 

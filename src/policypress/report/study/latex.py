@@ -4,44 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from policypress.foreign_text import plain, plain_lines
-from policypress.report.quantities import with_spread
-from policypress.report.studies.estimates import Estimate, MaybeEstimate
+from policypress.report.studies.latex import NOTHING, bold, escaped, estimate, percent, tabular
 from policypress.report.study.combination import Combination
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
 from policypress.report.study.paper import METHODS, NORMS
 from policypress.report.study.study_report import StudyReport
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "−": r"$-$",
-    "–": "--",
-    "|": r"\textbar{}",
-}
-_NOTHING = "--"
 _NOT_LEARNED = r"$^\dagger$"
-Rows = Sequence[Sequence[str]]
-
-
-def escaped(text: str) -> str:
-    r"""Text as LaTeX sets it.
-
-    >>> escaped("10 % & more_{}")
-    '10 \\% \\& more\\_\\{\\}'
-    """
-    return "".join(_SPECIAL.get(character, character) for character in plain(text))
 
 
 def latex_tables(report: StudyReport) -> dict[str, str]:
@@ -55,23 +24,6 @@ def latex_tables(report: StudyReport) -> dict[str, str]:
         found[f"table-3-best-pruning{ending}"] = _optimal(report.table3, own, runtime)
         found[f"aggregates{ending}"] = _aggregates(report, runtime)
     return found
-
-
-def tabular(columns: Sequence[str], rows: Rows, notes: Sequence[str], left: int = 2) -> str:
-    """A ``tabular`` with rules, its notes as comments above; every row has as many cells as there are columns.
-
-    Args:
-        columns: headings, as LaTeX.
-        rows: cells, as LaTeX.
-        notes: of plain text.
-        left: number of columns that are aligned left.
-    """
-    lines = [f"% {line}" for note in notes for line in plain_lines(note).splitlines()]
-    lines += [rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(columns) - left)}}}", r"\hline"]
-    lines += [" & ".join(columns) + r" \\", r"\hline"]
-    # Behind the end of a row, a bracket or an asterisk would be an argument of it, blanks before it or not.
-    lines += [("{}" if "".join(row).lstrip()[:1] in ("[", "*") else "") + " & ".join(row) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
 def _notes(what: str, runtime: str) -> list[str]:
@@ -89,7 +41,7 @@ def _quantization(rows: Sequence[QuantizationRow], own: Mapping[str, Combination
     for row in rows:
         if row.combination in own:
             returns = [
-                _bold(_estimate(row.returns[name]), row.best == name) + _paper(row.published.get(name))
+                bold(estimate(row.returns[name]), row.best == name) + _paper(row.published.get(name))
                 for name in columns
             ]
             cells.append([*_place(own[row.combination]), *returns])
@@ -102,15 +54,15 @@ def _pruning(rows: Sequence[PruningRow], own: Mapping[str, Combination], runtime
     for row in rows:
         if row.combination in own:
             returns = [
-                _estimate(known) + _paper(row.published.get(name))
+                estimate(known) + _paper(row.published.get(name))
                 for name, known in (("baseline", row.baseline), ("best_pruned", row.best))
             ]
             ratios = []
             for norm in NORMS:
                 pruned = row.ratios.get(norm)
-                text = _NOTHING if pruned is None else "none" if pruned.ratio is None else _percent(pruned.ratio)
+                text = NOTHING if pruned is None else "none" if pruned.ratio is None else percent(pruned.ratio)
                 told = row.published.get(f"{norm}_ratio")
-                ratios.append(text + ("" if told is None else f" [{_percent(told)}]"))
+                ratios.append(text + ("" if told is None else f" [{percent(told)}]"))
             cells.append([*_place(own[row.combination]), *returns, *ratios])
     headings = ("algorithm", "environment", "baseline", "pruned", "L1", "L2")
     return tabular(headings, cells, _notes("Returns of pruned agents, and what keeps 90 % of the return", runtime))
@@ -120,8 +72,8 @@ def _optimal(rows: Sequence[OptimalRow], own: Mapping[str, Combination], runtime
     cells = []
     for row in rows:
         if row.combination in own:
-            ours = _NOTHING if row.norm is None else row.norm if row.ratio is None else _best(row.norm, row.ratio)
-            paper = _NOTHING
+            ours = NOTHING if row.norm is None else row.norm if row.ratio is None else _best(row.norm, row.ratio)
+            paper = NOTHING
             if row.published_norm is not None and row.published_ratio is not None:
                 paper = _best(row.published_norm, row.published_ratio)
             cells.append([*_place(own[row.combination]), ours, paper])
@@ -133,9 +85,9 @@ def _aggregates(report: StudyReport, runtime: str) -> str:
     cells = [
         [
             escaped(one.method.upper()),
-            "" if one.ratio is None else _percent(one.ratio),
-            _estimate(one.iqm, runs=False),
-            _estimate(one.mean, runs=False),
+            "" if one.ratio is None else percent(one.ratio),
+            estimate(one.iqm, runs=False),
+            estimate(one.mean, runs=False),
             str(one.combinations),
             str(one.runs),
         ]
@@ -152,24 +104,9 @@ def _place(combination: Combination) -> list[str]:
     return [escaped(combination.algorithm.upper()), escaped(combination.environment) + mark]
 
 
-def _estimate(known: MaybeEstimate, *, runs: bool = True) -> str:
-    if not isinstance(known, Estimate):
-        return _NOTHING
-    half = None if known.lower is None or known.upper is None else (known.upper - known.lower) / 2
-    return escaped(with_spread(known.value, half)) + (f" ({known.runs})" if runs else "")
-
-
 def _paper(value: float | None) -> str:
     return "" if value is None else f" [{value}]"
 
 
-def _percent(ratio: float) -> str:
-    return rf"{100 * ratio:.0f}\,\%"
-
-
 def _best(norm: str, ratio: float) -> str:
-    return f"{norm_name(norm)} {_percent(ratio)}"
-
-
-def _bold(text: str, best: bool) -> str:
-    return rf"\textbf{{{text}}}" if best else text
+    return f"{norm_name(norm)} {percent(ratio)}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent, times
 from policypress.report.studies.estimates import Estimate
+from policypress.report.studies.grids import NOTHING, CellText, Grid, Line, detail
+from policypress.report.studies.wording import number, unit_value
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.cost_charts import unit_value
 from policypress.report.study.methods import is_of_the_paper
 from policypress.report.study.study_report import StudyReport
-from policypress.report.study.tables import NOTHING, CellText, Grid, Line, detail, number, standing
+from policypress.report.study.tables import standing
 
 _HEADINGS = (("return", "", ""), ("return kept", "", ""), ("packed size", "", ""))
 

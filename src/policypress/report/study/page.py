@@ -9,11 +9,13 @@ from typing import Any
 from markupsafe import Markup
 
 from policypress.atomic_write import write_atomic
+from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.grids import reasons
+from policypress.report.studies.wording import algorithm_name
 from policypress.report.study import summary as answer
 from policypress.report.study import tables
-from policypress.report.study.figure import StudyFigure
 from policypress.report.study.figures import AGGREGATE_FIGURES, COST_FIGURES, NAMES, study_figures
-from policypress.report.study.methods import algorithm_name, look, ordered, tokens
+from policypress.report.study.methods import PALETTE, look, ordered
 from policypress.report.study.own_recipes import own_recipes
 from policypress.report.study.study_report import StudyReport
 from policypress.report.template import page_of
@@ -65,9 +67,8 @@ def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[
         answer=answer,
         sentences=answer.sentences(report),
         tiles=tiles(report),
-        palette=palette(),
+        palette=PALETTE.css(),
         filters=filters(report),
-        algorithm_name=algorithm_name,
         coverage=tables.coverage(report),
         table_1=tables.table_1(report),
         table_2=tables.table_2(report),
@@ -81,17 +82,9 @@ def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[
         marks=_VERDICT_MARKS,
         unaggregated=list(dict.fromkeys(a.missing for a in report.aggregates if a.missing)),
         undrawn=undrawn(report, set(shown)),
-        reasons=tables.reasons,
+        reasons=reasons,
         files=files,
-        figures_folder=FIGURES_FOLDER,
     )
-
-
-def palette() -> Markup:
-    """Colours of the methods as CSS, for light and dark grounds."""
-    light = " ".join(f"--{name}: {colour};" for name, (colour, _) in tokens().items())
-    dark = " ".join(f"--{name}: {colour};" for name, (_, colour) in tokens().items())
-    return Markup(f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}")
 
 
 def filters(report: StudyReport) -> list[dict[str, Any]]:

@@ -8,22 +8,15 @@ from typing import Any
 import altair
 
 from policypress.measurement.statistics import Missing
+from policypress.report.axes import chart_of
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate, MaybeEstimate
+from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.panels import Panel, layered, telling, told
+from policypress.report.studies.wording import algorithm_name
 from policypress.report.study.combination import Combination, Variant
-from policypress.report.study.figure import StudyFigure
-from policypress.report.study.methods import QUANTIZATION, algorithm_name, labelled, ordered
+from policypress.report.study.methods import PALETTE, QUANTIZATION, labelled, ordered
 from policypress.report.study.study_report import StudyReport
-from policypress.report.study.svg import (
-    Panel,
-    chart_of,
-    layered,
-    method_colour,
-    method_dash,
-    method_shape,
-    telling,
-    told,
-)
 
 RULE = 0.9
 """Share of the baseline's return that the paper's rule asks for."""
@@ -50,9 +43,8 @@ def quantization_returns(report: StudyReport) -> StudyFigure | None:
         f"hollow: Lu et al., Table 1. The dashed line is 90 %, the solid one the baseline. {_EDGE}"
     )
     columns = min(3, len(panels))
-    return StudyFigure(
-        "quantization-returns", "Return after quantization", meaning, tuple(panels), QUANTIZATION, columns
-    )
+    name, title = "quantization-returns", "Return after quantization"
+    return StudyFigure(name, title, meaning, tuple(panels), QUANTIZATION, columns, palette=PALETTE)
 
 
 def pruning_returns(report: StudyReport) -> StudyFigure | None:
@@ -81,9 +73,8 @@ def pruning_returns(report: StudyReport) -> StudyFigure | None:
         f"intervals where they are known. The dashed line is the paper's rule, 90 %. {_EDGE}{left}"
     )
     columns = min(5, len(panels))
-    return StudyFigure(
-        "pruning-returns", "Return after pruning", meaning, tuple(panels), ordered(methods), columns, narrow=True
-    )
+    name, title, drawn = "pruning-returns", "Return after pruning", ordered(methods)
+    return StudyFigure(name, title, meaning, tuple(panels), drawn, columns, narrow=True, palette=PALETTE)
 
 
 def _titled(environment: str, runtime: str, report: StudyReport) -> str:
@@ -150,7 +141,7 @@ def _dots(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     x = altair.X("at:Q", title="share of the baseline's return", scale=_DOMAIN, axis=_SHARES)
     y = altair.Y("algorithm:N", sort=names, title=None, axis=altair.Axis(grid=False, ticks=False, domain=False))
     offset = altair.YOffset("method:N", sort=methods, scale=altair.Scale(paddingInner=0, paddingOuter=0.35))
-    colour, shape = method_colour(methods), method_shape(methods)
+    colour, shape = PALETTE.colour(methods), PALETTE.shape(methods)
     ours = chart_of([row for row in rows if row["ours"]])
     paper = chart_of([row for row in rows if not row["ours"]])
     spread = chart_of([row for row in rows if "lower" in row])
@@ -178,7 +169,7 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     starts = [{"method": m, "ratio": 0.0, "at": 1.0, "told": told("", method=m)} for m in methods]
     lines = chart_of([*starts, *rows])
     spread = chart_of([row for row in rows if "lower" in row])
-    colour = method_colour(methods)
+    colour = PALETTE.colour(methods)
     layers = [
         *_levels(y=y),
         spread.mark_area(opacity=0.16).encode(
@@ -189,10 +180,10 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             description=telling(),
         ),
         lines.mark_line(strokeWidth=1.6).encode(
-            x=x, y=y, color=colour, strokeDash=method_dash(methods), description=telling()
+            x=x, y=y, color=colour, strokeDash=PALETTE.dash(methods), description=telling()
         ),
         chart_of(rows)
         .mark_point(filled=True, size=20, opacity=1)
-        .encode(x=x, y=y, color=colour, shape=method_shape(methods), description=telling()),
+        .encode(x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()),
     ]
     return layered(layers, 140, 105, "return against the share of channels removed")

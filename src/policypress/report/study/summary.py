@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.evidence import Verdict
+from policypress.report.studies.wording import listed
 from policypress.report.study.aggregate_charts import PROFILE_RATIO
 from policypress.report.study.conclusions import Aggregate
-from policypress.report.study.methods import NORMS, QUANTIZATION, labelled, listed, look
+from policypress.report.study.methods import NORMS, QUANTIZATION, labelled, look
 from policypress.report.study.study_report import StudyReport
 
 _VERDICTS: tuple[Verdict, ...] = ("holds", "does not hold", "undecided", "no data")

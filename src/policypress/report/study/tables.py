@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from policypress.measurement.statistics import Missing
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import NOT_MEASURED, Estimate, MaybeEstimate
+from policypress.report.studies.grids import NOTHING, CellText, Grid, Headings, Line, detail
+from policypress.report.studies.wording import algorithm_name, number, unit_value
 from policypress.report.study.combination import Combination
-from policypress.report.study.cost_charts import unit_value
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, norm_name
-from policypress.report.study.methods import NORMS, QUANTIZATION, algorithm_name, look
+from policypress.report.study.methods import NORMS, QUANTIZATION, look
 from policypress.report.study.study_report import StudyReport
 
-NOTHING = "–"
 _QUANTITIES = {
     "latency": ("inference time", "s"),
     "peak_rss": ("memory (peak resident set)", "B"),
@@ -32,84 +31,6 @@ _COST_COLUMNS: tuple[tuple[str, float | None], ...] = (
     *((method, None) for method in QUANTIZATION),
     *((norm, ratio) for ratio in (0.1, 0.5) for norm in NORMS),
 )
-
-
-Headings = tuple[tuple[str, str, str], ...]
-"""Columns after the first: text, and the method and the algorithm that each belongs to."""
-
-
-@dataclass(frozen=True)
-class CellText:
-    """One cell.
-
-    Attributes:
-        heading: of its column; a phone shows it beside the value.
-        text: the value.
-        share: of the baseline; may be empty.
-        detail: interval and number of runs; may be empty.
-        paper: the paper's own number; may be empty.
-        method: whose it is, for filters; empty for none.
-        algorithm: likewise, where columns are algorithms.
-        best: whether it is the best of its row.
-        paper_best: whether the paper's is.
-        kind: ``none`` where nothing passes, ``missing`` where there is no number, else empty.
-        reason: why there is no number.
-        note: a warning; may be empty.
-        part: share of something that is done, to draw as a bar; None for no bar.
-    """
-
-    heading: str
-    text: str
-    share: str = ""
-    detail: str = ""
-    paper: str = ""
-    method: str = ""
-    algorithm: str = ""
-    best: bool = False
-    paper_best: bool = False
-    kind: str = ""
-    reason: str = ""
-    note: str = ""
-    part: float | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row: a combination, its cells, its baseline's standing, and the recipe where a row is one recipe's."""
-
-    name: str
-    algorithm: str
-    environment: str
-    cells: tuple[CellText, ...]
-    learned: str = "learned"
-    reason: str = ""
-    title: str = ""
-    method: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table under one runtime, its rows in groups by algorithm (or in one group, without a name)."""
-
-    runtime: str
-    headings: Headings
-    groups: tuple[tuple[str, tuple[Line, ...]], ...]
-
-
-def number(value: float) -> str:
-    """A return as people read it: ``117,139``, ``74.49``."""
-    magnitude = abs(value)
-    decimals = 0 if magnitude >= 1000 else 1 if magnitude >= 100 else 2
-    return f"{value:,.{decimals}f}".replace("-", "−")
-
-
-def detail(value: Estimate) -> str:
-    """Interval and number of runs."""
-    runs = "1 run" if value.runs == 1 else f"{value.runs} runs"
-    if value.lower is None or value.upper is None:
-        return runs
-    between = "–" if value.lower >= 0 else " to "
-    return f"{number(value.lower)}{between}{number(value.upper)} · {runs}"
 
 
 def table_1(report: StudyReport) -> tuple[Grid, ...]:
@@ -148,13 +69,6 @@ def costs(report: StudyReport) -> tuple[Grid, ...]:
         if there:
             made.append(Grid(runtime, headings, (("", there),)))
     return tuple(made)
-
-
-def reasons(grids: Sequence[Grid]) -> tuple[str, ...]:
-    """Why cells are dashes, each reason once."""
-    lines = [line for grid in grids for _, group in grid.groups for line in group]
-    missing = [cell.reason for line in lines for cell in line.cells if cell.kind == "missing" and cell.reason]
-    return tuple(dict.fromkeys(missing))
 
 
 def _grids(report: StudyReport, headings: Headings, rows: Mapping[str, tuple[CellText, ...]]) -> tuple[Grid, ...]:

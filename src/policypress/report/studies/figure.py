@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair
 
-from policypress.report.study.methods import look
-from policypress.report.study.svg import (
-    Panel,
-    chart_of,
-    layered,
-    method_colour,
-    method_shape,
-    to_png,
-    to_svg,
-)
+from policypress.report.axes import chart_of
+from policypress.report.studies.looks import Palette
+from policypress.report.studies.panels import Panel, layered, to_png, to_svg
 
 _LEGEND_HEIGHT = 16
 _LEGEND_STEP = 26.0
@@ -37,6 +30,7 @@ class StudyFigure:
         methods: those that occur, for the legend; empty where axes name them.
         columns: panels in a row of the file.
         narrow: whether the panels are small enough for two in a row of a phone.
+        palette: how the methods look.
     """
 
     name: str
@@ -46,6 +40,7 @@ class StudyFigure:
     methods: tuple[str, ...] = ()
     columns: int = 3
     narrow: bool = False
+    palette: Palette = field(default_factory=Palette)
 
     def svg(self) -> str:
         """The whole figure for a file, with title and legend."""
@@ -58,7 +53,7 @@ class StudyFigure:
     def _whole(self) -> dict[str, Any]:
         views = [{**_bare(panel.spec), "title": panel.title} for panel in self.panels]
         panels = {"concat": views, "columns": self.columns, "spacing": _PANEL_GAP}
-        legend = [_legend(self.methods)] if self.methods else []
+        legend = [_legend(self.methods, self.palette)] if self.methods else []
         parts = [*legend, *(panel.spec for panel in self.panels)]
         return {
             "$schema": self.panels[0].spec["$schema"],
@@ -74,17 +69,17 @@ def _bare(spec: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in ("$schema", "config", "datasets")}
 
 
-def _legend(methods: Sequence[str]) -> dict[str, Any]:
+def _legend(methods: Sequence[str], palette: Palette) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     at = 6.0
     for method in methods:
-        rows.append({"method": method, "label": look(method).label, "at": at, "text_at": at + 10})
-        at += _LEGEND_STEP + _CHARACTER * len(look(method).label)
+        rows.append({"method": method, "label": palette.look(method).label, "at": at, "text_at": at + 10})
+        at += _LEGEND_STEP + _CHARACTER * len(palette.look(method).label)
     scale = altair.Scale(domain=[0, at], nice=False)
     x = altair.X("at:Q", scale=scale, axis=None)
     chart = chart_of(rows)
     points = chart.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x, y=altair.value(8), color=method_colour(methods), shape=method_shape(methods)
+        x=x, y=altair.value(8), color=palette.colour(methods), shape=palette.shape(methods)
     )
     words = chart.mark_text(align="left", baseline="middle", style="strong").encode(
         x=altair.X("text_at:Q", scale=scale, axis=None), y=altair.value(8), text="label:N"

@@ -7,6 +7,7 @@ so that the page's filters reach it without redrawing, and says its numbers when
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,12 @@ import altair
 import vl_convert
 
 from policypress.foreign_text import plain_data
-from policypress.report.study.methods import look, tokens
 
 _SVG = "http://www.w3.org/2000/svg"
 _FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 # Stand-ins that no drawing uses, put in place of a page's colours while Vega draws.
 _TEXT, _MUTED, _GRID = "#010203", "#010204", "#010205"
+_STAND_IN = re.compile(r"«([a-z][a-z0-9-]*)\|(#[0-9a-f]{6})»")
 _MARK = "policypress-mark:"
 _PNG_SCALE = 2.0
 _MOST_SCALED = 1.25  # letters of a panel that is wider than this look out of place
@@ -33,7 +34,8 @@ class Panel:
 
     Attributes:
         title: what is particular of it in its figure.
-        spec: Vega-Lite, one view with its own width and height, in pixels; colours by :func:`method_colour` only.
+        spec: Vega-Lite, one view with its own width and height, in pixels; colours are those of a
+            :class:`~.looks.Palette`.
         belongs: ``algorithm``, ``environment`` or ``runtime`` → what all of it belongs to, for filters.
         note: what a reader must know of this panel; may be empty.
     """
@@ -46,9 +48,10 @@ class Panel:
     def inline(self, unique: str) -> str:
         """The panel as an SVG element for a page; ``unique`` keeps its ids apart from those of other panels."""
         colours = {"text": _TEXT, "muted": _MUTED, "grid": _GRID}
-        names = list(tokens())
+        content = json.dumps(plain_data(self.spec), ensure_ascii=False)
+        names = dict.fromkeys(name for name, _ in _STAND_IN.findall(content))
         palette = {name: f"#0a00{index:02x}" for index, name in enumerate(names)}
-        drawn = _svg(self.spec, _config(**colours, surface=None), palette)
+        drawn = _svg(content, _config(**colours, surface=None), palette)
         text = _for_page(drawn, unique)
         for stand_in, variable in ((_TEXT, "text"), (_MUTED, "muted"), (_GRID, "line")):
             text = text.replace(stand_in, f"var(--{variable})")
@@ -59,18 +62,13 @@ class Panel:
 
 def to_svg(spec: dict[str, Any]) -> str:
     """A chart as SVG for a file: on white, with colours of its own."""
-    palette = {name: light for name, (light, _) in tokens().items()}
-    return _svg(spec, _config("#1b1f24", "#5b6470", "#e3e6ea", "#ffffff"), palette)
+    text = json.dumps(plain_data(spec), ensure_ascii=False)
+    return _svg(text, _config("#1b1f24", "#5b6470", "#e3e6ea", "#ffffff"), {})
 
 
 def to_png(svg: str) -> bytes:
     """SVG as PNG, two pixels to a unit."""
     return bytes(vl_convert.svg_to_png(svg, scale=_PNG_SCALE))
-
-
-def chart_of(values: Sequence[Mapping[str, Any]]) -> altair.Chart:
-    """A chart of rows that stand in the chart itself."""
-    return altair.Chart(altair.InlineData(values=list(values)))
 
 
 def layered(layers: Sequence[Any], width: int, height: int | altair.Step, description: str) -> dict[str, Any]:
@@ -87,28 +85,6 @@ def told(text: str, **belongs: str) -> str:
 def telling() -> altair.Description:
     """The channel that hands a row's ``told`` to its mark."""
     return altair.Description("told:N")
-
-
-def method_colour(methods: Sequence[str]) -> altair.Color:
-    """Colour by the field ``method``."""
-    scale = altair.Scale(domain=list(methods), range=[_stand_in(look(method).token) for method in methods])
-    return altair.Color("method:N", scale=scale, legend=None)
-
-
-def method_shape(methods: Sequence[str]) -> altair.Shape:
-    """Shape by the field ``method``."""
-    scale = altair.Scale(domain=list(methods), range=[look(method).shape for method in methods])
-    return altair.Shape("method:N", scale=scale, legend=None)
-
-
-def method_dash(methods: Sequence[str]) -> altair.StrokeDash:
-    """Dash by the field ``method``."""
-    scale = altair.Scale(domain=list(methods), range=[list(look(method).dash) or [1, 0] for method in methods])
-    return altair.StrokeDash("method:N", scale=scale, legend=None)
-
-
-def _stand_in(token: str) -> str:
-    return f"«{token}»"
 
 
 def _config(text: str, muted: str, grid: str, surface: str | None) -> dict[str, Any]:
@@ -138,10 +114,9 @@ def _config(text: str, muted: str, grid: str, surface: str | None) -> dict[str, 
     }
 
 
-def _svg(spec: dict[str, Any], config: dict[str, Any], palette: Mapping[str, str]) -> str:
-    text = json.dumps(plain_data(spec), ensure_ascii=False)
-    for token, colour in palette.items():
-        text = text.replace(_stand_in(token), colour)
+def _svg(spec: str, config: dict[str, Any], palette: Mapping[str, str]) -> str:
+    """The chart drawn; colours are those of ``palette`` by name, or the stand-ins' own."""
+    text = _STAND_IN.sub(lambda found: palette.get(found[1], found[2]), spec)
     # No base URL is allowed: a chart that would load anything fails.
     return str(vl_convert.vegalite_to_svg(json.loads(text), config=config, allowed_base_urls=[]))
 

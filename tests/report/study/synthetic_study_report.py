@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from policypress.measurement.statistics import Missing
+from policypress.report.studies.aggregates import ProfilePoint
 from policypress.report.studies.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.studies.evidence import Evidence, Finding
 from policypress.report.study.combination import Cells, Combination, Cost, Learned, Variant
-from policypress.report.study.conclusions import Aggregate, Improvement, ProfilePoint
+from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series
 from policypress.report.study.study_report import Provenance, StudyReport
 

@@ -7,17 +7,12 @@ import xml.etree.ElementTree as ElementTree
 import altair
 import pytest
 
-from policypress.report.study.svg import (
-    Panel,
-    chart_of,
-    layered,
-    method_colour,
-    method_shape,
-    telling,
-    to_png,
-    to_svg,
-    told,
-)
+from policypress.report.axes import chart_of
+from policypress.report.studies.looks import Look, Palette
+from policypress.report.studies.panels import Panel, layered, telling, to_png, to_svg, told
+
+NAMES = ("ptdq", "ptsq", "qat")
+PALETTE = Palette({n: Look(n, f"m-{n}", f"#00{at}0b2", "#56b4e9", "circle") for at, n in enumerate(NAMES)})
 
 HOSTILE = '</svg><script>alert("1")</script>'
 
@@ -34,8 +29,8 @@ def panel(label: str = "PPO") -> Panel:
         .encode(
             x=altair.X("x:Q"),
             y=altair.Y("y:Q"),
-            color=method_colour(methods),
-            shape=method_shape(methods),
+            color=PALETTE.colour(methods),
+            shape=PALETTE.shape(methods),
             description=telling(),
         )
     )

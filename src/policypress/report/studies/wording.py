@@ -1,0 +1,37 @@
+"""Words and numbers of a report on a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policypress.report.quantities import si, size
+
+_ALGORITHMS = {"trpo", "ppo", "ddpg", "td3", "sac", "dqn", "a2c", "tqc", "ars"}
+
+
+def algorithm_name(algorithm: str) -> str:
+    """An algorithm as the field writes it (``PPO``)."""
+    return algorithm.upper() if algorithm.lower() in _ALGORITHMS else algorithm
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as an enumeration.
+
+    >>> listed(["PTDQ", "PTSQ", "QAT"]), listed(["L1"])
+    ('PTDQ, PTSQ and QAT', 'L1')
+    """
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
+
+
+def number(value: float) -> str:
+    """A return as people read it: ``117,139``, ``74.49``."""
+    magnitude = abs(value)
+    decimals = 0 if magnitude >= 1000 else 1 if magnitude >= 100 else 2
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def unit_value(value: float, unit: str) -> str:
+    """A cost with its unit, as people read it."""
+    if unit == "B":
+        return size(value)
+    return si(value, unit) if unit else f"{value:,.0f}"
