@@ -96,17 +96,18 @@ def read_rows(
     The baseline is named ``none`` and the random reference ``random``. ``tried`` is what a search says of recipes.
     """
     groups = {name: (keys,) if isinstance(keys, str) else tuple(keys) for name, keys in cells.items()}
-    episodes = {name: [row for key in keys for row in store.episodes(key)] for name, keys in groups.items()}
+    stored = {one.row.key: one for one in store.results(key for keys in groups.values() for key in keys)}
+    found = {name: [stored[key] for key in keys if key in stored] for name, keys in groups.items()}
+    episodes = {name: [row for one in own for row in one.episodes] for name, own in found.items()}
     returns = {name: tuple(row.episode_return for row in rows) for name, rows in episodes.items()}
     artifacts = {
-        name: next((found for key in keys if (found := store.artifact(key)) is not None), None)
-        for name, keys in groups.items()
+        name: next((one.artifact for one in own if one.artifact is not None), None) for name, own in found.items()
     }
     files = file_names(artifacts)
     baseline, random = returns.get(BASELINE, ()), returns.get(RANDOM, ())
     rows: list[RecipeResult] = []
-    for name, keys in groups.items():
-        known = [row for key in keys if (row := store.cell(key)) is not None]
+    for name in groups:
+        known = [one.row for one in found[name]]
         own, artifact = returns[name], artifacts[name]
         compared = name != RANDOM
         nothing = Missing("the random policy is the reference")

@@ -55,10 +55,19 @@ class Verdict:
 
 def family(row: RecipeResult) -> Family:
     """Which kind of compression a recipe is; how figures group them."""
-    names = {step.get("step") for step in row.steps}
+    return family_of(row.steps)
+
+
+def family_of(steps: Sequence[Mapping[str, Any]]) -> Family:
+    """The same, of a recipe's steps in JSON form.
+
+    >>> family_of([{"step": "prune"}, {"step": "int8"}])
+    'pruned and quantized'
+    """
+    names = {step.get("step") for step in steps}
     if not names:
         return "baseline"
-    quantized = bool(names & QUANTIZING) or any(step.get("w", 32) < 32 for step in row.steps)
+    quantized = bool(names & QUANTIZING) or any(step.get("w", 32) < 32 for step in steps)
     if names & SMALLER:
         return "pruned and quantized" if quantized else "pruned"
     return "quantized" if quantized else "other"
@@ -70,7 +79,16 @@ def recipe_in_words(row: RecipeResult) -> str:
         return "actions drawn at random: the zero of retention"
     if row.name == BASELINE:
         return "the agent itself, fp32: what all others are compared with"
-    return "; ".join(_step_in_words(step) for step in row.steps)
+    return steps_in_words(row.steps)
+
+
+def steps_in_words(steps: Sequence[Mapping[str, Any]]) -> str:
+    """What steps do, one after the other.
+
+    >>> steps_in_words([{"step": "refit"}])
+    'recomputes what reads the channels that are left'
+    """
+    return "; ".join(_step_in_words(step) for step in steps)
 
 
 def _step_in_words(step: Mapping[str, Any]) -> str:

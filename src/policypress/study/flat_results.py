@@ -8,8 +8,8 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from policypress.engine.cost_tasks import CPU_PER_ACTION, CPU_PER_EPISODE, OTHERS
-from policypress.engine.store.reader import AgentRow, CellRow, StoreReader
-from policypress.records import EpisodeRecord, Measurement
+from policypress.engine.store.reader import AgentRow, CellResult, StoreReader
+from policypress.records import Measurement
 
 _SPECIAL = ("qat", "sparse", "prune")
 
@@ -84,10 +84,9 @@ _OF_COSTS = {
 
 def flat_results(store: StoreReader) -> Iterator[FlatResult]:
     """Every cell that is done or has failed, in the order in which cells were planned."""
-    agents = {agent.sha256: agent for agent in store.agents()}
-    for row in store.cells():
+    for one in store.results():
+        row = one.row
         if row.status in ("done", "failed"):
-            found = {**_played(store.episodes(row.key)), **_pressed(store, row), **_cost(store.measurements(row.key))}
             yield FlatResult(
                 cell_key=row.key,
                 kind=row.cell.kind,
@@ -95,10 +94,12 @@ def flat_results(store: StoreReader) -> Iterator[FlatResult]:
                 updated_at=row.updated_at,
                 recipe=row.cell.recipe,
                 error=None if row.failure is None else row.failure.message,
-                environment=None if row.cell.environment is None else row.cell.environment.id,
+                environment=one.environment_id or None,
                 runtime=None if row.cell.kind in ("random", "agent") else row.cell.protocol.runtime,
-                **_agent(agents.get(row.cell.agent_sha256 or "")),
-                **found,
+                **_agent(one.agent),
+                **_played(one),
+                **({} if one.artifact is None else {name: getattr(one.artifact, name) for name in _OF_ARTIFACT}),
+                **_cost(one.measurements),
             )
 
 
@@ -114,22 +115,16 @@ def _agent(agent: AgentRow | None) -> dict[str, Any]:
     return found
 
 
-def _played(episodes: Sequence[EpisodeRecord]) -> dict[str, Any]:
-    if not episodes:
+def _played(one: CellResult) -> dict[str, Any]:
+    if not one.episodes:
         return {}
-    returns = [episode.episode_return for episode in episodes]
     return {
-        "episodes": len(episodes),
-        "return_mean": fmean(returns),
-        "return_std": stdev(returns) if len(returns) > 1 else None,
-        "length_mean": fmean(episode.length for episode in episodes),
-        "episode_cpu_s": fmean(episode.cpu_s for episode in episodes),
+        "episodes": len(one.episodes),
+        "return_mean": fmean(one.returns),
+        "return_std": stdev(one.returns) if len(one.returns) > 1 else None,
+        "length_mean": fmean(one.lengths),
+        "episode_cpu_s": fmean(episode.cpu_s for episode in one.episodes),
     }
-
-
-def _pressed(store: StoreReader, row: CellRow) -> dict[str, Any]:
-    record = store.artifact(row.key)
-    return {} if record is None else {name: getattr(record, name) for name in _OF_ARTIFACT}
 
 
 def _cost(rows: Sequence[Measurement]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from policypress.report.studies.looks import Look, Palette
 from policypress.report.studies.panels import Panel, layered, telling, to_png, to_svg, told
 
 NAMES = ("ptdq", "ptsq", "qat")
-PALETTE = Palette({n: Look(n, f"m-{n}", f"#00{at}0b2", "#56b4e9", "circle") for at, n in enumerate(NAMES)})
+PALETTE = Palette({n: Look(n, f"m-{n}", f"#00{7 - at}2b2", "#56b4e9", "circle") for at, n in enumerate(NAMES)})
 
 HOSTILE = '</svg><script>alert("1")</script>'
 

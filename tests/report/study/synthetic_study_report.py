@@ -9,9 +9,12 @@ import numpy as np
 
 from policypress.measurement.statistics import Missing
 from policypress.report.studies.aggregates import ProfilePoint
+from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import NOT_MEASURED, Estimate, MaybeEstimate
 from policypress.report.studies.evidence import Evidence, Finding
-from policypress.report.study.combination import Cells, Combination, Cost, Learned, Variant
+from policypress.report.studies.runs import Cells
+from policypress.report.studies.standing import Learned
+from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.layout import OptimalRow, Point, Pruned, PruningRow, QuantizationRow, Series
 from policypress.report.study.study_report import Provenance, StudyReport

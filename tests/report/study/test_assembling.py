@@ -12,7 +12,7 @@ from synthetic_grid import LEVEL
 
 from policypress.measurement.statistics import Missing
 from policypress.report.studies.estimates import Estimate
-from policypress.report.study.combining import learned
+from policypress.report.studies.standing import learned, references
 from policypress.report.study.study_report import StudyReport
 
 Report = Callable[..., StudyReport]
@@ -159,16 +159,18 @@ def test_seeds_that_are_left_do_not_keep_the_best_pruning_open(report: Report) -
 
 def test_seeds_that_differ_have_learned_where_each_of_them_has() -> None:
     base = {0: (9000.0, 9100.0, 9050.0, 8950.0), 1: (3000.0, 3100.0, 3050.0, 2950.0)}
-    found = learned(("ppo", "HalfCheetah"), base, (-300.0, -280.0))
+    found = learned(base, (-300.0, -280.0), references().get(("ppo", "HalfCheetah")))
     assert (found.verdict, found.reference) == ("learned", 5819.0)
     assert found.threshold == pytest.approx(-290 + 0.25 * (5819 + 290))
     assert "every agent by its own episodes is above" in found.reason
-    one_failed = learned(("ppo", "HalfCheetah"), {**base, 1: (0.0, 10.0, 5.0, 1.0)}, (-300.0, -280.0))
+    one_failed = learned({**base, 1: (0.0, 10.0, 5.0, 1.0)}, (-300.0, -280.0), references().get(("ppo", "HalfCheetah")))
     assert one_failed.verdict == "not known"
-    neither = learned(("ppo", "HalfCheetah"), {0: (0.0, 10.0, 5.0), 1: (900.0, 910.0, 905.0)}, (-300.0, -280.0))
+    neither = learned(
+        {0: (0.0, 10.0, 5.0), 1: (900.0, 910.0, 905.0)}, (-300.0, -280.0), references().get(("ppo", "HalfCheetah"))
+    )
     assert neither.verdict == "not learned"
 
 
 def test_without_a_published_return_two_standard_deviations_are_asked_for() -> None:
-    found = learned(("ddpg", "HumanoidStandup"), {0: (100.0, 101.0, 99.0)}, (0.0, 10.0))
+    found = learned({0: (100.0, 101.0, 99.0)}, (0.0, 10.0), references().get(("ddpg", "HumanoidStandup")))
     assert (found.reference, found.threshold, found.verdict) == (None, 15.0, "learned")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from policypress.measurement.statistics import Missing
 from policypress.report.studies.estimates import Estimate
-from policypress.report.study.combination import Cells, Variant
-from policypress.report.study.combining import keeps_90_percent
+from policypress.report.studies.over_seeds import keeps_90_percent
+from policypress.report.studies.runs import Cells
+from policypress.report.study.combination import Variant
 from policypress.report.study.paper_rows import best_of, most_pruned
 
 returns = st.floats(-1e6, 1e6)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.report.study.runs import Kind, _kind, _update, method_of, short_name
+from policypress.report.studies.runs import Kind, _kind, _update
+from policypress.report.studies.wording import short_name
+from policypress.report.study.runs import method_of
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from policypress.report.studies.aggregates import ProfilePoint
+from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.evidence import Evidence, Finding
-from policypress.report.study.combination import Cells, Combination, Cost, Variant
+from policypress.report.studies.runs import Cells
+from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.csv_tables import sheets
 from policypress.report.study.latex import latex_tables

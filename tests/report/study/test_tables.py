@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from synthetic_study_report import make_report
 
 from policypress.report.studies.estimates import Estimate
+from policypress.report.studies.grids import reasons
 from policypress.report.study import tables
 from policypress.report.study.layout import Pruned, PruningRow
 
@@ -52,7 +53,7 @@ def test_table_3_is_environments_by_algorithms() -> None:
     assert set(cells) == {(e, a) for e in ("Hopper", "Ant") for a in ("ppo", "sac")}
     assert cells["Ant", "sac"].reason == "no pruned agent has been measured"
     assert (cells["Hopper", "ppo"].paper, cells["Hopper", "ppo"].detail) == ("L2 30 %", "3 runs")
-    assert tables.reasons((grid,)) == ("no pruned agent has been measured",)
+    assert reasons((grid,)) == ("no pruned agent has been measured",)
 
 
 def test_combinations_that_the_study_does_not_have_are_said_to_be_none_of_it() -> None:

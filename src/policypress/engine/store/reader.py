@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,53 @@ class CellRow:
     provenance: tuple[Mapping[str, Any], ...]
 
 
+@dataclass(frozen=True)
+class CellResult:
+    """A cell with all that the store has of it: what every report and export is made from.
+
+    Attributes:
+        row: the cell, and where it stands.
+        agent: whose cell it is; None for random actions.
+        training: record of how the study trained that agent; None where it did not, or has not yet.
+        episodes: that were played, by seed; those of a cell that is not done may be some of them.
+        artifact: that was built.
+        measurements: of costs, in the order in which they were made.
+    """
+
+    row: CellRow
+    agent: AgentRow | None
+    training: Mapping[str, Any] | None
+    episodes: tuple[EpisodeRecord, ...]
+    artifact: ArtifactRecord | None
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether it is."""
+        return self.row.status == "done"
+
+    @property
+    def environment_id(self) -> str:
+        """Of the environment that is acted in; empty where there is none."""
+        return "" if self.row.cell.environment is None else self.row.cell.environment.id
+
+    @property
+    def failure(self) -> str:
+        """First line of why it failed; empty where it did not."""
+        lines = "" if self.row.failure is None else self.row.failure.message.splitlines()
+        return lines[0] if lines else ""
+
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """Of its episodes, sums of raw rewards."""
+        return tuple(float(episode.episode_return) for episode in self.episodes)
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """Of its episodes, in steps."""
+        return tuple(float(episode.length) for episode in self.episodes)
+
+
 class StoreReader:
     """Read-only view of the result store ``path``, also while a driver writes to it.
 
@@ -101,6 +148,26 @@ class StoreReader:
     def cell(self, key: str) -> CellRow | None:
         """The cell ``key``, if it was ever planned."""
         return next(map(self._cell, self._decoded("cells", "SELECT * FROM cells WHERE key = ?", (key,))), None)
+
+    def results(self, keys: Iterable[str] | None = None) -> Iterator[CellResult]:
+        """Every cell, or those of ``keys`` that there are, with all that was found, in the order of planning.
+
+        One after the other, so that a large store needs no memory for all raw samples at once.
+        """
+        agents = {agent.sha256: agent for agent in self.agents()}
+        trainings = self.trainings()
+        wanted = None if keys is None else frozenset(keys)
+        for row in self.cells():
+            if wanted is None or row.key in wanted:
+                identity = row.cell.agent_sha256 or ""
+                yield CellResult(
+                    row=row,
+                    agent=agents.get(identity),
+                    training=trainings.get(identity),
+                    episodes=self.episodes(row.key),
+                    artifact=self.artifact(row.key),
+                    measurements=self.measurements(row.key),
+                )
 
     def counts(self) -> dict[Status, int]:
         """Number of cells of each status."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from policypress.engine.store.reader import CellRow, StoreReader
+from policypress.engine.store.reader import CellResult, StoreReader
 from policypress.records import ArtifactRecord
+from policypress.report.studies.wording import short_name
 
 Form = Literal["fp32", "qat"]
 FORMS: tuple[Form, ...] = ("fp32", "qat")
@@ -61,7 +61,7 @@ class Task:
         >>> Task("dqn", "ALE/Pong-v5", {}, {}).environment
         'Pong'
         """
-        return re.sub(r"-v\d+$", "", self.environment_id.rsplit("/", 1)[-1])
+        return short_name(self.environment_id)
 
     @property
     def episodes(self) -> int:
@@ -76,7 +76,11 @@ class Task:
 def read_tasks(store: StoreReader) -> tuple[Task, ...]:
     """Every task of the study, in the order of its file."""
     records = store.trainings()
-    cells = _cells(store.cells())
+    played = {
+        (one.row.cell.agent_sha256 or "", one.row.cell.recipe): one
+        for one in store.results()
+        if one.done and one.row.cell.kind in ("baseline", "variant")
+    }
     found: dict[tuple[str, str], dict[Form, list[Run]]] = {}
     planned: dict[tuple[str, str], dict[Form, int]] = {}
     for identity, spec in _specs(store).items():
@@ -86,7 +90,7 @@ def read_tasks(store: StoreReader) -> tuple[Task, ...]:
         counts = planned.setdefault(key, {"fp32": 0, "qat": 0})
         counts[form] += 1
         if identity in records:
-            runs[form].append(_run(store, records[identity], cells.get((identity, _RECIPES[form]))))
+            runs[form].append(_run(records[identity], played.get((identity, _RECIPES[form]))))
     return tuple(
         Task(*key, {form: tuple(sorted(runs[form], key=lambda run: run.seed)) for form in FORMS}, planned[key])
         for key, runs in sorted(found.items(), key=lambda item: _ORDER.get(item[0][1], len(_ORDER)))
@@ -106,19 +110,11 @@ def _specs(store: StoreReader) -> dict[str, Mapping[str, Any]]:
     return {row.sha256: row.training["spec"] for row in store.agents() if isinstance(row.training.get("spec"), Mapping)}
 
 
-def _cells(rows: Iterable[CellRow]) -> dict[tuple[str, str], CellRow]:
-    return {
-        (row.cell.agent_sha256 or "", row.cell.recipe): row
-        for row in rows
-        if row.status == "done" and row.cell.kind in ("baseline", "variant")
-    }
-
-
-def _run(store: StoreReader, record: Mapping[str, Any], cell: CellRow | None) -> Run:
+def _run(record: Mapping[str, Any], played: CellResult | None) -> Run:
     return Run(
         seed=int(record["spec"]["seed"]),
         returns=tuple(float(value) for value in record["episodes"]["episode_return"]),
         record=record,
-        evaluated=() if cell is None else tuple(float(row.episode_return) for row in store.episodes(cell.key)),
-        artifact=None if cell is None else store.artifact(cell.key),
+        evaluated=() if played is None else played.returns,
+        artifact=None if played is None else played.artifact,
     )

@@ -8,7 +8,7 @@ percentiles of a stratified bootstrap: the seeds of each combination are resampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,16 @@ class ProfilePoint:
     share: float
     lower: float
     upper: float
+
+
+def scores_of(returns: Iterable[float], baselines: Iterable[float], floor: float) -> Floats:
+    """Score of each seed, in units of the mean baseline: one that hardly learned does not blow up its own.
+
+    >>> scores_of([9.0, 4.0], [10.0, 6.0], 0.0).tolist()
+    [1.125, 0.5]
+    """
+    base = float(np.mean(list(baselines)))
+    return np.array([(value - floor) / (base - floor) for value in returns])
 
 
 def iqm(scores: Scores) -> Floats:

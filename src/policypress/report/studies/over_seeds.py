@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from policypress.measurement.seed_statistics import lower_bound_over_seeds, mean_over_seeds, share_over_seeds
-from policypress.measurement.statistics import Interval, Missing, mean_return
+from policypress.measurement.statistics import LU_SHARE, Interval, Missing, mean_return
 from policypress.report.studies.estimates import Estimate, MaybeEstimate, Unit
 
 Values = Sequence[float]
@@ -90,3 +92,18 @@ def reason_of(statuses: Iterable[str], failures: Iterable[str]) -> str:
     if all(state == "failed" for state in states):
         return "failed: " + "; ".join(dict.fromkeys(failures))
     return "not played under this runtime" if all(state == "done" for state in states) else "not run yet"
+
+
+def keeps_90_percent(variant: BySeed, baseline: BySeed) -> bool | None:
+    """The 90 % rule of Lu et al. (2024) on the means of the seeds that both have; None without any, or a baseline > 0.
+
+    >>> keeps_90_percent({0: [9.0]}, {0: [10.0], 1: [50.0]})
+    True
+    """
+    shared = set(variant) & set(baseline)
+    if not shared:
+        return None
+    base = float(np.mean([np.mean(baseline[seed]) for seed in shared]))
+    kept = float(np.mean([np.mean(variant[seed]) for seed in shared]))
+    # The rule is on decimals; what is 90 % of the baseline to rounding passes.
+    return kept >= LU_SHARE * base * (1 - 1e-12) if base > 0 else None

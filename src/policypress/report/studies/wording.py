@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from policypress.report.quantities import si, size
@@ -35,3 +36,12 @@ def unit_value(value: float, unit: str) -> str:
     if unit == "B":
         return size(value)
     return si(value, unit) if unit else f"{value:,.0f}"
+
+
+def short_name(environment_id: str) -> str:
+    """An environment's id without namespace and version.
+
+    >>> short_name("ALE/Pong-v5")
+    'Pong'
+    """
+    return re.sub(r"-v\d+$", "", environment_id.rsplit("/", 1)[-1])

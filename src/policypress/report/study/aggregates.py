@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from policypress.measurement.statistics import Missing
 from policypress.report.studies.aggregates import (
     Floats,
@@ -17,6 +15,7 @@ from policypress.report.studies.aggregates import (
     mean,
     probability_of_improvement,
     profile,
+    scores_of,
 )
 from policypress.report.studies.estimates import Estimate
 from policypress.report.study.combination import Combination
@@ -70,14 +69,9 @@ def _scores(combinations: Sequence[Combination], runtime: str, method: str, rati
         if not isinstance(floor, Estimate) or not isinstance(base, Estimate) or variant.other_training:
             continue
         if len(variant.returns_by_seed) >= _LEAST_SEEDS:
-            found[combination.name] = _kept(variant.returns_by_seed, combination.baseline_by_seed, floor.value)
+            own, others = variant.returns_by_seed.values(), combination.baseline_by_seed.values()
+            found[combination.name] = scores_of(own, others, floor.value)
     return found
-
-
-def _kept(returns: Mapping[int, float], baselines: Mapping[int, float], floor: float) -> Floats:
-    """Score of each seed, in units of the mean baseline: one that hardly learned does not blow up its own."""
-    base = float(np.mean(list(baselines.values())))
-    return np.array([(value - floor) / (base - floor) for value in returns.values()])
 
 
 def _aggregate(method: str, ratio: float | None, runtime: str, scores: Mapping[str, Floats]) -> Aggregate:

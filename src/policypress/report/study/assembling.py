@@ -8,14 +8,15 @@ from typing import Any
 
 from policypress.engine.store.reader import StoreReader
 from policypress.report.studies.provenance import read_provenance
+from policypress.report.studies.runs import Cells, Run
 from policypress.report.study.aggregates import aggregates, improvements
-from policypress.report.study.combination import Cells, Combination
+from policypress.report.study.combination import Combination
 from policypress.report.study.combining import RUNTIMES, combinations, position
 from policypress.report.study.figure_series import figure_series
 from policypress.report.study.findings import findings, general_contradictions
 from policypress.report.study.paper import ALGORITHMS, CITATION, ENVIRONMENTS, METHODS, REPETITIONS
 from policypress.report.study.paper_rows import optimal_rows, pruning_rows, quantization_rows
-from policypress.report.study.runs import Group, Run, read_groups
+from policypress.report.study.runs import Group, read_groups
 from policypress.report.study.study_report import StudyReport
 
 _NEEDED = len(ALGORITHMS) * len(ENVIRONMENTS)

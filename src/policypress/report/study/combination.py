@@ -4,55 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import MaybeEstimate
-
-Learning = Literal["learned", "not learned", "not known"]
-Source = Literal["measured", "modelled"]
-
-
-@dataclass(frozen=True)
-class Cells:
-    """How many cells of something are done, failed, and left (planned or running, not afforded yet)."""
-
-    done: int
-    failed: int
-    left: int
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Whether a baseline has learned anything that could be lost (docs/design.md).
-
-    Attributes:
-        verdict: ``not learned`` is kept out of aggregates, and so is ``not known``.
-        threshold: mean return that the lower bound of the baseline has to reach; None where it is not known.
-        reference: published mean return of the algorithm in the environment, if there is one.
-        reference_source: where it was published.
-        reason: the verdict in words, with its numbers.
-    """
-
-    verdict: Learning
-    threshold: float | None
-    reference: float | None
-    reference_source: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One cost of a variant.
-
-    Attributes:
-        absolute: in SI units; mean over training seeds.
-        relative: ratio to the same agents' fp32 baseline under the same runtime, measured in the same run.
-        source: whether it was measured or modelled; must be shown beside. None where there is no number.
-    """
-
-    absolute: MaybeEstimate
-    relative: MaybeEstimate
-    source: Source | None = None
+from policypress.report.studies.runs import Cells
+from policypress.report.studies.standing import Learned
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from policypress.measurement.statistics import Missing
+from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import Estimate
-from policypress.report.study.combination import Combination, Cost, Variant
+from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.layout import Point, Series
 from policypress.report.study.paper import METHODS
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from statistics import median
 
 from policypress.measurement.statistics import LU_SHARE
+from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.evidence import Evidence, Verdict
 from policypress.report.study.claims import GENERALLY, Tally, View, span_of
-from policypress.report.study.combination import Combination, Cost, Variant
+from policypress.report.study.combination import Combination, Variant
 from policypress.report.study.paper import METHODS, NORMS
 
 _SAME_MEMORY = 0.01  # a smaller change of peak memory is none

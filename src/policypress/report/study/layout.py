@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from policypress.records import Source
 from policypress.report.studies.estimates import MaybeEstimate
-from policypress.report.study.combination import Source
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What others published: the three tables of Lu et al. (2024), and the returns that algorithms are known to reach.
+"""What the paper published: the three tables of Lu et al. (2024).
 
 The tables are copies of the paper's numbers; its figures 1 to 3 are drawings without numbers, so that nothing of them
-can be compared. Reference returns are means over seeds of MuJoCo v3 environments (v4 for HumanoidStandup).
+can be compared.
 """
 
 from __future__ import annotations
@@ -45,15 +45,6 @@ class PublishedOptimum:
     ratio: float
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A mean return that was published, and where."""
-
-    mean_return: float
-    steps: int
-    source: str
-
-
 @lru_cache(maxsize=1)
 def table1() -> dict[Place, dict[str, float]]:
     """Place → returns by ``baseline``, ``ptdq``, ``ptsq``, ``qat``."""
@@ -73,15 +64,6 @@ def table2() -> dict[Place, PublishedPruning]:
 def table3() -> dict[Place, PublishedOptimum]:
     """Place → cell of Table 3."""
     return {place: PublishedOptimum(row["norm"], float(row["ratio"])) for place, row in _rows("lu2024_table3.csv")}
-
-
-@lru_cache(maxsize=1)
-def references() -> dict[Place, Reference]:
-    """Place → what the algorithm is known to reach there, as far as anybody has published it."""
-    return {
-        place: Reference(float(row["mean_return"]), int(row["steps"]), row["source"])
-        for place, row in _rows("reference_returns.csv")
-    }
 
 
 def _rows(name: str) -> Iterator[tuple[Place, dict[str, str]]]:

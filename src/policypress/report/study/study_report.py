@@ -14,7 +14,8 @@ from typing import Any
 from policypress.report.studies.estimates import plain
 from policypress.report.studies.evidence import Finding
 from policypress.report.studies.provenance import Provenance
-from policypress.report.study.combination import Cells, Combination
+from policypress.report.studies.runs import Cells
+from policypress.report.study.combination import Combination
 from policypress.report.study.conclusions import Aggregate, Improvement
 from policypress.report.study.layout import OptimalRow, PruningRow, QuantizationRow, Series
 
