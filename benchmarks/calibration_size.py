@@ -19,13 +19,13 @@ import torch
 
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
-from policypress.environment.observations import visited
-from policypress.errors import StudyInputError
+from policypress.environments.observations import visited
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy
 from policypress.seeding import CALIBRATION, episode_seeds
+from policypress_runtime.errors import StudyInputError
 
 COUNTS = (2048, 8192)
 SEEDS = (0, 1)

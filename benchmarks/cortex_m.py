@@ -23,16 +23,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import Source, render
-from policypress.artifact.c.targets import TARGETS, Target
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.engine.calibration import Calibration
+from policypress.engine.tasks.calibration import Calibration
 from policypress.export.compiled_c import compiled
 from policypress.export.publish import ProvenArtifact
 from policypress.measurement.agent_in_environment import agent_in_environment
-from policypress.toolchain.compiler import compiler_command
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import Source, render
+from policypress_runtime.codegen.targets import TARGETS, Target
+from policypress_runtime.toolchain.compiler import compiler_command
 
 HERE = Path(__file__).resolve().parent
 BARE_METAL = HERE.parent / "examples" / "c" / "bare_metal"

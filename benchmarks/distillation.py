@@ -16,13 +16,13 @@ import torch
 from policypress import seeding
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.contract import Box
-from policypress.engine.calibration import Calibration
+from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.contract import Box
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 COLUMNS = ("agent", "recipe", "packed bytes", "smaller", "actions", "return", "raw return ratio", "CPU s")
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"

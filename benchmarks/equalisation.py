@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policypress.compression import equalize
 from policypress.compression.pipeline import build_artifact
+from policypress.compression.quantization import equalize
 from policypress.compression.recipe import Recipe
-from policypress.engine.calibration import Calibration
+from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.returns import measure_returns
 from policypress.policy.policy import Policy
 from policypress.records import EvaluationProtocol
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 QUANTIZERS = ("int8", "ptsq", "ptdq")
 HiddenRule = Callable[[Tensor, Tensor, Tensor], Tensor]

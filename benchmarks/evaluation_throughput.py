@@ -32,14 +32,14 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from policypress.contract import EnvironmentSpec
-from policypress.environment.making import SpecFactory
+from policypress.environments.making import SpecFactory
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import model_of
 from policypress.measurement.returns import measure_returns
-from policypress.runtime.loading import load_model
-from policypress.runtime.protocol import Runtime
 from policypress.study.export_agent import export_agent
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.runtimes.loading import load_model
+from policypress_runtime.runtimes.protocol import Runtime
 
 FACTORY = SpecFactory(EnvironmentSpec("HalfCheetah-v4"))
 PHYSICS, STEP, PREDICT = "physics only", "env.step", "SB3 evaluate_policy"

@@ -25,20 +25,20 @@ import numpy as np
 import torch
 
 from policypress import seeding
-from policypress.atomic_write import write_atomic
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.contract import EnvironmentSpec
-from policypress.engine.calibration import Calibration
-from policypress.errors import ExecutionError
+from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.returns import measure_returns
-from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.training.preparing import prepare
-from policypress.training.qat.config import QatConfig
-from policypress.training.record import Episodes, TrainingRecord
-from policypress.training.spec import Update
-from policypress.training.trainer import train
+from policypress_runtime.atomic_write import write_atomic
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import ExecutionError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
+from policypress_train.hyperparameters.preparing import prepare
+from policypress_train.qat.config import QatConfig
+from policypress_train.record import Episodes, TrainingRecord
+from policypress_train.spec import Update
+from policypress_train.trainer import train
 
 RECORDS = Path(__file__).with_name("data") / "learning_floors"
 EPISODES = 100

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from policypress import seeding
-from policypress.atomic_write import write_atomic
-from policypress.training.lottery import DENSE, RANDOM, TICKET, LotteryPlan, results, run
+from policypress_runtime.atomic_write import write_atomic
+from policypress_train.lottery import DENSE, RANDOM, TICKET, LotteryPlan, results, run
 
 RESAMPLES = 10_000
 LEAST_SEEDS = 3

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from policypress.toolchain.compiler import find_compiler
-from policypress.training.native.compiled import built, load, sets_here
+from policypress_runtime.toolchain.compiler import find_compiler
+from policypress_train.native.compiled import built, load, sets_here
 
 SHAPES = ((256, 256, 256), (256, 17, 256), (256, 400, 300), (256, 376, 256))
 REPEATS, TURNS = 50, 10

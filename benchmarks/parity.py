@@ -23,15 +23,15 @@ import torch
 
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
-from policypress.contract import Box
-from policypress.engine.calibration import Calibration
-from policypress.environment.batches import joined
+from policypress.engine.tasks.calibration import Calibration
+from policypress.environments.batches import joined
 from policypress.export.parity import FLOAT_TOLERANCE, QUANTIZED_TOLERANCE_OF_RANGE, to_tensors
 from policypress.export.tolerance import step_bound, tied_rows
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.policy.policy import ACTION, SCORES, Policy
 from policypress.policy.rounding import reaches, rounding_bound
+from policypress_runtime.contract import Box
 
 Array = npt.NDArray[Any]
 

@@ -28,18 +28,18 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
-from policypress.contract import box
-from policypress.environment.batches import joined
-from policypress.environment.extremes import extremes
-from policypress.errors import NetworkError, ParityError
+from policypress.environments.batches import joined
+from policypress.environments.extremes import extremes
 from policypress.export.parity import check_parity
 from policypress.export.publish import prove
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
 from policypress.policy.self_check import check_same
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.contract import box
+from policypress_runtime.errors import NetworkError, ParityError
 
 ACTIVATIONS = ("relu", "elu", "silu", "tanh", "gelu")
 VISITED, EXTREME = 96, 24

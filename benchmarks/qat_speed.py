@@ -13,9 +13,9 @@ import warnings
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from policypress.training.algorithms import ALGORITHMS
-from policypress.training.qat.config import QatConfig
-from policypress.training.qat.policies import quantized_policy
+from policypress_train.algorithms import ALGORITHMS
+from policypress_train.qat.config import QatConfig
+from policypress_train.qat.policies import quantized_policy
 
 FORMS = {"fp32": None, "actor": QatConfig(), "all": QatConfig(networks="all")}
 # environment, arguments of the algorithm, environment steps of one block

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policypress.compression.recipe import NONE, Recipe
-from policypress.contract import Quantity
 from policypress.engine.store.reader import StoreReader
 from policypress.measurement.statistics import Interval, Missing, mean_return, retention, return_ratio
 from policypress.records import ArtifactRecord
 from policypress.search.compress import compress
+from policypress_runtime.contract import Quantity
 
 RECIPES = (
     "none",

@@ -13,7 +13,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from policypress.environment.rollout import random_actor, run_episode
+from policypress.environments.rollout import random_actor, run_episode
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import measure_returns

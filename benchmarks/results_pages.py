@@ -17,9 +17,9 @@ from statistics import fmean, median
 from typing import Any
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
-from policypress.report.li2023.results import read_results
-from policypress.report.study.assembling import read_study_report
-from policypress.report.study.runs import read_groups
+from policypress_li2023.results import read_results
+from policypress_lu2024.cells.assembling import read_study_report
+from policypress_lu2024.cells.runs import read_groups
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME = "onnxruntime"

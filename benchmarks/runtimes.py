@@ -33,11 +33,11 @@ from runtime_comparison import contenders as c
 from runtime_comparison import fresh_process, networks, timing
 from runtime_comparison.c_level import CPolicy
 
-from policypress.artifact.c.program import Dense
-from policypress.artifact.c.reader import read_program
 from policypress.measurement.machine import fingerprint
-from policypress.runtime.native.build import build_module, contract_of
-from policypress.toolchain.compiler import find_compiler
+from policypress_runtime.codegen.program import Dense
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.runtimes.native.build import build_module, contract_of
+from policypress_runtime.toolchain.compiler import find_compiler
 
 AGENT = Path(__file__).resolve().parents[1] / "examples" / "agents" / "sac-HalfCheetah-v4.zip"
 BATCHES = (1, 64)

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from policypress import seeding
-from policypress.compression.distill_objective import ScoreObjective
-from policypress.compression.distill_student import student_of
-from policypress.compression.distill_training import Trainer
-from policypress.environment.rollout_source import RolloutSource
+from policypress.compression.distillation.objective import ScoreObjective
+from policypress.compression.distillation.student import student_of
+from policypress.compression.distillation.training import Trainer
+from policypress.environments.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.measurement.evaluation import runtime_of

@@ -28,23 +28,23 @@ from typing import Any
 import psutil
 
 from policypress.compression.recipe import Recipe
-from policypress.contract import EnvironmentSpec
 from policypress.engine.artifact_files import BuiltArtifact
-from policypress.engine.calibration import Calibration, counts_for
-from policypress.engine.cell import Cell
-from policypress.engine.cell_builder import CellBuilder
-from policypress.engine.cost_tasks import CostRequest, CostSubject
+from policypress.engine.cells.builder import CellBuilder
+from policypress.engine.cells.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
 from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
-from policypress.engine.task_factory import OneAgent, TaskFactory
-from policypress.engine.tasks import Outcome, Task, perform
+from policypress.engine.tasks.calibration import Calibration, counts_for
+from policypress.engine.tasks.costs import CostRequest, CostSubject
+from policypress.engine.tasks.factory import OneAgent, TaskFactory
+from policypress.engine.tasks.task import Outcome, Task, perform
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.identity import fingerprint
 from policypress.records import EvaluationProtocol
+from policypress_runtime.contract import EnvironmentSpec
 
 RECIPES = ("none", "equalize > int8", "ptdq", "ptsq", "prune(l2, 0.3)")
 MOST_OVERHEAD, LEAST_SPEED_UP = 0.05, 1.7

@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from policypress.contract import EnvironmentSpec
-from policypress.training.environments import learning_environments
-from policypress.training.logs import logger_for
-from policypress.training.model import build_model
-from policypress.training.preparing import prepare
-from policypress.training.qat.config import QatConfig
-from policypress.training.spec import TrainingSpec
-from policypress.training.trainer import round_of
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_train.hyperparameters.preparing import prepare
+from policypress_train.logs import logger_for
+from policypress_train.model import build_model
+from policypress_train.qat.config import QatConfig
+from policypress_train.spec import TrainingSpec
+from policypress_train.trainer import round_of
+from policypress_train.vector_envs.making import learning_environments
 
 FOREVER = 10**8
 

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from policypress import Policy, load_agent
-from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.importers.from_agent import policy_from_agent
 
 
 def write_foreign_file(path: Path) -> None:

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from policypress.agent.bundle import Activation, AgentBundle, Cnn, Extractor, Normaliser, Provenance, Sb3Network
+from policypress.agents.bundle import Activation, AgentBundle, Cnn, Extractor, Normaliser, Provenance, Sb3Network
 from policypress.compression.pipeline import CalibrationData
-from policypress.contract import Box, DictSpace, Discrete, MultiDiscrete, Space, box
-from policypress.environment.batches import joined
-from policypress.environment.extremes import extremes
-from policypress.policy.from_agent import policy_from_agent
+from policypress.environments.batches import joined
+from policypress.environments.extremes import extremes
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiDiscrete, Space, box
 
 torch.set_num_threads(1)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policypress.runtime.native import processor
-from policypress.toolchain.processor import features_here
+from policypress_runtime.runtimes.native import processor
+from policypress_runtime.toolchain.processor import features_here
 
 FEATURES = features_here()
 # Where the features are not known, all are compiled, and the C asks the processor.

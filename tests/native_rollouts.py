@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from native_updates import Nothing
-from policypress.training.logs import logger_for
+from policypress_train.logs import logger_for
 
 
 class Drifting(Nothing):

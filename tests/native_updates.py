@@ -12,14 +12,14 @@ import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from policypress.training.fast.dqn import FastDQN
-from policypress.training.fast.sac import FastSAC
-from policypress.training.fast.td3 import FastDDPG, FastTD3
-from policypress.training.logs import logger_for
-from policypress.training.native.compiled import SETS, KernelSet, sets_here
-from policypress.training.native.dqn import NativeDQN
-from policypress.training.native.sac import NativeSAC
-from policypress.training.native.td3 import NativeDDPG, NativeTD3
+from policypress_train.fast.dqn import FastDQN
+from policypress_train.fast.sac import FastSAC
+from policypress_train.fast.td3 import FastDDPG, FastTD3
+from policypress_train.logs import logger_for
+from policypress_train.native.compiled import SETS, KernelSet, sets_here
+from policypress_train.native.dqn import NativeDQN
+from policypress_train.native.sac import NativeSAC
+from policypress_train.native.td3 import NativeDDPG, NativeTD3
 
 FAST: dict[str, Any] = {"dqn": FastDQN, "sac": FastSAC, "td3": FastTD3, "ddpg": FastDDPG}
 NATIVE: dict[str, Any] = {"dqn": NativeDQN, "sac": NativeSAC, "td3": NativeTD3, "ddpg": NativeDDPG}

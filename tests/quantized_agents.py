@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from policypress.training.algorithms import ALGORITHMS
-from policypress.training.qat.config import QatConfig
-from policypress.training.qat.policies import quantized_policy
+from policypress_train.algorithms import ALGORITHMS
+from policypress_train.qat.config import QatConfig
+from policypress_train.qat.policies import quantized_policy
 
 OFF_POLICY = {"learning_starts": 40, "batch_size": 16, "buffer_size": 400}
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {

@@ -6,10 +6,10 @@ import math
 
 from torch import nn
 
-from policypress.contract import Box
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy, State
 from policypress.policy.recurrence.cells import Kind, Weights, stacked, state_specs
+from policypress_runtime.contract import Box
 
 INPUTS, HIDDEN = 5, 6
 MODULES = {

@@ -16,7 +16,7 @@ import pytest
 from policypress.cli.commands import NAMES, command
 from policypress.cli.where_stated import PLACES, where_stated
 from policypress.compression.recipe import Recipe
-from policypress.environment.wrappers import allowed
+from policypress.environments.wrappers.allowed import allowed
 from policypress.study.spec import Agents, Evaluation, StudySpec
 
 ROOT = Path(__file__).resolve().parents[1]

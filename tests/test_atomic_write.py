@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from policypress.atomic_write import sweep_partial, write_atomic
-from policypress.errors import OutputError
-from policypress.toolchain.child_python import python_command, python_environment
+from policypress_runtime.atomic_write import sweep_partial, write_atomic
+from policypress_runtime.errors import OutputError
+from policypress_runtime.toolchain.child_python import python_command, python_environment
 
 
 def test_writes_into_new_folders(tmp_path: Path) -> None:

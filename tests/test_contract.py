@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.contract import (
+from policypress.environments.spaces import from_gymnasium
+from policypress_runtime.contract import (
     STATE_SCHEMA,
     Box,
     Checked,
@@ -33,8 +34,7 @@ from policypress.contract import (
     space_from_json,
     space_to_json,
 )
-from policypress.environment.spaces import from_gymnasium
-from policypress.errors import ArtifactError
+from policypress_runtime.errors import ArtifactError
 
 SEED = st.integers(0, 2**31 - 1)
 
@@ -218,7 +218,7 @@ def test_the_measured_return_is_added_later() -> None:
 
 def test_plain_data_needs_numpy_alone() -> None:
     code = (
-        "import sys, policypress.contract, policypress.records;"
+        "import sys, policypress_runtime.contract, policypress.records;"
         "print([m for m in ('torch', 'onnx', 'gymnasium') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress import contract_schema as schema
-from policypress.contract import METADATA_KEY, Box, Contract, DictSpace, Discrete, EnvironmentSpec, TensorSpec, stated
-from policypress.errors import ArtifactError
-from policypress.foreign_text import is_plain
+from policypress_runtime import contract_schema as schema
+from policypress_runtime.contract import (
+    METADATA_KEY,
+    Box,
+    Contract,
+    DictSpace,
+    Discrete,
+    EnvironmentSpec,
+    TensorSpec,
+    stated,
+)
+from policypress_runtime.errors import ArtifactError
+from policypress_runtime.foreign_text import is_plain
 
 CODE = "*/\n#include <stdlib.h>\n__attribute__((constructor)) static void run(void) { abort(); }\n/*"
 SPLICED = "dqn *\\\n/"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress import errors
-from policypress.errors import AgentError, InputError, ParityError, PolicypressError, UnusableCompilerError
+from policypress_runtime import errors
+from policypress_runtime.errors import AgentError, InputError, ParityError, PolicypressError, UnusableCompilerError
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, PolicypressError)]
 TEXT = st.none() | st.text("ab é\x1f", max_size=20)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.foreign_text import LIMIT, is_plain, plain, plain_lines, shortened
+from policypress_runtime.foreign_text import LIMIT, is_plain, plain, plain_lines, shortened
 
 HOSTILE = (
     "\x1b[2J",

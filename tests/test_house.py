@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import policypress
-from policypress import errors
 from policypress.cli.commands import NAMES
+from policypress_runtime import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "policypress"
@@ -135,8 +135,8 @@ HEAVY = ("torch", "gymnasium", "pydantic", "onnx", "stable_baselines3", "pandas"
     "statement",
     [
         "import policypress",
-        "import policypress.contract",
-        "import policypress.runtime.loading",
+        "import policypress_runtime.contract",
+        "import policypress_runtime.runtimes.loading",
         "from policypress import load_artifact",
     ],
 )

@@ -12,15 +12,15 @@ import threading
 
 import pytest
 
-from policypress import reading_limits
-from policypress.errors import ArtifactError, DamagedAgentError
-from policypress.reading_limits import limited, parsed_json, shown
+from policypress_runtime import reading_limits
+from policypress_runtime.errors import ArtifactError, DamagedAgentError
+from policypress_runtime.reading_limits import limited, parsed_json, shown
 
 BEFORE = """
 import resource, signal
 from policypress import reading_limits
-from policypress.reading_limits import limited
-from policypress.errors import PolicypressError
+from policypress_runtime.reading_limits import limited
+from policypress_runtime.errors import PolicypressError
 limits = resource.getrlimit(resource.RLIMIT_DATA)
 try:
     with limited("It", cpu_s=CPU):

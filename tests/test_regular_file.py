@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import ArtifactError, DamagedAgentError
-from policypress.regular_file import check_regular, open_regular, read_regular
+from policypress_runtime.errors import ArtifactError, DamagedAgentError
+from policypress_runtime.regular_file import check_regular, open_regular, read_regular
 
 
 def test_reads_a_file_and_a_link_to_one(tmp_path: Path) -> None:

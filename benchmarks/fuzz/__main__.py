@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.fuzz.mutation import mutated
 from benchmarks.fuzz.targets import TARGETS, Target
 
-from policypress.errors import PolicypressError
+from policypress_runtime.errors import PolicypressError
 
 SEEDS = Path(__file__).parent / "seeds"
 BUDGET_S = 30.0

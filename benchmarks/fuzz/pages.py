@@ -15,16 +15,16 @@ from unittest.mock import patch
 from benchmarks.fuzz.oracles import Page, check_page, require
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
-from policypress.foreign_text import plain_lines
 from policypress.report.axes import chart_of
 from policypress.report.figures import Figure, figures
-from policypress.report.li2023.page import render as li_page
-from policypress.report.li2023.results import read_results as read_li_results
 from policypress.report.page import render as results_page
 from policypress.report.results import Results, read_results
 from policypress.report.studies.panels import Panel, layered, telling, told
-from policypress.report.study.page import render as study_page
-from policypress.report.study.study_report import StudyReport
+from policypress_li2023.page import render as li_page
+from policypress_li2023.results import read_results as read_li_results
+from policypress_lu2024.page import render as study_page
+from policypress_lu2024.study_report import StudyReport
+from policypress_runtime.foreign_text import plain_lines
 
 TESTS = Path(__file__).resolve().parents[2] / "tests" / "report"
 # What stood in files, in the synthetic results.

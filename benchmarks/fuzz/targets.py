@@ -10,19 +10,19 @@ from pathlib import Path
 from benchmarks.fuzz.pages import PAGES
 from benchmarks.fuzz.writers import WRITERS
 
-from policypress.agent.expressions import read_expression
-from policypress.agent.loading import load_agent
-from policypress.agent.space_text import SpaceTextError, parse
-from policypress.agent.tensors import read_tensors
-from policypress.agent.vecnormalize import read_vecnormalize
-from policypress.agent.yaml_data import read_yaml
-from policypress.agent.zoo_config import read_zoo_config
-from policypress.artifact.c.reader import read_program
-from policypress.contract import Contract
+from policypress.agents.loading import load_agent
+from policypress.agents.normalisers.vecnormalize import read_vecnormalize
+from policypress.agents.sb3.space_text import SpaceTextError, parse
+from policypress.agents.sb3.tensors import read_tensors
+from policypress.agents.zoo.config import read_zoo_config
+from policypress.agents.zoo.expressions import read_expression
+from policypress.agents.zoo.yaml_data import read_yaml
 from policypress.engine.store.reader import StoreReader
-from policypress.environment.observations import read_arrays
-from policypress.policy.from_agent import policy_from_agent
+from policypress.environments.observations import read_arrays
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.study.spec import read_spec
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.contract import Contract
 
 Target = Callable[[bytes], None]
 

@@ -26,28 +26,28 @@ from benchmarks.fuzz.oracles import (
     tex_tokens,
 )
 
-from policypress.agent.yaml_data import read_yaml
-from policypress.agent.zoo_config import read_zoo_config
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import target_of
-from policypress.artifact.c.text_in_c import block_comment, identifier, is_prefix, literal, literals
-from policypress.atomic_write import write_atomic
+from policypress.agents.zoo.config import read_zoo_config
+from policypress.agents.zoo.yaml_data import read_yaml
 from policypress.cli.characters import make_output_safe
 from policypress.cli.console import echo, marked, print_json
 from policypress.cli.screen import Screen
 from policypress.compression.recipe import Recipe
-from policypress.contract import Contract, EnvironmentSpec, TensorSpec, WrapperSpec, box
-from policypress.errors import ArtifactError, OutputError, PolicypressError
 from policypress.export.c_source import c_name
-from policypress.foreign_text import is_plain, plain, plain_lines
-from policypress.reading_limits import shown as shown_short
 from policypress.report.csv_text import csv_of
 from policypress.report.studies.latex import escaped, tabular
-from policypress.runtime.native.binding import binding_source
-from policypress.sidecar import sidecar_of
-from policypress.training.outputs import zoo_files
-from policypress.training.spec import TrainingSpec
+from policypress_runtime.atomic_write import write_atomic
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import render
+from policypress_runtime.codegen.targets import target_of
+from policypress_runtime.codegen.text_in_c import block_comment, identifier, is_prefix, literal, literals
+from policypress_runtime.contract import Contract, EnvironmentSpec, TensorSpec, WrapperSpec, box
+from policypress_runtime.errors import ArtifactError, OutputError, PolicypressError
+from policypress_runtime.foreign_text import is_plain, plain, plain_lines
+from policypress_runtime.reading_limits import shown as shown_short
+from policypress_runtime.runtimes.native.binding import binding_source
+from policypress_runtime.sidecar import sidecar_of
+from policypress_train.outputs import zoo_files
+from policypress_train.spec import TrainingSpec
 
 SEEDS = Path(__file__).parent / "seeds"
 _ALLOWED = re.compile(r"[A-Za-z0-9 .,:;()\[\]{}<>_+=|&@#%'!/~^$?\n-]*")

@@ -72,7 +72,7 @@ class CPolicy:
 
     def __init__(self, artifact: Path, compiler: str = "cc") -> None:
         self._folder, self._compiler = Path(tempfile.mkdtemp(prefix="policypress-")), compiler
-        generator = [sys.executable, "-P", "-m", "policypress.artifact.c"]
+        generator = [sys.executable, "-P", "-m", "policypress_runtime.codegen"]
         command = [*generator, str(artifact), "-o", str(self._folder / "policy.c")]
         subprocess.run([*command, "--constants", "incbin"], check=True)
         self._build("timer", _TIMER, "-shared", "-fPIC")

@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from policypress.contract import Discrete
-from policypress.errors import MissingDependencyError, NoNativeFormError
-from policypress.runtime.litert_runtime import LiteRtRuntime
-from policypress.runtime.native.native_runtime import NativeRuntime
-from policypress.runtime.onnx_runtime import session_options
-from policypress.runtime.openvino_runtime import OpenVinoRuntime
+from policypress_runtime.contract import Discrete
+from policypress_runtime.errors import MissingDependencyError, NoNativeFormError
+from policypress_runtime.runtimes.litert_runtime import LiteRtRuntime
+from policypress_runtime.runtimes.native.native_runtime import NativeRuntime
+from policypress_runtime.runtimes.onnx_runtime import session_options
+from policypress_runtime.runtimes.openvino_runtime import OpenVinoRuntime
 from runtime_comparison.networks import DYNAMIC, FP32, INT8, PRUNED, Array, Network
 
 Act = Callable[[Array], Any]

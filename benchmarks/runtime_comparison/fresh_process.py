@@ -34,7 +34,7 @@ session.run(None, {{session.get_inputs()[0].name: x[None]}})
 """,
     "native": _ARRAY
     + """
-from policypress.runtime.loading import load_artifact
+from policypress_runtime.runtimes.loading import load_artifact
 load_artifact({path!r}, "native").act(x)
 """,
     "module without numpy": """

@@ -16,7 +16,7 @@ from torch import nn
 
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.engine.calibration import Calibration
+from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import Policy
 from policypress.records import ArtifactRecord

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from policypress.measurement.cpu_time import act_for
+from policypress.measurement.costs.cpu_time import act_for
 from runtime_comparison.contenders import Act
 from runtime_comparison.networks import Array
 

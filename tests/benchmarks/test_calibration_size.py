@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from policypress.compression.recipe import Recipe
-from policypress.errors import StudyInputError
 from policypress.measurement.agent_in_environment import agent_in_environment
+from policypress_runtime.errors import StudyInputError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "calibration_size.py"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from policypress.training.record import Episodes
+from policypress_train.record import Episodes
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "learning_floors.py"
 

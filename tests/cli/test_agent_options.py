@@ -12,12 +12,12 @@ import pytest
 from command_lines import run_lines
 
 from policypress.cli.agent_options import AgentOptions
-from policypress.contract import EnvironmentSpec
-from policypress.environment.making import make
-from policypress.environment.trust import id_of_user
-from policypress.errors import EnvironmentInputError
+from policypress.environments.making import make
+from policypress.environments.trust import id_of_user
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import EnvironmentInputError
 
 MODULE = """
 import pathlib

@@ -15,9 +15,9 @@ import pytest
 
 from command_line import run
 from policypress import __version__
-from policypress.contract import NO_NORMALISER_FOUND
 from policypress.engine.store.reader import STORE_NAME, StoreReader
-from policypress.errors import StoreError
+from policypress_runtime.contract import NO_NORMALISER_FOUND
+from policypress_runtime.errors import StoreError
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 

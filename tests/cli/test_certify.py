@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from policypress.cli.app import app
-from policypress.errors import EpisodeFileError, PolicypressError
+from policypress_runtime.errors import EpisodeFileError, PolicypressError
 
 RNG = np.random.default_rng(0)
 BASE = RNG.normal(100, 10, 220)

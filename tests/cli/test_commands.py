@@ -51,7 +51,7 @@ def test_the_version_needs_not_even_what_draws() -> None:
 def test_the_help_of_a_command_loads_nothing_that_it_runs_with(name: str) -> None:
     loaded, shown = loaded_by(name, "--help")
     assert f"policypress {name}" in shown
-    assert not loaded & {*OF_ACTING, "policypress.engine", "policypress.environment", "policypress.policy"}
+    assert not loaded & {*OF_ACTING, "policypress.engine", "policypress.environments", "policypress.policy"}
 
 
 def test_a_misspelt_command_is_told_its_neighbour() -> None:

@@ -9,17 +9,17 @@ from typing import get_args
 
 import pytest
 
-from policypress.artifact.c.targets import TARGETS as ALL_TARGETS
 from policypress.cli import completion
 from policypress.compression.recipe import NONE, Recipe
 from policypress.compression.registry import STEPS as ALL_STEPS
 from policypress.engine.executors.choice import EXECUTORS as ALL_EXECUTORS
-from policypress.runtime.protocol import RuntimeChoice
 from policypress.search.history import OBJECTIVES as ALL_OBJECTIVES
-from policypress.training.algorithms import ALGORITHMS as ALL_ALGORITHMS
-from policypress.training.defaults import STUDIES, ZOO
-from policypress.training.native.compiled import SETS
-from policypress.training.spec import Update
+from policypress_runtime.codegen.targets import TARGETS as ALL_TARGETS
+from policypress_runtime.runtimes.protocol import RuntimeChoice
+from policypress_train.algorithms import ALGORITHMS as ALL_ALGORITHMS
+from policypress_train.hyperparameters.defaults import STUDIES, ZOO
+from policypress_train.native.compiled import SETS
+from policypress_train.spec import Update
 
 RUN = "import sys\nsys.argv = ['policypress']\nfrom policypress.cli.app import main\n"
 TOLD = "try:\n    main()\nexcept SystemExit:\n    pass\nprint('loaded:', *sys.modules)"

@@ -15,7 +15,7 @@ from policypress.cli.console import echo, marked, print_json, progress_bar
 from policypress.cli.screen import Screen
 from policypress.cli.study_progress import LearningBar, StudyProgress
 from policypress.compression.learning import StepProgress
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.events import (
     CellBuilt,
     CellFailed,
@@ -25,9 +25,9 @@ from policypress.engine.events import (
     EpisodesPlayed,
     PhaseStarted,
 )
-from policypress.engine.tasks import Failure
-from policypress.foreign_text import is_plain, plain_lines
+from policypress.engine.tasks.task import Failure
 from policypress.records import EvaluationProtocol
+from policypress_runtime.foreign_text import is_plain, plain_lines
 
 DAGGER = "distill(dagger, hidden=[8,8])"
 FIRST = Cell("variant", EvaluationProtocol(0), None, "agent", DAGGER, "1")

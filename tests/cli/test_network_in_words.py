@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from policypress.agent.overrides import Overrides
+from policypress.agents.overrides import Overrides
 from policypress.cli.network_in_words import layers_in_words, normalisation_in_words
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import Policy

@@ -12,7 +12,7 @@ from stable_baselines3 import DQN, PPO
 
 import command_line
 from policypress.cli.train import train
-from policypress.errors import InputError
+from policypress_runtime.errors import InputError
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

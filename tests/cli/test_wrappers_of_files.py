@@ -13,14 +13,14 @@ from stable_baselines3 import PPO
 
 from policypress import compress, evaluate
 from policypress.cli.agent_options import AgentOptions
-from policypress.contract import EnvironmentSpec, WrapperSpec
-from policypress.environment.making import make
-from policypress.environment.trust import user_environment
-from policypress.errors import InputError, SpaceMismatchError
+from policypress.environments.making import make
+from policypress.environments.trust import user_environment
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import Evaluation
-from policypress.training.preparing import prepare
-from policypress.training.trainer import TrainOptions, train
+from policypress_runtime.contract import EnvironmentSpec, WrapperSpec
+from policypress_runtime.errors import InputError, SpaceMismatchError
+from policypress_train.hyperparameters.preparing import prepare
+from policypress_train.trainer import TrainOptions, train
 
 SETTINGS = {"frame_stack": 4, "n_steps": 32, "n_envs": 1, "batch_size": 32}
 

@@ -8,9 +8,9 @@ import gymnasium
 import numpy as np
 
 from checkpoint_policies import FEATURE_SIZES
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
-from policypress.environment.rollout_source import RolloutSource
+from policypress.environments.rollout_source import RolloutSource
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 
 STEPS = 50
 

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
 
-from policypress.runtime.onnx_runtime import session_options
+from policypress_runtime.runtimes.onnx_runtime import session_options
 
 INTEGER_KERNELS = ("MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "DynamicQuantizeMatMul")
 

@@ -8,9 +8,9 @@ from onnx.reference import ReferenceEvaluator
 from optimised_graphs import operators
 
 from checkpoint_policies import observations_of, sac
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.compression import activation_quantizers
 from policypress.compression.calibration import ranges
+from policypress.compression.quantization import activation_quantizers
+from policypress.writers.onnx_writer import to_onnx
 
 
 def test_dynamic_leaves_the_model_it_was_given() -> None:

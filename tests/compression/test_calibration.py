@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from checkpoint_policies import cnn_dqn, dict_td3, observations_of, sac
 from policypress.compression import calibration
-from policypress.contract import DictSpace, Discrete, box
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import DictSpace, Discrete, box
 
 
 @given(st.integers(1, 40), st.integers(1, 50))

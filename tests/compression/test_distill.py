@@ -11,13 +11,11 @@ from torch import nn
 
 from checkpoint_policies import POLICIES, VECTOR, dqn, materials_for, observations_of, sac
 from policypress import seeding
-from policypress.compression.distill import Distill
+from policypress.compression.distillation.distill import Distill
 from policypress.compression.pipeline import CalibrationData, CompressedPolicy, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
-from policypress.contract import Box, MultiBinary, box
-from policypress.engine.calibration import Calibration
-from policypress.errors import ObservationError, RecipeError
+from policypress.engine.tasks.calibration import Calibration
 from policypress.export.parity import to_tensors
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
@@ -25,7 +23,9 @@ from policypress.measurement.returns import measure_returns
 from policypress.policy.identity import fingerprint
 from policypress.policy.layers import Activation, Affine
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.contract import Box, MultiBinary, box
+from policypress_runtime.errors import ObservationError, RecipeError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 SHORT = "steps=48, states=200, rounds=2"
 

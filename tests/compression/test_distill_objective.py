@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from checkpoint_policies import POLICIES, dqn, multi_discrete_ppo, normalised_ppo, observations_of, sac
-from policypress.compression.distill_objective import (
+from policypress.compression.distillation.objective import (
     RAW_LIMIT,
     RAW_WEIGHT,
     ActionObjective,
@@ -16,9 +16,9 @@ from policypress.compression.distill_objective import (
     before_saturation,
     objective_of,
 )
-from policypress.contract import MultiBinary, box
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import MultiBinary, box
 
 
 def bits_policy() -> Policy:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from checkpoint_policies import cnn_dqn, observations_of, sac
-from policypress.compression.distill_quantizers import (
+from policypress.compression.distillation.quantizers import (
     LearnedQuantizer,
     LearnedQuantizers,
     best_affine_spec,

@@ -8,7 +8,7 @@ from branching_modules import Gate, policy_of
 from torch import Tensor, nn
 
 from checkpoint_policies import POLICIES, cnn_dqn, crossq, dict_td3, dqn, normalised_ppo, observations_of, sac
-from policypress.compression.distill_student import (
+from policypress.compression.distillation.student import (
     OUTPUT_ROLE,
     ROLE,
     standardised,
@@ -18,14 +18,14 @@ from policypress.compression.distill_student import (
     with_units_folded,
     without_standardisation,
 )
-from policypress.compression.equalize import Equalize
+from policypress.compression.quantization.equalize import Equalize
 from policypress.compression.step import Context
-from policypress.contract import box
-from policypress.errors import NetworkError
 from policypress.export.parity import to_tensors
 from policypress.policy.layers import Affine, Linear
 from policypress.policy.policy import Policy
 from policypress.policy.quantization import LayerQuant, affine_spec, bias_spec, symmetric_spec
+from policypress_runtime.contract import box
+from policypress_runtime.errors import NetworkError
 
 
 def generator() -> torch.Generator:

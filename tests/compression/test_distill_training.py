@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from checkpoint_policies import POLICIES, cnn_dqn, normalised_ppo, observations_of, sac
-from policypress.compression import distill_training
-from policypress.compression.distill_objective import objective_of
-from policypress.compression.distill_student import student_of
-from policypress.compression.distill_training import LEARNING_RATE, FlatAdam, Trainer
-from policypress.environment.batches import joined
+from policypress.compression.distillation import training as distill_training
+from policypress.compression.distillation.objective import objective_of
+from policypress.compression.distillation.student import student_of
+from policypress.compression.distillation.training import LEARNING_RATE, FlatAdam, Trainer
+from policypress.environments.batches import joined
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
 

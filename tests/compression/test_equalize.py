@@ -21,15 +21,15 @@ from checkpoint_policies import (
     observations_of,
     sac,
 )
-from policypress.agent.bundle import Activation
-from policypress.compression.equalize import ALPHA, Equalize, hidden_scale, input_scale
+from policypress.agents.bundle import Activation
 from policypress.compression.pipeline import build_artifact
+from policypress.compression.quantization.equalize import ALPHA, Equalize, hidden_scale, input_scale
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
-from policypress.contract import Box
 from policypress.export.parity import to_tensors
 from policypress.policy.layers import Affine
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box
 
 SEEN = 256
 

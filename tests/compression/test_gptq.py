@@ -20,20 +20,20 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
 from checkpoint_policies import POLICIES, cnn_dqn, dqn, materials_for, observations_of, sac
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.compression.gptq import SHRINKS, Gptq, round_matrix
 from policypress.compression.pipeline import build_artifact
+from policypress.compression.quantization.gptq import SHRINKS, Gptq, round_matrix
+from policypress.compression.quantization.rtn import Rtn
+from policypress.compression.quantization.weight_rounding import full_scale, highest, nearest, rounding_error
 from policypress.compression.recipe import Recipe
 from policypress.compression.reconstruction import weighted
-from policypress.compression.rtn import Rtn
 from policypress.compression.step import Context
-from policypress.compression.weight_rounding import full_scale, highest, nearest, rounding_error
-from policypress.contract import INTEGER_BITS_KEY
-from policypress.errors import RecipeError
 from policypress.export.parity import to_tensors
 from policypress.measurement.sizes import integer_bits
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.contract import INTEGER_BITS_KEY
+from policypress_runtime.errors import RecipeError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 BRANCHING = {
     "residual": lambda: policy_of(Residual()),

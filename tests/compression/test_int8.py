@@ -7,14 +7,14 @@ from branching_modules import Gate, policy_of
 from onnx import TensorProto, numpy_helper
 
 from checkpoint_policies import POLICIES, cnn_dqn, dict_td3, materials_for, normalised_ppo, observations_of, sac
-from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression.calibration import ranges
-from policypress.compression.int8 import Int8
 from policypress.compression.pipeline import build_artifact
+from policypress.compression.quantization.int8 import Int8
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
+from policypress.writers.onnx_writer import to_onnx
 
 
 def quantized(policy: Policy) -> Policy:

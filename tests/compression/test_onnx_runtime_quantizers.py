@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from checkpoint_policies import crossq, dict_td3, normalised_ppo, observations_of, sac
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.compression.onnx_runtime_quantizers import feeds, outside_network, quiet, through_files
+from policypress.compression.quantization.onnx_runtime_quantizers import feeds, outside_network, quiet, through_files
+from policypress.writers.onnx_writer import to_onnx
 
 
 def kinds_outside(policy: object) -> list[str]:

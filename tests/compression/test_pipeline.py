@@ -10,7 +10,6 @@ import torch
 
 from checkpoint_policies import ACTION_BOX, POLICIES, dqn, materials_for, sac
 from policypress import __version__
-from policypress.artifact.onnx_writer import to_onnx
 from policypress.compression import pipeline
 from policypress.compression.pipeline import (
     PLAIN_SESSIONS,
@@ -20,12 +19,13 @@ from policypress.compression.pipeline import (
     session_notices,
 )
 from policypress.compression.recipe import Recipe
-from policypress.contract import box
-from policypress.errors import ParityError
 from policypress.export.parity import to_tensors
 from policypress.measurement.evaluation import runtime_of
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.contract import box
+from policypress_runtime.errors import ParityError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 RECIPES = (
     "none",

@@ -34,14 +34,14 @@ from checkpoint_policies import (
     shared_ppo,
 )
 from policypress.compression.pipeline import build_artifact
-from policypress.compression.prune import CRITERIA, Prune
+from policypress.compression.pruning.prune import CRITERIA, Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context
-from policypress.errors import NetworkError, RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.folding import fold_affines
 from policypress.policy.layers import Affine
 from policypress.policy.policy import Policy
+from policypress_runtime.errors import NetworkError, RecipeError
 
 RATIOS = tuple(step / 20 for step in range(1, 15))
 CONTEXT = Context(np.zeros((1, FEATURES), np.float32))

@@ -8,9 +8,9 @@ from branching_modules import Gate, SplitConvolutions, image_policy_of, policy_o
 from torch import nn
 
 from checkpoint_policies import FEATURES, cnn_dqn, observations_of, sac
-from policypress.compression.prune import Prune
-from policypress.compression.prune_activation import activation_scores, fold_means, outgoing
-from policypress.compression.pruning_groups import PruningGroups
+from policypress.compression.pruning.by_activation import activation_scores, fold_means, outgoing
+from policypress.compression.pruning.groups import PruningGroups
+from policypress.compression.pruning.prune import Prune
 from policypress.compression.reconstruction import spreads, weighted
 from policypress.compression.step import Context
 from policypress.export.parity import to_tensors

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from checkpoint_policies import cnn_dqn, dqn, normalised_ppo, observations_of, sac
-from policypress.compression.prune import Prune
-from policypress.compression.prune_obs import Elimination, Reader, decisive, sensitivities
-from policypress.compression.pruning_groups import PruningGroups
+from policypress.compression.pruning.by_observations import Elimination, Reader, decisive, sensitivities
+from policypress.compression.pruning.groups import PruningGroups
+from policypress.compression.pruning.prune import Prune
 from policypress.compression.reconstruction import DAMPING, bias_of, matrix_of, moments, ridge, weighted
 from policypress.compression.step import Context
 from policypress.export.parity import to_tensors

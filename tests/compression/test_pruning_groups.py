@@ -6,7 +6,7 @@ import torch_pruning
 from branching_modules import AroundObservation, Normed, Residual, SplitConvolutions, image_policy_of, policy_of
 
 from checkpoint_policies import cnn_dqn, observations_of, sac
-from policypress.compression.pruning_groups import PruningGroups, dropped_columns
+from policypress.compression.pruning.groups import PruningGroups, dropped_columns
 from policypress.compression.reconstruction import weighted
 from policypress.export.parity import to_tensors
 from policypress.policy.layers import Linear

@@ -12,12 +12,12 @@ from optimised_graphs import INTEGER_KERNELS, float_weights, integer_weights, op
 
 from checkpoint_policies import POLICIES, cnn_dqn, materials_for, normalised_ppo, observations_of, sac
 from policypress.compression.pipeline import CompressedPolicy, build_artifact
-from policypress.compression.ptdq import Ptdq
+from policypress.compression.quantization.ptdq import Ptdq
 from policypress.compression.recipe import Recipe
-from policypress.errors import RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.errors import RecipeError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 def pressed_by(policy: Policy, text: str) -> CompressedPolicy:

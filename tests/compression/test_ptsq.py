@@ -15,15 +15,15 @@ from optimised_graphs import INTEGER_KERNELS, float_weights, integer_weights, op
 from checkpoint_policies import POLICIES, cnn_dqn, materials_for, normalised_ppo, observations_of, sac
 from policypress.compression.calibration import ranges
 from policypress.compression.pipeline import CompressedPolicy, build_artifact
-from policypress.compression.ptsq import Ptsq
+from policypress.compression.quantization.ptsq import Ptsq
 from policypress.compression.recipe import Recipe
-from policypress.environment.rollout_source import RolloutSource
-from policypress.errors import ObservationError, RecipeError
+from policypress.environments.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
 from policypress.policy.quantization import LayerQuant, affine_spec
-from policypress.runtime.onnx_runtime import OnnxRuntime
 from policypress.seeding import EVALUATION, episode_seeds
+from policypress_runtime.errors import ObservationError, RecipeError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 def pressed_by(policy: Policy, text: str) -> CompressedPolicy:

@@ -14,19 +14,19 @@ from onnx import TensorProto
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from checkpoint_policies import materials_for, sac
-from policypress.agent.loading import load_agent
+from policypress.agents.loading import load_agent
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.compression.step import Context, Stage
-from policypress.errors import RecipeError
 from policypress.export.parity import to_tensors
-from policypress.policy.from_agent import policy_from_agent
 from policypress.policy.identity import fingerprint
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.layers import ArgMax
 from policypress.policy.policy import Policy
-from policypress.training.algorithms import ALGORITHMS
-from policypress.training.qat.config import QatConfig
-from policypress.training.strip import strip
+from policypress_runtime.errors import RecipeError
+from policypress_train.algorithms import ALGORITHMS
+from policypress_train.qat.config import QatConfig
+from policypress_train.sparse.strip import strip
 from quantized_agents import NAMES, Pictures, trained, untrained
 
 QAT = Recipe.parse("qat")

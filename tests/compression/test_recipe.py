@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.compression.equalize import Equalize
-from policypress.compression.int8 import Int8
-from policypress.compression.prune import Prune
-from policypress.compression.ptdq import Ptdq
-from policypress.compression.ptsq import Ptsq
+from policypress.compression.pruning.prune import Prune
+from policypress.compression.quantization.equalize import Equalize
+from policypress.compression.quantization.int8 import Int8
+from policypress.compression.quantization.ptdq import Ptdq
+from policypress.compression.quantization.ptsq import Ptsq
 from policypress.compression.recipe import Recipe
 from policypress.compression.registry import STEPS
 from policypress.compression.step import Stage, Step
-from policypress.errors import RecipeError
+from policypress_runtime.errors import RecipeError
 
 ratios = st.floats(0, 1, exclude_min=True, exclude_max=True, allow_subnormal=False)
 weights = st.sampled_from(["int8", "fp32"])

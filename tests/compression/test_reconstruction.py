@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from checkpoint_policies import FEATURES, cnn_dqn, dict_td3, observations_of, sac
-from policypress.compression.prune import Prune
+from policypress.compression.pruning.prune import Prune
 from policypress.compression.reconstruction import (
     columns_of,
     damping_of,

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from checkpoint_policies import POLICIES, materials_for, observations_of, sac
 from policypress.compression.calibration import with_neighbours
 from policypress.compression.pipeline import build_artifact
-from policypress.compression.prune import Prune
+from policypress.compression.pruning.prune import Prune
 from policypress.compression.recipe import Recipe
 from policypress.compression.refit import Refit
 from policypress.compression.step import Context, Observations
-from policypress.errors import RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.folding import fold_affines
 from policypress.policy.policy import Policy
+from policypress_runtime.errors import RecipeError
 
 
 def error(policy: Policy, teacher: Policy, name: str, observations: Observations) -> float:

@@ -5,15 +5,15 @@ import torch
 from branching_modules import Gate, SplitConvolutions, image_policy_of, policy_of
 
 from checkpoint_policies import POLICIES, materials_for, observations_of, sac
-from policypress.compression.int8 import Int8
 from policypress.compression.pipeline import build_artifact
+from policypress.compression.quantization.int8 import Int8
+from policypress.compression.quantization.rtn import Rtn
 from policypress.compression.recipe import Recipe
-from policypress.compression.rtn import Rtn
 from policypress.compression.step import Context
-from policypress.errors import RecipeError
 from policypress.export.parity import to_tensors
 from policypress.policy.policy import Policy
 from policypress.policy.quantization import QuantSpec
+from policypress_runtime.errors import RecipeError
 
 
 def specs(policy: Policy) -> list[QuantSpec]:

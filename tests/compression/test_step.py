@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from checkpoint_policies import sac
-from policypress.compression.prune import Prune
-from policypress.compression.ptdq import Ptdq
+from policypress.compression.pruning.prune import Prune
+from policypress.compression.quantization.ptdq import Ptdq
 from policypress.compression.step import Context, Stage, Step
 
 

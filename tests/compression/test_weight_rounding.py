@@ -5,10 +5,8 @@ import torch
 from branching_modules import AroundObservation, Residual, SplitConvolutions, image_policy_of, policy_of
 
 from checkpoint_policies import cnn_dqn, dict_td3, multi_discrete_ppo, observations_of, sac
-from policypress.compression.reconstruction import weighted
-from policypress.compression.rtn import Rtn
-from policypress.compression.step import Context
-from policypress.compression.weight_rounding import (
+from policypress.compression.quantization.rtn import Rtn
+from policypress.compression.quantization.weight_rounding import (
     Rounded,
     Widths,
     end_layers,
@@ -17,9 +15,11 @@ from policypress.compression.weight_rounding import (
     parts_of,
     rounding_error,
 )
-from policypress.errors import RecipeError
+from policypress.compression.reconstruction import weighted
+from policypress.compression.step import Context
 from policypress.policy.layers import Conv2d, Linear
 from policypress.policy.policy import Policy
+from policypress_runtime.errors import RecipeError
 
 
 def test_rounding_by_hand() -> None:

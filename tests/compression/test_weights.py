@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.compression.ptdq import Ptdq
-from policypress.compression.ptsq import Ptsq
+from policypress.compression.quantization.ptdq import Ptdq
+from policypress.compression.quantization.ptsq import Ptsq
+from policypress.compression.quantization.weights import PlainQuantizer
 from policypress.compression.recipe import Recipe
-from policypress.compression.weights import PlainQuantizer
-from policypress.errors import RecipeError
+from policypress_runtime.errors import RecipeError
 
 
 @pytest.mark.parametrize("step", [Ptdq, Ptsq])

@@ -14,7 +14,7 @@ from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
-from policypress.errors import PolicypressError
+from policypress_runtime.errors import PolicypressError
 
 
 def main() -> None:

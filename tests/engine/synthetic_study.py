@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from policypress.compression.learning import StepProgress
-from policypress.contract import EnvironmentSpec
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
-from policypress.engine.cell import Cell
-from policypress.engine.cost_tasks import CostRequest, CostSubject
-from policypress.engine.tasks import Task, is_first_here
-from policypress.errors import RecipeError
+from policypress.engine.cells.cell import Cell
+from policypress.engine.tasks.costs import CostRequest, CostSubject
+from policypress.engine.tasks.task import Task, is_first_here
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import RecipeError
 
 AGENT = hashlib.sha256(b"agent").hexdigest()
 ENVIRONMENT = EnvironmentSpec("Synthetic-v0", kwargs=(("gravity", 9.81),))

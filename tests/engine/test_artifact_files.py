@@ -9,7 +9,7 @@ import pytest
 import synthetic_study as synthetic
 
 from policypress.engine.artifact_files import BuiltArtifact, load, publish, remove_partial
-from policypress.errors import ExecutionError, OutputError
+from policypress_runtime.errors import ExecutionError, OutputError
 
 KEY = "ab" * 32
 

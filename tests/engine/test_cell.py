@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_study import AGENT, ENVIRONMENT, baseline, random_policy, variant
 
-from policypress.contract import EnvironmentSpec, WrapperSpec
-from policypress.engine.cell import Cell, canonical_json
-from policypress.errors import StudyInputError
+from policypress.engine.cells.cell import Cell, canonical_json
 from policypress.records import EvaluationProtocol
 from policypress.seeding import episode_seeds
+from policypress_runtime.contract import EnvironmentSpec, WrapperSpec
+from policypress_runtime.errors import StudyInputError
 
 VALUES = st.recursive(
     st.none()

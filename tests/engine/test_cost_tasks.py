@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policypress.engine import cost_tasks
-from policypress.engine.calibration import Calibration
-from policypress.engine.cost_tasks import CostPayload, CostRequest, CostSubject, MeasuredCosts
-from policypress.errors import ArtifactError, ParityError
+from policypress.engine.tasks import costs as cost_tasks
+from policypress.engine.tasks.calibration import Calibration
+from policypress.engine.tasks.costs import CostPayload, CostRequest, CostSubject, MeasuredCosts
 from policypress.measurement.agent_in_environment import agent_in_environment
-from policypress.measurement.costs import CostProtocol
-from policypress.runtime.protocol import RuntimeName
+from policypress.measurement.costs.measuring import CostProtocol
 from policypress.study.export_agent import export_agent
-from policypress.toolchain.compiler import find_compiler
+from policypress_runtime.errors import ArtifactError, ParityError
+from policypress_runtime.runtimes.protocol import RuntimeName
+from policypress_runtime.toolchain.compiler import find_compiler
 
 LITTLE = CostProtocol(warm_samples=10, cold_samples=10, windows=1, window_s=0.01, processes=1)
 

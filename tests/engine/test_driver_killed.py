@@ -23,7 +23,7 @@ from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.errors import PolicypressError, StoreError
+from policypress_runtime.errors import PolicypressError, StoreError
 
 PAUSE_S = 0.01
 EPISODES = sum(cell.protocol.episodes for cell in grid())

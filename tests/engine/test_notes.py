@@ -10,7 +10,7 @@ from synthetic_study import SyntheticWorker, baseline, variant
 
 from policypress.compression.learning import StepProgress
 from policypress.engine import notes
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.events import CellLearning, Event, ignore
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
@@ -19,7 +19,7 @@ from policypress.engine.notes import Note, heard_by, on_progress
 from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Task, perform
+from policypress.engine.tasks.task import Task, perform
 
 HALF = StepProgress("distill", 50, 100, 0.1, 0.02)
 

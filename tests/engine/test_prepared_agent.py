@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from policypress.compression.pipeline import CalibrationData
-from policypress.engine.prepared_agent import (
+from policypress.engine.tasks.prepared_agent import (
     CALIBRATION_FILE,
     PreparedAgent,
     intact,
@@ -18,7 +18,7 @@ from policypress.engine.prepared_agent import (
     remove_partial,
     unpack,
 )
-from policypress.errors import ExecutionError, StudyInputError
+from policypress_runtime.errors import ExecutionError, StudyInputError
 
 IDENTITY = "ab" * 32
 

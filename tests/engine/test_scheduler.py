@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthetic_study import SyntheticWorker, baseline, grid, random_policy, variant
 
 from policypress.engine.artifact_files import BuiltArtifact
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.events import (
     CellBuilt,
     CellFailed,
@@ -33,9 +33,9 @@ from policypress.engine.run_options import RunOptions
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Task
-from policypress.errors import ExecutionError, OutputError, RecipeError
+from policypress.engine.tasks.task import Task
 from policypress.records import EpisodeRecord, EvaluationProtocol
+from policypress_runtime.errors import ExecutionError, OutputError, RecipeError
 
 
 def rows(path: Path) -> list[tuple[Any, ...]]:

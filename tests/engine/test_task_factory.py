@@ -11,18 +11,24 @@ import numpy as np
 import pytest
 
 from policypress.compression.recipe import Recipe
-from policypress.contract import DictSpace, EnvironmentSpec, WrapperSpec, box
-from policypress.engine import build_tasks
-from policypress.engine.build_tasks import build, play
-from policypress.engine.calibration import IMAGES, VECTORS, Calibration, counts_for
-from policypress.engine.cell import Cell
-from policypress.engine.task_factory import OneAgent, TaskFactory
-from policypress.environment.observations import RecordedObservations
-from policypress.environment.trust import user_environment
-from policypress.errors import ExecutionError, NativeBuildError, NoNativeFormError, ObservationError, ParityError
+from policypress.engine.cells.cell import Cell
+from policypress.engine.tasks import builds as build_tasks
+from policypress.engine.tasks.builds import build, play
+from policypress.engine.tasks.calibration import IMAGES, VECTORS, Calibration, counts_for
+from policypress.engine.tasks.factory import OneAgent, TaskFactory
+from policypress.environments.observations import RecordedObservations
+from policypress.environments.trust import user_environment
 from policypress.measurement.agent_in_environment import AgentInEnvironment, agent_in_environment
 from policypress.records import EvaluationProtocol
-from policypress.toolchain.compiler import find_compiler
+from policypress_runtime.contract import DictSpace, EnvironmentSpec, WrapperSpec, box
+from policypress_runtime.errors import (
+    ExecutionError,
+    NativeBuildError,
+    NoNativeFormError,
+    ObservationError,
+    ParityError,
+)
+from policypress_runtime.toolchain.compiler import find_compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 

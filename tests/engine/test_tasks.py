@@ -6,8 +6,8 @@ import pickle
 import pytest
 import synthetic_study as synthetic
 
-from policypress.engine.tasks import Failure, Outcome, Task, perform
-from policypress.errors import ExecutionError, RecipeError
+from policypress.engine.tasks.task import Failure, Outcome, Task, perform
+from policypress_runtime.errors import ExecutionError, RecipeError
 
 
 def test_a_result_is_the_outcomes_value() -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import TARGETS
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import render
+from policypress_runtime.codegen.targets import TARGETS
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, STAND_INS = ROOT / "examples" / "c", Path(__file__).parent / "stand_ins"

@@ -13,14 +13,8 @@ import pytest
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
 from kernels_here import ONLY_HERE
-from policypress.artifact.c import packing
-from policypress.artifact.c.render import Source
-from policypress.artifact.c.render_interface import Sizes
-from policypress.artifact.c.targets import TARGETS
-from policypress.artifact.onnx_writer import contract_of, to_onnx
-from policypress.environment.batches import joined
-from policypress.environment.extremes import extremes
-from policypress.errors import ExecutionError, OutputError, ParityError
+from policypress.environments.batches import joined
+from policypress.environments.extremes import extremes
 from policypress.export import c_source
 from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
 from policypress.export.compiled_c import compiled, run_compiler
@@ -29,7 +23,13 @@ from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
 from policypress.seeding import generator
 from policypress.study.export_agent import export_agent
-from policypress.toolchain.compiler import compiler_command
+from policypress.writers.onnx_writer import contract_of, to_onnx
+from policypress_runtime.codegen import packing
+from policypress_runtime.codegen.render import Source
+from policypress_runtime.codegen.rendering.interface import Sizes
+from policypress_runtime.codegen.targets import TARGETS
+from policypress_runtime.errors import ExecutionError, OutputError, ParityError
+from policypress_runtime.toolchain.compiler import compiler_command
 
 needs_compiler = pytest.mark.skipif(compiler_command() is None, reason="there is no C compiler on this machine")
 
@@ -135,7 +135,7 @@ def test_c_that_does_not_compile_is_an_error_of_ours() -> None:
     broken = replace(result.source, c="int broken(\n" + result.source.c)
     compiler = compiler_command()
     assert compiler is not None
-    from policypress.artifact.c.reader import read_program
+    from policypress_runtime.codegen.reader import read_program
 
     with (
         pytest.raises(ExecutionError, match="does not accept"),

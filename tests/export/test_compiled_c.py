@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from small_policies import ACTIONS, KINDS, observations_of
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import TARGETS
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.errors import ExecutionError
 from policypress.export.compiled_c import compiled, run_compiler
 from policypress.export.parity import BatchRuntime
-from policypress.runtime.onnx_runtime import OnnxRuntime
-from policypress.toolchain.compiler import compiler_command
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import render
+from policypress_runtime.codegen.targets import TARGETS
+from policypress_runtime.errors import ExecutionError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
+from policypress_runtime.toolchain.compiler import compiler_command
 
 
 @pytest.mark.parametrize(("kind", "action"), [("mlp", "box"), ("cnn", "from_two"), ("mixed", "multi_binary")])

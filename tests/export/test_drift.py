@@ -11,16 +11,16 @@ from torch import nn
 
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.environment.memory.episodes import lived_through
-from policypress.environment.memory.remembering import memory_of
-from policypress.errors import NetworkError, ParityError
+from policypress.environments.memory.episodes import lived_through
+from policypress.environments.memory.remembering import memory_of
 from policypress.export.drift import check_drift
 from policypress.export.parity import check_parity, compared
 from policypress.measurement.evaluation import model_of, runtime_of
 from policypress.measurement.returns import actor_of
 from policypress.policy.policy import Policy
 from policypress.policy.recurrence.cells import Kind
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.errors import NetworkError, ParityError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 from recurrent_policies import MODULES, policy_of
 
 

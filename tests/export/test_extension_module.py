@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
-from policypress.artifact.onnx_writer import contract_of, to_onnx
-from policypress.contract import Contract
-from policypress.errors import NativeBuildError, OutputError, ParityError
 from policypress.export import extension_module
 from policypress.export.extension_module import module_name, publish_extension
 from policypress.export.publish import ProvenArtifact, prove
 from policypress.policy.policy import Policy
-from policypress.runtime.native.native_runtime import NativeRuntime
-from policypress.toolchain.compiler import find_compiler
+from policypress.writers.onnx_writer import contract_of, to_onnx
+from policypress_runtime.contract import Contract
+from policypress_runtime.errors import NativeBuildError, OutputError, ParityError
+from policypress_runtime.runtimes.native.native_runtime import NativeRuntime
+from policypress_runtime.toolchain.compiler import find_compiler
 
 LIMIT_BYTES = 12 << 20
 ACT = """

@@ -7,12 +7,12 @@ import shutil
 import pytest
 from small_policies import mlp, observations_of, quantized
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import Source, render
-from policypress.artifact.c.targets import TARGETS
-from policypress.artifact.onnx_writer import to_onnx
 from policypress.export import footprint as module
 from policypress.export.footprint import footprint
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import Source, render
+from policypress_runtime.codegen.targets import TARGETS
 
 
 def source_of(target: str, bits: int | None) -> Source:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small_policies import ACTIONS, cnn, mlp, observations_of, quantized
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress.export.goldens import COUNT, MOST_NUMBERS, goldens_of
 from policypress.policy import layers
 from policypress.policy.policy import Policy
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 def made(policy: Policy, observations: Any) -> Any:

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from small_policies import ACTIONS, KINDS, cnn, mlp, observations_of, quantized, randomised
 
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.environment.batches import joined
-from policypress.environment.extremes import extremes
-from policypress.errors import ObservationError, ParityError
+from policypress.environments.batches import joined
+from policypress.environments.extremes import extremes
 from policypress.export.parity import check_parity, to_tensors
 from policypress.policy import layers
 from policypress.policy.policy import Policy
 from policypress.seeding import generator
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.errors import ObservationError, ParityError
 
 
 def file_of(policy: Policy, change: Callable[[onnx.ModelProto], None] = lambda _: None) -> bytes:

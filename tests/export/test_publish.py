@@ -12,12 +12,12 @@ import torch
 from onnx import numpy_helper
 from small_policies import ACTIONS, KINDS, mlp, observations_of, quantized
 
-from policypress.artifact.onnx_writer import contract_of, to_onnx
-from policypress.contract import Contract
-from policypress.errors import OutputError, ParityError
 from policypress.export.publish import ProvenArtifact, prove, publish, sidecar_bytes, sidecar_name
 from policypress.policy.policy import Policy
-from policypress.runtime.loading import load_artifact
+from policypress.writers.onnx_writer import contract_of, to_onnx
+from policypress_runtime.contract import Contract
+from policypress_runtime.errors import OutputError, ParityError
+from policypress_runtime.runtimes.loading import load_artifact
 
 
 def proven(policy: Policy) -> ProvenArtifact:

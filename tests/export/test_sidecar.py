@@ -12,13 +12,13 @@ import pytest
 from small_policies import mlp
 
 from policypress import load_artifact
-from policypress.agent.loading import load_agent
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.contract import Contract
-from policypress.errors import ArtifactError, OutputError
+from policypress.agents.loading import load_agent
 from policypress.export.parity import ParityReport
 from policypress.export.publish import ProvenArtifact, publish
-from policypress.sidecar import check_pair, sidecar_name, sidecar_of
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.contract import Contract
+from policypress_runtime.errors import ArtifactError, OutputError
+from policypress_runtime.sidecar import check_pair, sidecar_name, sidecar_of
 
 READERS: list[Callable[[Path], Any]] = [lambda path: load_artifact(path, "onnxruntime"), load_agent, check_pair]
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from small_policies import ACTIONS, VECTOR, finished, mlp, observations_of, quantized, tensors_of
 
-from policypress.contract import box
 from policypress.export.tolerance import TIE_MARGIN, TIE_STEPS, step_bound, tie_slack, tied_rows
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
 from policypress.policy.quantization import LayerQuant, QuantSpec
+from policypress_runtime.contract import box
 
 FREE = box((2,), "float32", -np.inf, np.inf)
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from policypress import Policy
-from policypress.contract import Box
 from policypress.study.export_agent import export_agent
+from policypress_runtime.contract import Box
 
 # The small policies of the policy tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))

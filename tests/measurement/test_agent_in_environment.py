@@ -11,11 +11,9 @@ import pytest
 import torch
 from small_policies import cnn, finished, mlp
 
-from policypress.agent.loading import load_agent
-from policypress.contract import Discrete, EnvironmentSpec, box
-from policypress.environment.making import SpecFactory
-from policypress.environment.spaces import from_gymnasium
-from policypress.errors import AgentError, EnvironmentInputError, SpaceMismatchError, UnknownEnvironmentError
+from policypress.agents.loading import load_agent
+from policypress.environments.making import SpecFactory
+from policypress.environments.spaces import from_gymnasium
 from policypress.measurement.agent_in_environment import (
     UNBOUNDED_STEPS,
     agent_in_environment,
@@ -25,6 +23,8 @@ from policypress.measurement.agent_in_environment import (
 )
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
+from policypress_runtime.contract import Discrete, EnvironmentSpec, box
+from policypress_runtime.errors import AgentError, EnvironmentInputError, SpaceMismatchError, UnknownEnvironmentError
 
 CARTPOLE = EnvironmentSpec("CartPole-v1")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.measurement import background_load
-from policypress.measurement.background_load import BackgroundLoad
+from policypress.measurement.costs import background_load
+from policypress.measurement.costs.background_load import BackgroundLoad
 
 
 class Clocks:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import MeterError
-from policypress.measurement.battery import Battery
-from policypress.measurement.energy_meters import Meter
+from policypress.measurement.costs.battery import Battery
+from policypress.measurement.costs.energy_meters import Meter
+from policypress_runtime.errors import MeterError
 
 # As a laptop with an energy gauge shows it.
 ENERGY = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from policypress.errors import ArtifactError, MeterError, StudyInputError
-from policypress.measurement.costs import CostProtocol, measure_costs
-from policypress.measurement.energy_meters import Meter
+from policypress.measurement.costs.energy_meters import Meter
+from policypress.measurement.costs.measuring import CostProtocol, measure_costs
 from policypress.records import Measurement
+from policypress_runtime.errors import ArtifactError, MeterError, StudyInputError
 
 QUICK = CostProtocol(warm_samples=50, cold_samples=2, windows=2, window_s=0.005, processes=1)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.measurement.cpu_time import Window, act_for, cpu_per_action
+from policypress.measurement.costs.cpu_time import Window, act_for, cpu_per_action
 
 
 def test_a_window_lasts_as_long_as_asked_and_counts_every_action() -> None:

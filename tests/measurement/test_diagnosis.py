@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import MeterError
 from policypress.measurement import diagnosis
+from policypress.measurement.costs.energy_meters import Meter
 from policypress.measurement.diagnosis import EXTRAS, Finding, diagnose
-from policypress.measurement.energy_meters import Meter
+from policypress_runtime.errors import MeterError
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
 

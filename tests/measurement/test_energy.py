@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.errors import MeterError, StudyInputError
-from policypress.measurement import energy
-from policypress.measurement.cpu_time import Window
-from policypress.measurement.energy import IdleWindow, MeteredWindow
+from policypress.measurement.costs import energy
+from policypress.measurement.costs.cpu_time import Window
+from policypress.measurement.costs.energy import IdleWindow, MeteredWindow
 from policypress.records import Measurement
+from policypress_runtime.errors import MeterError, StudyInputError
 
 MACHINE = {"cpu": "c"}
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from policypress.errors import MeterError
-from policypress.measurement.energy_meters import ALL_METERS, PROCESSOR_METERS, Meter, find_meter
-from policypress.measurement.nvml import Nvml
+from policypress.measurement.costs.energy_meters import ALL_METERS, PROCESSOR_METERS, Meter, find_meter
+from policypress.measurement.costs.nvml import Nvml
+from policypress_runtime.errors import MeterError
 
 
 class Fake:

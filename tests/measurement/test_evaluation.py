@@ -12,10 +12,15 @@ import pytest
 import torch
 from small_policies import ACTIONS, KINDS, Policy, mlp, observations_of, tensors_of
 
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.contract import Box, EnvironmentSpec, Quantity
-from policypress.environment.batches import stack
-from policypress.errors import (
+from policypress.environments.batches import stack
+from policypress.measurement.agent_in_environment import UNBOUNDED_STEPS, agent_in_environment, cut_notice
+from policypress.measurement.evaluation import evaluate, runtime_of
+from policypress.measurement.statistics import Missing
+from policypress.records import EpisodeRecord
+from policypress.seeding import EVALUATION, episode_seeds
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.contract import Box, EnvironmentSpec, Quantity
+from policypress_runtime.errors import (
     AgentError,
     ArtifactError,
     EnvironmentInputError,
@@ -24,13 +29,8 @@ from policypress.errors import (
     ParityError,
     SpaceMismatchError,
 )
-from policypress.measurement.agent_in_environment import UNBOUNDED_STEPS, agent_in_environment, cut_notice
-from policypress.measurement.evaluation import evaluate, runtime_of
-from policypress.measurement.statistics import Missing
-from policypress.records import EpisodeRecord
-from policypress.runtime.native.native_runtime import NativeRuntime
-from policypress.seeding import EVALUATION, episode_seeds
-from policypress.toolchain.compiler import find_compiler
+from policypress_runtime.runtimes.native.native_runtime import NativeRuntime
+from policypress_runtime.toolchain.compiler import find_compiler
 
 
 class Counting(gym.Env[Any, Any]):

@@ -11,14 +11,14 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import TARGETS
-from policypress.contract import Box
-from policypress.errors import ObservationError
 from policypress.measurement.agent_in_environment import agent_in_environment, layout_notice
 from policypress.measurement.evaluation import model_of
-from policypress.runtime.onnx_runtime import OnnxRuntime
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import render
+from policypress_runtime.codegen.targets import TARGETS
+from policypress_runtime.contract import Box
+from policypress_runtime.errors import ObservationError
+from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 class Camera(gym.Env[Any, Any]):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from policypress.measurement.latency import FLOOR, ROUNDS, Acting, acting_of, benchmark, interleaved
-from policypress.runtime.loading import load_artifact
+from policypress.measurement.costs.latency import FLOOR, ROUNDS, Acting, acting_of, benchmark, interleaved
+from policypress_runtime.runtimes.loading import load_artifact
 
 
 def sleeper(name: str, seconds: float, log: list[str]) -> Acting:

@@ -13,13 +13,13 @@ import torch
 from sb3_contrib import MaskablePPO
 
 from policypress import Policy, compress, load_artifact
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.c.render import render
-from policypress.artifact.c.targets import TARGETS
 from policypress.engine.store.reader import StoreReader
-from policypress.environment.masks import choices
+from policypress.environments.wrappers.masks import choices
 from policypress.measurement.agent_in_environment import MASKS_UNKNOWN, UNMASKED, agent_in_environment
 from policypress.measurement.evaluation import evaluate, model_of
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.codegen.render import render
+from policypress_runtime.codegen.targets import TARGETS
 
 
 class Choosing(gym.Env[Any, Any]):

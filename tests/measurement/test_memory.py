@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policypress.errors import ExecutionError
-from policypress.measurement.memory import bare_python_bytes, measure_peak_rss, peak_rss_bytes
+from policypress.measurement.costs.memory import bare_python_bytes, measure_peak_rss, peak_rss_bytes
+from policypress_runtime.errors import ExecutionError
 
 MIB = 2**20
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from policypress.errors import MeterError
-from policypress.measurement.energy_meters import Meter
-from policypress.measurement.nvml import Nvml, imported
+from policypress.measurement.costs.energy_meters import Meter
+from policypress.measurement.costs.nvml import Nvml, imported
+from policypress_runtime.errors import MeterError
 
 
 class Recorded:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.errors import MeterError
-from policypress.measurement.energy_meters import Meter
-from policypress.measurement.rapl import Rapl
+from policypress.measurement.costs.energy_meters import Meter
+from policypress.measurement.costs.rapl import Rapl
+from policypress_runtime.errors import MeterError
 
 RANGE_UJ = 262_143_328_850  # as an Intel server shows it
 Values = dict[str, list[int | type[OSError]]]

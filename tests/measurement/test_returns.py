@@ -8,12 +8,12 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from policypress.contract import EnvironmentSpec, WrapperSpec
-from policypress.environment.making import SpecFactory
-from policypress.environment.observation_wrappers import Env
-from policypress.environment.rollout import Actor, random_actor
+from policypress.environments.making import SpecFactory
+from policypress.environments.rollout import Actor, random_actor
+from policypress.environments.wrappers.observation import Env
 from policypress.measurement.returns import measure_returns
 from policypress.records import EpisodeRecord
+from policypress_runtime.contract import EnvironmentSpec, WrapperSpec
 
 
 def constant(factory: SpecFactory, seed: int = 1) -> Actor:

@@ -11,12 +11,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_policies import ACTIONS, KINDS, Policy, cnn, mixed, mlp, observations_of, quantized
 
-from policypress.artifact.c.program import constant_bytes
-from policypress.artifact.c.reader import read_program
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.contract import INTEGER_BITS_KEY
 from policypress.measurement.sizes import integer_bits, packed_bytes
 from policypress.policy.quantization import symmetric_spec
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.codegen.program import constant_bytes
+from policypress_runtime.codegen.reader import read_program
+from policypress_runtime.contract import INTEGER_BITS_KEY
 
 
 def pressed(policy: Policy, bits: int = 8) -> Policy:

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from small_policies import mlp
 
-from policypress.agent.bundle import Activation
-from policypress.agent.loading import load_agent
-from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.errors import AgentError, EnvironmentInputError, InputError
+from policypress.agents.bundle import Activation
+from policypress.agents.loading import load_agent
+from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.measurement.agent_in_environment import agent_in_environment
+from policypress.measurement.costs.latency import benchmark
 from policypress.measurement.evaluation import evaluate, model_of
-from policypress.measurement.latency import benchmark
 from policypress.measurement.stated_facts import shared_between
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.errors import AgentError, EnvironmentInputError, InputError
 
 TANH = Overrides(activation=Activation("tanh"))
 EVERY = [

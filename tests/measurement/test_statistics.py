@@ -6,7 +6,6 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.contract import Quantity
 from policypress.measurement import statistics
 from policypress.measurement.statistics import (
     Interval,
@@ -20,6 +19,7 @@ from policypress.measurement.statistics import (
     t_quantile,
     t_tails,
 )
+from policypress_runtime.contract import Quantity
 
 RNG = np.random.default_rng(7)
 GOOD = RNG.normal(9400, 80, 30).tolist()

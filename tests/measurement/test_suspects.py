@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from policypress.contract import ACTION_MASK, NO_NORMALISER_FOUND
 from policypress.measurement.suspects import hardly_better, suspects
 from policypress.policy.policy import Origin
+from policypress_runtime.contract import ACTION_MASK, NO_NORMALISER_FOUND
 
 MISSING = Origin(assumptions=(NO_NORMALISER_FOUND,))
 

@@ -11,10 +11,10 @@ import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from policypress.agent.bundle import AgentBundle, Normaliser, OnnxNetwork, Provenance
-from policypress.contract import Space, box
+from policypress.agents.bundle import AgentBundle, Normaliser, OnnxNetwork, Provenance
 from policypress.policy.policy import Policy
 from policypress.policy.self_check import sample_observations
+from policypress_runtime.contract import Space, box
 
 TOLERANCE = 1e-5
 VECTOR = box((6,), "float32", -np.inf, np.inf)

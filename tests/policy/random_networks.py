@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from policypress.contract import Box, DictSpace, Discrete, Space, box
+from policypress_runtime.contract import Box, DictSpace, Discrete, Space, box
 
 ACTIVATIONS = (
     nn.ReLU,

@@ -15,12 +15,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from policypress.agent.loading import load_agent
-from policypress.agent.overrides import NO_OVERRIDES, Overrides
-from policypress.contract import Discrete, MultiBinary, MultiDiscrete
+from policypress.agents.loading import load_agent
+from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.export.parity import to_tensors
-from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Discrete, MultiBinary, MultiDiscrete
 
 torch.set_num_threads(1)
 

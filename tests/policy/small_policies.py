@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width, box
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Origin, Policy
 from policypress.policy.quantization import LayerQuant, affine_spec, bias_spec, symmetric_spec
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, action_width, box
 
 torch.set_num_threads(1)
 

@@ -8,13 +8,13 @@ import torch
 from onnx_models import GEMM, VECTOR, B, W, bundle_of, model_of, node, observe, run_policy
 from torch import nn
 
-from policypress.agent.overrides import Overrides
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.contract import Box, Discrete, MultiBinary, box
-from policypress.errors import NetworkError
+from policypress.agents.overrides import Overrides
 from policypress.measurement.agent_in_environment import agent_in_environment
-from policypress.policy.from_onnx import from_onnx
+from policypress.policy.importers.from_onnx import from_onnx
 from policypress.policy.policy import Policy
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.contract import Box, Discrete, MultiBinary, box
+from policypress_runtime.errors import NetworkError
 
 BOUNDS = Box((4,), "float32", (-2.0, -1.0, 0.0, 3.0), (2.0, 1.0, 1.0, 8.0))
 LOW, HIGH = BOUNDS.bounds()

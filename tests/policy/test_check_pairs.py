@@ -17,13 +17,13 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
-from policypress.agent.activation_text import stated_activation
-from policypress.agent.overrides import Overrides
-from policypress.contract import Discrete, box
-from policypress.errors import AgentError, NetworkError, ObservationError, UndeterminedAgentError
+from policypress.agents.overrides import Overrides
+from policypress.agents.sb3.activation_text import stated_activation
 from policypress.measurement.agent_in_environment import agent_in_environment
-from policypress.policy.check_pairs import check_pairs
+from policypress.policy.importers.check_pairs import check_pairs
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Discrete, box
+from policypress_runtime.errors import AgentError, NetworkError, ObservationError, UndeterminedAgentError
 
 Make = Callable[..., BaseAlgorithm]
 BOX = OBSERVATIONS["vector"]

@@ -10,10 +10,10 @@ import pytest
 from robot_files import FEED_FORWARD, RECURRENT
 
 import command_line
-from policypress.errors import InputError
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import SINGLE_KEY
 from policypress.study.export_agent import export_agent
+from policypress_runtime.errors import InputError
 
 
 @pytest.mark.shared

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_policies import VECTOR, cnn, finished, mlp, observations_of, quantized, tensors_of
 
-from policypress.contract import box
 from policypress.policy import layers
 from policypress.policy.folding import fold_affines
 from policypress.policy.policy import GraphBuilder, Policy
+from policypress_runtime.contract import box
 
 OUT = box((8,), "float32", -1, 1)
 
@@ -89,7 +89,7 @@ def test_the_scored_node_may_be_folded_away() -> None:
     hidden = graph.add("hidden", layers.Linear(5, 4), "observation")
     scaled = graph.add("affine", layers.Affine(scale=[1.0, -2.0, 0.5, 3.0]), hidden)
     graph.add("argmax", layers.ArgMax([4]), scaled)
-    from policypress.contract import Discrete
+    from policypress_runtime.contract import Discrete
 
     policy = graph.policy(VECTOR, Discrete(4), scaled)
     folded = fold_affines(policy)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from onnx_models import ANY_ACTION, VECTOR, B, W, bundle_of, model_of, node, observe, run_policy
 
-from policypress.agent.loading import load_agent
-from policypress.policy.from_agent import policy_from_agent
+from policypress.agents.loading import load_agent
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.layers import Transpose
 
 

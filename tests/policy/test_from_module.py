@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from random_networks import Plan, build, plans
 from torch import Tensor, nn
 
-from policypress.agent.bundle import Normaliser
-from policypress.artifact.onnx_writer import to_onnx
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.errors import NetworkError
+from policypress.agents.bundle import Normaliser
 from policypress.policy import layers
 from policypress.policy.policy import Policy
 from policypress.policy.self_check import sample_observations
+from policypress.writers.onnx_writer import to_onnx
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
+from policypress_runtime.errors import NetworkError
 
 TOLERANCE = 1e-5
 VECTOR = box((6,), "float32", -np.inf, np.inf)

@@ -31,15 +31,15 @@ from onnx_models import (
 from random_networks import Plan, build, plans
 from torch import Tensor, nn
 
-from policypress.agent.bundle import Normaliser, OnnxNetwork
-from policypress.artifact.onnx_writer import contract_of, embed_contract, to_onnx
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.environment.spaces import from_gymnasium
-from policypress.errors import NetworkError, UnsupportedAgentError
-from policypress.policy.from_onnx import from_onnx
+from policypress.agents.bundle import Normaliser, OnnxNetwork
+from policypress.environments.spaces import from_gymnasium
+from policypress.policy.importers.from_onnx import from_onnx
 from policypress.policy.observation_layers import channel_last
 from policypress.policy.policy import Policy
 from policypress.policy.self_check import sample_observations
+from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
+from policypress_runtime.errors import NetworkError, UnsupportedAgentError
 
 
 def exported(module: nn.Module, observations: Space, *, dynamo: bool, opset: int) -> bytes:

@@ -28,11 +28,19 @@ from sb3_models import (
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from policypress.agent.bundle import Activation, AgentBundle, Extractor, Normaliser, OnnxNetwork, Provenance, Sb3Network
-from policypress.contract import Discrete, box
-from policypress.errors import DamagedAgentError, NetworkError
-from policypress.policy.from_sb3 import from_bundle
-from policypress.training.extractors import MnihCnn
+from policypress.agents.bundle import (
+    Activation,
+    AgentBundle,
+    Extractor,
+    Normaliser,
+    OnnxNetwork,
+    Provenance,
+    Sb3Network,
+)
+from policypress.policy.importers.from_sb3 import from_bundle
+from policypress_runtime.contract import Discrete, box
+from policypress_runtime.errors import DamagedAgentError, NetworkError
+from policypress_train.extractors import MnihCnn
 
 ACTOR_CRITIC = ("A2C", "PPO", "TRPO")
 VECTORS = tuple(name for name in OBSERVATIONS if name not in (*IMAGES, *DICTS))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from policypress.policy import fusion
-from policypress.policy.fusion import Step, fuse, new_conv, new_linear
+from policypress.policy.importers import fusion
+from policypress.policy.importers.fusion import Step, fuse, new_conv, new_linear
 from policypress.policy.layers import Activation, Affine, Conv2d, Linear
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_policies import KINDS, VECTOR, cnn, mlp, observations_of, quantized
 
-from policypress.contract import Discrete, MultiDiscrete, box
 from policypress.policy import layers
 from policypress.policy.identity import fingerprint
 from policypress.policy.policy import Node, Policy
+from policypress_runtime.contract import Discrete, MultiDiscrete, box
 
 
 @pytest.mark.parametrize("kind", KINDS)

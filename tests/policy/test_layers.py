@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from policypress.errors import NetworkError
 from policypress.policy import activations, layers
 from policypress.policy.quantization import LayerQuant, affine_spec, bias_spec, fake_quantize, symmetric_spec
+from policypress_runtime.errors import NetworkError
 
 MODULES: dict[str, nn.Module] = {
     "relu": nn.ReLU(),

@@ -24,9 +24,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from policypress.contract import Box, Discrete
-from policypress.errors import NetworkError
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box, Discrete
+from policypress_runtime.errors import NetworkError
 
 C = Configuration
 RNG = np.random.default_rng(0)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from sb3_models import DICTS, OBSERVATIONS, draw
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 
-from policypress.agent.bundle import Normaliser
-from policypress.contract import Discrete, Space, box
-from policypress.environment.spaces import from_gymnasium
-from policypress.errors import NetworkError
+from policypress.agents.bundle import Normaliser
+from policypress.environments.spaces import from_gymnasium
 from policypress.policy.observation_layers import add_preprocessing, channel_last, is_any_image, is_image
 from policypress.policy.policy import GraphBuilder
+from policypress_runtime.contract import Discrete, Space, box
+from policypress_runtime.errors import NetworkError
 
 SINGLE = [name for name in OBSERVATIONS if name not in DICTS]
 

@@ -16,12 +16,12 @@ from onnx import helper
 from onnx_models import GEMM, W, bundle_of, model_of, node, observe, run_policy
 from torch import Tensor, nn
 
-from policypress.agent.onnx_file import read_onnx
-from policypress.contract import Box, Discrete, Space, box
-from policypress.errors import UndeterminedAgentError
-from policypress.policy.from_agent import policy_from_agent
-from policypress.policy.from_onnx import from_onnx
+from policypress.agents.onnx_reading.file import read_onnx
+from policypress.policy.importers.from_agent import policy_from_agent
+from policypress.policy.importers.from_onnx import from_onnx
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box, Discrete, Space, box
+from policypress_runtime.errors import UndeterminedAgentError
 
 VECTOR = box((6,), "float32", -np.inf, np.inf)
 IMAGE = box((3, 8, 8), "float32", 0.0, 1.0)

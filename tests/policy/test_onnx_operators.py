@@ -24,8 +24,8 @@ from onnx_models import (
     run_policy,
 )
 
-from policypress.contract import box
-from policypress.policy.from_onnx import from_onnx
+from policypress.policy.importers.from_onnx import from_onnx
+from policypress_runtime.contract import box
 
 # What stands between `obs` (n, 6) and `y` (n, 4), the opset, and further constants.
 OPERATORS: dict[str, tuple[list[onnx.NodeProto], int, dict[str, Any]]] = {

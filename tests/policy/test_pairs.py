@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.errors import ObservationError
 from policypress.policy.pairs import compare, read_pairs
 from policypress.policy.policy import Policy
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
+from policypress_runtime.errors import ObservationError
 
 VECTOR = box((3,), "float32", -np.inf, np.inf)
 RNG = np.random.default_rng(0)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from small_policies import ACTIONS, KINDS, VECTOR, cnn, finished, mixed, mlp, observations_of, quantized, tensors_of
 from torch import nn
 
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, TensorSpec, box
-from policypress.errors import NetworkError, ObservationError
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Node, Policy, input_name, observation_inputs
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, TensorSpec, box
+from policypress_runtime.errors import NetworkError, ObservationError
 
 
 @pytest.mark.parametrize("kind", KINDS)

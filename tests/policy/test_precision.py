@@ -14,11 +14,11 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from policypress import Policy
-from policypress.agent.bundle import Normaliser
-from policypress.agent.loading import load_agent
-from policypress.agent.overrides import Overrides
-from policypress.errors import UnsupportedAgentError
-from policypress.policy.from_agent import policy_from_agent
+from policypress.agents.bundle import Normaliser
+from policypress.agents.loading import load_agent
+from policypress.agents.overrides import Overrides
+from policypress.policy.importers.from_agent import policy_from_agent
+from policypress_runtime.errors import UnsupportedAgentError
 
 
 class Still(gym.Env[Any, Any]):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from policypress.contract import box
-from policypress.policy import elementwise as ew
 from policypress.policy import layers
-from policypress.policy.assembly import Assembly, Value
+from policypress.policy.importers import elementwise as ew
+from policypress.policy.importers.assembly import Assembly, Value
+from policypress_runtime.contract import box
 
 VECTOR = box((3,), "float32", -1.0, 1.0)
 

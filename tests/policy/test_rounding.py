@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_policies import ACTIONS, KINDS, VECTOR, mlp, observations_of, quantized, tensors_of
 
-from policypress.contract import box
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy
 from policypress.policy.rounding import rounding_bound
+from policypress_runtime.contract import box
 
 FREE = box((2,), "float32", -np.inf, np.inf)
 

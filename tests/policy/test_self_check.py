@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from policypress.agent.bundle import Normaliser
-from policypress.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
-from policypress.errors import NetworkError
+from policypress.agents.bundle import Normaliser
 from policypress.policy.policy import Policy
 from policypress.policy.self_check import check_same, normalised, sample_observations
+from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space, box
+from policypress_runtime.errors import NetworkError
 
 VECTOR = box((3,), "float32", -np.inf, np.inf)
 ROWS = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.5, 0.0, -1.0]])

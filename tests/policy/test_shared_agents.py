@@ -17,7 +17,7 @@ from sb3_models import assert_equal_actions, rounded
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from policypress.environment.extremes import extremes
+from policypress.environments.extremes import extremes
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.seeding import generator
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from robot_files import FEED_FORWARD, RECURRENT
 
-from policypress.agent.bundle import OnnxNetwork
-from policypress.agent.onnx_file import read_onnx
-from policypress.contract import Box
-from policypress.errors import UnsupportedAgentError
-from policypress.policy.from_agent import policy_from_agent
+from policypress.agents.bundle import OnnxNetwork
+from policypress.agents.onnx_reading.file import read_onnx
+from policypress.policy.importers.from_agent import policy_from_agent
+from policypress_runtime.contract import Box
+from policypress_runtime.errors import UnsupportedAgentError
 
 
 @pytest.mark.shared

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from policypress.contract import Box, Contract, Discrete, EnvironmentSpec, TensorSpec
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.store.reader import AgentRow
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Failure
+from policypress.engine.tasks.task import Failure
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol, Measurement
+from policypress_runtime.contract import Box, Contract, Discrete, EnvironmentSpec, TensorSpec
 
 AGENT = hashlib.sha256(b"agent").hexdigest()
 ENVIRONMENT = EnvironmentSpec("Synthetic-v0")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from policypress.contract import Box
 from policypress.measurement.statistics import Interval, Missing
 from policypress.search.certification import certify
 from policypress.search.history import CandidateResult, Certification, SearchHistory
 from policypress.search.robustness import Disturbed, Robustness, conditions
+from policypress_runtime.contract import Box
 
 
 def attempt(recipe: str, mean: float, number: int = 1) -> Certification:

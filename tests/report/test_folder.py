@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from policypress.contract import Contract
 from policypress.engine.store.reader import StoreReader
-from policypress.errors import StoreError
 from policypress.report.folder import write_folder
 from policypress.report.results import read_results
+from policypress_runtime.contract import Contract
+from policypress_runtime.errors import StoreError
 
 MakeStore = Callable[..., tuple[Path, dict[str, str]]]
 

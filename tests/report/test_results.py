@@ -12,9 +12,9 @@ from synthetic_results import MACHINE, RECIPES
 from synthetic_search import attempt, history, robustness
 
 from policypress.engine.store.reader import StoreReader
-from policypress.errors import StoreError
 from policypress.report.folder import write_folder
 from policypress.report.results import KEEP, Results, read_results
+from policypress_runtime.errors import StoreError
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)

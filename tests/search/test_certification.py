@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from policypress.errors import StudyInputError
 from policypress.search.certification import (
     certify,
     error_share,
@@ -18,6 +17,7 @@ from policypress.search.certification import (
     plan_episodes,
     rate_upper_bound,
 )
+from policypress_runtime.errors import StudyInputError
 
 RNG = np.random.default_rng(0)
 RANDOM = RNG.normal(-300.0, 80.0, 100).tolist()

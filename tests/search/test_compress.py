@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from policypress import compress
-from policypress.contract import EnvironmentSpec
 from policypress.engine.events import DecisionMade, Event
 from policypress.engine.store.reader import StoreReader
-from policypress.errors import StudyInputError
 from policypress.search import strategy
 from policypress.search.compress import Compressed
 from policypress.search.ladders import Family, families
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import StudyInputError
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 SHORT = (
@@ -99,7 +99,7 @@ def test_without_training_only_what_takes_no_gradient_steps_is_tried(
 def test_interrupted_a_search_goes_on_where_it_was(
     own_agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from policypress.engine import build_tasks
+    from policypress.engine.tasks import builds as build_tasks
 
     plays = 0
     played = build_tasks.measure_returns

@@ -12,18 +12,19 @@ import torch
 from torch import nn
 
 from policypress import Policy, compress
-from policypress.engine import build_tasks, cost_tasks
 from policypress.engine.events import CostsMeasured
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.reader import SPEC_KEY, STORE_NAME, StoreReader
 from policypress.engine.store.store import Store
-from policypress.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
+from policypress.engine.tasks import builds as build_tasks
+from policypress.engine.tasks import costs as cost_tasks
 from policypress.records import Measurement
 from policypress.search.compress import STAYS_HERE, Compressed
 from policypress.search.defaults import CLASSIC
 from policypress.search.options import CompressOptions
 from policypress.study.export_agent import export_agent
 from policypress.study.whole_study import open_study, run_whole_study
+from policypress_runtime.errors import ExecutionError, InputError, SpaceMismatchError, StudyInputError
 
 CARTPOLE = "dqn-CartPole-v1.zip"
 

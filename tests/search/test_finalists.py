@@ -12,20 +12,20 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from policypress.engine.cell import Cell
-from policypress.engine.cost_tasks import CostRequest
+from policypress.engine.cells.cell import Cell
 from policypress.engine.events import ignore
 from policypress.engine.outcome import RunOutcome
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Failure
-from policypress.errors import ExecutionError, NativeBuildError
-from policypress.measurement.costs import CostProtocol
+from policypress.engine.tasks.costs import CostRequest
+from policypress.engine.tasks.task import Failure
+from policypress.measurement.costs.measuring import CostProtocol
 from policypress.records import EvaluationProtocol
 from policypress.search import finalists
 from policypress.search.finalists import MOST_MEASURED, measure_finalists
 from policypress.search.history import CandidateResult, SearchHistory, Stage
 from policypress.search.objective import QUICK
 from policypress.search.session import Session
+from policypress_runtime.errors import ExecutionError, NativeBuildError
 
 STAGES: tuple[Stage, ...] = ("built", "raced", "promising", "certified", "not certified", "raced", "raced", "raced")
 Measured = dict[str, tuple[str, ...]]

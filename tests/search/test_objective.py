@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policypress.measurement.costs import Costs
+from policypress.measurement.costs.measuring import Costs
 from policypress.records import ArtifactRecord, Measurement
 from policypress.search import objective
 from policypress.search.objective import Objective

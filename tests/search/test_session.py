@@ -8,14 +8,14 @@ from unittest.mock import Mock
 import pytest
 
 from policypress.compression.recipe import Recipe
-from policypress.contract import EnvironmentSpec
-from policypress.engine.calibration import Calibration
-from policypress.engine.cell_builder import CellBuilder
+from policypress.engine.cells.builder import CellBuilder
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.store import Store
-from policypress.environment.trust import user_environment
+from policypress.engine.tasks.calibration import Calibration
+from policypress.environments.trust import user_environment
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.search.session import CERTIFICATION, SLACK, EpisodeRequest, Session
+from policypress_runtime.contract import EnvironmentSpec
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 from small_study import ROOT
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from policypress.agent.overrides import Overrides
+from policypress.agents.overrides import Overrides
 from policypress.cli.agent_options import AgentOptions
-from policypress.contract import NO_NORMALISER_FOUND
-from policypress.environment.trust import trusted_modules
-from policypress.errors import PolicypressError, StudyInputError, TrainingInputError
+from policypress.environments.trust import trusted_modules
 from policypress.study.agents import PlannedAgent, planned_agents
 from policypress.study.spec import Agents, read_spec, spec_of
 from policypress.study.training_identity import _QAT_WORDS, training_identity
-from policypress.training.qat.config import QatConfig
+from policypress_runtime.contract import NO_NORMALISER_FOUND
+from policypress_runtime.errors import PolicypressError, StudyInputError, TrainingInputError
+from policypress_train.qat.config import QatConfig
 
 
 def _spec(*agents: dict[str, Any], recipes: Any = "none") -> Any:

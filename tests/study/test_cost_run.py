@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from small_study import ROOT, small_study, study_file
 
-from policypress.engine import cost_tasks
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.outcome import NEEDED_FAILED, RunOutcome
-from policypress.engine.prepared_agent import place_of
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.engine.tasks import Failure
-from policypress.errors import NoNativeFormError, StudyInputError
-from policypress.measurement.costs import CostProtocol
-from policypress.measurement.energy import modelled
+from policypress.engine.tasks import costs as cost_tasks
+from policypress.engine.tasks.prepared_agent import place_of
+from policypress.engine.tasks.task import Failure
+from policypress.measurement.costs.energy import modelled
+from policypress.measurement.costs.measuring import CostProtocol
 from policypress.records import Measurement
 from policypress.study.status import study_status
 from policypress.study.whole_study import Study, open_study, run_whole_study
+from policypress_runtime.errors import NoNativeFormError, StudyInputError
 
 GIVEN = {"files": [str(ROOT / "examples" / "agents" / "dqn-CartPole-v1.zip")]}
 COSTS = {"runtimes": ["onnxruntime", "native"], "windows": 2}

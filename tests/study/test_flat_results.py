@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import pytest
 from synthetic_study import AGENT, ENVIRONMENT, SyntheticWorker, baseline, grid, variant
 
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells

@@ -19,7 +19,6 @@ from small_study import study_file
 from synthetic_study import SyntheticWorker, grid, variant
 
 from policypress.engine import artifact_files
-from policypress.engine.agent_tasks import PROGRESS_FILE
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
@@ -27,9 +26,10 @@ from policypress.engine.plan import Plan
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.errors import OutputError, StoreError
+from policypress.engine.tasks.agents import PROGRESS_FILE
 from policypress.study.study_agents import WORKPLACE
 from policypress.study.whole_study import open_study, run_whole_study
+from policypress_runtime.errors import OutputError, StoreError
 
 COSTS = {"warm_samples": 10, "cold_samples": 10, "windows": 1, "processes": 1}
 STEPS = 1500

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from small_study import small_study
 
-from policypress.engine import agent_tasks
 from policypress.engine.executors.debug_executor import DebugExecutor
-from policypress.engine.prepared_agent import place_of
 from policypress.engine.store.reader import StoreReader
-from policypress.errors import StudyInputError
+from policypress.engine.tasks import agents as agent_tasks
+from policypress.engine.tasks.prepared_agent import place_of
 from policypress.study.kept_agents import files_of, keep, kept_agents
 from policypress.study.training_identity import training_identity
 from policypress.study.whole_study import Study, run_whole_study
+from policypress_runtime.errors import StudyInputError
 
 
 def _returns(study: Study) -> dict[str, tuple[float, ...]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from policypress.errors import ExecutionError, MissingDependencyError
 from policypress.study import mlflow_runs
 from policypress.study.flat_results import FlatResult
 from policypress.study.mlflow_runs import KEY_TAG, log_runs
+from policypress_runtime.errors import ExecutionError, MissingDependencyError
 
 RESULTS = (
     FlatResult(

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.errors import StudyInputError, UnknownEnvironmentError
 from policypress.study.overrides import overridden
 from policypress.study.spec import read_spec
 from policypress.study.whole_study import open_study
+from policypress_runtime.errors import StudyInputError, UnknownEnvironmentError
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 SMALL = """

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from test_flat_results import COST, fill
 
-from policypress.errors import MissingDependencyError, OutputError
 from policypress.study import parquet_tables
 from policypress.study.flat_results import FlatResult, flat_results
 from policypress.study.parquet_tables import write_tables
+from policypress_runtime.errors import MissingDependencyError, OutputError
 
 pandas = pytest.importorskip("pandas", reason="pandas is not installed")
 duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")

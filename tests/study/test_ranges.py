@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policypress.errors import StudyInputError
 from policypress.study.ranges import expand, integers, values
+from policypress_runtime.errors import StudyInputError
 
 
 @given(st.integers(-50, 50), st.integers(0, 40), st.integers(1, 20))

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from policypress.contract import EnvironmentSpec
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.store.reader import STORE_NAME
 from policypress.engine.store.store import Store
-from policypress.errors import StudyInputError
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.study import report_plugins
 from policypress.study.report_plugins import GROUP, check_report, report_names, report_writer
 from policypress.study.spec import spec_of
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import StudyInputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "studies.md"
 SPEC = {"policypress-study": 1, "name": "mine", "agents": [{"files": ["agent.zip"]}]}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from policypress.errors import StudyInputError
 from policypress.study.spec import read_spec, spec_of
+from policypress_runtime.errors import StudyInputError
 
 SMALL = """
 policypress-study: 1

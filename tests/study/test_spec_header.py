@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import StudyInputError
 from policypress.study.spec import read_spec
 from policypress.study.spec_header import SpecHeader, read_header
+from policypress_runtime.errors import StudyInputError
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yml"))
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from small_study import small_study
 
-from policypress.engine import agent_tasks
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.outcome import NEEDED_FAILED
-from policypress.engine.prepared_agent import place_of
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
-from policypress.errors import StoreError, StudyInputError
+from policypress.engine.tasks import agents as agent_tasks
+from policypress.engine.tasks.prepared_agent import place_of
 from policypress.study.estimate import NATIVE_STEPS_PER_S
 from policypress.study.status import study_status
 from policypress.study.whole_study import Study, run_whole_study
+from policypress_runtime.errors import StoreError, StudyInputError
 
 
 def returns(study: Study) -> dict[str, tuple[float, ...]]:
@@ -75,7 +75,7 @@ def test_what_is_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path, monk
         return plain(payload)
 
     monkeypatch.setattr(agent_tasks, "prepare", counted)
-    counted.__module__, counted.__qualname__ = "policypress.engine.agent_tasks", "prepare"
+    counted.__module__, counted.__qualname__ = "policypress.engine.tasks.agents", "prepare"
     run_whole_study(study, DebugExecutor())
     assert prepared == []
     identity = next(agent.identity for agent in study.plan.agents.values() if agent.training is not None)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policypress.toolchain.cache import Cache, default_folder
-from policypress.toolchain.child_python import python_command, python_environment
+from policypress_runtime.toolchain.cache import Cache, default_folder
+from policypress_runtime.toolchain.child_python import python_command, python_environment
 
 KEY, OTHER = "a" * 32, "b" * 32
 
@@ -146,7 +146,7 @@ def test_children_use_the_same_temporary_folder(tmp_path: Path) -> None:
     cache = Cache(wanted)
     path = stored(cache, tmp_path)
     program = (
-        "from pathlib import Path\nfrom policypress.toolchain.cache import Cache\n"
+        "from pathlib import Path\nfrom policypress_runtime.toolchain.cache import Cache\n"
         "cache = Cache(Path(sys.argv[1]))\ncache.prepare()\nprint(cache.find(sys.argv[2]))\n"
     )
     done = subprocess.run(

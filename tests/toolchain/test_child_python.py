@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from policypress.toolchain import child_python
-from policypress.toolchain.child_python import (
+from policypress_runtime.toolchain import child_python
+from policypress_runtime.toolchain.child_python import (
     bare_python_command,
     import_path,
     leave_current_folder,
@@ -87,7 +87,7 @@ def test_the_grandchildren_are_started_safely_too(hostile: Path) -> None:
 def test_the_package_is_found_where_the_current_folder_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     root = str(Path(child_python.__file__).parents[2])
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != root])
-    program = "import policypress.errors; print(policypress.errors.__file__)"
+    program = "import policypress_runtime.errors; print(policypress_runtime.errors.__file__)"
     done = subprocess.run(python_command(program), capture_output=True, text=True, check=True, env=python_environment())
     assert done.stdout.strip() == str(Path(root) / "policypress" / "errors.py")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from policypress.errors import NativeBuildError, UnusableCompilerError
-from policypress.runtime.loading import resolved
-from policypress.toolchain import compiler as compiler_module
-from policypress.toolchain.compiler import Compiler, check_compiler, find_compiler, python_abi
+from policypress_runtime.errors import NativeBuildError, UnusableCompilerError
+from policypress_runtime.runtimes.loading import resolved
+from policypress_runtime.toolchain import compiler as compiler_module
+from policypress_runtime.toolchain.compiler import Compiler, check_compiler, find_compiler, python_abi
 
 
 def program(folder: Path, name: str, script: str) -> Path:

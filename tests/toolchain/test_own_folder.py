@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from policypress.toolchain import own_folder
-from policypress.toolchain.cache import Cache
-from policypress.toolchain.own_folder import UnsafeFolderError, open_own_folder
+from policypress_runtime.toolchain import own_folder
+from policypress_runtime.toolchain.cache import Cache
+from policypress_runtime.toolchain.own_folder import UnsafeFolderError, open_own_folder
 
 OTHER = 1001
 KEY = "c" * 32

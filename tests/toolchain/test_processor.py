@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policypress.toolchain import processor
-from policypress.toolchain.processor import features_here
+from policypress_runtime.toolchain import processor
+from policypress_runtime.toolchain.processor import features_here
 
 
 def test_this_processor_is_looked_at_once() -> None:

@@ -11,8 +11,8 @@ import synthetic_study as synthetic
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
-from policypress.engine.tasks import Outcome, Task
-from policypress.errors import RecipeError
+from policypress.engine.tasks.task import Outcome, Task
+from policypress_runtime.errors import RecipeError
 
 
 @pytest.fixture(scope="class")

@@ -13,8 +13,8 @@ import synthetic_study as synthetic
 
 from policypress.engine.executors import local_executor
 from policypress.engine.executors.local_executor import LocalExecutor, core_count
-from policypress.engine.tasks import Failure, Task
-from policypress.errors import ExecutionError, StudyInputError
+from policypress.engine.tasks.task import Failure, Task
+from policypress_runtime.errors import ExecutionError, StudyInputError
 
 
 def _runs(pid: int) -> bool:
@@ -160,7 +160,7 @@ def test_no_orphan_outlives_its_driver(tmp_path: Path, end: signal.Signals) -> N
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import synthetic_study as s\n"
         "from policypress.engine.executors.local_executor import LocalExecutor\n"
-        "from policypress.engine.tasks import Task\n"
+        "from policypress.engine.tasks.task import Task\n"
         "executor = LocalExecutor(1)\n"
         "executor.submit(Task('a', s.write_pid_and_sleep, sys.argv[2]))\n"
         "list(executor.outcomes())\n"
@@ -182,7 +182,7 @@ def test_a_script_without_main_guard_can_use_it(tmp_path: Path) -> None:
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); import synthetic_study as s\n"
         "from policypress.engine.executors.local_executor import LocalExecutor\n"
-        "from policypress.engine.tasks import Task\n"
+        "from policypress.engine.tasks.task import Task\n"
         "with LocalExecutor(1) as executor:\n"
         "    executor.submit(Task('a', s.double, 21.0))\n"
         "    print([o.value for o in executor.outcomes()])\n"

@@ -16,8 +16,8 @@ from test_executor import ExecutorConformance
 
 from policypress.engine.executors import ray_executor
 from policypress.engine.executors.ray_executor import LOSSES, Losses, RayExecutor
-from policypress.engine.tasks import Task, perform
-from policypress.errors import ExecutionError, MissingDependencyError, StudyInputError
+from policypress.engine.tasks.task import Task, perform
+from policypress_runtime.errors import ExecutionError, MissingDependencyError, StudyInputError
 
 pytestmark = [
     # Ray imports what will go, and leaves sockets to the end of the process.

@@ -6,7 +6,7 @@ import pytest
 import synthetic_study as synthetic
 
 from policypress.engine.executors.worker_process import answer
-from policypress.engine.tasks import Outcome, Task
+from policypress.engine.tasks.task import Outcome, Task
 
 
 def ask(message: object) -> Outcome:

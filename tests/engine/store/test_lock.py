@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policypress.engine.store.lock import DriverLock
-from policypress.errors import OutputError, StoreError
+from policypress_runtime.errors import OutputError, StoreError
 
 
 def test_only_one_holds_it(tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from synthetic_study import SyntheticWorker, baseline, grid
 
-from policypress.contract import EnvironmentSpec
-from policypress.engine.cell import Cell
+from policypress.engine.cells.cell import Cell
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.plan import Plan
-from policypress.engine.prepared_agent import PreparedAgent
 from policypress.engine.scheduler import run_cells
 from policypress.engine.store import schema
 from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.engine.store.schema import RESTORE, SCHEMA_VERSION, columns, connect, explained, transaction
 from policypress.engine.store.store import Store
-from policypress.errors import OutputError, StoreError
+from policypress.engine.tasks.prepared_agent import PreparedAgent
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol, Measurement
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import OutputError, StoreError
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

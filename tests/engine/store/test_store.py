@@ -13,9 +13,9 @@ from synthetic_study import AGENT, ENVIRONMENT, baseline, build, grid, random_po
 
 from policypress.engine.store.reader import AgentRow, StoreReader
 from policypress.engine.store.store import Store, tolerant_json
-from policypress.engine.tasks import Failure
-from policypress.errors import OutputError, StoreError
+from policypress.engine.tasks.task import Failure
 from policypress.records import EpisodeRecord, Measurement
+from policypress_runtime.errors import OutputError, StoreError
 
 EPISODES = tuple(EpisodeRecord(seed, seed / 3, seed + 1, "terminated", 0.5) for seed in range(5))
 

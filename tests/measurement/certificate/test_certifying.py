@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from policypress.errors import StudyInputError
 from policypress.measurement.certificate.capital import INDEPENDENT
 from policypress.measurement.certificate.certifying import certify_deterministic, certify_returns
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits, declared
+from policypress_runtime.errors import StudyInputError
 
 RANDOM = np.random.default_rng(0).normal(-300.0, 80.0, 100).tolist()
 LIMITS = Limits(-600.0, 10_000.0)

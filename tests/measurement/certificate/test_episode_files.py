@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policypress.errors import EpisodeFileError
 from policypress.measurement.certificate import episode_files
 from policypress.measurement.certificate.episode_files import Episodes, read_episodes
+from policypress_runtime.errors import EpisodeFileError
 
 
 def written(folder: Path, text: str | bytes, name: str = "episodes.csv") -> Path:

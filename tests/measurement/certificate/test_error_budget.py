@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from policypress.errors import StudyInputError
 from policypress.measurement.certificate.error_budget import checked_share, error_share, jointly_held
+from policypress_runtime.errors import StudyInputError
 
 
 def test_the_errors_of_all_candidates_are_less_than_the_whole() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.errors import StudyInputError
 from policypress.measurement.certificate.fall_rule import FallRule
+from policypress_runtime.errors import StudyInputError
 
 
 def test_the_forms() -> None:

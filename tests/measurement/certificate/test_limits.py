@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from policypress.errors import StudyInputError
 from policypress.measurement.certificate.limits import MARGIN, Limits, declared
+from policypress_runtime.errors import StudyInputError
 
 
 def test_limits_lie_a_margin_beyond_every_episode() -> None:

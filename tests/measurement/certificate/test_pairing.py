@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from policypress.errors import EpisodeFileError
 from policypress.measurement.certificate.episode_files import Episodes
 from policypress.measurement.certificate.pairing import matched, without_common_seeds
+from policypress_runtime.errors import EpisodeFileError
 
 BASE = Episodes((1.0, 2.0, 3.0), (7, 8, 9), source="base")
 

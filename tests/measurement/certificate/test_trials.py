@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import policypress
-from policypress.errors import EpisodeFileError, StudyInputError
 from policypress.measurement.certificate.episode_files import Episodes
 from policypress.measurement.certificate.trials import CertifyOptions, certify, certify_together
+from policypress_runtime.errors import EpisodeFileError, StudyInputError
 
 RNG = np.random.default_rng(0)
 BASE = RNG.normal(100, 10, 220)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from policypress.errors import NetworkError, ObservationError
-from policypress.policy.fusion import new_linear
 from policypress.policy.identity import fingerprint
+from policypress.policy.importers.fusion import new_linear
 from policypress.policy.policy import GraphBuilder, State
 from policypress.policy.recurrence.cells import Kind, state_specs
+from policypress_runtime.errors import NetworkError, ObservationError
 from recurrent_policies import MODULES, policy_of, unbounded
 
 

@@ -13,11 +13,11 @@ from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from sb3_models import ACTIONS, OBSERVATIONS, SpacesEnvironment, draw, randomise, rounded
 
-from policypress.agent.loading import load_agent
-from policypress.errors import UnsupportedAgentError
+from policypress.agents.loading import load_agent
 from policypress.measurement.evaluation import runtime_of
-from policypress.policy.from_agent import policy_from_agent
+from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.policy import Policy
+from policypress_runtime.errors import UnsupportedAgentError
 
 STEPS = 200
 SHARED = {"shared_lstm": True, "enable_critic_lstm": False}

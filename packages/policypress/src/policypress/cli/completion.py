@@ -1,0 +1,49 @@
+"""What a shell offers for the value of an option.
+
+The names stand here once more, because their registries are slow to load; a test compares each with its registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from policypress.agents.algorithm_names import NAMES as ALGORITHMS
+
+STEPS = ("prune", "refit", "distill", "equalize", "int8", "qat", "gptq", "rtn", "ptdq", "ptsq")
+NO_STEP = "none"
+OBJECTIVES = ("size", "latency", "energy", "macs")
+RUNTIMES = ("auto", "native", "onnxruntime")
+TARGETS = ("host", "aarch64", "cortex-m4", "cortex-m7", "freestanding")
+EXECUTORS = ("local", "debug", "ray")
+EXPORTS = ("parquet", "mlflow")
+PUBLISHERS = ("zoo", "li2023")
+UPDATES = ("auto", "fast", "native", "stock")
+KERNELS = ("amx", "avx512", "avx2", "plain")
+
+
+def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """What completes to one of ``names``."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def algorithms(incomplete: str) -> list[str]:
+    """The algorithms that ``incomplete`` begins; capital letters are kept."""
+    return [incomplete + name[len(incomplete) :] for name in ALGORITHMS if name.startswith(incomplete.lower())]
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Recipes of one more step than ``incomplete`` has.
+
+    The first word alone is offered: ``>`` and brackets, where nothing quotes them, mean something else to a shell.
+
+    >>> recipes("equalize > in")
+    ['equalize > int8']
+    """
+    before, arrow, last = incomplete.rpartition(">")
+    begun = last.lstrip()
+    kept = before + arrow + last[: len(last) - len(begun)]
+    return [kept + name for name in (*STEPS, *([] if arrow else [NO_STEP])) if name.startswith(begun)]

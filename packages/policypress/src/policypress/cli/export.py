@@ -1,0 +1,120 @@
+"""``policypress export``: one agent, one recipe, one file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from policypress.cli import console
+from policypress.cli.agent_options import AgentOptions, with_agent_options
+from policypress.cli.completion import TARGETS, one_of, recipes
+from policypress.cli.console import print_json, print_notices, progress_bar
+from policypress.cli.options import (
+    AgentArgument,
+    JsonOption,
+    SeedOption,
+)
+from policypress_runtime.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from policypress.export.c_source import ProvenSource
+    from policypress.study.export_agent import Exported
+
+
+@with_agent_options
+def export(
+    agent: AgentArgument,
+    agent_options: AgentOptions,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c or .so.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".', autocompletion=recipes)
+    ] = "none",
+    observations: Annotated[
+        Path | None,
+        typer.Option("--observations", metavar="NPZ", help="Recorded observations, if there is no environment."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            help="C target: host, aarch64, cortex-m4, cortex-m7, freestanding.",
+            autocompletion=one_of(TARGETS),
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Export an agent as ONNX, as C without dependencies, or as a Python module, after proving that it is equal.
+
+    Examples:
+      policypress export examples/agents/sac-HalfCheetah-v4.zip -o cheetah.onnx
+      policypress export agent.zip --recipe "equalize > int8" -o small.onnx --env Hopper-v4
+      policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
+      policypress export agent.zip --recipe "equalize > int8" -o policy.so
+    """
+    if output.suffix not in (".onnx", ".c", ".so"):
+        raise OutputError(
+            "The file name has an unsupported suffix.", got=str(output), expected="a name that ends in .onnx, .c or .so"
+        )
+    if target is not None and output.suffix != ".c":
+        raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
+    stated = agent_options.stated(agent)
+    from policypress.cli.study_progress import LearningBar
+    from policypress.export.extension_module import SUFFIX, module_name
+    from policypress.study.export_agent import export_agent
+    from policypress_runtime.codegen.targets import target_of
+
+    if output.suffix == SUFFIX:
+        module_name(output)
+    if target is not None:
+        target_of(target)
+    with progress_bar(refreshing=False) as bar:
+        exported = export_agent(
+            agent,
+            output,
+            recipe,
+            env=stated.environment,
+            overrides=stated.overrides,
+            observations=observations,
+            seed=seed,
+            target=target or "host",
+            on_progress=LearningBar(bar, recipe).move,
+        )
+    if as_json:
+        sizes = {} if exported.c is None else {"footprint": asdict(exported.c.footprint)}
+        print_json({"artifact": str(output), **exported.record.to_json(), "path": str(output), **sizes})
+        return
+    _show(output, exported)
+
+
+def _show(output: Path, exported: Exported) -> None:
+    from policypress.report.quantities import size
+
+    record = exported.record
+    print_notices(record.notices)
+    if exported.c is not None:
+        print_notices(exported.c.notices)
+        _show_footprint(exported.c)
+    compared = exported.parity
+    console.err.print(
+        f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of the tolerance"
+    )
+    console.out.print(
+        f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}"
+    )
+
+
+def _show_footprint(proven: ProvenSource) -> None:
+    """Flash and RAM on the target, and the kernels that were run to prove the C."""
+    from policypress.report.quantities import size
+
+    found = proven.footprint
+    code = "code unknown" if found.code_bytes is None else f"{size(found.code_bytes)} code ({found.compiler})"
+    console.out.print(f"flash on {found.target}: {size(found.constants_bytes)} constants, {code}")
+    where = "given by the caller" if found.scratch_given else "of stack"
+    console.out.print(f"RAM: {size(found.scratch_bytes)} {where}, {size(found.batch_scratch_bytes)} for batches")
+    if proven.kernels:
+        console.err.print(f"the C was run with the kernels {', '.join(proven.kernels)}")

@@ -1,0 +1,99 @@
+"""``policypress inspect``: what an agent is, without making its environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from policypress.cli import console
+from policypress.cli.agent_options import AgentOptions, with_agent_options
+from policypress.cli.console import print_json, print_notices
+from policypress.cli.options import AgentArgument, JsonOption
+
+if TYPE_CHECKING:
+    from policypress.measurement.agent_in_environment import AgentInEnvironment
+
+FLOAT_BYTES = 4
+MASKING = (
+    "the artifact gives the scores of all actions, and the caller masks those that are not allowed: "
+    "predict(observation, action_masks=...) in Python, the function that ends in _run in C"
+)
+
+
+@with_agent_options
+def inspect(
+    agent: AgentArgument,
+    agent_options: AgentOptions,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe an agent: algorithm, spaces, network, what is folded into its graph. Nothing in it is executed.
+
+    Examples:
+      policypress inspect examples/agents/sac-HalfCheetah-v4.zip
+      policypress inspect path/to/zoo/folder --json
+    """
+    stated = agent_options.stated(agent)
+    from policypress.measurement.agent_in_environment import agent_in_environment
+
+    subject = agent_in_environment(agent, env=stated.environment, overrides=stated.overrides, needs_environment=False)
+    if as_json:
+        print_json(_described(subject))
+        return
+    print_notices(subject.notices)
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _lines(subject, agent_options.normalizer):
+        table.add_row(key, value)
+    console.out.print(table)
+
+
+def _described(subject: AgentInEnvironment) -> dict[str, Any]:
+    from policypress_runtime.contract import space_to_json
+
+    policy = subject.policy
+    origin = policy.origin
+    return {
+        "source": subject.source,
+        "sha256": origin.sha256,
+        "algorithm": origin.algorithm,
+        "library_version": subject.library_version,
+        "environment": None if origin.environment is None else origin.environment.to_json(),
+        "observation_space": space_to_json(policy.observation_space),
+        "action_space": space_to_json(policy.action_space),
+        "folded": list(policy.folded()),
+        "caller_supplies": list(origin.caller_supplies),
+        "assumptions": list(origin.assumptions),
+        "checked": None if origin.checked is None else vars(origin.checked),
+        "parameters": policy.parameter_count(),
+        "macs": policy.macs(),
+        "layers": [
+            {"name": n.name, "inputs": list(n.inputs), "layer": repr(policy.layers[n.name])} for n in policy.nodes
+        ],
+        "notices": list(subject.notices),
+    }
+
+
+def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[str, str]]:
+    from policypress.cli.network_in_words import layers_in_words, normalisation_in_words, saved_by
+    from policypress.environments.fit import in_words
+    from policypress.report.quantities import size
+
+    policy = subject.policy
+    origin = policy.origin
+    return [
+        ("agent", subject.source),
+        ("algorithm", origin.algorithm + saved_by(subject.library_version)),
+        ("environment", "not stated in its files" if origin.environment is None else origin.environment.id),
+        ("observations", in_words(policy.observation_space)),
+        ("actions", in_words(policy.action_space)),
+        ("layers", layers_in_words(policy)),
+        ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
+        ("per action", f"{policy.macs()} multiply-accumulates"),
+        ("normalisation", normalisation_in_words(policy, stated_none=normalizer == "none")),
+        *([] if origin.checked is None else [("compared with", origin.checked.in_words())]),
+        ("folded in", ", ".join(policy.folded()) or "nothing"),
+        ("caller supplies", ", ".join(origin.caller_supplies) or "only the observation"),
+        *([("action mask", MASKING)] if subject.masked else []),
+    ]

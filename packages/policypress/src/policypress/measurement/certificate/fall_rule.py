@@ -1,0 +1,87 @@
+"""What a fall is, as the user says it: ``terminated``, ``score<SHARE``, ``return<VALUE`` or ``info:KEY``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from policypress_runtime.errors import StudyInputError
+
+Kind = Literal["terminated", "score", "return", "info"]
+TERMINATED = "terminated"
+FORMS = "terminated, score<SHARE (such as score<0.5), return<VALUE or info:KEY"
+
+
+@dataclass(frozen=True)
+class FallRule:
+    """A rule that says of every episode whether it was a fall.
+
+    ``key`` names what is true of a fall (``terminated``, or a key of the environment's ``info``); ``below`` is the
+    share of the agent's score, or the return, that a fall stays below.
+    """
+
+    kind: Kind
+    key: str = ""
+    below: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> FallRule:
+        """The rule that ``text`` states.
+
+        Raises:
+            StudyInputError: it states none.
+
+        >>> FallRule.parse("score<0.5").below, FallRule.parse("info:fell").key
+        (0.5, 'fell')
+        """
+        stated = text.replace(" ", "")
+        if stated == TERMINATED:
+            return cls("terminated", TERMINATED)
+        head, _, tail = stated.partition(":")
+        if head == "info" and tail:
+            return cls("info", tail)
+        head, _, tail = stated.partition("<")
+        try:
+            value = float(tail)
+        except ValueError:
+            value = math.nan
+        if head == "return" and math.isfinite(value):
+            return cls("return", below=value)
+        if head == "score" and 0 < value < 1:
+            return cls("score", below=value)
+        raise StudyInputError("It is not clear what a fall is.", got=text, expected=FORMS)
+
+    def threshold(self, baseline_mean: float, zero: float) -> float:
+        """The return that a fall stays below, from means of episodes that nothing is certified with."""
+        return zero + self.below * (baseline_mean - zero) if self.kind == "score" else self.below
+
+    def in_words(self, threshold: float) -> str:
+        """What a fall is."""
+        if self.kind == "terminated":
+            return "the environment terminated the episode"
+        if self.kind == "info":
+            return f"{self.key} was true"
+        share = f", {self.below:g} of the agent's score" if self.kind == "score" else ""
+        return f"the return is below {threshold:.4g}{share}"
+
+    def marks(
+        self, returns: Sequence[float], flags: Mapping[str, tuple[bool, ...]], threshold: float, where: str
+    ) -> tuple[bool, ...]:
+        """Which episodes were falls.
+
+        Raises:
+            StudyInputError: ``flags`` does not say.
+        """
+        if self.kind in ("score", "return"):
+            return tuple(value < threshold for value in returns)
+        found = flags.get(self.key) or flags.get(self.key.lower())
+        if found is None:
+            raise StudyInputError(
+                f"{where} does not say which episodes were falls.",
+                got=", ".join(flags) or "no column of true and false",
+                expected=f"a column {self.key} of true or false for every episode",
+                hint="Add the column, or say otherwise what a fall is: --falls 'score<0.5'.",
+            )
+        return found

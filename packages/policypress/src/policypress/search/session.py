@@ -1,0 +1,185 @@
+"""One agent, one store, one executor: recipes become cells, cells become artifacts, returns and costs.
+
+Everything is in the store as soon as it is there, so a search that was stopped finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from policypress.compression.pipeline import CalibrationData
+from policypress.compression.recipe import Recipe
+from policypress.engine.cells.builder import CellBuilder, cost_cell
+from policypress.engine.cells.cell import Cell, canonical_json
+from policypress.engine.events import EventHandler, ignore
+from policypress.engine.executors.executor import Executor
+from policypress.engine.outcome import RunOutcome
+from policypress.engine.plan import Plan
+from policypress.engine.run_options import RunOptions
+from policypress.engine.scheduler import run_cells
+from policypress.engine.store.store import Store
+from policypress.engine.tasks.calibration import Calibration
+from policypress.engine.tasks.costs import CostRequest
+from policypress.engine.tasks.factory import OneAgent, TaskFactory
+from policypress.engine.tasks.task import Failure
+from policypress.measurement.agent_in_environment import AgentInEnvironment
+from policypress.measurement.suspects import suspects
+from policypress.records import ArtifactRecord, EpisodeRecord
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.runtimes.protocol import RuntimeName
+
+BUILD = "search/build"
+CERTIFICATION = "certification"
+RANDOM = "random"
+# Of the wall's clock beside the CPU time of episodes: tasks travel, and other programs take their share.
+SLACK = 1.3
+
+
+@dataclass(frozen=True)
+class EpisodeRequest:
+    """A request for episodes of a recipe (None: random actions), from the seed stream ``purpose``."""
+
+    recipe: Recipe | None
+    purpose: str
+    episodes: int
+    environment: EnvironmentSpec | None = None
+
+
+@dataclass
+class Session:
+    """One agent, one store, one executor.
+
+    ``cells`` lists keys by the recipe's text (``random`` for random actions), in order of use: the builds and the
+    episodes that recipes are chosen by, not those of certification or of disturbed environments.
+    """
+
+    calibration: Calibration
+    builder: CellBuilder
+    store: Store
+    executor: Executor
+    on_event: EventHandler = ignore
+    retry_failed: bool = False
+    cells: dict[str, list[str]] = field(default_factory=dict)
+    _played: dict[str, Cell] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._tasks = TaskFactory(OneAgent(self.calibration, self.builder.agent))
+
+    @property
+    def subject(self) -> AgentInEnvironment:
+        """The agent in its environment."""
+        return self.calibration.subject
+
+    @property
+    def materials(self) -> CalibrationData:
+        """Observations of the agent's own episodes."""
+        return self.calibration.materials
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """What may be at fault where the agent plays badly, the likeliest first; sentences without their full stop."""
+        found = (*self.subject.suspects, suspects(self.subject.policy.origin))
+        return tuple(sentence.removesuffix(".") for sentence in found)
+
+    def run(self, cells: Iterable[Cell]) -> RunOutcome:
+        """Do what the store lacks of ``cells``."""
+        options = RunOptions(retry_failed=self.retry_failed)
+        return run_cells(Plan(tuple(cells)), self._tasks, self.store, self.executor, self.on_event, options)
+
+    def measure(self, asked: Mapping[Cell, Sequence[RuntimeName]], request: CostRequest) -> RunOutcome:
+        """Measure what acting with the artifacts of ``asked`` costs, under each of their runtimes, all in one run."""
+        pairs = [(cost_cell(maker, name, request.stated()), maker) for maker, names in asked.items() for name in names]
+        plan = Plan(tuple(cost for cost, _ in pairs), {cost.key: maker.key for cost, maker in pairs})
+        options = RunOptions(retry_failed=True, costs=request)
+        return run_cells(plan, self._tasks, self.store, self.executor, self.on_event, options)
+
+    def build(self, recipes: Iterable[Recipe]) -> dict[str, ArtifactRecord | Failure]:
+        """The artifact of each recipe, by its text; a failure where there is none.
+
+        Raises:
+            KeyboardInterrupt: the driver was interrupted; what is complete is in the store.
+        """
+        plays = [EpisodeRequest(recipe, BUILD, 0) for recipe in recipes]
+        cells = {play.recipe.text: self._noted(play) for play in plays if play.recipe is not None}
+        failed = self._run(cells.values())
+        found: dict[str, ArtifactRecord | Failure] = {}
+        for text, cell in cells.items():
+            record = self.store.artifact(cell.key)
+            found[text] = failed.get(cell.key, Failure("ExecutionError", "not built")) if record is None else record
+        return found
+
+    def play(self, plays: Sequence[EpisodeRequest]) -> dict[int, Failure]:
+        """Bring the episodes of ``plays`` into the store; index → failure of those that could not be played.
+
+        Raises:
+            KeyboardInterrupt: see :meth:`build`.
+        """
+        cells = [self._noted(play) for play in plays]
+        failed = self._run(cells)
+        self._played |= {cell.key: cell for cell in cells}
+        return {index: failed[cell.key] for index, cell in enumerate(cells) if cell.key in failed}
+
+    def returns(self, play: EpisodeRequest) -> list[float]:
+        """Returns of a play's episodes, in the order of their seeds in the stream."""
+        return [row.episode_return for row in self.episodes(play)]
+
+    def episodes(self, play: EpisodeRequest) -> list[EpisodeRecord]:
+        """A play's episodes, in the order of their seeds in the stream."""
+        cell = self._cell(play)
+        rows = {row.seed: row for row in self.store.episodes(cell.key)}
+        return [rows[seed] for seed in cell.seeds() if seed in rows]
+
+    def count(self) -> int:
+        """Episodes of all plays of this session."""
+        return sum(len(self.store.seeds(key)) for key in self._played)
+
+    def episode_s(self) -> float:
+        """What an episode takes here, by the wall's clock: CPU time of those played, shared among the processes."""
+        played = [row.cpu_s for key in self._played for row in self.store.episodes(key)]
+        return max(sum(played) / max(len(played), 1) * SLACK / self.executor.capacity, 1e-4)
+
+    def certified_before(self) -> dict[int, tuple[str, int]]:
+        """Certifications in the store: number → the candidate's recipe and its episodes.
+
+        A number that was spent on one recipe is never given to another.
+        """
+        mine = self._cell(EpisodeRequest(Recipe(), BUILD, 0))
+        found: dict[int, tuple[str, int]] = {}
+        for row in self.store.cells(kind="variant"):
+            cell = row.cell
+            head, _, number = cell.protocol.purpose.partition("/")
+            same = _whose(cell) == _whose(mine)
+            if head == CERTIFICATION and number.isdigit() and same and cell.protocol.seed == mine.protocol.seed:
+                found[int(number)] = (cell.recipe, cell.protocol.episodes)
+        return found
+
+    def _run(self, cells: Iterable[Cell]) -> dict[str, Failure]:
+        """Do what the store lacks; key → failure."""
+        outcome = self.run(cells)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return {cell.key: failure for cell, failure in outcome.failed}
+
+    def _noted(self, play: EpisodeRequest) -> Cell:
+        """The cell of a play that will be done, noted among :attr:`cells` where it is one to choose by."""
+        cell = self._cell(play)
+        keys = self.cells.setdefault(RANDOM if play.recipe is None else play.recipe.text, [])
+        if cell.key not in keys and play.environment is None and not play.purpose.startswith(CERTIFICATION):
+            keys.append(cell.key)
+        return cell
+
+    def _cell(self, play: EpisodeRequest) -> Cell:
+        protocol = replace(self.builder.protocol, purpose=play.purpose, episodes=play.episodes)
+        if play.recipe is None:
+            return self.builder.random(protocol, play.environment)
+        return self.builder.recipe(play.recipe, protocol, play.environment)
+
+
+def _whose(cell: Cell) -> str:
+    """Agent, environment and inputs of a cell as text.
+
+    An environment that the user named has a type of its own, which no store gives back, and is never equal to one.
+    """
+    identity = cell.identity()
+    return canonical_json([identity[part] for part in ("agent", "environment", "inputs")])

@@ -1,0 +1,95 @@
+"""Exporting one agent by one recipe to one file, without playing episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from policypress.agents.overrides import NO_OVERRIDES, Overrides
+from policypress.compression.learning import StepProgress, ignore_progress
+from policypress.compression.pipeline import PLAIN_SESSIONS, build_artifact
+from policypress.compression.recipe import Recipe
+from policypress.engine.tasks.calibration import Calibration
+from policypress.environments.observations import RecordedObservations
+from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
+from policypress.export.extension_module import SUFFIX, publish_extension
+from policypress.export.parity import ParityReport
+from policypress.export.publish import publish
+from policypress.measurement.agent_in_environment import AgentLike, Factory, agent_in_environment
+from policypress.records import ArtifactRecord
+from policypress_runtime.codegen.targets import target_of
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import EnvironmentInputError
+from policypress_runtime.runtimes.protocol import NATIVE
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how well it matches; ``c`` is set where it is C, and then ``parity`` is that of the C."""
+
+    record: ArtifactRecord
+    parity: ParityReport
+    c: ProvenSource | None = None
+
+
+def export_agent(
+    agent: AgentLike,
+    output: Path,
+    recipe: str | Recipe = "none",
+    *,
+    env: EnvironmentSpec | str | None = None,
+    env_fn: Factory | None = None,
+    observations: str | Path | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+    seed: int = 0,
+    target: str = "host",
+    on_progress: Callable[[StepProgress], None] = ignore_progress,
+) -> Exported:
+    """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
+
+    Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header; where it ends in
+    ``.so``, a module that this machine's Python imports without anything else.
+
+    Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
+    on drawn observations, and nothing has to be calibrated. ``on_progress`` gets the progress of a recipe that learns.
+
+    Raises:
+        InputError: the agent, the recipe, the environment or the path cannot be used.
+        ParityError: the file would not do what the policy does; nothing is written.
+    """
+    if output.suffix == ".c":
+        check_c_output(output)
+    parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
+    subject = agent_in_environment(
+        agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None
+    )
+    recorded = None
+    if observations is not None:
+        recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)
+    worker = Calibration(subject, seed, recorded)
+    if subject.factory is None and recorded is None:
+        if parsed.steps:
+            raise EnvironmentInputError(
+                "A recipe is calibrated on observations, and there are none.",
+                got=f"recipe {parsed.text!r} and no environment",
+                expected="--env ID, or --observations logged.npz",
+                hint="Without either, only --recipe none can be exported.",
+            )
+        materials = worker.drawn_materials()
+    else:
+        materials = worker.materials
+    compressed = build_artifact(subject.policy, parsed, materials, seed, on_progress)
+    record = replace(compressed.record, path=str(output))
+    if output.suffix == ".c":
+        proven = prove_c(compressed.artifact, materials.parity, target_of(target), c_name(output))
+        publish_c(proven, output)
+        written = replace(record, file_bytes=len(proven.source.c.encode()), path=str(output))
+        return Exported(written, proven.parity or compressed.artifact.parity, proven)
+    if output.suffix == SUFFIX:
+        parity = publish_extension(compressed.artifact, materials.parity, output)
+        return Exported(replace(record, file_bytes=output.stat().st_size, runtime=NATIVE), parity)
+    publish(compressed.artifact, output)
+    if compressed.artifact.contract.precision in ("int8", "mixed"):
+        record = replace(record, notices=(*record.notices, PLAIN_SESSIONS))
+    return Exported(record, compressed.artifact.parity)
