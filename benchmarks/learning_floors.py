@@ -30,6 +30,7 @@ from policypress.compression.recipe import Recipe
 from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.returns import measure_returns
+from policypress.training_package import TrainingRequest
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import ExecutionError
@@ -122,7 +123,9 @@ def do(unit: Unit, folder: Path, update: Update) -> dict[str, Any]:
     )
     qat = QatConfig() if unit.qat else None
     environment = EnvironmentSpec(unit.environment)
-    prepared = prepare(unit.algorithm, environment, steps=steps, seed=unit.seed, qat=qat, update=update)
+    prepared = prepare(
+        TrainingRequest(unit.algorithm, environment, steps=steps, seed=unit.seed, qat=qat, update=update)
+    )
     agent = folder / f"{unit.name}.zip"
     record = train(prepared.spec, agent, source=prepared.source)
     returns, packed_bytes = final_returns(agent, RECIPES[unit.qat], unit.seed)

@@ -204,6 +204,11 @@ PAGES: dict[str, tuple[str, Callable[[Path], dict[str, str]]]] = {
 }
 
 
+def studies(page: str) -> Path:
+    """The folder of the study that a page (``lu2024.md``) is about."""
+    return ROOT / "papers" / page.removesuffix(".md") / "studies"
+
+
 def main() -> int:
     """Write the pages, or check them; 1 where one is not what its database says."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -213,7 +218,7 @@ def main() -> int:
     for name, (study, blocks) in PAGES.items():
         path = ROOT / "docs" / "results" / name
         page = path.read_text(encoding="utf-8")
-        new = written(page, blocks(ROOT / "studies" / study))
+        new = written(page, blocks(studies(name) / study))
         if new != page:
             stale.append(name)
             if not arguments.check:

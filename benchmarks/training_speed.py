@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.hyperparameters.preparing import prepare
 from policypress_train.logs import logger_for
@@ -80,7 +81,9 @@ class Training:
 def forms_of(case: Case) -> dict[str, TrainingSpec]:
     """Specs that take turns."""
     fast = prepare(
-        case.algorithm, EnvironmentSpec(case.environment), steps=FOREVER, overrides=case.overrides, update="fast"
+        TrainingRequest(
+            case.algorithm, EnvironmentSpec(case.environment), steps=FOREVER, overrides=case.overrides, update="fast"
+        )
     ).spec
     forms = {
         "stock": replace(fast, update="stock"),

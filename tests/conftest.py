@@ -25,6 +25,7 @@ from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+SOURCES = sorted(ROOT.glob("packages/*/src")) + sorted(ROOT.glob("papers/*/src"))
 BEGAN_S = time.monotonic()
 # What tests of several folders share lies here.
 sys.path.insert(0, str(TESTS))
@@ -32,9 +33,12 @@ sys.path.insert(0, str(TESTS))
 
 def _with_shapes() -> list[str]:
     """The modules that state shapes: checks of every other function would double the time of importing them."""
-    source = ROOT / "src"
-    stating = (path for path in source.rglob("*.py") if "from jaxtyping import" in path.read_text())
-    return sorted(".".join(path.relative_to(source).with_suffix("").parts) for path in stating)
+    return sorted(
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for source in SOURCES
+        for path in source.rglob("*.py")
+        if "from jaxtyping import" in path.read_text()
+    )
 
 
 install_import_hook(_with_shapes(), "beartype.beartype")
@@ -62,18 +66,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # Where time is short, what only a whole product can break comes before the many small networks.
 FIRST = (
     "test_every_agent.py",
-    "training/qat/",
+    "train/qat/",
     "compression/test_qat.py",
-    "training/test_trainer.py",
-    "training/native/",
-    "training/",
+    "train/test_trainer.py",
+    "train/native/",
+    "train/",
     "study/test_injections.py",
     "engine/",
     "cli/",
     "compression/",
     "export/",
-    "runtime/",
-    "artifact/c/test_microcontrollers.py",
+    "runtimes/",
+    "codegen/test_microcontrollers.py",
     "policy/",
 )
 

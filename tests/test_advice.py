@@ -20,14 +20,14 @@ from policypress.environments.wrappers.allowed import allowed
 from policypress.study.spec import Agents, Evaluation, StudySpec
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "src" / "policypress"
+SOURCES = sorted([*ROOT.glob("packages/*/src/*/"), *ROOT.glob("papers/*/src/*/")])
 READERS = ("inspect", "export", "compress", "evaluate", "bench")
 # Floor → the commands in which a user meets its messages.
 CONCERNED = {
-    "agent": READERS,
-    "environment": READERS,
+    "agents": READERS,
+    "environments": READERS,
     "policy": READERS,
-    "training": ("train",),
+    "policypress_train": ("train",),
     "export": ("export", "compress"),
     "toolchain": ("evaluate", "bench", "compress"),
     "search": ("compress",),
@@ -41,7 +41,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 @functools.cache
 def messages() -> tuple[tuple[Path, int, str], ...]:
     """Every text of the source that is no documentation: file, line, text; ``{...}`` stands for what is put in."""
-    return tuple(one for path in sorted(SOURCE.rglob("*.py")) for one in texts_in(path))
+    return tuple(one for source in SOURCES for path in sorted(source.rglob("*.py")) for one in texts_in(path))
 
 
 def texts_in(path: Path) -> Iterator[tuple[Path, int, str]]:
@@ -72,6 +72,12 @@ def options() -> dict[str, frozenset[str]]:
     }
 
 
+def floor_of(path: Path) -> str:
+    """``agents`` of a file of policypress; ``policypress_train`` of every file of that distribution."""
+    source = next(source for source in SOURCES if path.is_relative_to(source))
+    return path.relative_to(source).parts[0] if source.name != "policypress_train" else source.name
+
+
 def place(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
@@ -96,7 +102,7 @@ def test_every_command_that_tells_of_an_option_has_it(floor: str) -> None:
     lacking = {
         (place(path, line), name, option)
         for path, line, text in messages()
-        if path.relative_to(SOURCE).parts[0] == floor
+        if floor_of(path) == floor
         for option in OPTION.findall(text)
         for name in CONCERNED[floor]
         if option not in options()[name] and name in with_option(option)
@@ -119,7 +125,7 @@ def test_a_study_and_a_training_say_where_they_state_what_they_have_no_option_fo
     lower = {
         option
         for path, _, text in messages()
-        if path.relative_to(SOURCE).parts[0] in ("agent", "environment")
+        if floor_of(path) in ("agents", "environments")
         for option in OPTION.findall(text)
     }
     study, train = options()["study run"], options()["train"]
@@ -166,7 +172,7 @@ def typed_names() -> set[str]:
 
 
 def test_every_extra_page_and_target_exists() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "packages" / "policypress" / "pyproject.toml").read_text())["project"]
     extras = named(r"policypress\[(\w+)\]")
     assert set(extras) <= set(project["optional-dependencies"])
     assert {"hub", "parquet"} <= set(extras)

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(ROOT.glob("packages/*/src")) + sorted(ROOT.glob("papers/*/src"))
 WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def examples() -> dict[str, list[tuple[str, int, str]]]:
     """Module → (name, line, docstring) of each docstring with examples in it."""
     found: dict[str, list[tuple[str, int, str]]] = {}
-    for path in sorted(SOURCE.rglob("*.py")):
+    for source, path in [(folder, path) for folder in SOURCES for path in sorted(folder.rglob("*.py"))]:
         text = path.read_text()
         if ">>> " not in text:
             continue
-        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        module = ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.walk(ast.parse(text)):
             docstring = ast.get_docstring(node) if isinstance(node, WITH_DOCSTRING) else None
             if docstring and ">>> " in docstring:

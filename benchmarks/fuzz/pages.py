@@ -88,7 +88,7 @@ def _study() -> StudyReport:
 
 @cache
 def _li() -> Any:
-    sys.path.insert(0, str(TESTS / "li2023"))
+    sys.path.insert(0, str(TESTS.parent / "papers" / "li2023"))
     from synthetic_li import as_the_paper_says
 
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:

@@ -16,7 +16,7 @@ from torch import nn
 
 from policypress.agents.sb3.authorship import foreign_tensors, own_code, printed
 from policypress.agents.sb3.data import Sb3Data, read_data
-from policypress.agents.sb3.defaults import FACTS, MNIH_CLASS
+from policypress.agents.sb3.defaults import FACTS, MNIH_CLASSES
 from policypress.agents.sb3.reading import read_sb3_zip
 from policypress_runtime.errors import UndeterminedAgentError
 
@@ -44,7 +44,8 @@ def data(module: str = LIBRARY, name: str | None = "ActorCriticPolicy", **kwargs
         (data(features_extractor_class=str(NatureCNN)), ()),
         (data(features_extractor_class=str(FlattenExtractor)), ()),
         (data(features_extractor_class=str(CombinedExtractor)), ()),
-        (data(features_extractor_class=f"<class '{MNIH_CLASS}'>"), ()),
+        (data(features_extractor_class=f"<class '{MNIH_CLASSES[0]}'>"), ()),
+        (data(features_extractor_class=f"<class '{MNIH_CLASSES[1]}'>"), ()),
         (data(features_extractor_class="<class '__main__.Cnn'>"), ("features_extractor_class __main__.Cnn",)),
         (data(optimizer_class="<class 'mine.Adam'>"), ()),
     ],

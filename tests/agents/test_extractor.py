@@ -12,7 +12,7 @@ from torch import nn
 
 from policypress.agents.bundle import Activation, Cnn, Sb3Network
 from policypress.agents.overrides import Overrides
-from policypress.agents.sb3.defaults import MNIH_CLASS
+from policypress.agents.sb3.defaults import MNIH_CLASSES
 from policypress.agents.sb3.extractor import flat_size, read_extractor
 from policypress.agents.sb3.reading import read_sb3_zip
 from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete
@@ -152,10 +152,11 @@ def test_the_cnn_that_policypress_trains_is_known(build: Any) -> None:
     assert isinstance(bundle.network, Sb3Network)
     assert bundle.network.extractor.cnn == Cnn((4, 2), (0, 0))
     assert bundle.notices == ()
-    assert f"{MnihCnn.__module__}.{MnihCnn.__qualname__}" == MNIH_CLASS
+    assert f"{MnihCnn.__module__}.{MnihCnn.__qualname__}" == MNIH_CLASSES[0]
 
 
-def test_what_only_claims_to_be_that_cnn_is_refused() -> None:
+@pytest.mark.parametrize("name", MNIH_CLASSES)
+def test_what_only_claims_to_be_that_cnn_is_refused(name: str) -> None:
     wrong = cnn_tensors("f.", (4, 16, 8), (16, 32, 4), flat=100)
     with pytest.raises(DamagedAgentError, match="one network"):
-        read_extractor(wrong, ("f.",), IMAGE, MNIH_CLASS, None)
+        read_extractor(wrong, ("f.",), IMAGE, name, None)

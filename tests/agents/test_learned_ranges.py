@@ -9,7 +9,7 @@ import pytest
 
 from policypress.agents.bundle import LearnedQuantizer
 from policypress.agents.sb3.data import Sb3Data
-from policypress.agents.sb3.learned_ranges import MODULE, read_quantizers, split_ranges
+from policypress.agents.sb3.learned_ranges import MODULES, read_quantizers, split_ranges
 from policypress_runtime.errors import DamagedAgentError
 
 BITS = {"weight_bits": 8, "activation_bits": 6, "networks": "actor", "observation_scaling": True, "per_channel": False}
@@ -20,7 +20,7 @@ def array(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def data(qat: Any = BITS) -> Sb3Data:
-    return Sb3Data({}, MODULE, None, {"net_arch": [2], **({} if qat is None else {"qat": qat})}, ())
+    return Sb3Data({}, MODULES[0], None, {"net_arch": [2], **({} if qat is None else {"qat": qat})}, ())
 
 
 def state() -> dict[str, Any]:

@@ -26,7 +26,7 @@ def pages() -> ModuleType:
 def test_a_page_is_what_its_database_says(name: str, pages: ModuleType) -> None:
     study, blocks = pages.PAGES[name]
     page = (ROOT / "docs" / "results" / name).read_text(encoding="utf-8")
-    assert pages.written(page, blocks(ROOT / "studies" / study)) == page
+    assert pages.written(page, blocks(pages.studies(name) / study)) == page
 
 
 def test_blocks_are_replaced_and_nothing_else(pages: ModuleType) -> None:

@@ -11,8 +11,8 @@ import pytest
 from stable_baselines3 import DQN, PPO
 
 import command_line
-from policypress.cli.train import train
 from policypress_runtime.errors import InputError
+from policypress_train.command import train
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ from policypress.environments.making import make
 from policypress.environments.trust import user_environment
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import Evaluation
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec, WrapperSpec
 from policypress_runtime.errors import InputError, SpaceMismatchError
 from policypress_train.hyperparameters.preparing import prepare
@@ -30,7 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``policypress train ppo CartPole-v1 --set frame_stack=4`` leaves."""
     zipped = tmp_path_factory.mktemp("trained") / "agent.zip"
     prepared = prepare(
-        "ppo", user_environment("CartPole-v1"), steps=64, seed=0, overrides=tuple(SETTINGS.items()), update="fast"
+        TrainingRequest(
+            "ppo", user_environment("CartPole-v1"), steps=64, seed=0, overrides=tuple(SETTINGS.items()), update="fast"
+        )
     )
     train(prepared.spec, zipped, options=TrainOptions(evaluate_every=0))
     return zipped

@@ -13,7 +13,7 @@ from policypress.measurement.costs.energy_meters import Meter
 from policypress.measurement.diagnosis import EXTRAS, Finding, diagnose
 from policypress_runtime.errors import MeterError
 
-PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+PACKAGES = Path(__file__).resolve().parents[2] / "packages"
 
 
 class Working:
@@ -123,8 +123,14 @@ def test_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_optional_packages_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = [
+        tomllib.loads((PACKAGES / name / "pyproject.toml").read_text())["project"]
+        for name in ("policypress", "policypress-runtime")
+    ]
     for distribution, (extra, _, _) in EXTRAS.items():
-        assert any(line.startswith(distribution) for line in PROJECT["optional-dependencies"][extra])
+        assert extra in stated[0]["optional-dependencies"]
+        lines = [line for project in stated for line in project["optional-dependencies"].get(extra, ())]
+        assert any(line.startswith(distribution) for line in lines)
     monkeypatch.setattr(diagnosis, "_version", lambda name: None)
     advice = diagnose({}).advice()
     assert any("policypress[hub]" in line for line in advice)

@@ -98,17 +98,17 @@ def test_agent_artifact_and_policy_play_the_same_episodes(own_agents: Path, tmp_
 
 
 def test_more_episodes_extend_fewer() -> None:
-    few = evaluate(mlp(), env_fn=Counting, episodes=2)
-    many = evaluate(mlp(), env_fn=Counting, episodes=6)
+    few = evaluate(mlp(), env=Counting, episodes=2)
+    many = evaluate(mlp(), env=Counting, episodes=6)
     for left, right in zip(few.episodes, many.episodes, strict=False):
         assert (left.seed, left.episode_return) == (right.seed, right.episode_return)
-    other = evaluate(mlp(), env_fn=Counting, episodes=2, seed=1)
+    other = evaluate(mlp(), env=Counting, episodes=2, seed=1)
     assert {r.seed for r in other.episodes}.isdisjoint({r.seed for r in many.episodes})
 
 
 def test_the_mean_is_that_of_the_episodes() -> None:
     seen: list[EpisodeRecord] = []
-    result = evaluate(mlp(), env_fn=Counting, episodes=8, on_episode=seen.append)
+    result = evaluate(mlp(), env=Counting, episodes=8, on_episode=seen.append)
     assert tuple(seen) == result.episodes
     assert isinstance(result.mean, Quantity)
     returns = [row.episode_return for row in result.episodes]
@@ -120,18 +120,18 @@ def test_the_mean_is_that_of_the_episodes() -> None:
 
 
 def test_one_episode_has_no_interval() -> None:
-    assert isinstance(evaluate(mlp(), env_fn=Counting, episodes=1).mean, Missing)
+    assert isinstance(evaluate(mlp(), env=Counting, episodes=1).mean, Missing)
 
 
 def test_endless_environments_stop_at_the_limit() -> None:
-    result = evaluate(mlp(), env_fn=Endless, episodes=2, max_steps=13)
+    result = evaluate(mlp(), env=Endless, episodes=2, max_steps=13)
     assert [(r.length, r.ending, r.episode_return) for r in result.episodes] == [(13, "step_limit", 13.0)] * 2
 
 
 def test_artifact_in_the_user_s_own_environment(tmp_path: Path) -> None:
     path = written(mlp(), tmp_path / "policy.onnx")
-    by_artifact = evaluate(path, env_fn=Counting, episodes=3)
-    by_policy = evaluate(mlp(), env_fn=Counting, episodes=3)
+    by_artifact = evaluate(path, env=Counting, episodes=3)
+    by_policy = evaluate(mlp(), env=Counting, episodes=3)
     np.testing.assert_allclose(
         [r.episode_return for r in by_artifact.episodes], [r.episode_return for r in by_policy.episodes], atol=1e-5
     )
@@ -160,7 +160,7 @@ def test_a_damaged_artifact_is_an_error_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "policy.onnx"
     path.write_bytes(b"not onnx")
     with pytest.raises((ArtifactError, AgentError)):
-        evaluate(path, env_fn=Counting, episodes=1)
+        evaluate(path, env=Counting, episodes=1)
 
 
 @pytest.fixture
@@ -176,12 +176,12 @@ def _native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_native")
 def test_the_runtime_stands_in_the_protocol(tmp_path: Path) -> None:
     path = written(mlp(), tmp_path / "a.onnx")
-    native = evaluate(path, episodes=3, env_fn=Counting, runtime="native")
-    reference = evaluate(path, episodes=3, env_fn=Counting, runtime="onnxruntime")
+    native = evaluate(path, episodes=3, env=Counting, runtime="native")
+    reference = evaluate(path, episodes=3, env=Counting, runtime="onnxruntime")
     assert (native.protocol.runtime, reference.protocol.runtime) == ("native", "onnxruntime")
     for got, want in zip(native.episodes, reference.episodes, strict=True):
         assert got.episode_return == pytest.approx(want.episode_return, abs=1e-4)
-    again = evaluate(mlp(), episodes=3, env_fn=Counting, runtime="native")
+    again = evaluate(mlp(), episodes=3, env=Counting, runtime="native")
     assert [e.episode_return for e in again.episodes] == [e.episode_return for e in native.episodes]
 
 
@@ -195,7 +195,7 @@ def test_a_native_build_that_does_something_else_is_not_evaluated(
         NativeRuntime, "run_batch", lambda self, given: {name: v + 0.01 for name, v in right(self, given).items()}
     )
     with pytest.raises(ParityError):
-        evaluate(path, episodes=1, env_fn=Counting, runtime="native")
+        evaluate(path, episodes=1, env=Counting, runtime="native")
 
 
 def test_without_a_compiler_there_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_maskable_ppo_plays_as_sb3_contrib_does(space: gym.spaces.Space[Any], tm
     torch.manual_seed(0)
     model = MaskablePPO("MlpPolicy", Choosing(space), n_steps=64, seed=0, device="cpu")
     model.save(tmp_path / "agent.zip")
-    found = evaluate(tmp_path / "agent.zip", episodes=4, env_fn=lambda: Choosing(space))
+    found = evaluate(tmp_path / "agent.zip", episodes=4, env=lambda: Choosing(space))
     assert found.protocol.masked
     assert found.notices == ()
     for row in found.episodes:
@@ -83,13 +83,13 @@ def test_without_masks_it_is_played_and_masks_are_named_as_the_suspect(tmp_path:
     space = gym.spaces.Discrete(4)
     torch.manual_seed(0)
     MaskablePPO("MlpPolicy", Choosing(space), n_steps=64, seed=0, device="cpu").save(tmp_path / "agent.zip")
-    found = evaluate(tmp_path / "agent.zip", episodes=2, env_fn=lambda: Unmasked(space))
+    found = evaluate(tmp_path / "agent.zip", episodes=2, env=lambda: Unmasked(space))
     assert UNMASKED in found.notices
     subject = agent_in_environment(tmp_path / "agent.zip", env_fn=lambda: Unmasked(space))
     assert subject.suspects == (UNMASKED,)
     artifact = tmp_path / "policy.onnx"
     artifact.write_bytes(model_of(subject.policy))
-    assert UNMASKED in evaluate(artifact, episodes=2, env_fn=lambda: Unmasked(space)).notices
+    assert UNMASKED in evaluate(artifact, episodes=2, env=lambda: Unmasked(space)).notices
     runtime = load_artifact(artifact)
     assert runtime.contract.masked
     assert runtime.contract.caller_supplies == ("action_mask",)
@@ -102,7 +102,7 @@ def test_without_masks_it_is_played_and_masks_are_named_as_the_suspect(tmp_path:
 
 def test_networks_of_unknown_training_are_told_of_masks() -> None:
     policy = Policy.from_module(torch.nn.Linear(6, 4), Choosing.observation_space, gym.spaces.Discrete(4))
-    found = evaluate(policy, episodes=1, env_fn=lambda: Choosing(gym.spaces.Discrete(4)))
+    found = evaluate(policy, episodes=1, env=lambda: Choosing(gym.spaces.Discrete(4)))
     assert MASKS_UNKNOWN in found.notices
     assert not found.protocol.masked
 

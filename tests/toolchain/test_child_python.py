@@ -89,7 +89,7 @@ def test_the_package_is_found_where_the_current_folder_has_it(monkeypatch: pytes
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != root])
     program = "import policypress_runtime.errors; print(policypress_runtime.errors.__file__)"
     done = subprocess.run(python_command(program), capture_output=True, text=True, check=True, env=python_environment())
-    assert done.stdout.strip() == str(Path(root) / "policypress" / "errors.py")
+    assert done.stdout.strip() == str(Path(root) / "policypress_runtime" / "errors.py")
 
 
 def test_a_removed_current_folder_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

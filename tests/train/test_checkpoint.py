@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import OutputError, TrainingInputError
 from policypress_train.checkpoints import checkpoint as checkpoints
@@ -28,7 +29,7 @@ class Bomb:
 
 def spec() -> TrainingSpec:
     stated = [("net_arch", [8]), ("learning_starts", 20), ("buffer_size", 50)]
-    return prepare("td3", EnvironmentSpec("Pendulum-v1"), steps=90, overrides=stated).spec
+    return prepare(TrainingRequest("td3", EnvironmentSpec("Pendulum-v1"), steps=90, overrides=stated)).spec
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_damaged_one_is_a_typed_error(stopped: Path, damage: str) -> None:
 
 
 def test_it_belongs_to_its_training(stopped: Path) -> None:
-    other = prepare("td3", EnvironmentSpec("Pendulum-v1"), steps=91).spec
+    other = prepare(TrainingRequest("td3", EnvironmentSpec("Pendulum-v1"), steps=91)).spec
     with pytest.raises(TrainingInputError, match="another training"):
         resume(stopped, other)
 

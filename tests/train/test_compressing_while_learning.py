@@ -10,6 +10,7 @@ import pytest
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.algorithms import ALGORITHMS
@@ -34,7 +35,9 @@ QUICK = TrainOptions(evaluate_every=0, checkpoint_every=60)
 
 def spec_of(name: str, **more: Any) -> TrainingSpec:
     environment, steps, overrides = CASES[name]
-    return prepare(name, EnvironmentSpec(environment), steps=steps, seed=2, overrides=overrides.items(), **more).spec
+    return prepare(
+        TrainingRequest(name, EnvironmentSpec(environment), steps=steps, seed=2, overrides=overrides.items(), **more)
+    ).spec
 
 
 def loaded(path: Path, name: str) -> BaseAlgorithm:

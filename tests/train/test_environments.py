@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.hyperparameters.preparing import prepare
@@ -22,7 +23,7 @@ from policypress_train.vector_envs.making import (
 
 
 def spec_of(algorithm: str, environment: str, **more: Any) -> TrainingSpec:
-    return prepare(algorithm, EnvironmentSpec(environment), overrides=list(more.items())).spec
+    return prepare(TrainingRequest(algorithm, EnvironmentSpec(environment), overrides=list(more.items()))).spec
 
 
 def test_normalised_with_the_algorithm_s_discount() -> None:

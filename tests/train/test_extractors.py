@@ -14,6 +14,7 @@ from torch import nn
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.measurement.agent_in_environment import agent_in_environment
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.algorithms import ALGORITHMS
@@ -59,8 +60,10 @@ def test_a_training_selects_it_by_name() -> None:
     kept = library_arguments(ALGORITHMS["sac"], {"extractor": "mnih2013", "policy_kwargs": {"n_critics": 1}}, 1)
     assert kept["policy_kwargs"] == {"n_critics": 1, "features_extractor_class": MnihCnn}
     with pytest.raises(TrainingInputError, match="mnih2013"):
-        prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=[("extractor", "resnet")])
-    vectors = prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("extractor", "mnih2013")]).spec
+        prepare(TrainingRequest("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=[("extractor", "resnet")]))
+    vectors = prepare(
+        TrainingRequest("dqn", EnvironmentSpec("CartPole-v1"), overrides=[("extractor", "mnih2013")])
+    ).spec
     environments = learning_environments(vectors)
     with pytest.raises(TrainingInputError, match="needs images"):
         build_model(vectors, environments)
@@ -69,7 +72,9 @@ def test_a_training_selects_it_by_name() -> None:
 
 @pytest.mark.parametrize("qat", [None, QatConfig()])
 def test_on_atari_it_is_the_network_of_the_paper(qat: QatConfig | None) -> None:
-    spec = prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=[("buffer_size", 100)], by="li2023", qat=qat).spec
+    spec = prepare(
+        TrainingRequest("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=[("buffer_size", 100)], by="li2023", qat=qat)
+    ).spec
     environments = learning_environments(spec)
     network = build_model(spec, environments).policy.q_net  # type: ignore[union-attr,operator]
     environments.close()
@@ -83,7 +88,9 @@ def test_on_atari_it_is_the_network_of_the_paper(qat: QatConfig | None) -> None:
 @pytest.mark.parametrize("qat", [None, QatConfig(observation_scaling=False, per_channel=False)])
 def test_an_atari_agent_is_read_by_the_library_and_by_us_and_pressed(qat: QatConfig | None, tmp_path: Path) -> None:
     stated = [("buffer_size", 200), ("learning_starts", 60)]
-    spec = prepare("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=stated, by="li2023", steps=240, qat=qat).spec
+    spec = prepare(
+        TrainingRequest("dqn", EnvironmentSpec("ALE/Pong-v5"), overrides=stated, by="li2023", steps=240, qat=qat)
+    ).spec
     train(spec, tmp_path / "pong.zip", options=TrainOptions(evaluate_every=0, stripped=True))
     subject = agent_in_environment(str(tmp_path / "pong.zip"))
     assert not any("strides" in notice for notice in subject.notices)

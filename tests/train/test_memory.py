@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.algorithms import ALGORITHMS
 from policypress_train.hyperparameters.preparing import prepare
@@ -16,7 +17,7 @@ WORD = 4
 
 def test_the_split_is_what_the_shapes_say() -> None:
     stated = [("net_arch", [7]), ("buffer_size", 100), ("learning_starts", 10)]
-    spec = prepare("dqn", EnvironmentSpec("CartPole-v1"), overrides=stated).spec
+    spec = prepare(TrainingRequest("dqn", EnvironmentSpec("CartPole-v1"), overrides=stated)).spec
     model = build_model(spec, learning_environments(spec))
     network = WORD * (4 * 7 + 7 + 7 * 2 + 2)
     empty = memory_of(model, ALGORITHMS["dqn"], 5, peak_before=2**60)

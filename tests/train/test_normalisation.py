@@ -10,6 +10,7 @@ import pytest
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import DamagedAgentError, TrainingInputError, UndeterminedAgentError
 from policypress_train.fine_tuning import load_networks
@@ -109,15 +110,17 @@ def test_what_is_doubtful_is_an_error_and_the_option_that_it_names_settles_it(tm
     assert statistics_of(agent, "none") is None
     more = [*SMALL, ("normalize", True)]
     with pytest.raises(UndeterminedAgentError, match="--normalizer FILE"):
-        prepare("ppo", EnvironmentSpec("CartPole-v1"), steps=32, overrides=more, start_from=agent)
+        prepare(TrainingRequest("ppo", EnvironmentSpec("CartPole-v1"), steps=32, overrides=more, start_from=agent))
     stated = [
         prepare(
-            "ppo",
-            EnvironmentSpec("CartPole-v1"),
-            steps=32,
-            overrides=more,
-            start_from=agent,
-            start_normalizer=str(tmp_path / name),
+            TrainingRequest(
+                "ppo",
+                EnvironmentSpec("CartPole-v1"),
+                steps=32,
+                overrides=more,
+                start_from=agent,
+                start_normalizer=str(tmp_path / name),
+            )
         ).spec
         for name in ("one.pkl", "two.pkl")
     ]
@@ -125,7 +128,7 @@ def test_what_is_doubtful_is_an_error_and_the_option_that_it_names_settles_it(tm
     load_statistics(new, agent, stated[1].start_normalizer)
     assert np.array_equal(new.obs_rms.mean, other.obs_rms.mean)  # type: ignore[union-attr]
     with pytest.raises(TrainingInputError, match="--normalizer"):
-        prepare("ppo", EnvironmentSpec("CartPole-v1"), steps=32, start_normalizer="none")
+        prepare(TrainingRequest("ppo", EnvironmentSpec("CartPole-v1"), steps=32, start_normalizer="none"))
 
 
 @pytest.mark.parametrize(
@@ -173,8 +176,14 @@ def test_nothing_is_taken_over_from_an_agent_whose_networks_are_others(tmp_path:
 def test_a_normalised_agent_is_fine_tuned_from_its_own_files(tmp_path: Path) -> None:
     environment, more = EnvironmentSpec("CartPole-v1"), [*SMALL, ("normalize", True)]
     first = tmp_path / "first.zip"
-    train(prepare("ppo", environment, steps=64, overrides=more).spec, first, options=TrainOptions(evaluate_every=0))
-    spec = prepare("ppo", environment, steps=32, overrides=more, start_from=first, qat=QatConfig()).spec
+    train(
+        prepare(TrainingRequest("ppo", environment, steps=64, overrides=more)).spec,
+        first,
+        options=TrainOptions(evaluate_every=0),
+    )
+    spec = prepare(
+        TrainingRequest("ppo", environment, steps=32, overrides=more, start_from=first, qat=QatConfig())
+    ).spec
     train(spec, tmp_path / "second.zip", options=TrainOptions(evaluate_every=0))
     fresh = normaliser(learning_environments(spec))
     assert fresh is not None
@@ -182,5 +191,7 @@ def test_a_normalised_agent_is_fine_tuned_from_its_own_files(tmp_path: Path) -> 
     assert fresh.obs_rms.count > 64 + 32  # type: ignore[union-attr]
     statistics = tmp_path / "first" / "vecnormalize.pkl"
     statistics.write_bytes(statistics.read_bytes().replace(b"clip_obs", b"clip_abs"))
-    changed = prepare("ppo", environment, steps=32, overrides=more, start_from=first, qat=QatConfig()).spec
+    changed = prepare(
+        TrainingRequest("ppo", environment, steps=32, overrides=more, start_from=first, qat=QatConfig())
+    ).spec
     assert changed.hash != spec.hash

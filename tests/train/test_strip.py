@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from policypress.agents.loading import load_agent
 from policypress.policy.importers.from_agent import policy_from_agent
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.algorithms import ALGORITHMS
 from policypress_train.hyperparameters.preparing import prepare
@@ -26,9 +27,11 @@ ENVIRONMENTS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "trpo": "Pendulum-v1
 
 def zip_of(name: str) -> bytes:
     spec = prepare(
-        name,
-        EnvironmentSpec(ENVIRONMENTS.get(name, "Pendulum-v1")),
-        overrides=[("buffer_size", 10)] if ALGORITHMS[name].off_policy else [],
+        TrainingRequest(
+            name,
+            EnvironmentSpec(ENVIRONMENTS.get(name, "Pendulum-v1")),
+            overrides=[("buffer_size", 10)] if ALGORITHMS[name].off_policy else [],
+        )
     ).spec
     model: BaseAlgorithm = build_model(spec, learning_environments(spec))
     return saved_zip(model, spec)

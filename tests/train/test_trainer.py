@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from policypress.agents.loading import load_agent
 from policypress.environments.trust import user_environment
 from policypress.policy.importers.from_agent import policy_from_agent
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.algorithms import ALGORITHMS
@@ -57,7 +58,9 @@ QUICK = TrainOptions(evaluate_every=0, checkpoint_every=100)
 def spec_of(case: str, update: Update = "fast") -> TrainingSpec:
     algorithm, environment, steps, overrides = CASES[case]
     stated = [*overrides.items(), *SMALL.items()]
-    return prepare(algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update).spec
+    return prepare(
+        TrainingRequest(algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update)
+    ).spec
 
 
 def parameters(zip_path: Path, spec: TrainingSpec) -> dict[str, torch.Tensor]:
@@ -187,7 +190,9 @@ def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     overrides = [("net_arch", [16, 16])]
-    spec = prepare("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides, update=update).spec
+    spec = prepare(
+        TrainingRequest("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides, update=update)
+    ).spec
     resumed = train(spec, tmp_path / "cut.zip", options=QUICK)
     train(spec, tmp_path / "whole.zip", options=QUICK)
     ((step, exact),) = resumed.resumed
@@ -262,6 +267,6 @@ LEARN = {
 def test_it_learns(algorithm: str, tmp_path: Path) -> None:
     """The published hyperparameters reach what the field calls solved, by the end or at one of the last evaluations."""
     environment, floor = LEARN[algorithm]
-    spec = prepare(algorithm, EnvironmentSpec(environment), seed=0).spec
+    spec = prepare(TrainingRequest(algorithm, EnvironmentSpec(environment), seed=0)).spec
     record = train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluation_episodes=20))
     assert max(evaluation.mean_return for evaluation in record.evaluations[-5:]) >= floor

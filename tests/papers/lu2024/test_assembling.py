@@ -135,7 +135,7 @@ def test_an_empty_store_is_reported_as_empty(report: Report) -> None:
 
 
 def test_the_report_of_what_the_repository_holds_needs_no_torch() -> None:
-    database = Path(__file__).resolve().parents[3] / "studies" / "lu2024-small" / "study.db"
+    database = Path(__file__).resolve().parents[3] / "papers" / "lu2024" / "studies" / "lu2024-small" / "study.db"
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from policypress_lu2024.cells.assembling import read_study_report\n"

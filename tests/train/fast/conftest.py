@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.hyperparameters.preparing import prepare
 from policypress_train.outputs import output_paths
@@ -26,7 +27,9 @@ def both(tmp_path: Path) -> Callable[..., Pair]:
         def one(update: Update) -> Any:
             stated = [("net_arch", [32, 32]), *overrides.items()]
             spec = prepare(
-                algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update
+                TrainingRequest(
+                    algorithm, EnvironmentSpec(environment), steps=steps, seed=3, overrides=stated, update=update
+                )
             ).spec
             run = _Run(spec, output_paths(tmp_path / f"{update}.zip"), TrainOptions(evaluate_every=0), Silent())
             run.run()

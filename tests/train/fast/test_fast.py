@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.hyperparameters.preparing import prepare
 from policypress_train.outputs import output_paths
@@ -32,7 +33,9 @@ def parameters(name: str, folder: Path, prune: float | None) -> dict[str, torch.
         overrides += [("learning_starts", 40), ("batch_size", 16)]
     qat = QatConfig(networks="all")
     spec = prepare(
-        name, EnvironmentSpec(environment), steps=steps, seed=1, overrides=overrides, qat=qat, prune=prune
+        TrainingRequest(
+            name, EnvironmentSpec(environment), steps=steps, seed=1, overrides=overrides, qat=qat, prune=prune
+        )
     ).spec
     run = _Run(
         spec, output_paths(folder / f"{name}.zip"), TrainOptions(evaluate_every=24, evaluation_episodes=1), Silent()

@@ -10,6 +10,7 @@ import torch
 from stable_baselines3 import SAC
 
 from native_updates import NATIVE, built_model, learned
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.algorithms import ALGORITHMS
@@ -30,7 +31,9 @@ def spec_of(algorithm: str, steps: int, **more: Any) -> TrainingSpec:
         stated.append(("learning_starts", 40))
     if algorithm == "dqn":
         stated += [("train_freq", 4), ("gradient_steps", 2), ("target_update_interval", 7)]
-    return prepare(algorithm, environment, steps=steps, seed=3, overrides=stated, update="native", **more).spec
+    return prepare(
+        TrainingRequest(algorithm, environment, steps=steps, seed=3, overrides=stated, update="native", **more)
+    ).spec
 
 
 def weights(run: _Run) -> dict[str, torch.Tensor]:

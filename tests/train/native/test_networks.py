@@ -11,6 +11,7 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from native_updates import NATIVE, Nothing, built_model
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train import model
@@ -80,7 +81,7 @@ def test_auto_is_native_where_that_can_be_and_fast_elsewhere(algorithm: str) -> 
     for activation in ("ReLU", "ELU"):
         stated = [("activation_fn", activation), ("use_sde", False)]
         stated = stated[:1] if algorithm in ("dqn", "td3", "ddpg") else stated
-        spec = prepare(algorithm, environment, steps=100, overrides=stated, update="auto").spec
+        spec = prepare(TrainingRequest(algorithm, environment, steps=100, overrides=stated, update="auto")).spec
         made.append(build_model(spec, learning_environments(spec)))
     assert type(made[0]) is model.NATIVE[algorithm]
     assert type(made[1]) is model.FAST.get(algorithm, ALGORITHMS[algorithm].stock)
@@ -92,11 +93,13 @@ def test_auto_begins_as_fast_does_where_native_cannot(algorithm: str) -> None:
     for update in ("auto", "fast"):
         stated = [("activation_fn", "ELU"), ("use_sde", False)]
         spec = prepare(
-            algorithm,
-            EnvironmentSpec("Pendulum-v1"),
-            steps=100,
-            overrides=stated,
-            update=update,  # type: ignore[arg-type]
+            TrainingRequest(
+                algorithm,
+                EnvironmentSpec("Pendulum-v1"),
+                steps=100,
+                overrides=stated,
+                update=update,  # type: ignore[arg-type]
+            )
         ).spec
         made = build_model(spec, learning_environments(spec))
         weights.append({**made.policy.state_dict(), "drawn": torch.randn(3), "seen": torch.tensor(made.env.reset())})  # type: ignore[union-attr]

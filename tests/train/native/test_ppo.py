@@ -20,6 +20,7 @@ from policypress.agents.loading import load_agent
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.policy.importers.from_agent import policy_from_agent
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.hyperparameters.preparing import prepare
@@ -182,7 +183,9 @@ def test_the_layers_are_the_policy_s() -> None:
 def test_the_artifact_computes_what_was_learned(tmp_path: Any) -> None:
     stated = [("net_arch", [32, 32]), ("n_steps", 64), ("batch_size", 32), ("use_sde", False)]
     environment = EnvironmentSpec("CartPole-v1")
-    spec = prepare("ppo", environment, steps=600, overrides=stated, update="native", qat=QatConfig()).spec
+    spec = prepare(
+        TrainingRequest("ppo", environment, steps=600, overrides=stated, update="native", qat=QatConfig())
+    ).spec
     record = train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluate_every=0))
     assert record.to_json()["kernels"] in [kernels.name for kernels in SETS]
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))

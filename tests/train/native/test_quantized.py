@@ -15,6 +15,7 @@ from policypress.agents.loading import load_agent
 from policypress.compression.pipeline import CalibrationData, build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.policy.importers.from_agent import policy_from_agent
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.hyperparameters.preparing import prepare
 from policypress_train.native.networks import td3_networks
@@ -145,12 +146,14 @@ def test_rectified_layers_are_known_from_those_behind_a_relu() -> None:
 def test_the_artifact_computes_what_was_learned(algorithm: str, networks: Any, tmp_path: Path) -> None:
     stated = [("net_arch", [32, 32]), ("learning_starts", 40), ("batch_size", 32)]
     spec = prepare(
-        algorithm,
-        EnvironmentSpec("Pendulum-v1"),
-        steps=150,
-        overrides=stated,
-        update="native",
-        qat=QatConfig(networks=networks),
+        TrainingRequest(
+            algorithm,
+            EnvironmentSpec("Pendulum-v1"),
+            steps=150,
+            overrides=stated,
+            update="native",
+            qat=QatConfig(networks=networks),
+        )
     ).spec
     train(spec, tmp_path / "agent.zip", options=TrainOptions(evaluate_every=0))
     policy = policy_from_agent(load_agent(tmp_path / "agent.zip"))

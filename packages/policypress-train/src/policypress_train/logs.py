@@ -20,7 +20,7 @@ def logger_for(folder: Path | None) -> Logger:
     if folder is not None:
         if importlib.util.find_spec("tensorboard") is None:
             raise MissingDependencyError(
-                "TensorBoard logs need the package tensorboard.", hint="pip install 'policypress[tensorboard]'"
+                "TensorBoard logs need the package tensorboard.", hint="pip install 'policypress-train[tensorboard]'"
             )
         writers.append(TensorBoardOutputFormat(str(folder)))
     return Logger(folder=None if folder is None else str(folder), output_formats=writers)

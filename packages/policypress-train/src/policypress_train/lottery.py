@@ -25,6 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from policypress import seeding
+from policypress.training_package import TrainingRequest
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import TrainingInputError
@@ -82,7 +83,9 @@ class LotteryPlan:
     def spec(self, seed: int) -> TrainingSpec:
         """The training of one seed."""
         environment = EnvironmentSpec(self.environment)
-        return prepare(self.algorithm, environment, steps=self.steps, seed=seed, update=self.update).spec
+        return prepare(
+            TrainingRequest(self.algorithm, environment, steps=self.steps, seed=seed, update=self.update)
+        ).spec
 
     def sparsity(self, round_: int) -> float:
         """Share of weights that are pruned after so many rounds: 1 − (1 − share)^round."""

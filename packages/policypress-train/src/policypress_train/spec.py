@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from policypress.agents.algorithm_names import AlgorithmName
+from policypress.training_package import Update as Update
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_train.qat.config import QatConfig
 
 SPEC_VERSION = 1
-Update = Literal["auto", "fast", "native", "stock"]
 _HOW = ("device", "update", "start_from", "start_normalizer")
 
 

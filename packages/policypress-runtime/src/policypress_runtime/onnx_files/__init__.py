@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""What is read off an ONNX file, whatever it becomes."""

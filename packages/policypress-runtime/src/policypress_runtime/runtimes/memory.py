@@ -1,7 +1,8 @@
 """The memory of a policy between steps: given to every step beside the observation, and given back by it.
 
-Inside policypress a state has the batch first. In :meth:`~policypress_runtime.runtimes.protocol.Runtime.predict` it has the form
-of sb3-contrib's RecurrentPPO: a tuple of arrays, ``(layers, batch, H)`` where the artifact has ``(batch, layers, H)``.
+Inside policypress a state has the batch first. In :meth:`~policypress_runtime.runtimes.protocol.Runtime.predict` it has
+the form of sb3-contrib's RecurrentPPO: a tuple of arrays, ``(layers, batch, H)`` where the artifact has
+``(batch, layers, H)``.
 """
 
 from __future__ import annotations

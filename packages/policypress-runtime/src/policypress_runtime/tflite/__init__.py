@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""LiteRT files from ONNX files."""

@@ -1,6 +1,7 @@
-"""An artifact as a LiteRT (TensorFlow Lite) file, to compare runtimes with: ``python -m policypress_runtime.tflite.writer``.
+"""An artifact as a LiteRT (TensorFlow Lite) file, to compare runtimes with.
 
-Chains of dense layers, convolutions and what stands around them, from one input: the networks that are compared.
+``python -m policypress_runtime.tflite.writer`` writes one. Chains of dense layers, convolutions and what stands around
+them, from one input: the networks that are compared.
 Integer layers become integer layers with the same scales, where an integer follows; LiteRT's integers are signed, so
 zero points move by 128. A last layer whose output is float is computed in float, from the same values. Images lie
 channel-last in LiteRT; the columns of the first layer behind the last convolution are reordered for it.

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""What a training saves, so that it can go on as if it had not been interrupted."""

@@ -88,7 +88,9 @@ def _of_study(name: str, algorithm: AlgorithmName) -> dict[str, Any]:
 
 @cache
 def _content(name: str) -> dict[str, Any]:
-    content = files("policypress_train").joinpath("published", f"{name}.yml").read_text(encoding="utf-8")
+    content = (
+        files("policypress_train.hyperparameters").joinpath("published", f"{name}.yml").read_text(encoding="utf-8")
+    )
     table: dict[str, Any] = yaml.safe_load(content)
     return table
 

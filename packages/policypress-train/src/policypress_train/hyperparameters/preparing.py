@@ -11,10 +11,11 @@ from typing import Any, get_args
 
 from policypress.agents.archive import read_bytes, sha256_of
 from policypress.environments.identifiers import module_of, resolve
+from policypress.training_package import TrainingRequest
 from policypress_runtime.contract import EnvironmentSpec, WrapperSpec
 from policypress_runtime.errors import TrainingInputError
 from policypress_train.algorithms import algorithm
-from policypress_train.hyperparameters.defaults import ZOO, published
+from policypress_train.hyperparameters.defaults import published
 from policypress_train.hyperparameters.settings import check, merge
 from policypress_train.native.compiled import SETS
 from policypress_train.qat.config import QatConfig
@@ -35,85 +36,53 @@ class Prepared:
     notices: tuple[str, ...] = ()
 
 
-def prepare(
-    name: str,
-    environment: EnvironmentSpec,
-    *,
-    steps: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    overrides: Iterable[tuple[str, Any]] = (),
-    qat: QatConfig | None = None,
-    update: Update = "fast",
-    kernels: str | None = None,
-    start_from: Path | None = None,
-    start_normalizer: str | None = None,
-    sparse: Iterable[tuple[str, Any]] | None = None,
-    prune: float | None = None,
-    episodes: int | None = None,
-    by: str = ZOO,
-) -> Prepared:
+def prepare(request: TrainingRequest) -> Prepared:
     """The spec of a training.
-
-    Args:
-        name: of the algorithm.
-        environment: id, arguments, wrappers; an old id is replaced by its successor.
-        steps: environment steps; the published number if None.
-        seed: of everything random.
-        device: where to compute.
-        overrides: hyperparameters that replace published ones.
-        qat: quantization-aware training, or None.
-        update: how gradient steps are computed, see :class:`TrainingSpec`.
-        kernels: name of the native update's kernel set that alone may learn; ``auto`` then is ``native``.
-        start_from: the zip of a trained agent to fine-tune.
-        start_normalizer: the normalisation statistics of that agent, or ``none``; looked for where left out.
-        sparse: ``alpha`` and ``strength`` of the group-sparsity regulariser, as far as stated; None for none.
-        prune: share of the acting weights to prune gradually.
-        episodes: end the training after this many episodes instead of a number of steps; by default the
-            published number, if the source counts episodes and no steps are given.
-        by: whose hyperparameters: ``zoo``, or a publication's name.
 
     Raises:
         AgentError: the agent to start from cannot be read.
         TrainingInputError: no such algorithm, publication or kernels, a hyperparameter it cannot use, or no steps.
         UnknownEnvironmentError: no such environment.
     """
-    chosen = algorithm(name)
-    resolved = resolve(environment.id)
-    trained = None if resolved.id == environment.id else environment.id
-    environment = replace(environment, id=resolved.id, trained_id=trained)
-    found = published(chosen.name, environment, by)
-    overrides = tuple(overrides)
+    chosen = algorithm(request.algorithm)
+    resolved = resolve(request.environment.id)
+    trained = None if resolved.id == request.environment.id else request.environment.id
+    environment = replace(request.environment, id=resolved.id, trained_id=trained)
+    found = published(chosen.name, environment, request.by)
+    overrides = tuple(request.overrides)
     hyperparameters = merge(found.hyperparameters, overrides)
     check(chosen, hyperparameters)
-    if steps is not None and steps < 1:
-        raise TrainingInputError("A training needs a positive number of steps.", got=str(steps), expected="1 or more")
-    if episodes is not None and episodes < 1:
-        raise TrainingInputError(
-            "A training needs a positive number of episodes.", got=str(episodes), expected="1 or more"
-        )
+    _check_budget("steps", request.steps)
+    _check_budget("episodes", request.episodes)
     environment = _wrapped(environment, hyperparameters)
+    kernels, start = request.kernels, request.start_from
+    unstated = request.episodes is None and request.steps is None
     spec = TrainingSpec(
         algorithm=chosen.name,
         environment=environment,
-        steps=found.steps if steps is None else steps,
-        seed=seed,
-        device=device,
+        steps=found.steps if request.steps is None else request.steps,
+        seed=request.seed,
+        device=request.device,
         hyperparameters=_plain(hyperparameters),
-        update=update if kernels is None else _update_of(kernels, update),
+        update=request.update if kernels is None else _update_of(kernels, request.update),
         kernels=kernels,
-        qat=qat,
-        start_from=None if start_from is None else str(start_from),
-        start_sha256=_start_sha256(start_from, start_normalizer),
-        start_normalizer=start_normalizer,
-        sparse=None if sparse is None else _sparse(sparse),
-        prune=prune,
-        episodes=found.episodes if episodes is None and steps is None else episodes,
+        qat=QatConfig(**request.qat) if isinstance(request.qat, Mapping) else request.qat,
+        start_from=None if start is None else str(start),
+        start_sha256=_start_sha256(start, request.start_normalizer),
+        start_normalizer=request.start_normalizer,
+        sparse=None if request.sparse is None else _sparse(request.sparse),
+        prune=request.prune,
+        episodes=found.episodes if unstated else request.episodes,
     )
     notices = [] if resolved.notice is None else [resolved.notice]
     if not found.specific:
         notices.append(f"no hyperparameters of {chosen.name} are published for {environment.id}: the defaults are used")
     return Prepared(spec, _source(found.source, found.entry, overrides), tuple(notices))
+
+
+def _check_budget(unit: str, count: int | None) -> None:
+    if count is not None and count < 1:
+        raise TrainingInputError(f"A training needs a positive number of {unit}.", got=str(count), expected="1 or more")
 
 
 def _start_sha256(start_from: Path | None, normalizer: str | None) -> str | None:

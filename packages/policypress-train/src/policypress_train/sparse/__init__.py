@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Training towards networks with fewer units or weights."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The vector environments that agents learn in, and their state."""

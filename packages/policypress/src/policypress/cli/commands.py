@@ -27,7 +27,8 @@ SUMMARIES = {
 """The first paragraph of each command's help, in the order of the list of commands."""
 
 NAMES = tuple(SUMMARIES)
-"""Each is a function of the same name in the module of that name, or the module's ``app`` with commands of its own."""
+"""Each is a function of the same name in the module of that name, or the module's ``app`` with commands of its own.
+``train`` comes from ``policypress-train``."""
 
 
 class Unloaded(TyperCommand):
@@ -61,8 +62,18 @@ class Commands(TyperGroup):
 
 
 def command(name: str) -> Any:
-    """Import the command ``name``."""
-    module = import_module(f"policypress.cli.{name}")
+    """Import the command ``name``.
+
+    Raises:
+        MissingDependencyError: it is that of a distribution that is not installed.
+    """
+    if name == "train":
+        # Not before it is needed: what finds distributions takes a quarter of the help's time.
+        from policypress.training_package import training_command
+
+        module = training_command()
+    else:
+        module = import_module(f"policypress.cli.{name}")
     found = getattr(module, "app", None)
     if found is None:
         found = typer.Typer(add_completion=False, rich_markup_mode="rich")

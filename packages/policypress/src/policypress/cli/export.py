@@ -63,7 +63,9 @@ def export(
         raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
     stated = agent_options.stated(agent)
     from policypress.cli.study_progress import LearningBar
+    from policypress.export.c_source import check_c_output
     from policypress.export.extension_module import SUFFIX, module_name
+    from policypress.measurement.agent_in_environment import agent_in_environment
     from policypress.study.export_agent import export_agent
     from policypress_runtime.codegen.targets import target_of
 
@@ -71,13 +73,16 @@ def export(
         module_name(output)
     if target is not None:
         target_of(target)
+    if output.suffix == ".c":
+        check_c_output(output)
+    subject = agent_in_environment(
+        agent, env=stated.environment, overrides=stated.overrides, needs_environment=observations is None
+    )
     with progress_bar(refreshing=False) as bar:
         exported = export_agent(
-            agent,
+            subject,
             output,
             recipe,
-            env=stated.environment,
-            overrides=stated.overrides,
             observations=observations,
             seed=seed,
             target=target or "host",

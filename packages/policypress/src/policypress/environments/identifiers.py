@@ -11,17 +11,19 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import importlib.util
+import re
 import shlex
 from dataclasses import dataclass
 
 from gymnasium.envs.registration import EnvSpec, get_env_id, parse_env_id, registry
 from gymnasium.error import Error as GymnasiumError
 
-from policypress_runtime.errors import UnknownEnvironmentError
+from policypress_runtime.errors import MissingDependencyError, UnknownEnvironmentError
 
 _NAMES_SHOWN = 4
 _MUJOCO_MODULE = "gymnasium.envs.mujoco."
 # Where the ids of packages that are not installed are found; the user's module import registers them.
+_ATARI = re.compile(r"^ALE/|NoFrameskip-v\d+$")
 _ELSEWHERE = {
     "Bullet": "pybullet_envs_gymnasium",
     "Fetch": "gymnasium_robotics",
@@ -140,6 +142,13 @@ def _register_atari() -> None:
 
 
 def _unknown(env_id: str) -> UnknownEnvironmentError:
+    if _ATARI.search(env_id) and importlib.util.find_spec("ale_py") is None:
+        raise MissingDependencyError(
+            "Atari games are an extra, which is not installed.",
+            got=env_id,
+            expected="ale-py and OpenCV",
+            hint='pip install "policypress[atari]"',
+        )
     known = sorted(key for key, spec in registry.items() if can_be_made(spec))
     versions = same_name(env_id)
     near = versions or difflib.get_close_matches(env_id, known, n=_NAMES_SHOWN, cutoff=0.5)

@@ -40,7 +40,8 @@ def run_episode(
     Args:
         env: the environment; it can be used again afterwards.
         act: gives an action for an observation, both as the environment has them; a
-            :class:`~policypress.environments.wrappers.masks.MaskedActor` is also given ``action_masks()``, where there are any.
+            :class:`~policypress.environments.wrappers.masks.MaskedActor` is also given ``action_masks()``, where there
+            are any.
         seed: the environment's seed.
         max_steps: limit for environments that have none of their own.
         on_observation: is given every observation that ``act`` is given, before it acts; of an actor with memory, as

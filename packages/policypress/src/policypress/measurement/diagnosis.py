@@ -39,6 +39,8 @@ RUNTIMES = {
 }
 # Distribution → the extra that installs it, what it is for, and whether everybody is advised to have it.
 EXTRAS = {
+    "policypress-train": ("train", "training agents, policypress train", True),
+    "ale-py": ("atari", "Atari games", False),
     "huggingface-hub": ("hub", "reading agents from the Hugging Face Hub, hub:org/repo", True),
     "ai-edge-litert": ("litert", "comparing with LiteRT", False),
     "openvino": ("openvino", "comparing with OpenVINO", False),

@@ -71,8 +71,7 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int = 0,
-    env: EnvironmentSpec | str | None = None,
-    env_fn: Factory | None = None,
+    env: EnvironmentSpec | str | Factory | None = None,
     max_steps: int | None = None,
     overrides: Overrides = NO_OVERRIDES,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
@@ -84,8 +83,7 @@ def evaluate(
         subject: path of an artifact or an agent, a Hub id, a bundle or a policy.
         episodes: how many; their seeds are the first of the stream that ``seed`` names.
         seed: of the list of episode seeds; the same seed gives the same list for every policy.
-        env: another environment than the one it names.
-        env_fn: makes the user's own environment.
+        env: another environment than the one it names: an id, a spec, or a function that makes the user's own.
         max_steps: limit where the environment has none.
         overrides: facts that the user states of an agent's network.
         on_episode: is called with every finished episode.
@@ -97,13 +95,14 @@ def evaluate(
         NativeBuildError: ``runtime`` is ``native``, and the artifact cannot be built.
         ParityError: the native build does not do what the artifact does.
     """
+    named, own = (None, env) if callable(env) else (env, None)
     artifact = as_artifact(subject, runtime)
     if artifact is not None:
         check_acting(artifact, overrides, str(subject))
-        spec, factory, limit, notices = _environment_of(artifact, env, env_fn)
+        spec, factory, limit, notices = _environment_of(artifact, named, own)
         acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
-        agent = agent_in_environment(subject, env=env, env_fn=env_fn, overrides=overrides)
+        agent = agent_in_environment(subject, env=named, env_fn=own, overrides=overrides)
         if agent.factory is None or agent.environment is None:
             raise _no_environment(agent.source)
         spec, factory, limit, notices = agent.environment, agent.factory, agent.max_steps, agent.notices
@@ -174,5 +173,5 @@ def _no_environment(source: str) -> EnvironmentInputError:
         f"It is not known which environment {source} acts in.",
         got="no environment in its files",
         expected="an environment to run episodes in",
-        hint="Name it: --env Hopper-v4, or --env package.module:MyEnv-v0; in Python env_fn=...",
+        hint="Name it: --env Hopper-v4, or --env package.module:MyEnv-v0; in Python env=...",
     )

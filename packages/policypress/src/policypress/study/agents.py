@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from policypress.policy.identity import fingerprint
 from policypress.study.kept_agents import kept_agents
 from policypress.study.spec import Agents, StudySpec, Training
 from policypress.study.training_identity import training_identity, training_name
+from policypress.training_package import TrainingRequest, training_services
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import StudyInputError
 
@@ -121,14 +121,12 @@ def _turn(agent: PlannedAgent) -> tuple[bool, int]:
 
 
 def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iterator[PlannedAgent]:
-    from policypress_train.hyperparameters.preparing import prepare
-    from policypress_train.qat.config import QatConfig
-
-    qat = None if training.qat is None else QatConfig(**training.qat.model_dump())
+    services = training_services()
+    qat = None if training.qat is None else training.qat.model_dump()
     for algorithm in training.algorithms:
         for environment in training.environments:
             for seed in training.seeds:
-                prepared = prepare(
+                request = TrainingRequest(
                     algorithm,
                     user_environment(environment),
                     steps=training.steps_of(algorithm),
@@ -142,18 +140,18 @@ def _trained(axis: Agents, training: Training, recipes: tuple[str, ...]) -> Iter
                     update=training.update,
                     kernels=training.kernels,
                 )
-                stored = json.loads(json.dumps(prepared.spec.to_json()))
+                planned = services.plan(request)
                 yield PlannedAgent(
-                    identity=training_identity(stored),
+                    identity=training_identity(planned.stored),
                     label=axis.label,
                     algorithm=algorithm,
-                    environment=prepared.spec.environment,
+                    environment=planned.environment,
                     recipes=recipes,
-                    training=stored,
+                    training=planned.stored,
                     # The JSON of a training may come from a file; what the study file names may be imported.
-                    stated=prepared.spec.environment if trusted_modules(prepared.spec.environment) else None,
-                    origin=prepared.source,
-                    notices=prepared.notices,
+                    stated=planned.environment if trusted_modules(planned.environment) else None,
+                    origin=planned.source,
+                    notices=planned.notices,
                 )
 
 

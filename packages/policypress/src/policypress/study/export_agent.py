@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.learning import StepProgress, ignore_progress
 from policypress.compression.pipeline import PLAIN_SESSIONS, build_artifact
 from policypress.compression.recipe import Recipe
@@ -16,10 +15,9 @@ from policypress.export.c_source import ProvenSource, c_name, check_c_output, pr
 from policypress.export.extension_module import SUFFIX, publish_extension
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
-from policypress.measurement.agent_in_environment import AgentLike, Factory, agent_in_environment
+from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment
 from policypress.records import ArtifactRecord
 from policypress_runtime.codegen.targets import target_of
-from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import EnvironmentInputError
 from policypress_runtime.runtimes.protocol import NATIVE
 
@@ -34,14 +32,11 @@ class Exported:
 
 
 def export_agent(
-    agent: AgentLike,
+    agent: AgentLike | AgentInEnvironment,
     output: Path,
     recipe: str | Recipe = "none",
     *,
-    env: EnvironmentSpec | str | None = None,
-    env_fn: Factory | None = None,
     observations: str | Path | None = None,
-    overrides: Overrides = NO_OVERRIDES,
     seed: int = 0,
     target: str = "host",
     on_progress: Callable[[StepProgress], None] = ignore_progress,
@@ -61,9 +56,9 @@ def export_agent(
     if output.suffix == ".c":
         check_c_output(output)
     parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
-    subject = agent_in_environment(
-        agent, env=env, env_fn=env_fn, overrides=overrides, needs_environment=observations is None
-    )
+    subject = agent
+    if not isinstance(subject, AgentInEnvironment):
+        subject = agent_in_environment(subject, needs_environment=observations is None)
     recorded = None
     if observations is not None:
         recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)

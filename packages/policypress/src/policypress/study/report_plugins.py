@@ -18,7 +18,7 @@ from policypress_runtime.errors import StudyInputError
 
 GROUP = "policypress.reports"
 _OTHER_NAME = "Name one of these in the study file, or install the package that has the report."
-_INSTALL_AGAIN = "Install policypress again (`pip install -e .` in a checkout): it was installed before this report."
+_INSTALL_AGAIN = "Run `make install` again in the checkout: it was installed before this report."
 
 
 class ReportWriter(Protocol):

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The cells of a study as the paper's combinations, and its aggregates."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The paper's figures, drawn from a study."""

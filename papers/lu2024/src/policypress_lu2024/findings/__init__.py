@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The paper's statements, each with its test."""

@@ -1,7 +1,7 @@
 /* Functions of one float that need no libm and give the same bits on every target: additions, multiplications,
    divisions and selections only, in the order written, without branches, so that compilers vectorise the loops.
    Polynomials are least-squares fits at Chebyshev nodes, reweighted until the error is level. Measured errors:
-   tests/artifact/c/test_functions.py. */
+   tests/codegen/test_functions.py. */
 #ifndef PP_FUNCTIONS_H
 #define PP_FUNCTIONS_H
 

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""From the operators of an ONNX file to a program."""

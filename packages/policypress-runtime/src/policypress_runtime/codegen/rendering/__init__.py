@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""From a program to the parts of a C file."""

@@ -30,7 +30,7 @@ _WORDS = 400
 _NO_FORM = "There is no native form of this artifact."
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What decides the text of the C, beside the artifact.
-_GENERATORS = ("artifact/c", "runtime/native")
+_GENERATORS = ("codegen", "onnx_files", "runtimes/native")
 _GENERATE = "from policypress_runtime.codegen.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 

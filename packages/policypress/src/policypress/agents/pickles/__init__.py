@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Pickles, read without executing anything."""

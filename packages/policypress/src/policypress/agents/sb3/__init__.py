@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Zips of Stable-Baselines3 and sb3-contrib, read without either."""

@@ -9,7 +9,7 @@ from policypress.agents.archive import listing
 from policypress.agents.bundle import Algorithm, Array
 from policypress.agents.sb3.data import Sb3Data
 from policypress.agents.sb3.defaults import FAMILY_OF, Family
-from policypress.agents.sb3.learned_ranges import MODULE
+from policypress.agents.sb3.learned_ranges import MODULES
 from policypress_runtime.errors import UndeterminedAgentError, UnsupportedAgentError
 
 ALIASES: Mapping[str, Algorithm] = {
@@ -70,7 +70,7 @@ def family_of(data: Sb3Data, tensors: Mapping[str, Array]) -> tuple[Family, bool
     if known is not None:
         return known, True
     by_names = _family_by_tensors(tensors)
-    if by_names is not None and data.policy_module == MODULE:
+    if by_names is not None and data.policy_module in MODULES:
         return by_names, True
     if by_names is None:
         raise UnsupportedAgentError(

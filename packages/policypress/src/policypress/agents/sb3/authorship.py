@@ -14,12 +14,12 @@ from policypress.agents.archive import listing
 from policypress.agents.bundle import Array
 from policypress.agents.sb3.algorithm import FAMILY_OF_MODULE
 from policypress.agents.sb3.data import Sb3Data, class_name, globals_named_in
-from policypress.agents.sb3.defaults import MNIH_CLASS, PolicyFacts
-from policypress.agents.sb3.learned_ranges import MODULE as QAT_MODULE
+from policypress.agents.sb3.defaults import MNIH_CLASSES, PolicyFacts
+from policypress.agents.sb3.learned_ranges import MODULES as QAT_MODULES
 from policypress_runtime.errors import AgentError, UndeterminedAgentError
 
 # Modules whose policies do what their tensors' names say.
-_POLICY_MODULES = {*FAMILY_OF_MODULE, QAT_MODULE}
+_POLICY_MODULES = {*FAMILY_OF_MODULE, *QAT_MODULES}
 EXTRACTOR_MODULE = "stable_baselines3.common.torch_layers."
 # A stripped file may name the class alone; these are the library's, in whatever module.
 _POLICY_NAME = re.compile(
@@ -60,7 +60,7 @@ def own_code(data: Sb3Data) -> tuple[str, ...]:
         found.append(f"policy class {policy}")
     stored = data.argument("features_extractor_class", None)
     extractor = class_name(stored) or (None if stored is None else printed(stored))
-    if extractor is not None and extractor != MNIH_CLASS and not extractor.startswith(EXTRACTOR_MODULE):
+    if extractor is not None and extractor not in MNIH_CLASSES and not extractor.startswith(EXTRACTOR_MODULE):
         found.append(f"features_extractor_class {extractor}")
     return (*found, *_unreadable_arguments(data))
 

@@ -82,7 +82,7 @@ TORCH_NORM_EPSILON = 1e-5
 NATURE_KERNELS = (8, 4, 3)
 NATURE_STRIDES = (4, 2, 1)
 # policypress trains the CNN of Mnih et al. 2013 too: 8×8 kernels with stride 4, 4×4 with stride 2.
-MNIH_CLASS = "policypress_train.extractors.MnihCnn"
+MNIH_CLASSES = ("policypress_train.extractors.MnihCnn", "policypress.training.extractors.MnihCnn")
 MNIH_KERNELS = (8, 4)
 # The strides that go with these kernels in the field's image networks (Mnih et al. 2013 and 2015).
 STRIDE_OF_KERNEL: Mapping[int, int] = {8: 4, 4: 2, 3: 1}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from policypress.agents.bundle import Array, Cnn, Extractor
 from policypress.agents.sb3.defaults import (
-    MNIH_CLASS,
+    MNIH_CLASSES,
     MNIH_KERNELS,
     NATURE_KERNELS,
     NATURE_STRIDES,
@@ -140,7 +140,7 @@ def _cnn(
         raise _unsupported(f"{declared or 'a CNN'} with tensors {sorted(tensors)[:6]} for shape {space.shape}")
     kernels = tuple(int(weight.shape[2]) for weight in weights)
     nature = not custom and kernels == NATURE_KERNELS
-    known = nature or (declared == MNIH_CLASS and kernels == MNIH_KERNELS)
+    known = nature or (declared in MNIH_CLASSES and kernels == MNIH_KERNELS)
     chosen = strides or (NATURE_STRIDES if nature else tuple(STRIDE_OF_KERNEL.get(kernel, 0) for kernel in kernels))
     if strides is None and (0 in chosen or any(w.shape[2] != w.shape[3] for w in weights)):
         raise _undetermined(declared, f"kernels {kernels}")

@@ -14,7 +14,8 @@ from policypress.agents.bundle import Array, LearnedQuantizer
 from policypress.agents.sb3.data import Sb3Data
 from policypress_runtime.errors import DamagedAgentError
 
-MODULE = "policypress_train.qat.policies"
+MODULES = ("policypress_train.qat.policies", "policypress.training.qat.policies")
+"""Where the classes of quantized policies are, now and in zips of before."""
 _ARGUMENT = "qat"
 _OBSERVER = re.compile(r"(.+)\.running_(min|max|peak)")
 _BITS = range(2, 9)

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Folders of the RL Zoo."""

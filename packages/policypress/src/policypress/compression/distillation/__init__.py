@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""A smaller student learns what the policy does."""

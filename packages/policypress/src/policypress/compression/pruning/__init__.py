@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Whole units are removed."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Numbers of fewer bits."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Cells, their keys, and what writes them."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""What workers do: each task is a function of plain data."""

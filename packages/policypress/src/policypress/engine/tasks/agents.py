@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from policypress.engine.tasks.calibration import Calibration
 from policypress.engine.tasks.prepared_agent import AGENT_FILE, CALIBRATION_FILE, PreparedAgent, pack
 from policypress.engine.tasks.task import is_first_here
 from policypress.measurement.agent_in_environment import agent_in_environment
+from policypress.training_package import PlannedTraining, training_services
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.contract import EnvironmentSpec
 
@@ -69,28 +70,18 @@ def prepare(payload: AgentPayload) -> PreparedAgent:
 
 def _train(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train to the end, or take what a training that ended here before has left."""
-    from policypress_train.outputs import output_paths
-    from policypress_train.spec import TrainingSpec
-    from policypress_train.trainer import TrainOptions, train
-
     if payload.training is None:
         raise TypeError("a training needs its spec")
     work = Path(payload.workplace)
-    where = output_paths(work / AGENT_FILE)
-    spec = TrainingSpec.from_json(payload.training)
-    if payload.environment is not None:
-        spec = replace(spec, environment=payload.environment)
+    environment = payload.environment or EnvironmentSpec.from_json(payload.training["environment"])
+    planned = PlannedTraining(payload.training, environment, payload.origin, ())
     progress = ProgressFile(work / PROGRESS_FILE)
-    options = TrainOptions(stripped=True, fresh_process=is_first_here())
-    record = train(spec, where.zip, source=payload.origin, options=options, progress=progress)
+    trained = training_services().run(planned, work / AGENT_FILE, progress, is_first_here())
     folder = Path(AGENT_FILE).stem
-    files = {AGENT_FILE: where.policy.read_bytes()}
-    for path in sorted(where.folder.iterdir()):
-        if path.is_file() and path != where.policy:
-            files[f"{folder}/{path.name}"] = path.read_bytes()
+    files = {AGENT_FILE: trained.policy, **{f"{folder}/{name}": content for name, content in trained.others.items()}}
     for name, content in files.items():
         write_atomic(work / "policy" / name, content)
-    return files, record.to_json()
+    return files, trained.record
 
 
 def _kept(payload: AgentPayload) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Wrappers, and what is checked of an environment while it is used."""

@@ -138,6 +138,6 @@ def _cv2() -> Any:
         import cv2
     except ImportError as error:
         raise MissingDependencyError(
-            "Atari frames are resized with OpenCV.", got=str(error), hint="pip install opencv-python-headless"
+            "Atari frames are resized with OpenCV.", got=str(error), hint='pip install "policypress[atari]"'
         ) from error
     return cv2

@@ -6,6 +6,7 @@ An exception that an environment raises says nothing about policypress, so it ne
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ Made = TypeVar("Made")
 # Some environments leave the process where a window is closed.
 RAISED = (Exception, SystemExit)
 
-_OWN = Path(__file__).parents[1]
+_OWN = ("policypress", "policypress_runtime", "policypress_train")
 _GYMNASIUM = Path(gymnasium.__file__).parent
 _ARITY = re.compile(r"values to unpack \(expected (2|5)")
 _SIGNATURE = re.compile(r"unexpected keyword argument '(seed|options)'")
@@ -77,7 +78,9 @@ def is_old_gym(error: BaseException) -> bool:
 def _is_callers(filename: str) -> bool:
     """Whether a file calls environments and is none: ours, gymnasium's wrappers, Stable-Baselines3's."""
     path = Path(filename)
-    return path.is_relative_to(_OWN) or path.is_relative_to(_GYMNASIUM) or "stable_baselines3" in path.parts
+    loaded = (getattr(sys.modules.get(name), "__file__", None) for name in _OWN)
+    ours = (Path(file).parent for file in loaded if file is not None)
+    return any(map(path.is_relative_to, (*ours, _GYMNASIUM))) or "stable_baselines3" in path.parts
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Time, memory and energy: one quantity per file."""

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Policies from agents, from modules and from ONNX files."""

@@ -73,7 +73,8 @@ def from_module(
         normaliser: statistics applied to the observation before the module, for all of it or by key.
         scale_actions: the module gives -1 to 1, which is scaled to the action bounds. Where a module ends in tanh, the
             bounds are others and this is not said, a notice of the policy's ``origin`` says so.
-        check: ``.npz`` of observations and actions that the policy must give (:mod:`policypress.policy.importers.check_pairs`).
+        check: ``.npz`` of observations and actions that the policy must give
+            (:mod:`policypress.policy.importers.check_pairs`).
 
     Returns:
         A policy whose action equals the module's within 1e-5·(1 + |a|). Its scores may differ from the module's

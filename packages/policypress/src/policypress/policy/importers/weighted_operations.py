@@ -25,6 +25,9 @@ from policypress.policy.importers.elementwise import (
 from policypress.policy.importers.fusion import new_conv, new_linear
 from policypress.policy.importers.tensor_shapes import axis_of, features, pad, permute, split, squeeze
 
+Padding = tuple[Sequence[int], Sequence[int]]
+"""How much before each axis, and how much after it."""
+
 
 def linear(a: Assembly, x: Value, weight: Tensor, bias: Tensor | None = None) -> Value:
     """x Wᵀ + b over the last axis; weight ``(out, in)``.
@@ -51,13 +54,12 @@ def conv(
     bias: Tensor | None = None,
     *,
     stride: Sequence[int] = (1, 1),
-    before: Sequence[int] = (0, 0),
-    after: Sequence[int] = (0, 0),
+    padding: Padding = ((0, 0), (0, 0)),
     dilation: Sequence[int] = (1, 1),
     groups: int = 1,
 ) -> Value:
-    """1-D or 2-D convolution with zeros ``before`` and ``after`` each axis; a 1-D one has height 1."""
-    x = as_float(a, x)
+    """1-D or 2-D convolution with zeros before and after each axis; a 1-D one has height 1."""
+    x, (before, after) = as_float(a, x), padding
     if weight.dim() - 2 not in (1, 2) or len(x.shape) != weight.dim() - 1:
         raise Refused(f"a convolution with {weight.dim() - 2} axes on {x.shape} for each observation")
     source, low, high = a.padded.get(x.name, (x, (0,) * len(x.shape), (0,) * len(x.shape)))
@@ -72,8 +74,7 @@ def conv(
             weight.unsqueeze(2),
             bias,
             stride=(1, *stride),
-            before=(0, *before),
-            after=(0, *after),
+            padding=((0, *before), (0, *after)),
             dilation=(1, *dilation),
             groups=groups,
         )
@@ -219,17 +220,18 @@ def pool(
     kernel: Sequence[int],
     *,
     stride: Sequence[int],
-    before: Sequence[int],
-    after: Sequence[int],
+    padding: Padding,
     ceil: bool = False,
     count_padding: bool = True,
 ) -> Value:
     """1-D or 2-D ``max`` or ``average`` pooling."""
-    x = as_float(a, x)
+    x, (before, after) = as_float(a, x), padding
     if len(kernel) == 1:
         high = features(a, x, (x.shape[0], 1, x.shape[1]))
-        options = {"stride": (1, *stride), "before": (0, *before), "after": (0, *after)}
-        value = pool(a, high, kind, (1, *kernel), **options, ceil=ceil, count_padding=count_padding)
+        wide = ((0, *before), (0, *after))
+        value = pool(
+            a, high, kind, (1, *kernel), stride=(1, *stride), padding=wide, ceil=ceil, count_padding=count_padding
+        )
         return features(a, value, (value.shape[0], value.shape[2]))
     if len(kernel) != 2 or len(x.shape) != 3:
         raise Refused(f"pooling with {len(kernel)} axes on {x.shape} for each observation")
@@ -256,7 +258,7 @@ def adaptive_pool(a: Assembly, x: Value, kind: str, output: Sequence[int]) -> Va
         return mean(a, x, range(2, x.sample.dim()), keep=True)
     kernel = [size // want for size, want in zip(sizes, output, strict=True)]
     none = [0] * len(kernel)
-    return pool(a, x, kind, kernel, stride=kernel, before=none, after=none)
+    return pool(a, x, kind, kernel, stride=kernel, padding=(none, none))
 
 
 def one_hot(a: Assembly, x: Value, classes: int, start: int = 0) -> Value:

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Operators of an exported torch module as layers."""

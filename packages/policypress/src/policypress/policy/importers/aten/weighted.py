@@ -67,8 +67,7 @@ def _conv(a: Assembly, p: Arguments) -> Value:
         weight,
         optional(p["bias"]),
         stride=_spread(p["stride"], axes),
-        before=before,
-        after=after,
+        padding=(before, after),
         dilation=dilation,
         groups=int(p["groups"]),
     )
@@ -135,8 +134,7 @@ def _pool(a: Assembly, p: Arguments) -> Value:
         "average" if "count_include_pad" in p else "max",
         kernel,
         stride=_spread(p["stride"] or kernel, axes),
-        before=padding,
-        after=padding,
+        padding=(padding, padding),
         ceil=bool(p["ceil_mode"]),
         count_padding=bool(p.get("count_include_pad", False)),
     )

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Operators of ONNX as layers."""

@@ -68,8 +68,7 @@ def _conv(a: Assembly, o: Operation) -> Value:
         weight,
         o.optional(2),
         stride=stride,
-        before=before,
-        after=after,
+        padding=(before, after),
         dilation=dilation,
         groups=o.integer("group", 1),
     )
@@ -87,8 +86,7 @@ def _pool(a: Assembly, o: Operation) -> Any:
         "max" if o.kind == "MaxPool" else "average",
         kernel,
         stride=stride,
-        before=before,
-        after=after,
+        padding=(before, after),
         ceil=bool(o.attributes.get("ceil_mode", 0)),
         count_padding=bool(o.attributes.get("count_include_pad", 0)),
     )

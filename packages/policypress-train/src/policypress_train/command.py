@@ -118,14 +118,15 @@ def train(
     algorithm = algorithm_name(algorithm)
     if start_from is not None:
         check_there(start_from)
-    # Only here, so that other commands do without the libraries that train.
+    # Only here, so that completion and help do without the libraries that train.
     from policypress.environments.trust import user_environment
+    from policypress.training_package import TrainingRequest
     from policypress_train.hyperparameters.preparing import checked_update, prepare, qat_config
     from policypress_train.hyperparameters.settings import parse_assignment
     from policypress_train.trainer import TrainOptions
     from policypress_train.trainer import train as run_training
 
-    prepared = prepare(
+    request = TrainingRequest(
         algorithm,
         user_environment(env, env_kwargs or (), wrapper or ()),
         steps=steps,
@@ -142,6 +143,7 @@ def train(
         by=published,
         overrides=[parse_assignment(text) for text in settings or ()],
     )
+    prepared = prepare(request)
     print_notices(prepared.notices)
     options = TrainOptions(eval_every, eval_episodes, checkpoint_every, tensorboard, threads, strip)
     with progress_bar() as bar:
