@@ -1,5 +1,6 @@
 # make quickstart   install, then search the smallest policy that keeps the shipped HalfCheetah agent's return
 # make test         everything but the slow tests, on two cores
+# make check-method NAME=gptq  what one method of compression has to do, in under a minute
 # make test-slow    the slow tests: real agents, training, long evaluations
 # make lint         style, types, floors
 # make coverage     the tests of make test, and which lines and branches none of them runs: out/coverage/index.html
@@ -28,7 +29,7 @@ AGENTS := $(wildcard examples/agents/*.zip)
 # Hundreds of tests start Python: each would compile the package's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install quickstart test test-slow test-distributions coverage test-lowest lint bench hashes sbom clean
+.PHONY: install quickstart check-method test test-slow test-distributions coverage test-lowest lint bench hashes sbom clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -50,6 +51,11 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+# What every method of compression has to do, for one of them.
+check-method: $(INSTALLED)
+	@test -n "$(NAME)" || { echo 'Name a method: make check-method NAME=gptq'; exit 2; }
+	$(BIN)/python -m pytest -n $(JOBS) -q tests/compression/test_registry.py tests/compression/test_every_method.py -k "$(NAME)"
 
 coverage: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:out/coverage

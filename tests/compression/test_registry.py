@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import policypress.compression
+from policypress.compression.methods import CRITERIA, METHODS
+from policypress.compression.pruning.prune import REMOVALS
 from policypress.compression.registry import STEPS
 from policypress.compression.step import Stage, Step
 
@@ -24,11 +27,15 @@ def methods(parent: type[Step]) -> Iterator[type[Step]]:
 
 
 def test_every_method_is_registered_under_its_name() -> None:
-    for module in pkgutil.iter_modules(policypress.compression.__path__):
-        importlib.import_module(f"policypress.compression.{module.name}")
+    for module in pkgutil.walk_packages(policypress.compression.__path__, "policypress.compression."):
+        importlib.import_module(module.name)
     defined = {step for step in methods(Step) if step.__module__.startswith("policypress.")}
     assert set(STEPS.values()) == defined
     assert all(name == step.name for name, step in STEPS.items())
+
+
+def test_every_criterion_of_pruning_has_words_and_a_function() -> None:
+    assert set(REMOVALS) == set(CRITERIA)
 
 
 @pytest.mark.parametrize("step", STEPS.values())
@@ -43,6 +50,22 @@ def test_a_method_is_complete(step: type[Step]) -> None:
     assert ("apply" in vars(step)) == (step.stage is not Stage.LOWERING)
     for parameter in fields(step):
         assert parameter.metadata.get("positional") or parameter.default is not parameter.default_factory
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_do_not_know_each_other(name: str) -> None:
+    """Neither does what a method imports of this package."""
+    others = {step.__module__ for other, step in STEPS.items() if other != name}
+    waiting, seen = [STEPS[name].__module__], set[str]()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        source = Path(str(importlib.import_module(module).__file__)).read_text()
+        found = {
+            node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module
+        }
+        waiting += [one for one in found - seen if one.startswith("policypress.compression.")]
+    assert seen & others == set()
 
 
 @pytest.mark.parametrize("name", STEPS)

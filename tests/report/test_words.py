@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from policypress.compression.registry import STEPS
 from policypress.report import words
 from policypress.report.costs import Energy
 from policypress.report.results import Results
@@ -68,10 +67,14 @@ def test_recipes_are_explained(read: Read) -> None:
     assert "balances" in told["equalize > int8"]
 
 
-def test_every_method_has_words_and_a_family() -> None:
-    for name in STEPS:
-        assert name == "prune" or name in words.IN_WORDS
-        assert name in words.SMALLER | words.QUANTIZING | words.CONDITIONING
+def test_a_step_is_told_with_its_parameters_and_what_is_no_method_by_its_name() -> None:
+    assert words.steps_in_words([{"step": "gptq", "bits": 4}]).startswith("4-bit weights")
+    assert words.steps_in_words([{"step": "rtn", "bits": 3, "activations": 6}]).endswith(
+        "6-bit activations, float output"
+    )
+    assert words.steps_in_words([{"step": "prune"}]) == "removes channels"
+    assert words.steps_in_words([{"step": "of_another_version"}]) == "of_another_version"
+    assert words.family_of([{"step": "of_another_version"}]) == "other"
 
 
 def test_modelled_joules_say_so_and_why(read: Read) -> None:

@@ -1,6 +1,6 @@
 """What a shell offers for the value of an option.
 
-The names stand here once more, because their registries are slow to load; a test compares each with its registry.
+Most names stand here once more, because their registries are slow to load; a test compares each with its registry.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from policypress.agents.algorithm_names import NAMES as ALGORITHMS
+from policypress.compression.methods import METHODS
 
-STEPS = ("prune", "refit", "distill", "equalize", "int8", "qat", "gptq", "rtn", "ptdq", "ptsq")
+STEPS = tuple(METHODS)
 NO_STEP = "none"
 OBJECTIVES = ("size", "latency", "energy", "macs")
 RUNTIMES = ("auto", "native", "onnxruntime")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -216,7 +217,9 @@ def _typed(kind: type[Step], parameter: Field[Any], value: Any) -> Any:
         RecipeError: it is another of these, or an integer is wanted.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    match parameter.type:
+    # A type is text where a file has `from __future__ import annotations`.
+    annotated = parameter.type if isinstance(parameter.type, str) else inspect.formatannotation(parameter.type)
+    match annotated:
         case "float" if number:
             return float(value)
         case "int" if number and isinstance(value, int):
@@ -225,5 +228,5 @@ def _typed(kind: type[Step], parameter: Field[Any], value: Any) -> Any:
             return value
         case "tuple[int, ...]" if isinstance(value, list) and all(type(entry) is int for entry in value):
             return tuple(value)
-    expected = _EXPECTED[str(parameter.type)]
+    expected = _EXPECTED[annotated]
     raise RecipeError(f"{kind.name} cannot use this {parameter.name}.", got=repr(value), expected=expected)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policypress.compression.methods import CRITERIA, METHODS
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words
 from policypress.report.costs import RUNTIME_IN_WORDS, Energy, Latency, Memory
@@ -16,32 +17,12 @@ from policypress.report.results import KEEP, Results
 Family = Literal["baseline", "quantized", "pruned", "pruned and quantized", "other"]
 VerdictKind = Literal["keeps", "unclear", "loses", "failed", "unknown", "reference"]
 
-SMALLER = frozenset({"prune", "distill"})
-QUANTIZING = frozenset({"int8", "ptdq", "ptsq", "gptq", "rtn", "qat"})
-CONDITIONING = frozenset({"equalize", "refit"})
-IN_WORDS = {
-    "ptdq": "int8 weights; activations are quantized on the fly (ONNX Runtime's plain dynamic quantizer)",
-    "ptsq": "int8 weights and activations, calibrated beforehand (ONNX Runtime's plain static quantizer)",
-    "int8": "int8 weights per channel, int8 activations, float output",
-    "refit": "recomputes what reads the channels that are left",
-    "gptq": "weights rounded so that errors make up for each other",
-    "rtn": "weights rounded to nearest",
-    "qat": "the ranges that quantization-aware training learned",
-    "distill": "trained to act like the fp32 agent",
-    "equalize": "balances channels so that one scale suits them all",
-}
 RANDOM_ACTIONS = "random actions"
 _STAGE_VERDICTS: Mapping[str, VerdictKind] = {
     "certified": "keeps",
     "promising": "keeps",
     "not certified": "loses",
     "built": "unknown",
-}
-_LEAST = {
-    "l1": "with the smallest L1 norm",
-    "l2": "with the smallest L2 norm",
-    "activation": "that vary least, times the norm of what reads them",
-    "obs": "that what reads them can best do without",
 }
 
 
@@ -67,8 +48,9 @@ def family_of(steps: Sequence[Mapping[str, Any]]) -> Family:
     names = {step.get("step") for step in steps}
     if not names:
         return "baseline"
-    quantized = bool(names & QUANTIZING) or any(step.get("w", 32) < 32 for step in steps)
-    if names & SMALLER:
+    kinds = {METHODS[str(name)].kind for name in names if name in METHODS}
+    quantized = "quantizing" in kinds or any(step.get("w", 32) < 32 for step in steps)
+    if "smaller" in kinds:
         return "pruned and quantized" if quantized else "pruned"
     return "quantized" if quantized else "other"
 
@@ -93,21 +75,19 @@ def steps_in_words(steps: Sequence[Mapping[str, Any]]) -> str:
 
 def _step_in_words(step: Mapping[str, Any]) -> str:
     name = str(step.get("step"))
+    if name not in METHODS:
+        return name
     if name == "prune" and isinstance(step.get("ratio"), float | int):
-        least = _LEAST.get(str(step.get("criterion")), f"that {step.get('criterion')} ranks last")
+        least = CRITERIA.get(str(step.get("criterion")), f"that {step.get('criterion')} ranks last")
         return f"removes the {percent(step['ratio'], 0)} of the channels {least}"
-    if name in ("gptq", "rtn") and step.get("bits") is not None:
-        return f"{step['bits']}-bit {IN_WORDS[name]}; {step.get('activations', 8)}-bit activations, float output"
-    if name == "distill":
-        return _distilled(step)
-    return IN_WORDS.get(name, name)
+    return _distilled(step) if name == "distill" else METHODS[name].of(step)
 
 
 def _distilled(step: Mapping[str, Any]) -> str:
     how = "on what it meets itself" if step.get("method") == "dagger" else "on the agent's own episodes"
     w, a = step.get("w"), step.get("a")
     bits = "" if w is None or a is None or (w == 32 and a == 32) else f", {w}-bit weights and {a}-bit activations in it"
-    return f"{IN_WORDS['distill']}, {how}{bits}"
+    return f"{METHODS['distill'].of(step)}, {how}{bits}"
 
 
 def display_name(row: RecipeResult) -> str:

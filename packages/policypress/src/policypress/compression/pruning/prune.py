@@ -14,7 +14,7 @@ ranked together, and each layer keeps one at least.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar
@@ -24,6 +24,7 @@ import torch_pruning
 from torch import Tensor
 
 from policypress.compression.calibration import with_neighbours
+from policypress.compression.methods import CRITERIA
 from policypress.compression.pruning.by_activation import activation_scores, fold_means
 from policypress.compression.pruning.by_observations import Elimination
 from policypress.compression.pruning.groups import PruningGroups
@@ -33,7 +34,6 @@ from policypress.policy.folding import fold_affines
 from policypress.policy.policy import Policy
 from policypress_runtime.errors import NetworkError, RecipeError
 
-CRITERIA = ("l1", "l2", "activation", "obs")
 SCOPES = ("uniform", "global")
 # A notice states the removed share if it differs from the requested one by more than this.
 NOTICED = 0.05
@@ -73,9 +73,9 @@ class Prune(Step):
         try:
             power = 1 if self.criterion == "l1" else 2
             found = PruningGroups(result, torch_pruning.importance.GroupMagnitudeImportance(p=power))
-            counts = self._counts([group.units for group in found.groups]) if found.groups else []
+            counts = self.counts([group.units for group in found.groups]) if found.groups else []
             if found.groups and self._removes(counts, [group.units for group in found.groups]):
-                mixed = self._remove(found, result, context)
+                mixed = REMOVALS[self.criterion](self, found, result, context)
             else:
                 mixed = ()
                 found.cut([torch.tensor([], dtype=torch.int64)] * len(found.groups))
@@ -128,35 +128,16 @@ class Prune(Step):
         policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
         return policy
 
-    def _remove(self, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
-        """Cut what the criterion chooses; returns the readers that could not make up for it in closed form."""
-        groups, observations = found.groups, context.calibration
-        if self.criterion == "obs":
-            elimination = Elimination(policy, groups, with_neighbours(observations, context.seed, policy.state_names))
-            counts = self._counts([group.units for group in groups])
-            dropped = elimination.run(counts) if self.scope == "uniform" else elimination.run_global(sum(counts))
-            elimination.settle()
-            found.cut(dropped)
-            return elimination.mixed
-        if self.criterion == "activation":
-            spread = spreads(policy, observations)
-            dropped = self._lowest(activation_scores(policy, groups, spread))
-            fold_means(policy, groups, dropped, spread)
-        else:
-            dropped = self._lowest([found.magnitude(group) for group in groups])
-        found.cut(dropped)
-        return ()
-
-    def _counts(self, units: Sequence[int]) -> list[int]:
+    def counts(self, units: Sequence[int]) -> list[int]:
         """How many units each group loses; with one scope for all, what counts is the sum."""
         if self.scope == "uniform":
             return [count - int(count * (1 - self.ratio)) for count in units]
         total = sum(units)
         return [min(total - int(total * (1 - self.ratio)), total - len(units))]
 
-    def _lowest(self, scores: Sequence[Tensor]) -> list[Tensor]:
+    def lowest(self, scores: Sequence[Tensor]) -> list[Tensor]:
         """The units to remove of each group: those of lowest score, in the group or among all."""
-        counts = self._counts([len(score) for score in scores])
+        counts = self.counts([len(score) for score in scores])
         if self.scope == "uniform":
             return [
                 torch.topk(score, count, largest=False).indices for score, count in zip(scores, counts, strict=True)
@@ -180,3 +161,38 @@ def _refitted(policy: Policy, whole: Policy, names: Sequence[str], context: Cont
         )
         policy.origin = replace(policy.origin, notices=(*policy.origin.notices, notice))
     return policy
+
+
+Removal = Callable[[Prune, PruningGroups, Policy, Context], tuple[str, ...]]
+"""Cuts what a criterion chooses; gives the names of readers that could not make up for it in closed form."""
+
+
+def _by_magnitude(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+    found.cut(prune.lowest([found.magnitude(group) for group in found.groups]))
+    return ()
+
+
+def _by_activation(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+    spread = spreads(policy, context.calibration)
+    dropped = prune.lowest(activation_scores(policy, found.groups, spread))
+    fold_means(policy, found.groups, dropped, spread)
+    found.cut(dropped)
+    return ()
+
+
+def _by_observations(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+    near = with_neighbours(context.calibration, context.seed, policy.state_names)
+    elimination = Elimination(policy, found.groups, near)
+    counts = prune.counts([group.units for group in found.groups])
+    dropped = elimination.run(counts) if prune.scope == "uniform" else elimination.run_global(sum(counts))
+    elimination.settle()
+    found.cut(dropped)
+    return elimination.mixed
+
+
+REMOVALS: dict[str, Removal] = {
+    "l1": _by_magnitude,
+    "l2": _by_magnitude,
+    "activation": _by_activation,
+    "obs": _by_observations,
+}
