@@ -14,6 +14,7 @@ import pytest
 
 import policypress
 from policypress.cli.commands import NAMES
+from policypress.compression.methods import METHODS
 from policypress_runtime import errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +101,7 @@ def test_every_module_is_used_by_a_test_or_by_a_module_that_is() -> None:
     reached: set[str] = set()
     # The command line imports its commands by name, and what other distributions offer is found by entry points.
     waiting = [f"policypress.cli.{name}" for name in NAMES] + ["policypress.__main__", *offered()]
+    waiting += [f"policypress.compression.{method.where.partition(':')[0]}" for method in METHODS.values()]
     for test in (ROOT / "tests").rglob("*.py"):
         waiting += imported(test)
     while waiting:
