@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.figure import StudyFigure, on_page, write_figures
 from policypress.report.studies.grids import reasons
 from policypress.report.studies.wording import algorithm_name
 from policypress.report.template import page_of
@@ -21,7 +19,6 @@ from policypress_lu2024.study_report import StudyReport
 from policypress_runtime.atomic_write import write_atomic
 
 PAGE_NAME = "report.html"
-FIGURES_FOLDER = "figures"
 _VERDICT_MARKS = {
     "holds": ("keeps", "✓"),
     "does not hold": ("loses", "✗"),
@@ -45,21 +42,14 @@ def write_page(report: StudyReport, folder: Path, files: Sequence[str] = ()) -> 
         OutputError: a file cannot be written.
     """
     drawn = study_figures(report)
-    for figure in drawn:
-        svg = figure.svg()
-        write_atomic(folder / FIGURES_FOLDER / f"{figure.name}.svg", svg.encode())
-        write_atomic(folder / FIGURES_FOLDER / f"{figure.name}.png", figure.png(svg))
-    for name in set(NAMES) - {figure.name for figure in drawn}:
-        for ending in (".svg", ".png"):
-            (folder / FIGURES_FOLDER / (name + ending)).unlink(missing_ok=True)
+    figures = write_figures(drawn, folder, NAMES)
     write_atomic(folder / PAGE_NAME, render(report, drawn, files).encode())
-    figures = (folder / FIGURES_FOLDER / (one.name + ending) for one in drawn for ending in (".svg", ".png"))
     return (folder / PAGE_NAME, *figures)
 
 
 def render(report: StudyReport, figures: Sequence[StudyFigure], files: Sequence[str] = ()) -> str:
     """The page. What comes from the study's file and database is text in it, never markup; it loads nothing."""
-    shown = {figure.name: _figure(figure) for figure in figures}
+    shown = {figure.name: on_page(figure) for figure in figures}
     return page_of(
         "page.html.j2",
         package=__package__,
@@ -134,11 +124,3 @@ def tiles(report: StudyReport) -> list[tuple[str, str, str]]:
         note = f"{counts.get('holds', 0)} hold, {counts.get('does not hold', 0)} do not"
         shown.append(("Statements decided", f"{decided} of {len(report.findings)}", note))
     return shown
-
-
-def _figure(figure: StudyFigure) -> dict[str, Any]:
-    panels = [
-        {"panel": panel, "svg": Markup(panel.inline(f"{figure.name}-{at}"))} for at, panel in enumerate(figure.panels)
-    ]
-    legend = [(method, look(method).label, look(method).token) for method in figure.methods]
-    return {"figure": figure, "panels": panels, "legend": legend}

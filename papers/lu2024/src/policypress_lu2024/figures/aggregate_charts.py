@@ -14,6 +14,7 @@ from policypress.report.axes import chart_of
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.figure import StudyFigure
+from policypress.report.studies.forest import SHARES, forest, with_interval
 from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress_lu2024.cells.methods import PALETTE, labelled, look, ordered
 from policypress_lu2024.findings.conclusions import Aggregate, Improvement
@@ -21,7 +22,6 @@ from policypress_lu2024.study_report import StudyReport
 
 PROFILE_RATIO = 0.1
 """Ratio of the pruning whose profile is drawn: the one that the paper calls safe."""
-_SHARES = altair.Axis(labelExpr="format(100 * datum.value, '~r') + ' %'", tickCount=5)
 _WIDTH, _HEIGHT = 250, 190
 
 
@@ -102,7 +102,7 @@ def _row(aggregate: Aggregate) -> dict[str, Any]:
     if not isinstance(iqm, Estimate):
         return {}
     text = (
-        f"{labelled(aggregate.method, aggregate.ratio)}: {_with_interval(iqm)}, {aggregate.runs} runs of "
+        f"{labelled(aggregate.method, aggregate.ratio)}: {with_interval(iqm)}, {aggregate.runs} runs of "
         f"{aggregate.combinations} combinations"
     )
     row: dict[str, Any] = {"method": aggregate.method, "name": look(aggregate.method).label, "at": iqm.value}
@@ -113,38 +113,9 @@ def _row(aggregate: Aggregate) -> dict[str, Any]:
     return {**row, "told": told(text, method=aggregate.method)}
 
 
-def _with_interval(value: Estimate) -> str:
-    if value.lower is None or value.upper is None:
-        return percent(value.value)
-    return f"{percent(value.value)} ({percent(value.lower)} to {percent(value.upper)})"
-
-
-def _forest(rows: Sequence[dict[str, Any]], title: str, level: float, describing: str) -> dict[str, Any]:
-    """Estimates in lines, with their intervals and a level to compare them with."""
-    methods = ordered(row["method"] for row in rows)
-    low = min([level, *(row.get("lower", row["at"]) for row in rows)])
-    high = max([level, *(row.get("upper", row["at"]) for row in rows)])
-    pad = max(0.08 * (high - low), 0.02)
-    scale = altair.Scale(domain=[low - pad, high + pad], nice=False)
-    x = altair.X("at:Q", title=title, scale=scale, axis=_SHARES)
-    y = altair.Y(
-        "name:N", sort=None, title=None, axis=altair.Axis(grid=False, ticks=False, domain=False, labelLimit=170)
-    )
-    spread = chart_of([row for row in rows if "lower" in row])
-    colour = PALETTE.colour(methods)
-    layers = [
-        chart_of([{"at": level}]).mark_rule(style="reference").encode(x=x),
-        spread.mark_rule(strokeWidth=2.5).encode(x="lower:Q", x2="upper:Q", y=y, color=colour, description=telling()),
-        chart_of(rows)
-        .mark_point(filled=True, size=80, opacity=1)
-        .encode(x=x, y=y, color=colour, shape=PALETTE.shape(methods), description=telling()),
-    ]
-    return layered(layers, _WIDTH, altair.Step(30), describing)
-
-
 def _means(chosen: Sequence[Aggregate]) -> dict[str, Any]:
     rows = [_row(aggregate) for aggregate in chosen]
-    return _forest(rows, "interquartile mean of the return kept", 1.0, "interquartile means by method")
+    return forest(rows, "interquartile mean of the return kept", 1.0, "interquartile means by method", PALETTE)
 
 
 def _pairs(chosen: Sequence[Improvement]) -> dict[str, Any]:
@@ -155,9 +126,9 @@ def _pairs(chosen: Sequence[Improvement]) -> dict[str, Any]:
             row = {"method": pair.first, "name": name, "at": pair.probability.value}
             if pair.probability.lower is not None and pair.probability.upper is not None:
                 row |= {"lower": pair.probability.lower, "upper": pair.probability.upper}
-            text = f"{name}: {_with_interval(pair.probability)}, {pair.combinations} combinations"
+            text = f"{name}: {with_interval(pair.probability)}, {pair.combinations} combinations"
             rows.append({**row, "told": told(text, method=pair.first)})
-    return _forest(rows, "probability of improvement", 0.5, "probabilities of improvement")
+    return forest(rows, "probability of improvement", 0.5, "probabilities of improvement", PALETTE)
 
 
 def _short(method: str) -> str:
@@ -191,14 +162,14 @@ def _banded(
 
 def _mean_curves(chosen: Sequence[Aggregate]) -> dict[str, Any]:
     rows = [_row(aggregate) for aggregate in chosen]
-    shown = altair.Axis(labelExpr=_SHARES.labelExpr, values=[0, 0.2, 0.4, 0.6], grid=False)
+    shown = altair.Axis(labelExpr=SHARES.labelExpr, values=[0, 0.2, 0.4, 0.6], grid=False)
     x = altair.X(
         "ratio:Q", title="hidden channels removed", scale=altair.Scale(domain=[0, 0.72], nice=False), axis=shown
     )
     scale = altair.Scale(domain=[min([0.0, *(row["at"] for row in rows)]), max([1.05, *(row["at"] for row in rows)])])
 
     def upward(field: str) -> altair.Y:
-        return altair.Y(field, title="interquartile mean", scale=scale, axis=_SHARES)
+        return altair.Y(field, title="interquartile mean", scale=scale, axis=SHARES)
 
     level = chart_of([{"at": 1.0}]).mark_rule(style="reference").encode(y=upward("at:Q"))
     layers = [level, *_banded(rows, x, upward("at:Q"), upward, dots=True)]
@@ -212,10 +183,10 @@ def _profile(chosen: Sequence[Aggregate]) -> dict[str, Any]:
         for point in aggregate.profile:
             values = {"score": point.score, "at": point.share, "lower": point.lower, "upper": point.upper}
             rows.append({"method": aggregate.method, **values, "told": told(text, method=aggregate.method)})
-    x = altair.X("score:Q", title="return kept", axis=_SHARES)
+    x = altair.X("score:Q", title="return kept", axis=SHARES)
 
     def upward(field: str) -> altair.Y:
-        return altair.Y(field, title="share of runs", scale=altair.Scale(domain=[0, 1]), axis=_SHARES)
+        return altair.Y(field, title="share of runs", scale=altair.Scale(domain=[0, 1]), axis=SHARES)
 
     layers = _banded(rows, x, upward("at:Q"), upward, dots=False)
     return layered(layers, _WIDTH, _HEIGHT, "performance profiles")

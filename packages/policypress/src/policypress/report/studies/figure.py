@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import altair
+from markupsafe import Markup
 
 from policypress.report.axes import chart_of
 from policypress.report.studies.looks import Palette
 from policypress.report.studies.panels import Panel, layered, to_png, to_svg
+from policypress_runtime.atomic_write import write_atomic
 
+FIGURES_FOLDER = "figures"
 _LEGEND_HEIGHT = 16
 _LEGEND_STEP = 26.0
 _CHARACTER = 6.6  # width of a character of the legend, in pixels, on average
@@ -62,6 +66,33 @@ class StudyFigure:
             "vconcat": [_bare(view) for view in legend] + [panels],
             "datasets": {name: rows for view in parts for name, rows in view.get("datasets", {}).items()},
         }
+
+
+def write_figures(figures: Sequence[StudyFigure], folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Write each figure as SVG and PNG below ``folder``; of ``names``, those of an earlier report are removed.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    written = []
+    for figure in figures:
+        svg = figure.svg()
+        for ending, content in ((".svg", svg.encode()), (".png", figure.png(svg))):
+            write_atomic(folder / FIGURES_FOLDER / (figure.name + ending), content)
+            written.append(folder / FIGURES_FOLDER / (figure.name + ending))
+    for name in set(names) - {figure.name for figure in figures}:
+        for ending in (".svg", ".png"):
+            (folder / FIGURES_FOLDER / (name + ending)).unlink(missing_ok=True)
+    return tuple(written)
+
+
+def on_page(figure: StudyFigure) -> dict[str, Any]:
+    """A figure as ``studies/parts.html.j2`` draws it."""
+    panels = [
+        {"panel": panel, "svg": Markup(panel.inline(f"{figure.name}-{at}"))} for at, panel in enumerate(figure.panels)
+    ]
+    looks = [(method, figure.palette.look(method)) for method in figure.methods]
+    return {"figure": figure, "panels": panels, "legend": [(method, look.label, look.token) for method, look in looks]}
 
 
 def _bare(spec: dict[str, Any]) -> dict[str, Any]:

@@ -64,11 +64,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table under one runtime, its rows in groups by algorithm (or in one group, without a name)."""
+    """A table under one runtime, its rows in groups by algorithm (or in one group, without a name).
+
+    ``title`` is the runtime's name for people, where it differs.
+    """
 
     runtime: str
     headings: Headings
     groups: tuple[tuple[str, tuple[Line, ...]], ...]
+    title: str = ""
 
 
 def detail(value: Estimate) -> str:

@@ -45,3 +45,17 @@ def short_name(environment_id: str) -> str:
     'Pong'
     """
     return re.sub(r"-v\d+$", "", environment_id.rsplit("/", 1)[-1])
+
+
+def short_names(names: Sequence[str], longest: int = 28) -> dict[str, str]:
+    """Name → a form of at most about ``longest`` characters, which no other has.
+
+    >>> short_names(["prune(l2, 0.5) > refit > int8", "ptdq"], 20)
+    {'prune(l2, 0.5) > refit > int8': 'prune(l2…efit > int8', 'ptdq': 'ptdq'}
+    """
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        head, tail = (longest - 3) // 2, longest - 1 - (longest - 3) // 2
+        short = name if len(name) <= longest else f"{name[:head]}…{name[-tail:]}"
+        found[name] = short if short not in found.values() else f"{short} ({len(found) + 1})"
+    return found

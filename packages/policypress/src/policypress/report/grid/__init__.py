@@ -1,0 +1,1 @@
+"""The general report on a study: any agents, any recipes; what is kept, what it costs, and what dominates what."""
