@@ -16,10 +16,10 @@ from benchmarks.fuzz.oracles import Page, check_page, require
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.axes import chart_of
+from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.figures import Figure, figures
 from policypress.report.page import render as results_page
 from policypress.report.results import Results, read_results
-from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress_li2023.page import render as li_page
 from policypress_li2023.results import read_results as read_li_results
 from policypress_lu2024.page import render as study_page

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from policypress.engine.cells.cell import Cell
 from policypress.engine.store.reader import STORE_NAME
 from policypress.engine.store.store import Store
 from policypress.records import EpisodeRecord, EvaluationProtocol
+from policypress.report.grid.folder import write_report
 from policypress.study import report_plugins
 from policypress.study.report_plugins import GROUP, check_report, report_names, report_writer
 from policypress.study.spec import spec_of
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import StudyInputError
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "studies.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "studies.md"
 SPEC = {"policypress-study": 1, "name": "mine", "agents": [{"files": ["agent.zip"]}]}
 
 
@@ -135,3 +138,20 @@ def store_of_two(path: Path) -> None:
             store.start(cell.key, {})
             episodes = [EpisodeRecord(seed, returned, 9, "terminated", 0.1) for seed in cell.seeds()]
             store.record_episodes(cell.key, episodes, done=True)
+
+
+def test_of_one_name_the_package_s_own_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(tmp_path, "grid", "a_module_that_is_gone:write")
+    install(tmp_path, "twice", "a_module_that_is_gone:write")
+    own = tmp_path / "policypress-9.0.dist-info"
+    own.mkdir()
+    (own / "METADATA").write_text("Metadata-Version: 2.1\nName: policypress\nVersion: 9.0\n")
+    (own / "entry_points.txt").write_text(f"[{GROUP}]\ngrid = policypress.report.grid.folder:write_report\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert report_writer("grid") is write_report
+    assert "twice" in report_names()
+
+
+def test_the_general_report_is_entered_by_the_package() -> None:
+    declared = tomllib.loads((ROOT / "packages" / "policypress" / "pyproject.toml").read_text(encoding="utf-8"))
+    assert declared["project"]["entry-points"][GROUP] == {"grid": "policypress.report.grid.folder:write_report"}

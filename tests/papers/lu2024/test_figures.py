@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from synthetic_study_report import make_report
 
+from policypress.report.drawing.figure import StudyFigure
 from policypress.report.studies.estimates import NOT_MEASURED
-from policypress.report.studies.figure import StudyFigure
 from policypress.report.studies.wording import unit_value
 from policypress_lu2024.cells.methods import look
 from policypress_lu2024.figures.aggregate_charts import interquartile_means

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from policypress.report.studies.figure import StudyFigure, on_page, write_figures
+from policypress.report.drawing.figure import StudyFigure, on_page, write_figures
 from policypress.report.studies.grids import reasons
 from policypress.report.studies.wording import algorithm_name
 from policypress.report.template import page_of

@@ -17,6 +17,7 @@ from policypress.study.spec_header import DEFAULT_REPORT, SpecHeader
 from policypress_runtime.errors import StudyInputError
 
 GROUP = "policypress.reports"
+_OWN = "policypress"
 _OTHER_NAME = "Name one of these in the study file, or install the package that has the report."
 _INSTALL_AGAIN = "Run `make install` again in the checkout: it was installed before this report."
 
@@ -69,7 +70,13 @@ def report_writer(name: str) -> ReportWriter:
 
 
 def _found() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    """Name → entry point. Of a name that several distributions have, the package's own counts, else the first's."""
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry) != _OWN, _package(entry)))
+    return {entry.name: entry for entry in reversed(entries)}
+
+
+def _package(entry: EntryPoint) -> str:
+    return "" if entry.dist is None else entry.dist.name
 
 
 def _entry(name: str) -> EntryPoint:
@@ -85,7 +92,7 @@ def _entry(name: str) -> EntryPoint:
 
 
 def _broken(entry: EntryPoint, why: str) -> StudyInputError:
-    package = "the package that has it" if entry.dist is None else entry.dist.name
+    package = _package(entry) or "the package that has it"
     return StudyInputError(
         "A report that is installed cannot be loaded.",
         got=f"report {entry.name} of {package}: {entry.value}: {why}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policypress.report.studies.looks import Look, Palette
+from policypress.report.drawing.looks import Look, Palette
 
 _LOOKS = {
     "baseline": Look("baseline (fp32)", "m-baseline", "#3d434b", "#c4cad2", "diamond"),

@@ -11,11 +11,11 @@ from typing import Any
 import altair
 
 from policypress.report.axes import chart_of
+from policypress.report.drawing.figure import StudyFigure
+from policypress.report.drawing.forest import SHARES, forest, with_interval
+from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
-from policypress.report.studies.figure import StudyFigure
-from policypress.report.studies.forest import SHARES, forest, with_interval
-from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress_lu2024.cells.methods import PALETTE, labelled, look, ordered
 from policypress_lu2024.findings.conclusions import Aggregate, Improvement
 from policypress_lu2024.study_report import StudyReport

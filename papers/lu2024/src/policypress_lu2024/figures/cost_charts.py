@@ -10,10 +10,10 @@ from typing import Any
 import altair
 
 from policypress.report.axes import chart_of
+from policypress.report.drawing.figure import StudyFigure
+from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
-from policypress.report.studies.figure import StudyFigure
-from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress.report.studies.wording import algorithm_name
 from policypress_lu2024.cells.methods import PALETTE, labelled, look, ordered
 from policypress_lu2024.layout import Point, Series

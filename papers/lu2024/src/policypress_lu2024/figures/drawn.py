@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policypress.report.studies.figure import StudyFigure
+from policypress.report.drawing.figure import StudyFigure
 from policypress_lu2024.figures.aggregate_charts import aggregate_figures
 from policypress_lu2024.figures.cost_charts import cost_figure
 from policypress_lu2024.figures.return_charts import pruning_returns, quantization_returns

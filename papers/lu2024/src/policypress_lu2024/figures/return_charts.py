@@ -9,10 +9,10 @@ import altair
 
 from policypress.measurement.statistics import Missing
 from policypress.report.axes import chart_of
+from policypress.report.drawing.figure import StudyFigure
+from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate, MaybeEstimate
-from policypress.report.studies.figure import StudyFigure
-from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress.report.studies.wording import algorithm_name
 from policypress_lu2024.cells.combination import Combination, Variant
 from policypress_lu2024.cells.methods import PALETTE, QUANTIZATION, labelled, ordered

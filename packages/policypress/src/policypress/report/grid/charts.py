@@ -9,6 +9,10 @@ from typing import Any
 import altair
 
 from policypress.report.axes import Label, chart_of, log_domain, log_ticks, place, placement
+from policypress.report.drawing.figure import StudyFigure
+from policypress.report.drawing.forest import SHARES, forest, with_interval
+from policypress.report.drawing.looks import Look, Palette
+from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.grid.outcomes import AgentOutcomes
 from policypress.report.grid.report import GridReport
 from policypress.report.grid.sentences import runtime_name
@@ -16,10 +20,6 @@ from policypress.report.grid.summary import RecipeSummary
 from policypress.report.quantities import percent, size
 from policypress.report.results import KEEP
 from policypress.report.studies.estimates import Estimate
-from policypress.report.studies.figure import StudyFigure
-from policypress.report.studies.forest import SHARES, forest, with_interval
-from policypress.report.studies.looks import Look, Palette
-from policypress.report.studies.panels import Panel, layered, telling, told
 from policypress.report.studies.wording import short_names
 
 PALETTE = Palette(

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from policypress.engine.store.reader import StoreReader
+from policypress.report.drawing.figure import write_figures
 from policypress.report.grid.charts import NAMES, grid_figures
 from policypress.report.grid.files import latex_tables, sheets
 from policypress.report.grid.page import render
 from policypress.report.grid.report import read_report
-from policypress.report.studies.figure import write_figures
 from policypress.study.spec_header import SpecHeader
 from policypress_runtime.atomic_write import write_atomic
 

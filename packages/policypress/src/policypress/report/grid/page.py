@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from policypress.report.drawing.figure import StudyFigure, on_page
 from policypress.report.grid import sentences, tables
 from policypress.report.grid.charts import NAMES, PALETTE
 from policypress.report.grid.report import GridReport
 from policypress.report.quantities import percent
 from policypress.report.results import KEEP
 from policypress.report.studies.estimates import Estimate
-from policypress.report.studies.figure import StudyFigure, on_page
 from policypress.report.studies.grids import reasons
 from policypress.report.template import page_of
 

@@ -8,8 +8,8 @@ import altair
 import pytest
 
 from policypress.report.axes import chart_of
-from policypress.report.studies.looks import Look, Palette
-from policypress.report.studies.panels import Panel, layered, telling, to_png, to_svg, told
+from policypress.report.drawing.looks import Look, Palette
+from policypress.report.drawing.panels import Panel, layered, telling, to_png, to_svg, told
 
 NAMES = ("ptdq", "ptsq", "qat")
 PALETTE = Palette({n: Look(n, f"m-{n}", f"#00{7 - at}2b2", "#56b4e9", "circle") for at, n in enumerate(NAMES)})

@@ -11,8 +11,8 @@ import altair
 from markupsafe import Markup
 
 from policypress.report.axes import chart_of
-from policypress.report.studies.looks import Palette
-from policypress.report.studies.panels import Panel, layered, to_png, to_svg
+from policypress.report.drawing.looks import Palette
+from policypress.report.drawing.panels import Panel, layered, to_png, to_svg
 from policypress_runtime.atomic_write import write_atomic
 
 FIGURES_FOLDER = "figures"

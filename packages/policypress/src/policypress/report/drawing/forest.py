@@ -8,10 +8,10 @@ from typing import Any
 import altair
 
 from policypress.report.axes import chart_of
+from policypress.report.drawing.looks import Palette
+from policypress.report.drawing.panels import layered, telling
 from policypress.report.quantities import percent
 from policypress.report.studies.estimates import Estimate
-from policypress.report.studies.looks import Palette
-from policypress.report.studies.panels import layered, telling
 
 SHARES = altair.Axis(labelExpr="format(100 * datum.value, '~r') + ' %'", tickCount=5)
 """An axis of shares in per cent."""

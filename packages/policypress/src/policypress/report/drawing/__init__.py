@@ -1,0 +1,1 @@
+"""How charts become figures: looks of what is compared, panels as SVG, figures for a page and for files. No torch."""
