@@ -1,8 +1,9 @@
 """The largest share of the return that named recipes surely keep: each one's certified lower bound.
 
-Reads ``results.json`` of a ``compress`` with ``--recipe``. Its episodes chose nothing, so they may certify; as every
-policy has played the same seeds and a certificate wants independent ones, candidate, baseline and random policy are
-given different parts of the list: three, three and one sevenths. The error is divided among the recipes.
+Reads ``results.json`` of a ``compress`` with ``--recipe``. Its episodes chose nothing, so they may certify: every
+policy has played the same seeds, and candidate and baseline are compared in pairs. Limits are taken from the first
+tenth of the episodes, which certify nothing; random actions have the tenth of the seeds that follows, the pairs the
+rest. The error is divided among the recipes.
 
     policypress compress AGENT --recipe "equalize > int8" --episodes 1400 --no-costs -o out
     python benchmarks/certified_keep.py out/results.json
@@ -15,7 +16,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from policypress.search.certification import Certificate, certify
+from policypress.measurement.certificate.certifying import Certificate, certify_returns
+from policypress.measurement.certificate.limits import declared
 
 Json = dict[str, Any]
 KEEP = 0.95
@@ -25,16 +27,17 @@ KEEP = 0.95
 def certificates(results: Json, confidence: float) -> dict[str, Certificate]:
     """Certificate of each recipe that was played, by its text."""
     base, random = results["baseline"]["returns"], results["random"]["returns"]
-    part = len(base) // 7
+    part = len(base) // 10
     candidates = {row["recipe"]: row["returns"] for row in results["variants"] if row["returns"]}
     candidates.pop(results["baseline"]["recipe"], None)
     return {
-        recipe: certify(
-            base[3 * part : 6 * part],
-            returns[: 3 * part],
-            random[6 * part :],
+        recipe: certify_returns(
+            base[2 * part :],
+            returns[2 * part :],
+            random[part : 2 * part],
             keep=KEEP,
             alpha=(1 - confidence) / len(candidates),
+            limits=declared([*base[:part], *returns[:part], *random[:part]]),
         )
         for recipe, returns in candidates.items()
     }

@@ -45,3 +45,25 @@ def test_environments_without_chance_are_recognised() -> None:
 def test_one_drawn_reward_is_enough() -> None:
     assert not ignores_seed(lambda: Counter(late=15))
     assert ignores_seed(lambda: Counter(late=15), steps=10)
+
+
+class _LateDraw(gymnasium.Env[Any, Any]):
+    """Draws its first number in the 300th step, later than random actions are compared."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        reward = float(self.np_random.random()) if self.steps == 300 else 0.0
+        return np.zeros(1, np.float32), reward, False, self.steps == 400, {}
+
+
+def test_the_whole_horizon_of_a_policy_finds_what_random_actions_miss() -> None:
+    assert ignores_seed(_LateDraw, 0)
+    assert not ignores_seed(_LateDraw, 0, act=lambda _: 0, steps=None)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from policypress.measurement.certificate.certifying import certify_returns
+from policypress.measurement.certificate.limits import Limits
 from policypress.measurement.statistics import Interval, Missing
-from policypress.search.certification import certify
 from policypress.search.history import CandidateResult, Certification, SearchHistory
 from policypress.search.robustness import Disturbed, Robustness, conditions
 from policypress_runtime.contract import Box
 
 
 def attempt(recipe: str, mean: float, number: int = 1) -> Certification:
-    """A certification on 150 episodes of the mean return ``mean``, of 100 for the baseline."""
+    """A certification on 150 pairs of episodes of the mean return ``mean``, of 100 for the baseline."""
     rng = np.random.default_rng(number)
     own, base, floor = (rng.normal(m, 1.0, 150).tolist() for m in (mean, 100.0, 0.0))
-    certificate = certify(base, own, floor, keep=0.95, alpha=0.05 / 2**number)
+    limits = Limits(-10.0, 110.0, "episodes", "episodes")
+    certificate = certify_returns(base, own, floor, keep=0.95, alpha=0.05 / 2**number, limits=limits)
     return Certification(number, recipe, 150, certificate, tuple(own), tuple(base))
 
 

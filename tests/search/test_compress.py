@@ -62,7 +62,7 @@ def test_a_search_certifies_something_smaller_and_the_same_call_plays_nothing_ag
     assert any("held-out episodes" in event.text for event in events if isinstance(event, DecisionMade))
     with StoreReader(done.store) as store:
         chosen_by = {seed for keys in done.groups.values() for key in keys for seed in store.seeds(key)}
-        fresh = [row for row in store.cells() if row.cell.protocol.purpose.startswith("certification")]
+        fresh = [row for row in store.cells() if row.cell.protocol.purpose.startswith("certificate/")]
         certifying = {seed for row in fresh for seed in store.seeds(row.key)}
         assert certifying
         assert not certifying & chosen_by

@@ -14,7 +14,7 @@ from policypress.engine.store.store import Store
 from policypress.engine.tasks.calibration import Calibration
 from policypress.environments.trust import user_environment
 from policypress.records import EpisodeRecord, EvaluationProtocol
-from policypress.search.session import CERTIFICATION, SLACK, EpisodeRequest, Session
+from policypress.search.session import CERTIFICATE, EARLIER_CERTIFICATION, SLACK, EpisodeRequest, Session
 from policypress_runtime.contract import EnvironmentSpec
 
 
@@ -36,9 +36,14 @@ def test_numbers_of_certificates_that_were_spent_are_known(environment: Environm
     with Store(tmp_path / "study.db") as store:
         mine = session(environment)
         assert mine.certified_before() == {}
-        store.plan([mine._cell(EpisodeRequest(recipe, f"{CERTIFICATION}/1", 40))])
-        assert mine.certified_before() == {1: (recipe.text, 40)}
-        assert session(environment).certified_before() == {1: (recipe.text, 40)}
+        store.plan([mine._cell(EpisodeRequest(recipe, f"{CERTIFICATE}/2/0", 40))])
+        store.plan([mine._cell(EpisodeRequest(Recipe(), f"{CERTIFICATE}/2/0", 40))])
+        assert mine.certified_before() == {2: recipe.text}
+        assert session(environment).certified_before() == {2: recipe.text}
+        # What an earlier version certified by another rule is spent, and is not taken for a certificate.
+        store.plan([mine._cell(EpisodeRequest(recipe, f"{EARLIER_CERTIFICATION}/1", 40))])
+        assert mine.certified_before() == {2: recipe.text}
+        assert mine.numbers_spent() == {1, 2}
         assert session(EnvironmentSpec("Acrobot-v1")).certified_before() == {}
 
 

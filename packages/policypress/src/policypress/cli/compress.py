@@ -48,6 +48,20 @@ def compress(
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
     ] = 0.95,
+    worst_return: Annotated[
+        float | None,
+        typer.Option("--worst-return", metavar="R", help="The worst return an episode counts as, certified."),
+    ] = None,
+    best_return: Annotated[
+        float | None, typer.Option("--best-return", metavar="R", help="The best return an episode counts as.")
+    ] = None,
+    max_falls: Annotated[
+        float | None,
+        typer.Option("--max-falls", metavar="RATE", help="Also certify that falls are at most so frequent."),
+    ] = None,
+    falls: Annotated[
+        str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE or return<VALUE.")
+    ] = None,
     minimize: Annotated[
         str,
         typer.Option(
@@ -118,6 +132,10 @@ def compress(
         recipes=recipe or (CLASSIC if classic else None),
         keep=keep,
         confidence=confidence,
+        worst_return=worst_return,
+        best_return=best_return,
+        max_falls=max_falls,
+        falls=falls,
         minimize=minimize,
         budget_minutes=budget_minutes,
         max_episodes=max_episodes,

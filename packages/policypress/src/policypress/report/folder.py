@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from policypress.engine.store.reader import StoreReader
-from policypress.measurement.statistics import Missing
+from policypress.measurement.certificate.words import assumed, certain
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.recipe_results import RecipeResult
@@ -38,7 +39,7 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     folder = store.folder
     for row in results.rows:
         if row.artifact is not None and row.file is not None:
-            _present(row, row.file, results.deployed_mean(row), store)
+            _present(row, row.file, results, store)
     drawn = figures(results)
     for figure in drawn:
         write_atomic(folder / FIGURES / f"{figure.name}.svg", figure.svg().encode())
@@ -49,8 +50,8 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     return folder / REPORT_NAME
 
 
-def _present(row: RecipeResult, name: str, mean: Quantity | Missing, store: StoreReader) -> None:
-    """Copy the row's artifact to ``name``, with a sidecar that knows the return."""
+def _present(row: RecipeResult, name: str, results: Results, store: StoreReader) -> None:
+    """Copy the row's artifact to ``name``, with a sidecar that knows the return and what is certain of it."""
     if row.artifact is None:
         return
     source = store.folder / row.artifact.path
@@ -80,8 +81,12 @@ def _present(row: RecipeResult, name: str, mean: Quantity | Missing, store: Stor
             hint="Run the same command again: they are built again.",
         )
     contract = Contract.from_json(sidecar)
+    mean, won = results.deployed_mean(row), None if results.search is None else results.search.won
     if isinstance(mean, Quantity) and row.status == "done":
         contract = contract.with_return(mean)
+    if won is not None and won.recipe == row.name:
+        said = certain(won.certificate), assumed(won.certificate)
+        contract = replace(contract, assumptions=tuple(dict.fromkeys((*contract.assumptions, *said))))
     text = json.dumps({**contract.to_json(), "sha256": digest}, indent=2, sort_keys=True) + "\n"
     _write_if_new(store.folder / (name + ".json"), text.encode())
     _write_if_new(store.folder / name, model)

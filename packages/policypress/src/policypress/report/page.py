@@ -12,6 +12,8 @@ import vl_convert
 from markupsafe import Markup
 
 import policypress
+from policypress.measurement.certificate.certifying import Certificate
+from policypress.measurement.certificate.words import falls_in_words
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report import search_words, words
 from policypress.report.costs import SHORT_RUNTIMES, Costs, Energy, Latency, Memory
@@ -20,7 +22,6 @@ from policypress.report.quantities import percent, si, size, times, with_spread
 from policypress.report.recipe_results import RANDOM, RecipeResult
 from policypress.report.results import KEEP, Results
 from policypress.report.template import page_of
-from policypress.search.certification import Certificate
 from policypress.search.history import SearchHistory
 from policypress.search.robustness import Robustness
 from policypress_runtime.foreign_text import plain_data
@@ -174,15 +175,19 @@ def search_section(results: Results, search: SearchHistory) -> dict[str, Any]:
 
 def _certificate_facts(found: Certificate) -> list[tuple[str, str]]:
     """Names and values, those that are known."""
+    below, above, *_ = found.outside
+    limits, falls = found.limits, found.falls
     facts: list[tuple[str, str | None]] = [
         ("Lower bound of the return kept", None if found.lower is None else percent(found.lower, 2)),
         ("has to reach", percent(found.keep, 0)),
         ("measured", None if found.retention is None else percent(found.retention, 2)),
-        ("held-out episodes", f"{found.episodes}, baseline {found.baseline_episodes}, random {found.random_episodes}"),
+        ("held-out pairs of episodes", f"{found.episodes}, and {found.random_episodes} of random actions"),
+        ("correlation with the baseline", None if found.correlation is None else f"{found.correlation:.2f}"),
         ("error allowed for this candidate", f"{found.alpha:.4g}"),
-        ("crashes (below half of the agent)", None if found.crashes is None else str(found.crashes)),
-        ("rate of crashes, at most", None if found.crash_rate_upper is None else percent(found.crash_rate_upper)),
-        ("worst score taken to be possible", None if found.worst is None else f"{found.worst:.3f}"),
+        ("an episode counts between", None if limits is None else limits.in_words()),
+        ("as scores, at least", None if found.worst is None else f"{found.worst:.3f}"),
+        ("episodes outside", None if limits is None else f"{below} below, {above} above"),
+        ("falls", None if falls is None else falls_in_words(falls)),
     ]
     return [(name, value) for name, value in facts if value is not None]
 

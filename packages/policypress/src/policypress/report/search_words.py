@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from policypress.measurement.certificate.words import in_words
 from policypress.measurement.statistics import Interval, Missing
 from policypress.report.quantities import percent, size, times
 from policypress.report.recipe_results import RecipeResult
@@ -56,12 +57,12 @@ def certificate_in_words(attempt: Certification) -> str:
     found = attempt.certificate
     if found.retention is None or found.lower is None:
         return found.reason
-    if found.crash_rate_upper is None:
+    if found.crashes is None or found.rule == "deterministic":
         return found.reason
     crashes = "no crash" if not found.crashes else f"{found.crashes} crash{'es' if found.crashes > 1 else ''}"
     return (
-        f"it kept {percent(found.retention)} in {found.episodes} held-out episodes with {crashes}, lower bound "
-        f"{percent(found.lower)}"
+        f"it kept {percent(found.retention)} in {found.episodes} held-out pairs of episodes with {crashes}, lower "
+        f"bound {percent(found.lower)}"
     )
 
 
@@ -85,18 +86,11 @@ def caution(search: SearchHistory) -> list[str]:
             "The retention of each recipe below was measured on the episodes that recipes were chosen by, which "
             "flatters the best of them."
         ]
-    certificate = search.won.certificate
-    said = [
+    return [
+        *in_words(search.won.certificate),
         "It speaks of this agent in this environment, episodes drawn as here, deterministic actions. The retentions "
-        "below are those of the race, which recipes were chosen by; only the certificate is on held-out episodes."
+        "below are those of the race, which recipes were chosen by; only the certificate is on held-out episodes.",
     ]
-    if certificate.worst is not None and certificate.crash_rate_upper is not None:
-        said.append(
-            f"Crashes that did not happen are paid for: any episode is taken to be able to score "
-            f"{certificate.worst:.2f} (0 is random, 1 the fp32 agent). Crashes below half of the agent's score are "
-            f"rarer than {percent(certificate.crash_rate_upper)} with {percent(1 - certificate.alpha, 1)} confidence."
-        )
-    return said
 
 
 def method(search: SearchHistory) -> list[str]:
@@ -105,9 +99,10 @@ def method(search: SearchHistory) -> list[str]:
         "Recipes were built from ladders of structure and bits; of all that are smaller, the Pareto front of "
         f"{_MINIMIZED[search.minimize]} and action error on held-out observations was bisected by racing: more "
         "episodes only while they could change what is thought of a recipe.",
-        "A certificate is a lower bound of the mean score by betting (Waudby-Smith and Ramdas 2024): no distribution "
-        "is assumed, and episodes not seen yet may be as bad as the worst that any policy had here. The uncertainty of "
-        "the baseline and of random actions is in it.",
+        "A certificate is what bets have earned on the mean of C − keep·B over pairs of episodes of candidate and "
+        "baseline on the same seeds (Waudby-Smith and Ramdas 2024): no distribution is assumed, nothing of how they "
+        "depend on each other, and the uncertainty of the baseline and of random actions is in it. An episode counts "
+        "at least and at most the limits that were declared before the first of them.",
     ]
     if search.attempts:
         spent = search.attempts[-1].certificate.alpha
@@ -139,6 +134,7 @@ def closing(results: Results) -> list[str]:
             f"certified: keeps at least {search.keep:g} of the return with confidence {search.confidence:g} "
             f"({certificate_in_words(search.won)})"
         )
+        said += in_words(search.won.certificate)[1:]
     else:
         fallback = results.baseline.file
         said.append(search.summary + (f"  {fallback}" if fallback and search.ending != "interrupted" else ""))

@@ -20,8 +20,11 @@ from policypress.engine.tasks.calibration import Calibration, counts_for, hash_o
 from policypress.engine.tasks.costs import CostRequest
 from policypress.environments.determinism import ignores_seed
 from policypress.environments.observations import RecordedObservations
+from policypress.environments.return_limits import return_limits
 from policypress.environments.rollout import try_out
 from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment, cut_notice
+from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.returns import actor_of
 from policypress.measurement.suspects import hardly_better
 from policypress.records import EvaluationProtocol
 from policypress.search.claim import claimed_builder
@@ -187,9 +190,16 @@ def _doubts(session: Session, cells: dict[str, Cell]) -> tuple[str, ...]:
 def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, notices: tuple[str, ...]) -> Compressed:
     """Search, then measure what is to be shown."""
     goal, store, subject = asked.goal, session.store, session.subject
-    deterministic = subject.factory is not None and ignores_seed(subject.factory, asked.seed)
     criterion = AcceptanceCriterion(
-        goal.keep, goal.confidence, max(int(GATE_SHARE * goal.max_episodes), 1), deterministic
+        goal.keep,
+        goal.confidence,
+        max(int(GATE_SHARE * goal.max_episodes), 1),
+        _deterministic(subject, asked),
+        goal.worst_return,
+        goal.best_return,
+        return_limits(subject.environment),
+        goal.fall_rule,
+        goal.max_falls,
     )
     fastest, _ = resolved(asked.runtime or "auto")
     objective = Objective(
@@ -213,6 +223,14 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
     if not asked.robustness or history.winner is None:
         return found
     return _made_robust(found, session, [history.winner])
+
+
+def _deterministic(subject: AgentInEnvironment, asked: CompressOptions) -> bool:
+    """Whether the environment ignores its seed with random actions and, over the whole horizon, with the agent."""
+    if subject.factory is None or not ignores_seed(subject.factory, asked.seed):
+        return False
+    acting, steps = runtime_of(subject.policy), asked.max_steps or subject.max_steps
+    return ignores_seed(subject.factory, asked.seed, act=actor_of(acting), steps=steps)
 
 
 def _made_robust(found: Compressed, session: Session, recipes: Sequence[str] | None = None) -> Compressed:

@@ -1,172 +1,328 @@
-"""Certification of a candidate: as many held-out episodes as needed, and the certificate."""
+"""Certification of a candidate: pairs of episodes on fresh seeds until it is certain, or until it cannot become so.
+
+The limits of a return are declared before the first of these episodes, from every episode until then, and kept in the
+store: a run that was interrupted goes on under the limits that it began with.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade
-from policypress.search.certification import Certificate, certify, error_share, plan_episodes
+from policypress.measurement.certificate.certifying import (
+    Certificate,
+    Samples,
+    certify_deterministic,
+    certify_returns,
+)
+from policypress.measurement.certificate.error_budget import error_share
+from policypress.measurement.certificate.falls import ObservedFalls
+from policypress.measurement.certificate.limits import Limits
+from policypress.measurement.certificate.planning import RANDOM_EPISODES, plan_episodes, with_price
+from policypress.records import EpisodeRecord
 from policypress.search.finalists import least_costs_s
 from policypress.search.history import Certification
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
-from policypress.search.session import CERTIFICATION, EpisodeRequest, Session
+from policypress.search.session import CERTIFICATE, EpisodeRequest, Session
 from policypress.search.time_budget import TimeBudget
 
-RANDOM_EPISODES = 100
 # Building and racing the baseline takes so long; with the fewest candidates worth a search, so many times that.
 CANDIDATES = 3
-# A candidate that misses the bar by chance may play on: its bound holds at every length.
-EXTENSIONS = 2
+MILD_NUMBER = 2
+"""The number, and with it the error, that is kept for a mild recipe where the first candidates fail."""
+# A policy that ignores its seed does so in each of these.
+DETERMINISTIC_EPISODES = 3
+# Of the planned pairs, those that are played before the first look, and between looks.
+_FIRST, _STEP, _FEWEST = 0.5, 0.125, 10
+# What is planned of a mild recipe whose race says that no number is enough: races err.
+_UNPLANNED = 400
+# A candidate that misses the bar by chance may play on, up to so many times what was planned.
+_MOST_TIMES = 3.0
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What was settled before the first episode of a certification."""
+
+    limits: Limits
+    threshold: float
+    planned: int
+
+    def to_text(self) -> str:
+        """JSON, for the store."""
+        return json.dumps({**self.limits.to_json(), "threshold": self.threshold, "planned": self.planned})
+
+    @staticmethod
+    def from_text(text: str) -> Declared:
+        """Inverse of :meth:`to_text`."""
+        data = json.loads(text)
+        limits = Limits(data["low"], data["high"], data["low_from"], data["high_from"])
+        return Declared(limits, data["threshold"], data["planned"])
 
 
 class Gate:
-    """Certifies candidates of one session, one after the other."""
+    """Certifies candidates of one session, one after the other.
+
+    ``kept_pairs`` are those that building and racing must leave; ``mild_pairs`` those of them that only a mild recipe
+    may take.
+    """
 
     def __init__(self, session: Session, criterion: AcceptanceCriterion, max_episodes: int, budget: TimeBudget) -> None:
         self.max_episodes = max_episodes
+        self.kept_pairs = criterion.limit
+        self.mild_pairs = 0
         self._budget = budget
         self._session = session
         self._criterion = criterion
-        self._blocks: list[EpisodeRequest] = []
 
     def episodes_spent(self) -> float:
-        """Share of the episodes that are spent, those that one certificate may take counted in."""
-        return self._session.count() / max(self.max_episodes - 2 * self._criterion.limit, 1)
+        """Share of the episodes that are spent, those that certificates are likely to take counted in."""
+        return self._session.count() / max(self.max_episodes - 2 * self.kept_pairs, 1)
 
-    def certify(self, candidate: Candidate, race: Race) -> Certification | None:
-        """Try to certify ``trial``; None where that would take more episodes than there are (its reason says so)."""
-        number, known = self._number(candidate)
+    def certify(self, candidate: Candidate, race: Race, *, mild: bool = False) -> Certification | None:
+        """Try to certify ``candidate``; None where it would take more episodes than there are (its reason says so).
+
+        Args:
+            candidate: that was raced.
+            race: whose episodes say what to expect.
+            mild: it is what a search ends with rather than with nothing, so it may take all that is left.
+        """
+        number = self._number(candidate, mild=mild)
         alpha = error_share(self._criterion.confidence, number)
-        planned = known or self._planned(candidate, race, alpha)
-        if planned is None:
+        if self._criterion.deterministic:
+            return self._exactly(candidate, number, alpha)
+        settled = self._settled(candidate, race, number, alpha, mild=mild)
+        if settled is None:
             return None
         self._session.on_event(
             DecisionMade(
-                f"certifying {candidate.text} on {planned} held-out episodes, against the baseline on as many others"
+                f"certifying {candidate.text} on about {settled.planned} held-out pairs of episodes with the baseline; "
+                f"an episode counts as at least {settled.limits.low:.4g} and at most {settled.limits.high:.4g}"
             )
         )
-        own = [EpisodeRequest(candidate.recipe, f"{CERTIFICATION}/{number}", planned)]
-        base, random = self._reference(planned)
-        certificate = self._judged(own, base, random, alpha)
-        for extension in range(EXTENSIONS):
-            more = self._more(certificate, own, base, random, alpha)
-            if more is None:
+        random = self._played(EpisodeRequest(None, f"{CERTIFICATE}/{number}/random", RANDOM_EPISODES))
+        own: list[EpisodeRecord] = []
+        base: list[EpisodeRecord] = []
+        while True:
+            size = _next_block(len(own), settled.planned)
+            purpose = f"{CERTIFICATE}/{number}/{len(own)}"
+            plays = [EpisodeRequest(recipe, purpose, size) for recipe in (candidate.recipe, Recipe())]
+            self._play(plays)
+            own += self._session.episodes(plays[0])
+            base += self._session.episodes(plays[1])
+            found = self._judged(own, base, random, alpha, settled)
+            if found.verdict != "not certified" or not self._worth_more(found, own, base, random, settled, mild=mild):
                 break
-            self._session.on_event(DecisionMade(f"undecided: {certificate.reason}; {more} more episodes may settle it"))
-            own.append(EpisodeRequest(candidate.recipe, f"{CERTIFICATION}/{number}/{extension + 2}", more))
-            certificate = self._judged(own, base, random, alpha)
-        return Certification(
-            number, candidate.text, planned, certificate, tuple(self._returns(own)), tuple(self._returns(base))
-        )
+        returns, references, floor = (_returns(rows) for rows in (own, base, random))
+        found = with_price(found, Samples(np.array(returns), np.array(references), np.array(floor)))
+        return Certification(number, candidate.text, settled.planned, found, tuple(returns), tuple(references))
 
-    def _number(self, candidate: Candidate) -> tuple[int, int | None]:
-        """The candidate's number, and its episodes if it was certified before."""
-        before = self._session.certified_before()
-        mine = {number: episodes for number, (recipe, episodes) in before.items() if recipe == candidate.text}
-        if mine:
-            number = min(mine)
-            return number, mine[number]
-        return max(before, default=0) + 1, None
-
-    def _planned(self, candidate: Candidate, race: Race, alpha: float) -> int | None:
-        last = len(race.levels) - 1
-        base, random = race.returns(Recipe(), last), race.returns(None, last)
-        own = race.returns(candidate.recipe, last)
-        plan = plan_episodes(
-            base,
-            own,
-            random,
-            keep=self._criterion.keep,
-            alpha=alpha,
-            limit=self._limit(),
-            deterministic=self._criterion.deterministic,
-        )
-        if plan.episodes is None:
-            late = "; the time that is left allows no more" if self._in_time() < self._criterion.limit else ""
-            candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}{late}"
-        return plan.episodes
-
-    def _limit(self) -> int:
-        """Episodes that a candidate may play, if the baseline plays as many."""
-        return min(self._criterion.limit, (self.max_episodes - self._session.count()) // 2, self._in_time())
-
-    def _in_time(self) -> int:
-        """Episodes of a candidate, and as many of the baseline, that the time that is left allows."""
-        return max(int(self._left_s() / (2 * self._session.episode_s())), 0)
-
-    def _left_s(self) -> float:
-        return self._budget.left_for_certificate_s(least_costs_s())
-
-    def certificate_s(self, race: Race) -> float:
-        """What a certificate of the baseline against itself would take here, in seconds; candidates take more."""
+    def expected_pairs(self, race: Race, number: int) -> int | None:
+        """Pairs that a policy as good as the baseline, whose episodes are its own, takes as the ``number``-th."""
         last = len(race.levels) - 1
         base, random = race.returns(Recipe(), last), race.returns(None, last)
         plan = plan_episodes(
             base,
-            base,
+            [*base[1:], base[0]],
             random,
-            keep=self._criterion.keep,
-            alpha=error_share(self._criterion.confidence, 1),
-            limit=self._criterion.limit,
-            deterministic=self._criterion.deterministic,
+            keep=min(self._criterion.keep, 0.999),
+            alpha=error_share(self._criterion.confidence, number),
+            limits=self._limits(race, last),
         )
-        return 2 * (plan.episodes or self._criterion.limit) * self._session.episode_s()
+        return 1 if self._criterion.deterministic else plan.episodes
+
+    def keep_pairs(self, first: int | None, mild: int | None) -> str | None:
+        """Keep back what certificates are expected to take; says where there are too few episodes for one."""
+        limit = self._criterion.limit
+        self.mild_pairs = min(mild or limit, limit)
+        self.kept_pairs = min((first or limit) + self.mild_pairs, limit)
+        if mild is None:
+            return (
+                "Returns vary so much that a certificate takes more episodes than can be planned, unless those of a "
+                "candidate go with the agent's. --keep with a smaller share needs fewer."
+            )
+        needed = max(self._session.count() + 2 * mild, round(mild / limit * self.max_episodes))
+        if needed <= self.max_episodes:
+            return None
+        return (
+            f"--max-episodes {self.max_episodes} may be too few: a certificate of a policy as good as the agent takes "
+            f"about {mild} pairs of episodes where returns do not go together. {needed} would be enough."
+        )
+
+    def certificate_s(self, pairs: int | None) -> float:
+        """What so many pairs take here, in seconds."""
+        return 2 * (pairs or self._criterion.limit) * self._session.episode_s()
 
     def least_s(self, certificate_s: float) -> float:
         """What cannot be left out, in seconds from the start: a few candidates, a certificate, and costs."""
         costs_s = least_costs_s() if self._budget.costs else 0.0
         return CANDIDATES * self._budget.elapsed_s() + certificate_s + costs_s
 
-    def _reference(self, episodes: int) -> tuple[list[EpisodeRequest], list[EpisodeRequest]]:
-        """At least ``episodes`` of the baseline, which candidates share, and some of random actions."""
-        have = sum(block.episodes for block in self._blocks)
-        if have < episodes:
-            purpose = f"{CERTIFICATION}/baseline/{len(self._blocks) + 1}"
-            self._blocks.append(EpisodeRequest(Recipe(), purpose, episodes - have))
-        return list(self._blocks), [EpisodeRequest(None, f"{CERTIFICATION}/random", RANDOM_EPISODES)]
+    def _number(self, candidate: Candidate, *, mild: bool) -> int:
+        """The candidate's number: the one that it was certified under before, or one that was given to no other."""
+        spent = self._session.numbers_spent()
+        for number in sorted(self._session.certified_before()):
+            if self._session.certified_before()[number] != candidate.text:
+                continue
+            known = self._known(candidate, number)
+            if self._criterion.deterministic or (known is not None and self._as_stated(known.limits)):
+                return number
+        free = (number for number in range(1, len(spent) + 3) if number not in spent)
+        return next(number for number in free if mild or number != MILD_NUMBER)
 
-    def _judged(
-        self, own: list[EpisodeRequest], base: list[EpisodeRequest], random: list[EpisodeRequest], alpha: float
-    ) -> Certificate:
-        failures = self._session.play([*own, *base, *random])
-        if failures:
-            raise next(iter(failures.values())).exception()
-        reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
-        return certify(
-            reference,
-            returns,
-            floor,
-            keep=self._criterion.keep,
-            alpha=alpha,
-            deterministic=self._criterion.deterministic,
+    def _as_stated(self, limits: Limits) -> bool:
+        """Whether limits are what the user states now, where something is stated."""
+        stated = [value if source == "stated" else None for value, source in zip(*_sides(limits), strict=True)]
+        return stated == [self._criterion.worst_return, self._criterion.best_return]
+
+    def _note(self, candidate: Candidate, number: int) -> str:
+        key = self._session.key(EpisodeRequest(candidate.recipe, f"{CERTIFICATE}/{number}", 0))
+        return f"{CERTIFICATE}/{key}"
+
+    def _known(self, candidate: Candidate, number: int) -> Declared | None:
+        text = self._session.store.note(self._note(candidate, number))
+        return None if text is None else Declared.from_text(text)
+
+    def _settled(self, candidate: Candidate, race: Race, number: int, alpha: float, *, mild: bool) -> Declared | None:
+        """Limits and the number of pairs; None where there are too few."""
+        known = self._known(candidate, number)
+        if known is not None:
+            return known
+        last = len(race.levels) - 1
+        base, random = race.returns(Recipe(), last), race.returns(None, last)
+        own = race.returns(candidate.recipe, last)
+        limits, limit = self._limits(race, last), self._pairs_left(mild=mild)
+        plan = plan_episodes(
+            base, own, random, keep=self._criterion.keep, alpha=alpha, limits=limits, limit=max(limit, 1)
         )
+        planned = plan.episodes
+        if planned is None and mild and limit > _FEWEST:
+            planned = min(limit, _UNPLANNED)
+        if planned is None:
+            late = "; the time that is left allows no more" if self._in_time() < self._criterion.limit else ""
+            candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}{late}"
+            return None
+        rule = self._criterion.fall_rule
+        zero, mean = float(np.mean(random)), float(np.mean(base))
+        settled = Declared(limits, 0.0 if rule is None else rule.threshold(mean, zero), planned)
+        self._session.store.set_note(self._note(candidate, number), settled.to_text())
+        return settled
 
-    def _more(
+    def _limits(self, race: Race, last: int) -> Limits:
+        """Limits from every episode that was played so far, of whatever policy."""
+        values = [*self._session.all_returns(), *race.returns(Recipe(), last), *race.returns(None, last)]
+        return self._criterion.limits(values)
+
+    def _pairs_left(self, *, mild: bool) -> int:
+        """Pairs that a candidate may play."""
+        left = min((self.max_episodes - self._session.count()) // 2, self._in_time())
+        # Half at most is kept for a mild recipe: what is in hand counts, too.
+        kept = 0 if mild else min(self.mild_pairs, left // 2)
+        return max(min(self._criterion.limit, left - kept), 0)
+
+    def _in_time(self) -> int:
+        """Pairs that the time that is left allows."""
+        left_s = self._budget.left_for_certificate_s(least_costs_s())
+        return max(int(left_s / (2 * self._session.episode_s())), 0)
+
+    def _worth_more(
         self,
         found: Certificate,
-        own: list[EpisodeRequest],
-        base: list[EpisodeRequest],
-        random: list[EpisodeRequest],
-        alpha: float,
-    ) -> int | None:
-        """How many more episodes may turn the verdict, if any; at most twice what was played."""
-        if found.verdict != "not certified" or self._criterion.deterministic:
-            return None
-        reference, returns, floor = (self._returns(plays) for plays in (base, own, random))
-        have = len(returns)
-        spare = int(self._left_s() / self._session.episode_s())
-        limit = min(
-            self._criterion.limit, self.max_episodes - self._session.count() + have, 3 * have, have + max(spare, 0)
-        )
+        own: list[EpisodeRecord],
+        base: list[EpisodeRecord],
+        random: list[EpisodeRecord],
+        settled: Declared,
+        *,
+        mild: bool,
+    ) -> bool:
+        """Whether another block may turn the verdict."""
+        have, most = len(own), int(_MOST_TIMES * settled.planned)
+        limit = min(have + self._pairs_left(mild=mild), max(most, settled.planned))
+        if have + _FEWEST > limit:
+            return False
         plan = plan_episodes(
-            reference,
-            returns,
-            floor,
+            _returns(base),
+            _returns(own),
+            _returns(random),
+            keep=self._criterion.keep,
+            alpha=found.alpha,
+            limits=settled.limits,
+            limit=limit,
+        )
+        if have >= settled.planned:
+            return plan.episodes is not None
+        return plan.episodes is not None or (found.retention or 0.0) > self._criterion.keep or mild
+
+    def _judged(
+        self,
+        own: list[EpisodeRecord],
+        base: list[EpisodeRecord],
+        random: list[EpisodeRecord],
+        alpha: float,
+        settled: Declared,
+    ) -> Certificate:
+        rule, falls = self._criterion.fall_rule, None
+        if rule is not None:
+            marks = [
+                rule.marks(_returns(rows), {"terminated": _terminated(rows)}, settled.threshold, "The search")
+                for rows in (own, base)
+            ]
+            falls = ObservedFalls(rule.in_words(settled.threshold), marks[0], marks[1], self._criterion.max_falls)
+        return certify_returns(
+            _returns(base),
+            _returns(own),
+            _returns(random),
             keep=self._criterion.keep,
             alpha=alpha,
-            limit=limit,
-            references=len(reference),
+            limits=settled.limits,
+            falls=falls,
         )
-        return None if plan.episodes is None or plan.episodes <= have else plan.episodes - have
 
-    def _returns(self, plays: list[EpisodeRequest]) -> list[float]:
-        return [value for play in plays for value in self._session.returns(play)]
+    def _exactly(self, candidate: Candidate, number: int, alpha: float) -> Certification:
+        """The certificate of a policy whose episodes are all the same, which several seeds have to bear out."""
+        purpose = f"{CERTIFICATE}/{number}"
+        plays = [EpisodeRequest(recipe, purpose, DETERMINISTIC_EPISODES) for recipe in (candidate.recipe, Recipe())]
+        self._play(plays)
+        own, base = (self._session.episodes(play) for play in plays)
+        random = self._played(EpisodeRequest(None, f"{CERTIFICATE}/{number}/random", RANDOM_EPISODES))
+        returns, references = _returns(own), _returns(base)
+        same = all(len({(row.episode_return, row.length) for row in rows}) == 1 for rows in (own, base))
+        if same:
+            found = certify_deterministic(references, returns, _returns(random), keep=self._criterion.keep, alpha=alpha)
+        else:
+            reason = "the environment looks at its seed with this policy, though it did not with the agent"
+            found = Certificate(
+                "not certified", reason, self._criterion.keep, alpha, len(own), len(base), len(random), "deterministic"
+            )
+        return Certification(number, candidate.text, DETERMINISTIC_EPISODES, found, tuple(returns), tuple(references))
+
+    def _played(self, play: EpisodeRequest) -> list[EpisodeRecord]:
+        self._play([play])
+        return self._session.episodes(play)
+
+    def _play(self, plays: Sequence[EpisodeRequest]) -> None:
+        failures = self._session.play(plays)
+        if failures:
+            raise next(iter(failures.values())).exception()
+
+
+def _next_block(have: int, planned: int) -> int:
+    """Pairs until the next look."""
+    return max(round((_STEP if have else _FIRST) * planned), _FEWEST)
+
+
+def _sides(limits: Limits) -> tuple[tuple[float, float], tuple[str, str]]:
+    return (limits.low, limits.high), (limits.low_from, limits.high_from)
+
+
+def _returns(rows: Sequence[EpisodeRecord]) -> list[float]:
+    return [row.episode_return for row in rows]
+
+
+def _terminated(rows: Sequence[EpisodeRecord]) -> tuple[bool, ...]:
+    return tuple(row.ending == "terminated" for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from policypress.search.certification import Certificate
+from policypress.measurement.certificate.certifying import Certificate
 
 Ending = Literal["certified", "nothing certified", "refused", "interrupted"]
 Stage = Literal["failed", "built", "raced", "promising", "certified", "not certified"]
@@ -30,9 +30,10 @@ class CandidateResult:
 
 @dataclass(frozen=True)
 class Certification:
-    """One certification: the ``number``-th candidate, on ``planned`` held-out episodes or more.
+    """One certification: the ``number``-th candidate, for which ``planned`` held-out pairs were expected to be enough.
 
-    ``returns`` are the candidate's, ``baseline_returns`` the baseline's; neither is used for any choice.
+    ``returns`` are the candidate's, ``baseline_returns`` the baseline's on the same seeds; neither is used for any
+    choice.
     """
 
     number: int

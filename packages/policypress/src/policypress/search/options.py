@@ -10,8 +10,10 @@ from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.recipe import Recipe
 from policypress.engine.executors.choice import ExecutorName
 from policypress.measurement.agent_in_environment import Factory
+from policypress.measurement.certificate.error_budget import checked_share
+from policypress.measurement.certificate.fall_rule import FallRule, fall_rule_of
+from policypress.measurement.certificate.limits import Limits
 from policypress.measurement.costs.energy import checked_watts
-from policypress.search.certification import checked_share
 from policypress.search.defaults import BUDGET_MINUTES, MAX_EPISODES
 from policypress.search.history import OBJECTIVES, Minimize
 from policypress_runtime.contract import EnvironmentSpec
@@ -29,6 +31,10 @@ class Goal:
     budget_minutes: float = BUDGET_MINUTES
     max_episodes: int = MAX_EPISODES
     training: bool = True
+    worst_return: float | None = None
+    best_return: float | None = None
+    max_falls: float | None = None
+    fall_rule: FallRule | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class CompressOptions:
         budget_minutes: within which, and a tenth, a search ends, its certificate and its costs included; where that
             cannot be, it says so as soon as it knows what an episode takes.
         max_episodes: of all policies of a search together.
+        worst_return: the worst return that an episode counts as in a certificate; by default from the episodes before.
+        best_return: the best return that an episode counts as, likewise.
+        max_falls: the rate of falls that is certified together with the return.
+        falls: what a fall is: ``terminated``, ``score<SHARE`` or ``return<VALUE``.
         training: whether a search tries recipes that take gradient steps as well.
         episodes: of every policy where ``recipes`` are given; a search plays as many as it needs.
         seed: of everything random.
@@ -76,6 +86,10 @@ class CompressOptions:
     minimize: str = "size"
     budget_minutes: float = BUDGET_MINUTES
     max_episodes: int = MAX_EPISODES
+    worst_return: float | None = None
+    best_return: float | None = None
+    max_falls: float | None = None
+    falls: str | None = None
     training: bool = True
     episodes: int = 100
     seed: int = 0
@@ -112,7 +126,16 @@ class CompressOptions:
             raise StudyInputError(
                 "A search needs an episode budget.", got=str(self.max_episodes), expected="at least 1"
             )
-        _ = self.goal
+        goal = self.goal
+        if goal.fall_rule is not None and goal.fall_rule.kind == "info":
+            raise StudyInputError(
+                "A search does not see what environments tell in info.",
+                got=str(self.falls),
+                expected="terminated, score<SHARE or return<VALUE",
+                hint="Play the episodes yourself, and certify their file: policypress certify --falls info:KEY.",
+            )
+        if self.worst_return is not None and self.best_return is not None:
+            Limits(self.worst_return, self.best_return)
         if self.observations is not None:
             raise StudyInputError(
                 "A search needs episodes, and recorded observations have none.",
@@ -134,5 +157,16 @@ class CompressOptions:
         """
         for known in OBJECTIVES:
             if known == self.minimize:
-                return Goal(self.keep, self.confidence, known, self.budget_minutes, self.max_episodes, self.training)
+                return Goal(
+                    self.keep,
+                    self.confidence,
+                    known,
+                    self.budget_minutes,
+                    self.max_episodes,
+                    self.training,
+                    self.worst_return,
+                    self.best_return,
+                    self.max_falls,
+                    fall_rule_of(self.falls, self.max_falls),
+                )
         raise StudyInputError("Unknown quantity to minimize.", got=self.minimize, expected=", ".join(OBJECTIVES))

@@ -5,15 +5,20 @@ Its seeds choose, so nothing that is seen here certifies anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade
-from policypress.measurement.statistics import Interval, Missing, retention
+from policypress.measurement.certificate.certifying import refusal
+from policypress.measurement.certificate.error_budget import error_share
+from policypress.measurement.certificate.fall_rule import FallRule
+from policypress.measurement.certificate.limits import Limits, declared
+from policypress.measurement.certificate.paired_retention import paired_retention
+from policypress.measurement.certificate.planning import plan_episodes
+from policypress.measurement.statistics import Interval, Missing
 from policypress.records import ArtifactRecord
-from policypress.search.certification import error_share, plan_episodes, refusal
 from policypress.search.history import CandidateResult, Stage
 from policypress.search.session import EpisodeRequest, Session
 
@@ -52,12 +57,25 @@ class Candidate:
 
 @dataclass(frozen=True)
 class AcceptanceCriterion:
-    """The acceptance criterion: the share of the return to keep, certified with at most ``limit`` episodes."""
+    """The acceptance criterion: the share of the return to keep, certified with at most ``limit`` pairs of episodes.
+
+    ``worst_return`` and ``best_return`` are the limits of a return that the user states, ``known_limits`` those that
+    the environment's rewards have; ``fall_rule`` says what a fall is, ``max_falls`` how frequent they may be.
+    """
 
     keep: float
     confidence: float
     limit: int
     deterministic: bool = False
+    worst_return: float | None = None
+    best_return: float | None = None
+    known_limits: tuple[float | None, float | None] = (None, None)
+    fall_rule: FallRule | None = None
+    max_falls: float | None = None
+
+    def limits(self, returns: Iterable[float]) -> Limits:
+        """Limits of a return, from all episodes so far where they are neither stated nor known."""
+        return declared(returns, worst=self.worst_return, best=self.best_return, known=self.known_limits)
 
 
 class Race:
@@ -93,6 +111,16 @@ class Race:
                 else:
                     self._judge(candidate, level)
             left = [candidate for candidate in left if candidate.stage == "built"]
+
+    def surely_loses(self, candidate: Candidate) -> bool:
+        """Whether the episodes that the candidate has played leave no hope that it keeps enough."""
+        last = len(self.levels) - 1
+        own = self.returns(candidate.recipe, last)
+        base, random = self.returns(Recipe(), last)[: len(own)], self.returns(None, last)
+        if not own or self._criterion.deterministic:
+            return candidate.stage != "promising"
+        found = paired_retention(base, own, random, CONFIDENCE)
+        return isinstance(found, Interval) and found.upper < self._criterion.keep
 
     def returns(self, recipe: Recipe | None, level: int) -> list[float]:
         """Returns of ``recipe`` (None: random actions) up to and with ``level``."""
@@ -132,14 +160,20 @@ def judge(
         gap = base[0] - sum(random) / len(random)
         kept = (own[0] - sum(random) / len(random)) / gap
         return ("promising" if kept >= criterion.keep else "lost"), f"keeps {kept:.4f} in the one episode there is"
-    found = retention(base, own, random, CONFIDENCE)
+    found = paired_retention(base, own, random, CONFIDENCE)
     if isinstance(found, Missing):
         return ("lost" if last else "open"), found.reason
     told = f"keeps {found.estimate:.3f} [{found.lower:.2f}, {found.upper:.2f}] in {len(own)} episodes"
     if found.upper < criterion.keep:
         return "lost", told
     plan = plan_episodes(
-        base, own, random, keep=criterion.keep, alpha=error_share(criterion.confidence, 1), limit=criterion.limit
+        base,
+        own,
+        random,
+        keep=criterion.keep,
+        alpha=error_share(criterion.confidence, 1),
+        limits=criterion.limits([*base, *own, *random]),
+        limit=criterion.limit,
     )
     if plan.episodes is not None and (last or _sure(found, criterion, len(own))):
         return "promising", told

@@ -5,7 +5,7 @@ Everything is in the store as soon as it is there, so a search that was stopped 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from policypress.compression.pipeline import CalibrationData
@@ -30,7 +30,9 @@ from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.runtimes.protocol import RuntimeName
 
 BUILD = "search/build"
-CERTIFICATION = "certification"
+CERTIFICATE = "certificate"
+EARLIER_CERTIFICATION = "certification"
+"""Under which earlier versions kept what they certified by another rule: their numbers are spent, no more."""
 RANDOM = "random"
 # Of the wall's clock beside the CPU time of episodes: tasks travel, and other programs take their share.
 SLACK = 1.3
@@ -139,20 +141,34 @@ class Session:
         played = [row.cpu_s for key in self._played for row in self.store.episodes(key)]
         return max(sum(played) / max(len(played), 1) * SLACK / self.executor.capacity, 1e-4)
 
-    def certified_before(self) -> dict[int, tuple[str, int]]:
-        """Certifications in the store: number → the candidate's recipe and its episodes.
+    def all_returns(self) -> list[float]:
+        """Returns of every episode that this session has asked for so far, of whatever policy."""
+        return [row.episode_return for key in self._played for row in self.store.episodes(key)]
+
+    def key(self, play: EpisodeRequest) -> str:
+        """Of the cell that a play is."""
+        return self._cell(play).key
+
+    def certified_before(self) -> dict[int, str]:
+        """Certifications in the store: number → the candidate's recipe.
 
         A number that was spent on one recipe is never given to another.
         """
+        return {number: recipe for head, number, recipe in self._certifications() if head == CERTIFICATE}
+
+    def numbers_spent(self) -> frozenset[int]:
+        """Numbers of certifications that the store has, by whatever rule."""
+        return frozenset(number for _, number, _ in self._certifications())
+
+    def _certifications(self) -> Iterator[tuple[str, int, str]]:
         mine = self._cell(EpisodeRequest(Recipe(), BUILD, 0))
-        found: dict[int, tuple[str, int]] = {}
         for row in self.store.cells(kind="variant"):
             cell = row.cell
-            head, _, number = cell.protocol.purpose.partition("/")
-            same = _whose(cell) == _whose(mine)
-            if head == CERTIFICATION and number.isdigit() and same and cell.protocol.seed == mine.protocol.seed:
-                found[int(number)] = (cell.recipe, cell.protocol.episodes)
-        return found
+            head, _, rest = cell.protocol.purpose.partition("/")
+            number = rest.partition("/")[0]
+            known = head in (CERTIFICATE, EARLIER_CERTIFICATION) and number.isdigit() and cell.recipe != mine.recipe
+            if known and _whose(cell) == _whose(mine) and cell.protocol.seed == mine.protocol.seed:
+                yield head, int(number), cell.recipe
 
     def _run(self, cells: Iterable[Cell]) -> dict[str, Failure]:
         """Do what the store lacks; key → failure."""
@@ -165,7 +181,7 @@ class Session:
         """The cell of a play that will be done, noted among :attr:`cells` where it is one to choose by."""
         cell = self._cell(play)
         keys = self.cells.setdefault(RANDOM if play.recipe is None else play.recipe.text, [])
-        if cell.key not in keys and play.environment is None and not play.purpose.startswith(CERTIFICATION):
+        if cell.key not in keys and play.environment is None and not play.purpose.startswith(f"{CERTIFICATE}/"):
             keys.append(cell.key)
         return cell
 

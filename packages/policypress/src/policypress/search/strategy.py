@@ -5,7 +5,8 @@
 2. Along the front retention falls as size does, nearly always, so it is bisected; where it does not, a few smaller
    ones beside the front get their chance.
 3. Trained families are bisected likewise, where their untrained twins say that they would be smaller still.
-4. The smallest promising candidate is certified on fresh seeds; if it fails, the next one with half of its error.
+4. The smallest promising candidate is certified on fresh seeds; if it fails, the next one with less of the error.
+5. Error, episodes and time for a mild recipe are kept back, so that a search ends with that rather than with nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TypeVar
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade, PhaseStarted
 from policypress.records import ArtifactRecord
-from policypress.search.gate import Gate
+from policypress.search.gate import MILD_NUMBER, Gate
 from policypress.search.history import Certification, Ending, SearchHistory
 from policypress.search.ladders import Family, families
 from policypress.search.objective import BASELINE, Objective
@@ -67,7 +68,7 @@ class Search:
             self._descend(self._pool())
             self._probe()
             self._train()
-            won = self._certify()
+            won = self._certify() or self._certify_mild()
         except KeyboardInterrupt:
             return self._history("interrupted", "Interrupted; run the same command to continue.")
         if won is None:
@@ -84,13 +85,21 @@ class Search:
         self._limit = self._objective.values({BASELINE: built})[BASELINE]
         refused = self._race.refused()
         if refused is None:
-            # A candidate's margin is smaller than the baseline's own.
-            certificate_s = CERTIFICATE_MARGIN * self._gate.certificate_s(self._race)
-            told = self._budget.allow(self._gate.least_s(certificate_s))
-            self._budget.keep_for_certificate(certificate_s)
-            if told is not None:
-                self._session.on_event(DecisionMade(told))
+            self._plan_ahead()
         return refused
+
+    def _plan_ahead(self) -> None:
+        """Keep back what certificates will take, and say at once where the budget is too small for one."""
+        first, mild = (self._gate.expected_pairs(self._race, number) for number in (1, MILD_NUMBER))
+        # A candidate's margin is smaller than the baseline's own.
+        pairs = None if first is None else round(CERTIFICATE_MARGIN * first)
+        told = [self._gate.keep_pairs(pairs, mild)]
+        certificate_s = self._gate.certificate_s(pairs)
+        told.append(self._budget.allow(self._gate.least_s(certificate_s)))
+        self._budget.keep_for_certificate(certificate_s)
+        for sentence in told:
+            if sentence is not None:
+                self._session.on_event(DecisionMade(sentence))
 
     def _build_untrained(self) -> None:
         for family in self._families:
@@ -203,26 +212,51 @@ class Search:
 
     def _certify(self) -> Candidate | None:
         """Certify the smallest promising trial; if it fails, race what lies between it and the next one, and so on."""
-        for _ in range(MOST_ATTEMPTS):
+        for _ in range(MOST_ATTEMPTS - 1):
             candidate = self._best()
             if candidate is None:
                 return None
-            self._session.on_event(PhaseStarted("certifying"))
-            attempt = self._gate.certify(candidate, self._race)
-            if attempt is None:
-                candidate.stage = "raced"
-            else:
-                self._attempts.append(attempt)
-                candidate.reason = attempt.certificate.reason
-                if attempt.certificate.certified:
-                    candidate.stage = "certified"
-                    return candidate
-                candidate.stage = "not certified"
-            self._session.on_event(DecisionMade(f"{candidate.text}: {candidate.reason}"))
+            if self._attempt(candidate, mild=candidate is self._mildest()):
+                return candidate
             failed, following = _known(candidate.value), self._best()
             bound = float("inf") if following is None else _known(following.value)
             self._descend([t for t in self._pool() if failed < _known(t.value) < bound])
         return None
+
+    def _certify_mild(self) -> Candidate | None:
+        """Certify what acts most like the agent, with the error and the episodes that were kept for it."""
+        candidate = self._mildest()
+        if candidate is None:
+            return None
+        if candidate.stage == "built":
+            self._session.on_event(PhaseStarted("racing"))
+            self._race.run([candidate])
+        if self._race.surely_loses(candidate):
+            return None
+        return candidate if self._attempt(candidate, mild=True) else None
+
+    def _attempt(self, candidate: Candidate, *, mild: bool) -> bool:
+        """Whether the candidate is certified now."""
+        self._session.on_event(PhaseStarted("certifying"))
+        attempt = self._gate.certify(candidate, self._race, mild=mild)
+        if attempt is None:
+            candidate.stage = "raced"
+        else:
+            self._attempts.append(attempt)
+            candidate.reason = attempt.certificate.reason
+            candidate.stage = "certified" if attempt.certificate.certified else "not certified"
+        if candidate.stage != "certified":
+            self._session.on_event(DecisionMade(f"{candidate.text}: {candidate.reason}"))
+        return candidate.stage == "certified"
+
+    def _mildest(self) -> Candidate | None:
+        """What is smaller than the baseline and acts most like it, of what was not tried to be certified."""
+        able = [
+            t
+            for t in self._trials.values()
+            if t.stage in ("built", "raced", "promising") and _known(t.value) < self._limit
+        ]
+        return min(able, key=lambda t: (self._error_of(t.text), _known(t.value)), default=None)
 
     def _best(self) -> Candidate | None:
         promising = [t for t in self._trials.values() if t.stage == "promising"]

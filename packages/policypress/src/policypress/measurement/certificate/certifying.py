@@ -45,7 +45,9 @@ class Certificate:
     episodes beyond ``limits``: candidate below, above, baseline below, above; ``below_rate_upper`` bounds how often an
     episode of the candidate lies below. ``worst`` is the lower limit as a score (0 is random, 1 the agent),
     ``correlation`` that of candidate and baseline. ``crashes`` are episodes below half of the agent's score.
-    ``alpha`` is the error that was spent on this candidate. What is not defined is None.
+    ``price`` are lower limits (this one first) with the pairs that would be enough, ``saved`` the episodes of both
+    policies that the pairing saved. ``alpha`` is the error that was spent on this candidate. What is not defined is
+    None.
     """
 
     verdict: Verdict
@@ -69,6 +71,7 @@ class Certificate:
     crash_rate_upper: float | None = None
     falls: FallRates | None = None
     price: tuple[tuple[float, int | None], ...] = ()
+    saved: int | None = None
     version: int = field(default=RULE_VERSION)
 
     @property
@@ -168,6 +171,8 @@ def certify_returns(
     below, above = limits.outside(samples.candidate)
     crashes = sum(crashed[0])
     passed = found >= needed and rates.held is not False
+    if found >= needed:
+        lower = max(lower or 0.0, keep)
     return Certificate(
         "certified" if passed else "not certified",
         _reason(lower, keep, found >= needed, rates),

@@ -7,11 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from policypress.measurement.certificate.error_budget import checked_share
 from policypress_runtime.errors import StudyInputError
 
 Kind = Literal["terminated", "score", "return", "info"]
 TERMINATED = "terminated"
 FORMS = "terminated, score<SHARE (such as score<0.5), return<VALUE or info:KEY"
+
+
+def fall_rule_of(falls: str | None, max_falls: float | None) -> FallRule | None:
+    """What a fall is, where it is said or their rate is limited; without a word a termination.
+
+    Raises:
+        StudyInputError: the rule says nothing, or the rate is no share.
+    """
+    if max_falls is not None:
+        checked_share("rate of falls", max_falls)
+    if falls is not None:
+        return FallRule.parse(falls)
+    return None if max_falls is None else FallRule.parse(TERMINATED)
 
 
 @dataclass(frozen=True)

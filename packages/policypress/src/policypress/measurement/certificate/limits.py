@@ -18,7 +18,7 @@ from policypress_runtime.errors import StudyInputError
 Floats = npt.NDArray[np.float64]
 Source = Literal["stated", "environment", "episodes"]
 
-MARGIN = 0.1
+MARGIN = 0.05
 """Limits that are taken from episodes lie so much of their range beyond the worst and the best of them."""
 _LARGEST = 1e150
 _SOURCES: dict[Source, str] = {
@@ -92,7 +92,7 @@ def declared(
         StudyInputError: there is nothing to take them from, or the stated ones cannot be limits.
 
     >>> declared([0.0, 10.0]).low, declared([0.0, 10.0], best=10.0).high
-    (-1.0, 10.0)
+    (-0.5, 10.0)
     """
     values = np.asarray(list(returns), np.float64)
     values = values[np.isfinite(values)]

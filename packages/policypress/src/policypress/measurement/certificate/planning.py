@@ -24,6 +24,8 @@ POWER = 0.8
 LOWER_SCORES = (0.0, 1.0, 3.0)
 """A certificate says what it takes if an episode may be so many of the agent's scores worse than its limit."""
 MOST = 200_000
+RANDOM_EPISODES = 100
+"""Of random actions, that a certificate is planned with where fewer are known: theirs cost little."""
 _FEWEST = 16
 _FINENESS = 1.05
 
@@ -59,7 +61,7 @@ def plan_episodes(
     Args:
         baseline: returns of the agent.
         candidate: returns of the candidate.
-        random: returns of random actions, as many as there will be.
+        random: returns of random actions; where they are fewer than :data:`RANDOM_EPISODES`, they stand for as many.
         keep: share of the score to keep.
         alpha: error allowed.
         limits: of a return.
@@ -70,6 +72,8 @@ def plan_episodes(
     own = np.asarray(candidate, np.float64)[:count]
     base = np.asarray(baseline, np.float64)[:count]
     floor = None if random is None else np.asarray(random, np.float64)
+    if floor is not None and 0 < len(floor) < RANDOM_EPISODES:
+        floor = np.resize(floor, RANDOM_EPISODES)
     samples = Samples(own, base, floor).within(limits)
     if count < 2 or samples.gap <= 0:
         return EpisodePlan(None, POWER, "the baseline is no better than random actions")
@@ -112,7 +116,7 @@ def _covariance(samples: Samples, keep: float) -> float:
 
 
 def with_price(found: Certificate, samples: Samples) -> Certificate:
-    """``found`` with what it would have taken at lower limits, from the same episodes."""
+    """``found`` with what it would have taken at lower limits, and on seeds of their own, from the same episodes."""
     if found.limits is None or found.retention is None or found.rule == "deterministic":
         return found
     limits, base, own = found.limits, samples.baseline.tolist(), samples.candidate.tolist()
@@ -124,4 +128,8 @@ def with_price(found: Certificate, samples: Samples) -> Certificate:
             base, own, random, keep=found.keep, alpha=found.alpha, limits=lower, paired=found.rule == "pairs"
         )
         price.append((lower.low, plan.episodes))
-    return replace(found, price=tuple(price))
+    enough, saved = price[0][1], None
+    if found.rule == "pairs" and enough is not None:
+        apart = plan_episodes(base, own, random, keep=found.keep, alpha=found.alpha, limits=limits, paired=False)
+        saved = None if apart.episodes is None else max(2 * (apart.episodes - enough), 0)
+    return replace(found, price=tuple(price), saved=saved)

@@ -13,7 +13,7 @@ from policypress.measurement.certificate.capital import Seeds
 from policypress.measurement.certificate.certifying import Certificate, Samples, certify_returns
 from policypress.measurement.certificate.episode_files import Episodes, read_episodes
 from policypress.measurement.certificate.error_budget import checked_share, jointly_held
-from policypress.measurement.certificate.fall_rule import FallRule
+from policypress.measurement.certificate.fall_rule import FallRule, fall_rule_of
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits, declared
 from policypress.measurement.certificate.pairing import PAIRINGS, Pairing, matched, without_common_seeds
@@ -59,8 +59,6 @@ class CertifyOptions:
     def __post_init__(self) -> None:
         checked_share("share to keep", self.keep)
         checked_share("confidence", self.confidence)
-        if self.max_falls is not None:
-            checked_share("rate of falls", self.max_falls)
         if self.pilot_episodes < _FEWEST:
             raise StudyInputError(
                 "Limits need episodes to be taken from.",
@@ -75,9 +73,7 @@ class CertifyOptions:
     @property
     def fall_rule(self) -> FallRule | None:
         """What a fall is, if it is said or asked for."""
-        if self.falls is not None:
-            return FallRule.parse(self.falls)
-        return None if self.max_falls is None else FallRule.parse("terminated")
+        return fall_rule_of(self.falls, self.max_falls)
 
     @property
     def pairs(self) -> Pairing:

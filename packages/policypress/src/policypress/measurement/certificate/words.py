@@ -63,6 +63,13 @@ def price(found: Certificate) -> str | None:
     return f"The price of the lower limit: with such episodes {_about(enough)} are enough, {', '.join(told)}."
 
 
+def saving(found: Certificate) -> str | None:
+    """What the pairing saved, in one sentence; None where it saved nothing, or that is not known."""
+    if not found.saved:
+        return None
+    return f"Playing both policies on the same seeds saved about {found.saved} episodes of them together."
+
+
 def _about(count: int | None) -> str:
     return f"more than {MOST}" if count is None else f"about {count}"
 
@@ -81,9 +88,7 @@ def in_words(found: Certificate) -> list[str]:
     told = [measured(found), certain(found)]
     if found.verdict != "refused":
         told.append(assumed(found))
-    also = price(found)
-    if also is not None:
-        told.append(also)
+    told += [sentence for sentence in (price(found), saving(found)) if sentence is not None]
     if found.falls is not None:
         told.append(falls_in_words(found.falls))
     return told
