@@ -17,12 +17,13 @@ def test_a_certified_winner_is_said_with_its_numbers(read: Callable[..., Results
     assert words.headline(results) == "4.0× smaller, certified to keep 95 %"
     lead = " ".join(words.lead(results))
     assert "“ptdq” takes 1.0 kB instead of 4.0 kB" in lead
-    assert "150 held-out episodes with no crash" in lead
+    assert "150 held-out pairs of episodes with no crash" in lead
     assert "built 3 recipes, 1 could not be built, raced 2" in lead
     closing = search_words.closing(results)
     assert closing[1].startswith("winner: ptdq, 4.0× smaller")
     assert "confidence 0.95" in closing[2]
-    assert "any episode is taken to be able to score" in " ".join(words.caution(results))
+    assert "With confidence 0.975 the mean return is at least 0.95" in " ".join(words.caution(results))
+    assert "It is assumed that" in " ".join(words.caution(results))
 
 
 def test_without_a_winner_it_says_what_qualifies(read: Callable[..., Results]) -> None:

@@ -59,7 +59,7 @@ def test_a_search_certifies_something_smaller_and_the_same_call_plays_nothing_ag
     assert len(history.won.returns) >= 80
     assert {tried.recipe for tried in history.tried} == {r.text for family in SHORT for r in family.recipes()}
     assert all(tried.reason for tried in history.tried if tried.stage != "promising")
-    assert any("held-out episodes" in event.text for event in events if isinstance(event, DecisionMade))
+    assert any("held-out pairs of episodes" in event.text for event in events if isinstance(event, DecisionMade))
     with StoreReader(done.store) as store:
         chosen_by = {seed for keys in done.groups.values() for key in keys for seed in store.seeds(key)}
         fresh = [row for row in store.cells() if row.cell.protocol.purpose.startswith("certificate/")]
