@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from policypress.compression.learning import StepProgress
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.engine.cells.cell import Cell
-from policypress.engine.tasks.costs import CostRequest, CostSubject
 from policypress.engine.tasks.task import Task, is_first_here
 from policypress.records import ArtifactRecord, EpisodeRecord, EvaluationProtocol
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import RecipeError
+
+if TYPE_CHECKING:
+    # It imports torch, which every worker that does one of the tasks below would wait for.
+    from policypress.engine.tasks.costs import CostRequest, CostSubject
 
 AGENT = hashlib.sha256(b"agent").hexdigest()
 ENVIRONMENT = EnvironmentSpec("Synthetic-v0", kwargs=(("gravity", 9.81),))
