@@ -28,18 +28,8 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
 
 def test_the_users_own_environment_by_name(tmp_path: Path) -> None:
     arguments = ["--env", "own_environment:WindyCartPole-v0", "--env-kwargs", "wind=0.3", "--recipe", "ptdq"]
-    command = [
-        "compress",
-        "agents/dqn-CartPole-v1.zip",
-        *arguments,
-        "--episodes",
-        "2",
-        "--no-costs",
-        "--jobs",
-        "1",
-        "-o",
-        str(tmp_path),
-    ]
+    options = ["--episodes", "2", "--no-costs", "--jobs", "1", "-o", str(tmp_path)]
+    command = ["compress", "agents/dqn-CartPole-v1.zip", *arguments, *options]
     result = run(*command, cwd=EXAMPLES)
     assert result.returncode == 0, result.stderr
     assert "ptdq" in result.stdout
