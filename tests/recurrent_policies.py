@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from torch import nn
 
+from policypress.compression.pipeline import CalibrationData
+from policypress.environments.memory.episodes import lived_through
+from policypress.environments.memory.remembering import memory_of
+from policypress.measurement.evaluation import runtime_of
+from policypress.measurement.returns import actor_of
 from policypress.policy import layers
 from policypress.policy.policy import GraphBuilder, Policy, State
 from policypress.policy.recurrence.cells import Kind, Weights, stacked, state_specs
@@ -41,3 +47,13 @@ def policy_of(kind: Kind, module: nn.RNNBase) -> Policy:
     graph.add("identity", layers.Activation("identity"), value)
     states = tuple(State(spec, node) for spec, node in zip(specs, after, strict=True))
     return graph.policy(unbounded(module.input_size), unbounded(module.hidden_size), None, states=states)
+
+
+def data_of(policy: Policy) -> CalibrationData:
+    """Two episodes of random observations, as the policy meets them."""
+    random = np.random.default_rng(0)
+    episodes = tuple(random.normal(size=(steps, 5)).astype(np.float32) for steps in (80, 50))
+    actor = memory_of(actor_of(runtime_of(policy)))
+    assert actor is not None
+    met = lived_through(actor, episodes, policy.observation_space)
+    return CalibrationData(met, met, met, episodes=episodes)

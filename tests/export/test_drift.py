@@ -9,28 +9,16 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from policypress.compression.pipeline import CalibrationData, build_artifact
+from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.environments.memory.episodes import lived_through
-from policypress.environments.memory.remembering import memory_of
 from policypress.export.drift import check_drift
 from policypress.export.parity import check_parity, compared
-from policypress.measurement.evaluation import model_of, runtime_of
-from policypress.measurement.returns import actor_of
+from policypress.measurement.evaluation import model_of
 from policypress.policy.policy import Policy
 from policypress.policy.recurrence.cells import Kind
 from policypress_runtime.errors import NetworkError, ParityError
 from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
-from recurrent_policies import MODULES, policy_of
-
-
-def data_of(policy: Policy) -> CalibrationData:
-    random = np.random.default_rng(0)
-    episodes = tuple(random.normal(size=(steps, 5)).astype(np.float32) for steps in (80, 50))
-    actor = memory_of(actor_of(runtime_of(policy)))
-    assert actor is not None
-    met = lived_through(actor, episodes, policy.observation_space)
-    return CalibrationData(met, met, met, episodes=episodes)
+from recurrent_policies import MODULES, data_of, policy_of
 
 
 @pytest.fixture(params=["lstm", "gru", "rnn_tanh"])
@@ -56,7 +44,7 @@ def test_the_quantizers_of_onnx_runtime(policy: Policy, recipe: str) -> None:
     assert set(OnnxRuntime(built.artifact.model).state) == set(policy.state_names)
 
 
-@pytest.mark.parametrize("recipe", ["prune(l2, 0.5)", "distill(dagger, w=8, a=8)"])
+@pytest.mark.parametrize("recipe", ["distill(dagger, w=8, a=8)", "equalize > qat"])
 def test_what_cannot_treat_a_memory_says_so(policy: Policy, recipe: str) -> None:
     with pytest.raises(NetworkError, match="memory"):
         build_artifact(policy, Recipe.parse(recipe), data_of(policy))

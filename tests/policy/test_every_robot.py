@@ -1,4 +1,4 @@
-"""Every real robot's ONNX policy beside the repository: written in fp32 and int8, one searched; memory is refused."""
+"""Every real robot's ONNX policy beside the repository: written in fp32 and int8, one searched; memory is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import command_line
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import SINGLE_KEY
 from policypress.study.export_agent import export_agent
-from policypress_runtime.errors import InputError
 
 
 @pytest.mark.shared
@@ -34,9 +33,9 @@ def test_it_is_written(robots: Path, tmp_path: Path, name: str, recipe: str) -> 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", RECURRENT)
-def test_memory_is_refused_by_name(robots: Path, name: str) -> None:
-    with pytest.raises(InputError, match="recurrent"):
-        agent_in_environment(robots / name, needs_environment=False)
+def test_memory_is_read(robots: Path, name: str) -> None:
+    policy = agent_in_environment(robots / name, needs_environment=False).policy
+    assert ", ".join(map(repr, policy.state_names)) == RECURRENT[name]
 
 
 @pytest.mark.shared

@@ -187,21 +187,35 @@ RECURRENT = {
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_a_state_that_is_carried_is_called_recurrent(name: str) -> None:
+def test_a_state_that_is_carried_is_one_by_its_names(name: str) -> None:
     taken, given, shape = RECURRENT[name]
     nodes = [text.format(i=taken, o=given) for text in CELL]
     model = model_of(nodes, {"actions": ["n", 4], given: shape}, {taken: ["n", 4] if name != "named" else shape})
-    with pytest.raises(
-        UnsupportedAgentError, match=f"(?s)recurrent.*inputs '{taken}' are carried from outputs '{given}'"
-    ):
-        interface_of(model)
+    if name == "no name":
+        with pytest.raises(
+            UnsupportedAgentError, match=f"(?s)recurrent.*inputs '{taken}' are carried from outputs '{given}'"
+        ):
+            interface_of(model)
+        return
+    ends = interface_of(model)
+    assert (ends.action, ends.inputs, ends.states) == ("actions", ("obs",), ((taken, given),))
+    assert any(f"memory: '{taken}' -> '{given}'" in notice for notice in ends.notices)
 
 
 def test_states_pair_by_their_names() -> None:
     nodes = ["MatMul: obs w > a", "Add: a h_in > h_out", "Add: h_out c_in > c_out", "Identity: c_out > actions"]
     shapes: Ends = {"actions": ["n", 4], "h_out": ["n", 4], "c_out": ["n", 4]}
-    with pytest.raises(UnsupportedAgentError, match="inputs 'h_in', 'c_in' are carried from outputs 'h_out', 'c_out'"):
-        interface_of(model_of(nodes, shapes, {"h_in": ["n", 4], "c_in": ["n", 4]}))
+    model = model_of(nodes, shapes, {"h_in": ["n", 4], "c_in": ["n", 4]})
+    assert interface_of(model).states == (("h_in", "h_out"), ("c_in", "c_out"))
+
+
+def test_a_state_may_be_needed_by_another_alone() -> None:
+    nodes = ["MatMul: obs w > a", "Add: a h_in > h_mid", "Add: h_mid c_in > h_out", "Identity: c_in > c_out"]
+    nodes += ["Add: a h_in > actions"]
+    shapes: Ends = {"actions": ["n", 4], "h_out": ["n", 4], "c_out": ["n", 4]}
+    model = model_of(nodes, shapes, {"h_in": ["n", 4], "c_in": ["n", 4]})
+    assert interface_of(model).states == (("h_in", "h_out"), ("c_in", "c_out"))
+    assert interface_of(model).inputs == ("obs",)
 
 
 def test_shapes_alone_leave_the_user_the_last_word() -> None:
@@ -212,8 +226,7 @@ def test_shapes_alone_leave_the_user_the_last_word() -> None:
     assert interface_of(model, stated="actions").inputs == ("obs", "goal")
     nodes = [text.format(i="h_in", o="y2") for text in CELL]
     model = model_of(nodes, {"actions": ["n", 4], "y2": ["n", 4]}, {"h_in": ["n", 4]})
-    with pytest.raises(UnsupportedAgentError, match="carried"):
-        interface_of(model, stated="actions")
+    assert interface_of(model, stated="actions").states == (("h_in", "y2"),)
 
 
 def test_other_heads_of_the_shape_of_an_input_are_no_state() -> None:

@@ -14,6 +14,7 @@ from policypress import __version__
 from policypress.compression.calibration import constant_features, constant_features_notice
 from policypress.compression.learning import StepProgress, ignore_progress
 from policypress.compression.recipe import Recipe
+from policypress.compression.recurrence.met_states import left_of
 from policypress.compression.step import Context, Observations, Stage, Step
 from policypress.environments.rollout_source import RolloutSource
 from policypress.export.parity import to_tensors
@@ -45,7 +46,7 @@ class CalibrationData:
     episodes: tuple[Observations, ...] = ()
 
 
-WITHOUT_MEMORY = ("prune", "distill", "qat")
+WITHOUT_MEMORY = ("distill", "qat")
 """Steps that would change a policy with memory without knowing of it."""
 
 PLAIN_SESSIONS = (
@@ -109,7 +110,13 @@ def build_artifact(
     contract = contract_of(compressed, recipe.text, recipe.hash, _precision(model), __version__)
     if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
         contract = replace(contract, batch_independent=False)
-    proven = prove(model, contract, None if lowered else compressed, calibration_data.parity, calibration_data.episodes)
+    proven = prove(
+        model,
+        contract,
+        None if lowered else compressed,
+        left_of(calibration_data.parity, compressed),
+        calibration_data.episodes,
+    )
     parameters, before = compressed.parameter_count(), policy.parameter_count()
     record = ArtifactRecord(
         recipe=recipe.text,
@@ -122,7 +129,9 @@ def build_artifact(
         macs=compressed.macs(),
         channel_ratio=1 - compressed.hidden_channels() / max(policy.hidden_channels(), 1),
         parameter_ratio=1 - parameters / before,
-        action_error=action_error(policy, proven.model, calibration_data.held_out),
+        action_error=action_error(
+            policy, proven.model, calibration_data.held_out, left_of(calibration_data.held_out, compressed)
+        ),
         parity_max_error=proven.parity.max_error,
         build_s=time.perf_counter() - start_s,
         notices=notices,
@@ -132,6 +141,7 @@ def build_artifact(
 
 def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, onnx.ModelProto, bool]:
     """The compressed policy, its model, and whether the model was changed after it was written."""
+    met = context.calibration
     for step in recipe.steps:
         if policy.states and step.name in WITHOUT_MEMORY:
             raise NetworkError(
@@ -141,11 +151,11 @@ def _apply(policy: Policy, recipe: Recipe, context: Context) -> tuple[Policy, on
                 hint='Leave the step out: "equalize > int8", or "equalize > gptq(4)".',
             )
         if step.stage < Stage.LOWERING:
-            policy = step.apply(policy, context)
+            policy = step.apply(policy, replace(context, calibration=left_of(met, policy)))
     model = to_onnx(policy)
     lowering = [step for step in recipe.steps if step.stage == Stage.LOWERING]
     for step in lowering:
-        model = step.lower(model, policy, context)
+        model = step.lower(model, policy, replace(context, calibration=left_of(met, policy)))
     return policy, model, bool(lowering)
 
 
@@ -171,15 +181,15 @@ def _precision(model: onnx.ModelProto) -> Precision:
     return "mixed" if real or len(bits) > 1 else precision[bits.pop()]
 
 
-def action_error(policy: Policy, model: bytes, observations: Observations) -> float:
-    """How far the artifact's actions are from the policy's on ``observations``.
+def action_error(policy: Policy, model: bytes, observations: Observations, given: Observations | None = None) -> float:
+    """How far the artifact's actions are from the policy's on ``observations`` (for the artifact: ``given``).
 
     Continuous: mean absolute difference, as a share of the action range (of the actions seen where bounds are
     infinite). Discrete: share of decisions that differ.
     """
     with torch.no_grad():
         want = policy(to_tensors(observations)).numpy()
-    got = OnnxRuntime(model).run_batch(observations)[ACTION]
+    got = OnnxRuntime(model).run_batch(observations if given is None else given)[ACTION]
     if not isinstance(policy.action_space, Box):
         return float((got != want).mean())
     low, high = policy.action_space.bounds()

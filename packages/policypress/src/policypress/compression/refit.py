@@ -43,6 +43,10 @@ class Refit(Step):
         if context.teacher is None:
             raise RecipeError("refit compares with the fp32 policy.", got="a context without one")
         result, teacher = policy.clone(), fold_affines(context.teacher)
+        if policy.states:
+            notice = "refit did nothing: it compares single steps, and this policy has memory."
+            result.origin = replace(result.origin, notices=(*result.origin.notices, notice))
+            return result
         observations = with_neighbours(context.calibration, context.seed, policy.state_names)
         behind = _behind_pruned(result)
         if not behind:

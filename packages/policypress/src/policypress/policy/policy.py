@@ -139,6 +139,8 @@ class Policy(nn.Module):
             raise NetworkError("A state has the name of something else.", got=min(clash), expected="a name of its own")
         # Of layers that were pruned: which of their first output channels are left, in order.
         self.kept_channels: dict[str, tuple[int, ...]] = {}
+        # Of states whose units were pruned: which of the first indices along each axis are left.
+        self.kept_states: dict[str, tuple[tuple[int, ...], ...]] = {}
         self.eval()
 
     def forward(self, observation: Observation) -> Shaped[Tensor, "batch *action"]:
@@ -330,15 +332,16 @@ class Policy(nn.Module):
         normaliser: Any = None,
         scale_actions: bool = False,
         *,
+        state: Mapping[str, Any] | None = None,
         check: str | Path | None = None,
     ) -> Policy:
-        """Policy around any feed-forward ``torch.nn.Module``, or around a live model of Stable-Baselines3.
+        """Policy around any ``torch.nn.Module``, or around a live model of Stable-Baselines3.
 
         See :mod:`policypress.policy.importers.from_module`.
         """
         from policypress.policy.importers.from_module import from_module
 
-        return from_module(module, observation_space, action_space, normaliser, scale_actions, check=check)
+        return from_module(module, observation_space, action_space, normaliser, scale_actions, state=state, check=check)
 
 
 class GraphBuilder:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from policypress.agents.bundle import Normaliser
-from policypress.policy.policy import SINGLE_KEY, Observation, Policy, observation_inputs
+from policypress.policy.policy import SINGLE_KEY, Observation, Policy, State, observation_inputs
 from policypress.policy.rounding import rounding_bound
 from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress_runtime.errors import NetworkError
@@ -58,8 +58,20 @@ def normalised(observations: Arrays, normaliser: Mapping[str, Normaliser]) -> Ar
     return result
 
 
+def sample_states(policy: Policy, rows: int, seed: int = 0) -> Arrays:
+    """``rows`` random states of a policy with memory, by name, as small as those of recurrent layers are."""
+    random = np.random.default_rng([seed, rows])
+    return {
+        state.spec.name: np.tanh(random.normal(size=(rows, *state.spec.shape))).astype(np.float32)
+        for state in policy.states
+    }
+
+
 def check_same(
-    policy: Policy, network: Callable[[Arrays], npt.NDArray[np.generic]], normaliser: Mapping[str, Normaliser]
+    policy: Policy,
+    network: Callable[[Arrays], npt.NDArray[np.generic]],
+    normaliser: Mapping[str, Normaliser],
+    after: Callable[[Arrays], Mapping[str, npt.NDArray[np.generic]]] | None = None,
 ) -> None:
     """Compare ``policy`` with the network it was translated from.
 
@@ -67,17 +79,38 @@ def check_same(
         policy: the translation.
         network: the original, from (normalised) observations to what it returns.
         normaliser: what the policy normalises before the network.
+        after: of a network with memory, the next states by the names of the states, batch first; what it is given
+            holds the states beside the observation.
 
     Raises:
         NetworkError: they differ.
     """
     for rows, seed in ((ROWS, 0), (1, 1)):
         observations = sample_observations(policy.observation_space, rows, normaliser, seed)
+        observations |= sample_states(policy, rows, seed)
         tensors = {key: torch.from_numpy(values) for key, values in observations.items()}
         # Reference evaluators compute branches that overflow and are not taken.
         with np.errstate(over="ignore", invalid="ignore"):
             given = network(normalised(observations, normaliser))
-        _compare(policy, tensors.get(SINGLE_KEY, tensors), given)
+            following = {} if after is None else after(normalised(observations, normaliser))
+        parts = tensors if tensors.keys() != {SINGLE_KEY} else tensors[SINGLE_KEY]
+        _compare(policy, parts, given)
+        for state in policy.states:
+            _compare_state(policy, parts, state, following[state.spec.name])
+
+
+def _compare_state(policy: Policy, observation: Observation, state: State, given: npt.NDArray[np.generic]) -> None:
+    """The next value of a state with what the network gave in float32."""
+    with torch.no_grad():
+        want = policy.clone().double().run(observation)[state.node].numpy()
+    allowed = TOLERANCE * (1 + np.abs(want)) + rounding_bound(policy, observation, state.node).numpy()
+    if given.shape != want.shape or not bool((np.abs(given.astype(np.float64) - want) <= allowed).all()):
+        raise NetworkError(
+            "The translated network does not remember what the original remembers.",
+            got=f"the next value of the state {state.spec.name}, of shape {want.shape}",
+            expected=f"what the network gives, of shape {given.shape}",
+            hint="The network may depend on the batch, on random numbers, or on a precision other than float32.",
+        )
 
 
 def _compare(policy: Policy, observation: Observation, given: npt.NDArray[np.generic]) -> None:

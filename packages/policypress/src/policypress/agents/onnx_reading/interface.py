@@ -32,33 +32,44 @@ class Interface:
 
     Args:
         action: name of the output that is the action.
-        inputs: names of the inputs that it needs, in the file's order.
+        inputs: names of the inputs that it needs, in the file's order, without states.
         notices: for the user, about the choice.
+        states: of a network with memory: inputs, each with the output that is its next value.
     """
 
     action: str
     inputs: tuple[str, ...]
     notices: tuple[str, ...]
+    states: tuple[tuple[str, str], ...] = ()
 
 
-def interface_of(model: onnx.ModelProto, *, stated: str | None = None, actions: Space | None = None) -> Interface:
+def interface_of(
+    model: onnx.ModelProto,
+    *,
+    stated: str | None = None,
+    actions: Space | None = None,
+    states: tuple[tuple[str, str], ...] | None = None,
+) -> Interface:
     """The ends of ``model``.
 
     Args:
         model: a valid ONNX file.
         stated: the output that the user says is the action.
         actions: the action space, where it is known.
+        states: what is carried, where a contract says it.
 
     Raises:
         UndeterminedAgentError: several outputs could be the action, or none by its name; or there is none so called.
-        UnsupportedAgentError: no output, too many, or a recurrent graph.
+        UnsupportedAgentError: no output, too many, or a state that is not among the inputs and outputs.
     """
     graph = _Graph(model)
     action = _stated(graph, stated) if stated is not None else _chosen(graph, actions)
-    needed = graph.before(action)
-    inputs = tuple(name for name in graph.inputs if name in needed)
-    _refuse_memory(graph, action, inputs, needed, stated is not None)
-    others = [name for name in graph.outputs if name != action]
+    carried = _states(graph, action, stated is not None) if states is None else states
+    ends = [action, *(given for _, given in carried)]
+    needed = frozenset[str]().union(*(graph.before(name) for name in ends if name in graph.outputs))
+    taken = [name for name, _ in carried]
+    inputs = tuple(name for name in graph.inputs if name in needed and name not in taken)
+    others = [name for name in graph.outputs if name not in ends]
     told = [f"The output {quoted(action)} of the ONNX file is taken as the action"]
     if others:
         told.append(f"left out: {listing(map(shortened, others), 6)} (--output-name names another)")
@@ -66,10 +77,13 @@ def interface_of(model: onnx.ModelProto, *, stated: str | None = None, actions: 
     unused = [name for name in graph.inputs if name not in needed]
     if unused and inputs:
         notices.append(f"The action does not need these inputs of the ONNX file: {listing(map(shortened, unused), 6)}.")
+    if carried and states is None:
+        pairs = ", ".join(f"{quoted(name)} -> {quoted(given)}" for name, given in carried)
+        notices.append(f"The ONNX file has a memory: {pairs}; at the start of an episode it is taken as 0.")
     for name in inputs if len(inputs) > 1 else ():
         if is_mask(name):
             notices.append(f"The input {quoted(name)} masks actions; the caller of the artifact supplies it.")
-    return Interface(action, inputs, tuple(notices))
+    return Interface(action, inputs, tuple(notices), carried)
 
 
 def shortened(name: str) -> str:
@@ -264,28 +278,42 @@ def _undetermined(graph: _Graph, names: list[str], message: str) -> Undetermined
     )
 
 
-def _refuse_memory(graph: _Graph, action: str, inputs: tuple[str, ...], needed: frozenset[str], stated: bool) -> None:
-    """Refuse a policy whose action depends on what an earlier call gave.
+def _states(graph: _Graph, action: str, stated: bool) -> tuple[tuple[str, str], ...]:
+    """What is carried from one call to the next: inputs with the outputs that give their next values.
 
     Raises:
-        UnsupportedAgentError: it does, or may: an input that is needed pairs with an output.
+        UnsupportedAgentError: the action depends on a state that is not among the inputs and outputs; or shapes alone
+            say that there is one.
     """
+    needed, states = graph.before(action), tuple[tuple[str, str], ...]()
+    while True:
+        inputs = tuple(name for name in graph.inputs if name in needed)
+        pairs, sure = ([], True) if len(inputs) < 2 else _pairs(graph, action, inputs, stated)
+        if not sure:
+            taken, given = (listing(map(shortened, names), 6) for names in zip(*pairs, strict=True))
+            raise UnsupportedAgentError(
+                "The ONNX file may be recurrent, and its names do not say so.",
+                got=f"inputs {taken} are carried from outputs {given}, by their shapes",
+                expected="names such as h_in and h_out for a state; an action that depends only on the observation",
+                hint="Rename them, h_in and h_out, if they are a state. If it has no memory, say which output is the "
+                "action: --output-name NAME.",
+            )
+        if len(pairs) == len(states):
+            break
+        # What a state's next value depends on may be a state as well.
+        states = tuple(pairs)
+        needed = needed.union(*(graph.before(given) for _, given in states))
     found = graph.operators(needed)
     operator = next((kind for kind in sorted(CARRY_STATE) if kind in found), None)
-    pairs, sure = ([], True) if len(inputs) < 2 else _pairs(graph, action, inputs, stated)
-    if not pairs and operator is None:
-        return
-    got = "" if operator is None else f"{operator} at node {quoted(found[operator])}"
-    if pairs:
-        taken, given = (listing(map(shortened, names), 6) for names in zip(*pairs, strict=True))
-        got = f"inputs {taken} are carried from outputs {given}"
-    hint = "Give a policy without memory, or make the memory part of the environment's observation and action."
-    raise UnsupportedAgentError(
-        "The ONNX file is recurrent, and recurrent policies are not supported yet.",
-        got=got if sure else f"{got}, by their shapes",
-        expected="an action that depends only on the observation",
-        hint=hint if sure else f"{hint} If it has no memory, say which output is the action: --output-name NAME.",
-    )
+    if operator is not None and not states:
+        raise UnsupportedAgentError(
+            "The ONNX file is recurrent, and its state is not among its inputs and outputs.",
+            got=f"{operator} at node {quoted(found[operator])}",
+            expected="the state as an input, and its next value as an output: obs, h_in -> actions, h_out",
+            hint="Export one step with its state: torch.onnx.export(network, (obs, h), input_names=['obs', 'h_in'], "
+            "output_names=['actions', 'h_out']).",
+        )
+    return states
 
 
 def _pairs(graph: _Graph, action: str, inputs: tuple[str, ...], stated: bool) -> tuple[list[tuple[str, str]], bool]:

@@ -29,6 +29,7 @@ from policypress.compression.pruning.by_activation import activation_scores, fol
 from policypress.compression.pruning.by_observations import Elimination
 from policypress.compression.pruning.groups import PruningGroups
 from policypress.compression.reconstruction import refit_layer, spreads
+from policypress.compression.recurrence.unit_groups import UnitGroups
 from policypress.compression.step import Context, Stage, Step
 from policypress.policy.folding import fold_affines
 from policypress.policy.policy import Policy
@@ -37,6 +38,9 @@ from policypress_runtime.errors import NetworkError, RecipeError
 SCOPES = ("uniform", "global")
 # A notice states the removed share if it differs from the requested one by more than this.
 NOTICED = 0.05
+
+
+Groups = PruningGroups | UnitGroups
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,7 @@ class Prune(Step):
         result = fold_affines(policy)
         whole = result.clone()
         try:
-            power = 1 if self.criterion == "l1" else 2
-            found = PruningGroups(result, torch_pruning.importance.GroupMagnitudeImportance(p=power))
+            found = self._groups(result)
             counts = self.counts([group.units for group in found.groups]) if found.groups else []
             if found.groups and self._removes(counts, [group.units for group in found.groups]):
                 mixed = REMOVALS[self.criterion](self, found, result, context)
@@ -88,6 +91,13 @@ class Prune(Step):
         if result.hidden_channels() == whole.hidden_channels():
             raise self._nothing([group.units for group in found.groups])
         return self._told(_refitted(result, whole, mixed, context), whole)
+
+    def _groups(self, policy: Policy) -> Groups:
+        """Of a policy with memory, units with their gates and states: the dependency graph follows no state."""
+        power = 1 if self.criterion == "l1" else 2
+        if policy.states:
+            return UnitGroups(policy, power)
+        return PruningGroups(policy, torch_pruning.importance.GroupMagnitudeImportance(p=power))
 
     def _removes(self, counts: Sequence[int], units: Sequence[int]) -> bool:
         """Whether anything goes: a group that would lose all its units keeps them all."""
@@ -163,16 +173,16 @@ def _refitted(policy: Policy, whole: Policy, names: Sequence[str], context: Cont
     return policy
 
 
-Removal = Callable[[Prune, PruningGroups, Policy, Context], tuple[str, ...]]
+Removal = Callable[[Prune, Groups, Policy, Context], tuple[str, ...]]
 """Cuts what a criterion chooses; gives the names of readers that could not make up for it in closed form."""
 
 
-def _by_magnitude(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+def _by_magnitude(prune: Prune, found: Groups, policy: Policy, context: Context) -> tuple[str, ...]:
     found.cut(prune.lowest([found.magnitude(group) for group in found.groups]))
     return ()
 
 
-def _by_activation(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+def _by_activation(prune: Prune, found: Groups, policy: Policy, context: Context) -> tuple[str, ...]:
     spread = spreads(policy, context.calibration)
     dropped = prune.lowest(activation_scores(policy, found.groups, spread))
     fold_means(policy, found.groups, dropped, spread)
@@ -180,7 +190,7 @@ def _by_activation(prune: Prune, found: PruningGroups, policy: Policy, context: 
     return ()
 
 
-def _by_observations(prune: Prune, found: PruningGroups, policy: Policy, context: Context) -> tuple[str, ...]:
+def _by_observations(prune: Prune, found: Groups, policy: Policy, context: Context) -> tuple[str, ...]:
     near = with_neighbours(context.calibration, context.seed, policy.state_names)
     elimination = Elimination(policy, found.groups, near)
     counts = prune.counts([group.units for group in found.groups])

@@ -132,9 +132,15 @@ def round_layers(policy: Policy, observations: Observations, rounding: LayerRoun
 
 
 def end_layers(policy: Policy) -> frozenset[str]:
-    """Weighted layers that no other comes before, and those that none comes after."""
+    """Weighted layers that no other comes before, and those that none comes after.
+
+    Behind a state stands what gave it, so that gate matrices are no ends; what reads the observation alone is one only
+    if it is no gate.
+    """
     names = {name for name, _ in policy.weighted_layers()}
     found = {name for name in names if policy.is_last(name)}
+    if policy.states:
+        return frozenset(found | _read_in_front(policy, names))
     behind: set[str] = set()
     for node in policy.nodes:
         if behind & set(node.inputs):
@@ -143,6 +149,32 @@ def end_layers(policy: Policy) -> frozenset[str]:
             found.add(node.name)
             behind.add(node.name)
     return frozenset(found)
+
+
+def _read_in_front(policy: Policy, names: set[str]) -> set[str]:
+    """Weighted layers that the observation alone is read by, and whose values other weighted layers read: encoders."""
+    seen, found = {spec.name for spec in policy.inputs.values()}, set[str]()
+    for node in policy.nodes:
+        if not seen.issuperset(node.inputs):
+            continue
+        if node.name not in names:
+            seen.add(node.name)
+        elif not _is_gate(policy, node.name, names):
+            found.add(node.name)
+    return found
+
+
+def _is_gate(policy: Policy, name: str, names: set[str]) -> bool:
+    """Whether what the layer gives reaches a state before any other weighted layer."""
+    frontier, seen = [name], {name}
+    while frontier:
+        value = frontier.pop()
+        if any(state.node == value for state in policy.states):
+            return True
+        after = {reader for reader in policy.readers(value) if reader not in names} - seen
+        seen |= after
+        frontier.extend(after)
+    return False
 
 
 def full_scale(matrix: Tensor, bits: int) -> Tensor:

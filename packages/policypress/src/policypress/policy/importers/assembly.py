@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from policypress.policy import layers
 from policypress.policy.importers.fusion import Step, fuse
-from policypress.policy.policy import GraphBuilder, Origin, Policy, observation_inputs
-from policypress_runtime.contract import Box, Discrete, MultiBinary, MultiDiscrete, Space, TensorSpec
+from policypress.policy.policy import GraphBuilder, Origin, Policy, State, observation_inputs
+from policypress_runtime.contract import Box, Discrete, MultiBinary, MultiDiscrete, Space, StateSpec, TensorSpec
 from policypress_runtime.errors import NetworkError
 
 # Rows of the sample that tells shapes: more than one, so that a batch axis that moves is noticed.
@@ -122,6 +122,12 @@ class Assembly:
         self.values[name] = Value(name, sample)
         return self.values[name]
 
+    def state(self, spec: StateSpec) -> Value:
+        """The value of a state, which :meth:`finish` is told the next value of."""
+        value = Value(spec.name, torch.zeros(SAMPLE_BATCH, *spec.shape))
+        self.values[spec.name] = value
+        return value
+
     def producer(self, value: Value) -> nn.Module | None:
         """The layer that gives ``value``; None for an input."""
         step = self.steps.get(value.name)
@@ -144,7 +150,15 @@ class Assembly:
                 return source
         return self.add("concat", layers.Concat(axis), *parts)
 
-    def finish(self, result: Value | Decision, action_space: Space, origin: Origin, *, final: bool = False) -> Policy:
+    def finish(
+        self,
+        result: Value | Decision,
+        action_space: Space,
+        origin: Origin,
+        *,
+        final: bool = False,
+        states: Sequence[tuple[StateSpec, Value]] = (),
+    ) -> Policy:
         """The policy whose network gives ``result``.
 
         Args:
@@ -153,22 +167,38 @@ class Assembly:
             origin: where the network came from.
             final: the result is the action as it is meant (an artifact's): a Box action is not limited to the finite
                 bounds of its space, and choices may be counted from another number than the space's first.
+            states: of a network with memory, each with its next value.
 
         Raises:
-            Refused: the result does not fit the action space.
+            Refused: the result does not fit the action space, or a state's next value not the state.
         """
         scores: Value | None = None
         if isinstance(action_space, Box):
             action = self._continuous(result, action_space, clip=not final)
         else:
             scores, action = self._discrete(result, action_space, final)
-        graph, names = GraphBuilder(), {spec: spec for spec in (value.name for value in self.inputs.values())}
-        outputs = (action.name,) if scores is None else (scores.name, action.name)
-        for name, step in fuse(self.steps, outputs).items():
+        after = [self._carried(spec, value) for spec, value in states]
+        if states and (scores is None or any(action.name in step.inputs for step in self.steps.values())):
+            # What is carried may be computed behind the action, which has to be the last value, and read by nothing.
+            action = self.add("identity", layers.Activation("identity"), action)
+        graph = GraphBuilder(name for spec, _ in states for name in (spec.name, spec.next_name))
+        names = {name: name for name in (*(v.name for v in self.inputs.values()), *(spec.name for spec, _ in states))}
+        outputs = (*([] if scores is None else [scores.name]), *(value.name for value in after), action.name)
+        fused = fuse(self.steps, outputs)
+        for name in (*(name for name in fused if name != action.name), action.name):
+            step = fused[name]
             names[name] = graph.add(step.hint, step.layer, *(names[read] for read in step.inputs))
-        return graph.policy(
-            self.observation_space, action_space, None if scores is None else names[scores.name], origin
-        )
+        carried = tuple(State(spec, names[value.name]) for (spec, _), value in zip(states, after, strict=True))
+        decides = None if scores is None else names[scores.name]
+        return graph.policy(self.observation_space, action_space, decides, origin, carried)
+
+    def _carried(self, spec: StateSpec, value: Value) -> Value:
+        """The next value of a state, by a layer of its own."""
+        if value.integer or value.shape != spec.shape:
+            raise Refused(
+                f"the next value of the state {spec.name} has shape {value.shape}, and the state {spec.shape}"
+            )
+        return self.add("carried", layers.Activation("identity"), value) if value.name not in self.steps else value
 
     def _continuous(self, result: Value | Decision, space: Box, *, clip: bool) -> Value:
         if isinstance(result, Decision) or result.integer:

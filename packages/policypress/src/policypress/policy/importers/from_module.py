@@ -8,41 +8,31 @@ from __future__ import annotations
 
 import io
 import logging
-import operator
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.export.graph_signature import InputKind, OutputKind
 
 from policypress.agents.bundle import Normaliser
 from policypress.policy import layers
 from policypress.policy.importers.action_scale import scaled, scaling
-from policypress.policy.importers.assembly import BATCH, SAMPLE_BATCH, SUPPORTED, Assembly, Decision, Refused, Value
-from policypress.policy.importers.aten import elementwise as aten_elementwise
-from policypress.policy.importers.aten import shapes as aten_shapes
-from policypress.policy.importers.aten import weighted as aten_weighted
-from policypress.policy.importers.aten.registry import Arguments, flat, needed, translate
+from policypress.policy.importers.assembly import SAMPLE_BATCH, Assembly, Refused, Value
 from policypress.policy.importers.check_pairs import check_pairs
 from policypress.policy.importers.live_sb3 import Live, arranged, is_live, live, predicted, transposed_keys
 from policypress.policy.policy import SINGLE_KEY, Origin, Policy
 from policypress.policy.precision import with_precision_told
+from policypress.policy.recurrence.module_memory import ModuleMemory, memory_of_module, next_states
 from policypress.policy.self_check import Arrays, check_same, normalised, sample_observations
+from policypress.policy.traced.graph import HINT, Translation, first_of
 from policypress_runtime.contract import Box, DictSpace, Discrete, MultiBinary, MultiDiscrete, Space
 from policypress_runtime.errors import NetworkError
-
-FAMILIES = (aten_elementwise, aten_shapes, aten_weighted)
-# What the exporter notes about types and sizes; it computes nothing.
-_NOTES = ("aten::_assert_tensor_metadata", "aten::_assert_scalar", "aten::_assert_async", "aten::sym_constrain_range")
-# Tagged as random for what they do in training; their translations refuse that case themselves.
-_RANDOM_IN_TRAINING = {f"aten::{kind}dropout" for kind in ("", "native_", "alpha_", "feature_")} | {"aten::rrelu"}
-_HINT = "Use a feed-forward network of supported operators, or an ONNX file of one."
 
 
 def from_module(
@@ -52,6 +42,7 @@ def from_module(
     normaliser: Normaliser | Mapping[str, Normaliser] | None = None,
     scale_actions: bool = False,
     *,
+    state: Mapping[str, Any] | None = None,
     check: str | Path | None = None,
 ) -> Policy:
     """Policy around a module, or around a live model of Stable-Baselines3.
@@ -67,12 +58,18 @@ def from_module(
             squashing and scaling is the module's; the finite bounds of the space are applied on top, as
             Stable-Baselines3's ``predict`` does); for Discrete the scores ``(batch, n)``; for MultiDiscrete the
             scores of all choices side by side; for MultiBinary logits. Indices from an ``argmax``, or bits from
-            ``logits > 0``, are understood too. Of several outputs the first counts.
+            ``logits > 0``, are understood too. Of several outputs the first counts, which a notice says; with memory
+            (``state``), the first is the action and the others are the next states.
         observation_space: a gymnasium space, or the contract's form of one; a live model has its own.
         action_space: likewise.
         normaliser: statistics applied to the observation before the module, for all of it or by key.
         scale_actions: the module gives -1 to 1, which is scaled to the action bounds. Where a module ends in tanh, the
             bounds are others and this is not said, a notice of the policy's ``origin`` says so.
+        state: of a module with memory, what ``forward`` takes beside the observation, by name, in its order:
+            ``forward(observation, h, c) -> action, h, c``, or ``forward(observation, (h, c)) -> action, (h, c)``. Each
+            is the value at the start of one episode, with a batch axis of length 1, which is the second of three axes
+            (as ``torch.nn.LSTM`` has it) or the first: ``{"h_in": torch.zeros(1, 1, 64)}``. A state ``h_in`` is
+            followed by ``h_out`` in artifacts. Layers are LSTM, GRU and RNN in one direction, of one step, and cells.
         check: ``.npz`` of observations and actions that the policy must give
             (:mod:`policypress.policy.importers.check_pairs`).
 
@@ -89,6 +86,8 @@ def from_module(
     if is_live(module):
         if scale_actions:
             raise NetworkError("A live model scales its actions itself.", got="scale_actions=True", expected="False")
+        if state:
+            raise NetworkError("A live model has its state itself.", got="state=...", expected="no state")
         policy = _from_live(live(module), observation_space, action_space, statistics)
     elif observation_space is None or action_space is None:
         raise NetworkError(
@@ -98,7 +97,7 @@ def from_module(
         )
     else:
         spaces = _contract_space(observation_space), _contract_space(action_space)
-        policy = _translated(module, *spaces, statistics, scale_actions)
+        policy = _translated(module, *spaces, statistics, scale_actions, state or {})
     return policy if check is None else check_pairs(policy, check)
 
 
@@ -127,6 +126,7 @@ def _translated(
     actions: Space,
     statistics: Mapping[str, Normaliser],
     scale_actions: bool = False,
+    state: Mapping[str, Any] = MappingProxyType({}),
 ) -> Policy:
     module = _checked(module)
     assembly = Assembly(observations)
@@ -134,18 +134,30 @@ def _translated(
     with _evaluating(module), torch.no_grad():
         arrays = normalised(sample_observations(observations, SAMPLE_BATCH, statistics), statistics)
         sample = _argument(arrays)
-        _run(module, sample)
-        exported = _export(module, sample)
-        result = _Translation(assembly, exported).run(inputs)
+        memory = memory_of_module(lambda *given: _called(module, *given), sample, state, first_of)
+        _run(module, sample, *memory.initial(SAMPLE_BATCH))
+        exported = _export(memory.adapted(module), sample, memory)
+        translation = Translation(assembly, exported)
+        result, after = translation.run([*inputs.values(), *memory.bound(assembly)], len(memory.specs))
         result, told = scaled(assembly, result, actions, scale_actions)
+        told = (*told, *translation.notices)
         try:
-            policy = assembly.finish(result, actions, Origin(notices=told))
+            carried = memory.following(after)
+            policy = assembly.finish(result, actions, Origin(notices=told), states=carried)
         except Refused as refusal:
             raise NetworkError(
                 "The network does not fit the action space.", got=str(refusal), expected=repr(actions)
             ) from refusal
-        network = scaling(lambda given: _run(module, _argument(given)), actions, scale_actions)
-        check_same(policy, network, statistics)
+
+        def step(given: Arrays) -> tuple[Any, ...]:
+            rest, behind = memory.parted(given)
+            return (_argument(rest), *behind)
+
+        def following(given: Arrays) -> Arrays:
+            return memory.after(next_states(_called(module, *step(given)), first_of, len(memory.specs)))
+
+        network = scaling(lambda given: _run(module, *step(given)), actions, scale_actions)
+        check_same(policy, network, statistics, following if memory.specs else None)
     return with_precision_told(policy, statistics)
 
 
@@ -221,11 +233,11 @@ def _argument(arrays: Arrays) -> Tensor | dict[str, Tensor]:
     return tensors[SINGLE_KEY] if tensors.keys() == {SINGLE_KEY} else tensors
 
 
-def _run(module: nn.Module, observation: Tensor | dict[str, Tensor]) -> npt.NDArray[np.generic]:
+def _called(module: nn.Module, *arguments: Any) -> Any:
     # User code: whatever it raises is about the module, not about us.
     try:
         with torch.no_grad():
-            output = _first(module(observation))
+            return module(*arguments)
     except Exception as error:
         raise NetworkError(
             "The module fails on an observation of this space.",
@@ -233,30 +245,29 @@ def _run(module: nn.Module, observation: Tensor | dict[str, Tensor]) -> npt.NDAr
             expected="forward(observation batch)",
             hint="Check the observation space, and that forward takes one tensor (or one dict) with the batch first.",
         ) from error
+
+
+def _run(module: nn.Module, *arguments: Any) -> npt.NDArray[np.generic]:
+    output = first_of(_called(module, *arguments))
     if not isinstance(output, Tensor):
         raise NetworkError("The module returns no tensor.", got=type(output).__name__, expected="a tensor, batch first")
     result: npt.NDArray[np.generic] = output.detach().numpy()
     return result.astype(np.int8) if result.dtype == np.bool_ else result
 
 
-def _first(output: Any) -> Any:
-    if isinstance(output, Mapping):
-        output = next((output[key] for key in ("action", "actions") if key in output), list(output.values()))
-    while isinstance(output, list | tuple) and output:
-        output = output[0]
-    return output
-
-
-def _export(module: nn.Module, sample: Tensor | dict[str, Tensor]) -> torch.export.ExportedProgram:
+def _export(
+    module: nn.Module, sample: Tensor | dict[str, Tensor], memory: ModuleMemory
+) -> torch.export.ExportedProgram:
     free = {0: torch.export.Dim.AUTO}
-    shapes = (free if isinstance(sample, Tensor) else dict.fromkeys(sample, free),)
+    shapes = (free if isinstance(sample, Tensor) else dict.fromkeys(sample, free), *memory.dynamic())
+    arguments = (sample, *memory.flat(SAMPLE_BATCH))
     with warnings.catch_warnings(), _quiet():
         # Of torch's own making, about its own pytree code: nothing the user could change.
         warnings.filterwarnings("ignore", category=FutureWarning, message=r".*isinstance\(treespec, LeafSpec\)")
         # A module may keep a tensor for its owner to look at; one that reads it back fails the comparison.
         warnings.filterwarnings("ignore", category=UserWarning, message=r"The tensor attributes? self\.")
         try:
-            program = torch.export.export(module, (sample,), dynamic_shapes=shapes, strict=False)
+            program = torch.export.export(module, arguments, dynamic_shapes=shapes, strict=False)
             functional: torch.export.ExportedProgram = program.run_decompositions({})
             return functional
         except Exception as error:
@@ -266,7 +277,7 @@ def _export(module: nn.Module, sample: Tensor | dict[str, Tensor]) -> torch.expo
                 "The module cannot be traced: control flow that depends on the observation, or state.",
                 got=f"{type(error).__name__}: {lines[0]}",
                 expected="a feed-forward module that torch.export can trace",
-                hint=_HINT,
+                hint=HINT,
             ) from error
 
 
@@ -281,116 +292,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-class _Translation:
-    """Walks one exported graph and gives it to an assembly."""
-
-    def __init__(self, assembly: Assembly, program: torch.export.ExportedProgram) -> None:
-        self.assembly = assembly
-        self.program = program
-        self.values: dict[str, Any] = {}
-
-    def run(self, inputs: Mapping[str, Value]) -> Value | Decision:
-        """Translate the whole graph; the value of its first output."""
-        self._bind(list(inputs.values()))
-        mutated = [s for s in self.program.graph_signature.output_specs if s.kind != OutputKind.USER_OUTPUT]
-        if mutated:
-            raise NetworkError(
-                "The module has state: it changes a buffer when it acts.",
-                got=str(mutated[0].target),
-                expected="a feed-forward module",
-                hint=_HINT,
-            )
-        output = self.program.graph_signature.output_specs[0].arg
-        name = self._action_name(getattr(output, "name", ""))
-        wanted = needed(self.program, name)
-        for node in self.program.graph.nodes:
-            if node.op == "call_function" and node.name in wanted:
-                self.values[node.name] = self._call(node)
-        result = self.values.get(name)
-        if not isinstance(result, Value | Decision):
-            raise NetworkError("The module returns something that does not depend on the observation.", got=name)
-        return result
-
-    def _action_name(self, first: str) -> str:
-        """Name of the output that is the action: a dict may hold it in another place than the first."""
-        names = [getattr(spec.arg, "name", "") for spec in self.program.graph_signature.output_specs]
-        tree = self.program.call_spec.out_spec
-        if tree is None or tree.num_leaves != len(names):
-            return first
-        return str(_first(torch.utils._pytree.tree_unflatten(names, tree)))
-
-    def _bind(self, observations: list[Value]) -> None:
-        remaining = iter(observations)
-        for spec in self.program.graph_signature.input_specs:
-            name = getattr(spec.arg, "name", "")
-            if spec.kind == InputKind.USER_INPUT:
-                self.values[name] = next(remaining)
-            elif spec.target is not None:
-                stored = self.program.state_dict.get(spec.target, self.program.constants.get(spec.target))
-                self.values[name] = stored.detach() if isinstance(stored, Tensor) else stored
-
-    def _call(self, node: torch.fx.Node) -> Any:
-        arguments = torch.fx.node.map_arg(list(node.args), lambda n: self.values[n.name])
-        named = torch.fx.node.map_arg(dict(node.kwargs), lambda n: self.values[n.name])
-        target = node.target
-        try:
-            if not isinstance(target, torch._ops.OpOverload):
-                return self._python(target, list(arguments))
-            return self._operator(target, list(arguments), dict(named))
-        except Refused as refusal:
-            raise NetworkError(
-                "The network uses an operator in a way that is not supported.",
-                got=f"{_label(target)} at {_place(node)}: {refusal}",
-                expected=SUPPORTED,
-                hint=_HINT,
-            ) from refusal
-
-    def _python(self, target: Any, arguments: list[Any]) -> Any:
-        if target is operator.getitem or all(isinstance(v, int | float | bool) for v in arguments):
-            return target(*arguments)
-        raise Refused("it computes with something that depends on the observation")
-
-    def _operator(self, target: torch._ops.OpOverload, arguments: list[Any], named: Arguments) -> Any:
-        name = target._schema.name
-        if name in _NOTES:
-            return None
-        if name == "aten::sym_size":
-            value, axis = arguments
-            return BATCH if axis % value.sample.dim() == 0 else value.sample.shape[axis]
-        if torch.Tag.nondeterministic_seeded in target.tags and name not in _RANDOM_IN_TRAINING:
-            raise Refused("it is random")
-        if not any(isinstance(v, Value | Decision) for v in flat([*arguments, *named.values()])):
-            return target(*_without_batch(arguments), **dict(zip(named, _without_batch(named.values()), strict=True)))
-        schema = target._schema.arguments
-        bound = {a.name: a.default_value for a in schema if a.has_default_value()}
-        bound |= {a.name: v for a, v in zip(schema, arguments, strict=False)} | named
-        return translate(self.assembly, name.removeprefix("aten::"), bound)
-
-
-def _without_batch(values: Any) -> list[Any]:
-    """Sizes of a constant: 1 in place of the batch, so that it broadcasts."""
-    result: list[Any] = []
-    for value in values:
-        if isinstance(value, list | tuple) and value and all(isinstance(v, int) for v in value):
-            value = [1 if v == BATCH and i == 0 else v for i, v in enumerate(value)]
-            if max(value) >= BATCH:
-                raise Refused("a constant whose size depends on the batch elsewhere than in its first axis")
-        elif isinstance(value, int) and value == BATCH:
-            raise Refused("a constant that depends on the size of the batch")
-        result.append(value)
-    return result
-
-
-def _label(target: Any) -> str:
-    return str(target._schema.name).replace("::", ".") if isinstance(target, torch._ops.OpOverload) else str(target)
-
-
-def _place(node: torch.fx.Node) -> str:
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    if not stack:
-        return "the module itself"
-    path, kind = stack[-1]
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return f"{path or 'the module itself'} ({kind.split('.')[-1]})"

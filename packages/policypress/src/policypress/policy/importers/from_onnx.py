@@ -18,8 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from policypress.agents.bundle import AgentBundle, OnnxNetwork
-from policypress.agents.onnx_reading.interface import RANDOM, Interface, described, interface_of, quoted, read_by
-from policypress.agents.onnx_reading.output_names import is_mask
+from policypress.agents.onnx_reading.interface import RANDOM, Interface, described, interface_of, quoted
 from policypress.policy import layers
 from policypress.policy.importers import elementwise as ew
 from policypress.policy.importers.action_scale import scaled, scaling
@@ -32,17 +31,25 @@ from policypress.policy.importers.onnx.batch import with_batch
 from policypress.policy.importers.onnx.reference import LARGEST_CONSTANTS_BYTES, compute, constant_of, evaluator
 from policypress.policy.importers.onnx.registry import Operation, translate, without_batch
 from policypress.policy.observation_layers import channel_last
-from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy, input_name
+from policypress.policy.policy import ACTION, SINGLE_KEY, Origin, Policy
+from policypress.policy.recurrence import onnx_operators
+from policypress.policy.recurrence.file_memory import memory_of_file
+from policypress.policy.recurrence.module_memory import ModuleMemory
+from policypress.policy.recurrence.moved import Moved
+from policypress.policy.recurrence.onnx_operators import translate_moved
 from policypress.policy.self_check import Arrays, check_same
+from policypress.policy.traced.onnx_ends import inputs_by_key, needed_part
 from policypress_runtime.contract import Box, Contract, DictSpace, Space, stated, with_mask
 from policypress_runtime.errors import NetworkError
 from policypress_runtime.onnx_files.node import STANDARD_DOMAINS, attributes_of, opset_of
 
-FAMILIES = (onnx_elementwise, onnx_shapes, onnx_weighted)
+FAMILIES = (onnx_elementwise, onnx_shapes, onnx_weighted, onnx_operators)
 QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 OLDEST_OPSET = 9
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-_HINT = "Export the feed-forward part that gives the action, in fp32, or give the torch module to Policy.from_module."
+_HINT = (
+    "Export the part that gives the action, one step of it, in fp32, or give the torch module to Policy.from_module."
+)
 # Constants larger than the batch sentinel are sizes only in these.
 _SHAPED_BY_OPERAND = {"ConstantOfShape", "Expand", "Tile", "Range", "Reshape"}
 
@@ -60,20 +67,23 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
             space, which is the file's, is channel-first.
 
     Raises:
-        AgentError: a recurrent graph, or an action that is not determined.
+        AgentError: a state that is not among its inputs and outputs, or an action that is not determined.
         NetworkError: an operator without a layer (the message names it and its node), a quantized file, or inputs
             and outputs that do not fit the spaces.
     """
     if not isinstance(bundle.network, OnnxNetwork):
         raise NetworkError("This agent is not an ONNX file.", got=bundle.algorithm, expected="onnx")
     model = onnx.inliner.inline_local_functions(onnx.load_model_from_string(bundle.network.model))
-    ends = interface_of(model, stated=bundle.network.action, actions=bundle.action_space)
+    contract = _contract(model)
+    known = None if contract is None else tuple((spec.name, spec.next_name) for spec in contract.state)
+    ends = interface_of(model, stated=bundle.network.action, actions=bundle.action_space, states=known)
     _check(model)
     space = _caller_space(bundle.observation_space, transposed_keys)
     assembly = Assembly(space)
     source = _Source(model, ends, space)
-    contract = _contract(model)
-    result = _Translation(assembly, source, bundle).run(set() if contract is None else set(contract.folded))
+    memory = memory_of_file(source.original, ends, contract)
+    translation = _Translation(assembly, source, bundle, memory)
+    result = translation.run(set() if contract is None else set(contract.folded))
     told, more = source.notices(), tuple[str, ...]()
     scale = bundle.network.scale_actions
     if contract is None:
@@ -91,12 +101,14 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     )
     try:
         # An artifact's actions are the environment's already.
-        policy = assembly.finish(result, bundle.action_space, origin, final=contract is not None)
+        carried = memory.following([translation.values.get(given) for _, given in ends.states])
+        policy = assembly.finish(result, bundle.action_space, origin, final=contract is not None, states=carried)
     except Refused as refusal:
         raise NetworkError(
             "The network does not fit the action space.", got=str(refusal), expected=repr(bundle.action_space)
         ) from refusal
-    check_same(policy, scaling(source.evaluate, bundle.action_space, scale), bundle.normaliser)
+    network = scaling(lambda given: source.evaluate(given, memory)[0], bundle.action_space, scale)
+    check_same(policy, network, bundle.normaliser, lambda given: source.evaluate(given, memory)[1])
     return policy
 
 
@@ -135,15 +147,15 @@ class _Source:
 
     def __init__(self, model: onnx.ModelProto, ends: Interface, space: Space) -> None:
         self.action = ends.action
-        self.model = model = _needed(model, ends)
+        self.model = model = needed_part(model, ends)
         keys = [key for key, _ in space.spaces] if isinstance(space, DictSpace) else [SINGLE_KEY]
-        self.inputs = _inputs_by_key(model, ends, keys)
+        self.inputs = inputs_by_key(model, ends, keys)
         self.parts = dict(space.spaces) if isinstance(space, DictSpace) else {SINGLE_KEY: space}
         self.original = model
         self.bare = [key for key in self.inputs if self._is_bare(key)]
         if self.bare:
             self.model = model = self._batched()
-            self.inputs = _inputs_by_key(model, ends, keys)
+            self.inputs = inputs_by_key(model, ends, keys)
         self._evaluator: ReferenceEvaluator | None = None
 
     def _is_bare(self, key: str) -> bool:
@@ -202,21 +214,27 @@ class _Source:
         height, width, channels = part.shape
         return sizes[1:] != [height, width, channels] and sizes[1:] == [channels, height, width]
 
-    def evaluate(self, observations: Arrays) -> npt.NDArray[np.generic]:
-        """The action output for a batch, by onnx's reference evaluator."""
+    def evaluate(self, observations: Arrays, memory: ModuleMemory) -> tuple[npt.NDArray[np.generic], Arrays]:
+        """The action output for a batch, and the next states batch first, by onnx's reference evaluator."""
         self._evaluator = self._evaluator or evaluator(self.original)
         feeds = {self.inputs[key].name: self._fed(key, observations[key]) for key in self.inputs}
+        axes = {spec.name: axis for spec, axis in zip(memory.specs, memory.axes, strict=True)}
         rows = len(next(iter(observations.values())))
         step = 1 if self.bare else self.fixed_batch or rows
         parts: list[npt.NDArray[np.generic]] = []
+        states: dict[str, list[npt.NDArray[np.generic]]] = {spec.name: [] for spec in memory.specs}
         for start in range(0, rows, step):
             # A file with a fixed batch takes that many rows: the last ones repeat where there are fewer.
             chosen = np.minimum(np.arange(start, start + step), rows - 1)
             taken = {name: values[chosen[0] if self.bare else chosen] for name, values in feeds.items()}
-            outputs = self._evaluator.run([self.action], taken)
-            parts.append(np.asarray(cast(list[Any], outputs)[0]).reshape(step, -1)[: rows - start])
+            taken |= {name: np.moveaxis(observations[name][chosen], 0, axis) for name, axis in axes.items()}
+            outputs = cast(list[Any], self._evaluator.run([self.action, *(s.next_name for s in memory.specs)], taken))
+            parts.append(np.asarray(outputs[0]).reshape(step, -1)[: rows - start])
+            for spec, value in zip(memory.specs, outputs[1:], strict=True):
+                states[spec.name].append(np.moveaxis(np.asarray(value), axes[spec.name], 0)[: rows - start])
         result = np.concatenate(parts)
-        return result.astype(np.int8) if result.dtype == np.bool_ else result
+        after = {name: np.concatenate(values) for name, values in states.items()}
+        return (result.astype(np.int8) if result.dtype == np.bool_ else result), after
 
     def _fed(self, key: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         kind = helper.tensor_dtype_to_np_dtype(self.inputs[key].type.tensor_type.elem_type)
@@ -225,58 +243,10 @@ class _Source:
         return np.ascontiguousarray(values.astype(kind))
 
 
-def _inputs_by_key(model: onnx.ModelProto, ends: Interface, keys: list[str]) -> dict[str, onnx.ValueInfoProto]:
-    inputs = [value for value in model.graph.input if value.name in ends.inputs]
-    if keys == [SINGLE_KEY] and len(inputs) > 1:
-        mask = next((value.name for value in inputs if is_mask(value.name)), None)
-        raise NetworkError(
-            "The action of the ONNX file needs more than the observation.",
-            got="; ".join(described(value) for value in inputs[:12]),
-            expected="one input, or a dict observation with a key for each",
-            hint="Export the network so that its action needs only the observation, or use it without --env: the "
-            "artifact then takes all of them."
-            if mask is None
-            else f"Export the scores before the mask {quoted(mask)} is applied, or use it without --env: whoever calls "
-            "the artifact then gives the mask.",
-        )
-    return {_key_of(value.name, keys): value for value in inputs}
-
-
-def _key_of(name: str, keys: list[str]) -> str:
-    if keys == [SINGLE_KEY]:
-        return SINGLE_KEY
-    for key in keys:
-        if name in (key, input_name(key)) or name.endswith((f".{key}", f"_{key}", f"/{key}")):
-            return key
-    raise NetworkError(
-        "An input of the ONNX file is none of the observation's keys.",
-        got=quoted(name),
-        expected=", ".join(keys),
-        hint="Name the inputs after the keys (input_names in torch.onnx.export).",
-    )
-
-
-def _needed(model: onnx.ModelProto, ends: Interface) -> onnx.ModelProto:
-    """The part of ``model`` that gives the action: critics and log-probabilities are left out."""
-    wanted, kept = {ends.action}, []
-    for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(read_by(node))
-            kept.append(node)
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    for repeated in (part.graph.node, part.graph.output, part.graph.input):
-        del repeated[:]
-    part.graph.node.extend(kept[::-1])
-    part.graph.output.extend(value for value in model.graph.output if value.name == ends.action)
-    part.graph.input.extend(value for value in model.graph.input if value.name in ends.inputs)
-    return part
-
-
 class _Translation:
     """Walks the part of the graph that gives the action and gives it to an assembly."""
 
-    def __init__(self, assembly: Assembly, source: _Source, bundle: AgentBundle) -> None:
+    def __init__(self, assembly: Assembly, source: _Source, bundle: AgentBundle, memory: ModuleMemory) -> None:
         self.assembly = assembly
         self.source = source
         self.opset = opset_of(source.model)
@@ -287,6 +257,8 @@ class _Translation:
         for key, value in normalise_inputs(assembly, bundle.normaliser).items():
             if key in source.inputs:
                 self.values[source.inputs[key].name] = self._bound(key, value)
+        for spec, state in zip(memory.specs, memory.bound(assembly), strict=True):
+            self.values[spec.name] = state
 
     def run(self, folded: Collection[str]) -> Value | Decision:
         """Translate; ``folded`` names what the contract says the graph does beyond the network."""
@@ -296,6 +268,13 @@ class _Translation:
             self.values.update(zip(node.output, outputs, strict=False))
             _mark(self.assembly, before, node.output[0], folded)
         result = self.values.get(self.source.action)
+        if isinstance(result, Moved):
+            raise NetworkError(
+                "The output of the ONNX file does not have the batch first.",
+                got=f"the batch as axis {result.axis} of {self.source.action!r}",
+                expected="the batch as the first axis",
+                hint=_HINT,
+            )
         if not isinstance(result, Value | Decision):
             raise NetworkError(
                 "The output of the ONNX file does not depend on the observation.", got=self.source.action
@@ -332,14 +311,14 @@ class _Translation:
             if node.domain not in STANDARD_DOMAINS:
                 raise Refused(f"it is of the domain {node.domain!r}")
             operands = [self.values[name] for name in node.input]
-            if not any(isinstance(v, Value | Decision) for v in operands):
+            if not any(isinstance(v, Value | Moved | Decision) for v in operands):
                 return self._constant(node, operands)
-            if node.op_type == "Reshape" and self.source.fixed_batch is not None:
+            if node.op_type == "Reshape" and isinstance(operands[0], Value) and self.source.fixed_batch is not None:
                 operands[1] = self._free(operands[1])
             name = node.name or node.output[0]
-            return translate(
-                self.assembly, Operation(node.op_type, name, attributes, operands, len(node.output), self.opset)
-            )
+            operation = Operation(node.op_type, name, attributes, operands, len(node.output), self.opset)
+            elsewhere = translate_moved(self.assembly, operation)
+            return translate(self.assembly, operation) if elsewhere is None else elsewhere
         except Refused as refusal:
             raise NetworkError(
                 "The ONNX file uses an operator in a way that is not supported.",

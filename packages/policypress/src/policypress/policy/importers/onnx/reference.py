@@ -67,12 +67,26 @@ def _saturating(opset: int) -> type[OpRun]:
     return type("QuantizeLinear", (own,), {"op_domain": "", "_run": run})
 
 
+def _rectifying(opset: int) -> type[OpRun]:
+    """RNN with the activation Relu too, which the evaluator's own lacks."""
+    own: Any = load_op("", "RNN", opset)
+
+    def choose_act(self: Any, name: Any, alpha: Any, beta: Any) -> Any:
+        if str(name).lower() == "relu":
+            return lambda x: np.maximum(x, 0)
+        return own.choose_act(self, name, alpha, beta)
+
+    return type("RNN", (own,), {"op_domain": "", "choose_act": choose_act})
+
+
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Evaluator of ``model`` as it acts after training."""
     opset = opset_of(model)
     replaced: list[type[OpRun]] = [BatchNormalization] if opset < FIRST_WITH_TRAINING_MODE else []
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         replaced.append(_saturating(opset))
+    if any(node.op_type == "RNN" for node in model.graph.node):
+        replaced.append(_rectifying(opset))
     return ReferenceEvaluator(model, new_ops=replaced)
 
 

@@ -1,0 +1,1 @@
+"""Graphs that ``torch.export`` traces, on their way into a policy."""
