@@ -87,6 +87,10 @@ def compress(
         Path | None,
         typer.Option("--observations", metavar="NPZ", help="Recorded observations instead of an environment."),
     ] = None,
+    max_action_error: Annotated[
+        float | None,
+        typer.Option("--max-action-error", metavar="E", help="With --observations: the smallest within this error."),
+    ] = None,
     episodes: EpisodesOption = 100,
     seed: SeedOption = 0,
     max_steps: MaxStepsOption = None,
@@ -121,6 +125,7 @@ def compress(
       policypress compress agent.zip --env Hopper-v4 --recipe "equalize > int8" --episodes 30 -o out
       policypress compress agent.zip --env my_package.envs:Arm-v0 --env-kwargs friction=0.3 --classic -o out
       policypress compress policy.onnx --observations logged.npz --recipe "equalize > int8" -o out
+      policypress compress policy.onnx --observations logged.npz --max-action-error 0.01 -o out
     """
     if recipe and classic:
         raise StudyInputError("Either --recipe or --classic.", got="both", expected="one of them, or none to search")
@@ -144,6 +149,7 @@ def compress(
         seed=seed,
         env=stated.environment,
         observations=observations,
+        max_action_error=max_action_error,
         max_steps=max_steps,
         overrides=stated.overrides,
         jobs=jobs,

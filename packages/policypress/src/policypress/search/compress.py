@@ -26,7 +26,8 @@ from policypress.measurement.agent_in_environment import AgentInEnvironment, Age
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import actor_of
 from policypress.measurement.suspects import hardly_better
-from policypress.records import EvaluationProtocol
+from policypress.records import ArtifactRecord, EvaluationProtocol
+from policypress.search.by_action_error import in_words, smallest_within, untrained_recipes
 from policypress.search.claim import claimed_builder
 from policypress.search.finalists import measure_finalists, measure_together, played_under
 from policypress.search.gate import Gate
@@ -116,6 +117,8 @@ def compress(
     with _opened(subject, asked, acting, Path(output), on_event) as session:
         if asked.recipes is not None:
             return _by_recipes(session, asked, notices)
+        if asked.max_action_error is not None:
+            return _by_action_error(session, asked, budget, notices)
         return _searched(session, asked, budget, notices)
 
 
@@ -177,6 +180,30 @@ def _by_recipes(session: Session, asked: CompressOptions, notices: tuple[str, ..
     if not asked.robustness or asked.observations is not None or outcome.interrupted:
         return found
     return _made_robust(found, session)
+
+
+def _by_action_error(
+    session: Session, asked: CompressOptions, budget: TimeBudget, notices: tuple[str, ...]
+) -> Compressed:
+    """Build what takes no training, as much as the time allows, and say which is the smallest within the error."""
+    recipes, width = untrained_recipes(), 2 * session.executor.capacity
+    built: list[str] = []
+    for start in range(0, len(recipes), width):
+        if budget.spent() >= 1:
+            notices = (*notices, f"The time was over after {len(built)} of {len(recipes)} recipes.")
+            break
+        found = session.build([Recipe.parse(text) for text in recipes[start : start + width]])
+        built += [text for text, record in found.items() if isinstance(record, ArtifactRecord)]
+    done = _by_recipes(session, replace(asked, recipes=built, max_action_error=None, costs=False), notices)
+    records = {name: row for name, key in done.cells.items() if (row := session.store.artifact(key)) is not None}
+    most = asked.max_action_error or 0.0
+    chosen = smallest_within(records, most)
+    outcome, told = done.outcome, (in_words(records, most), *done.notices)
+    if asked.costs and chosen is not None and not outcome.interrupted:
+        cells = [cell for cell in outcome.done if cell.recipe in (BASELINE, chosen)]
+        measured = measure_together(session, played_under(session.store, cells), _request(asked))
+        outcome, told = replace(outcome, interrupted=measured.interrupted), (*told, *measured.notices)
+    return replace(done, outcome=outcome, notices=told)
 
 
 def _doubts(session: Session, cells: dict[str, Cell]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ MILD_NUMBER = 2
 # A policy that ignores its seed does so in each of these.
 DETERMINISTIC_EPISODES = 3
 # Of the planned pairs, those that are played before the first look, and between looks.
-_FIRST, _STEP, _FEWEST = 0.5, 0.125, 10
+_FIRST, _STEP, _FEWEST = 0.3, 0.1, 10
 # What is planned of a mild recipe whose race says that no number is enough: races err.
 _UNPLANNED = 400
 # A candidate that misses the bar by chance may play on, up to so many times what was planned.

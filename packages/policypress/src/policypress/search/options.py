@@ -60,8 +60,10 @@ class CompressOptions:
         env_fn: makes the user's own environment. One that other processes cannot import (a lambda, a function of
             the script itself) is run in this process. Its code is not part of a cell's key: after changing it, use
             another folder.
-        observations: recorded observations (``.npz``) in place of an environment: returns are not measured. Only with
-            ``recipes``.
+        observations: recorded observations (``.npz``) in place of an environment: returns are not measured. A search
+            then looks for the smallest whose actions differ by at most ``max_action_error``.
+        max_action_error: mean difference to the agent's action, as a share of its range, or share of discrete actions
+            that differ, of a search on ``observations``.
         max_steps: limit of an episode where the environment has none.
         overrides: facts that the user states of the network.
         executor: ``local`` (one process per core) or ``debug`` (in this process).
@@ -96,6 +98,7 @@ class CompressOptions:
     env: EnvironmentSpec | str | None = None
     env_fn: Factory | None = None
     observations: str | Path | None = None
+    max_action_error: float | None = None
     max_steps: int | None = None
     overrides: Overrides = NO_OVERRIDES
     executor: ExecutorName = "local"
@@ -136,11 +139,21 @@ class CompressOptions:
             )
         if self.worst_return is not None and self.best_return is not None:
             Limits(self.worst_return, self.best_return)
-        if self.observations is not None:
+        if self.max_action_error is not None:
+            checked_share("largest action error", self.max_action_error)
+        if self.observations is not None and self.max_action_error is None:
             raise StudyInputError(
-                "A search needs episodes, and recorded observations have none.",
+                "A search needs episodes, or to know by how much actions may differ on the observations.",
                 got=f"observations {self.observations} and no recipe",
-                expected="recipes with --recipe or --classic, or an environment instead of the observations",
+                expected="a largest action error, recipes, or an environment instead of the observations",
+                hint="Say --max-action-error 0.01 (of the action's range), or --recipe, or --classic.",
+            )
+        if self.observations is None and self.max_action_error is not None:
+            raise StudyInputError(
+                "A largest action error is for a search on recorded observations.",
+                got=f"{self.max_action_error:g} and no observations",
+                expected="--observations logged.npz as well",
+                hint="Where episodes can be played, the return decides: --keep says how much of it.",
             )
 
     @property
