@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from synthetic_li import CARTPOLE, add_training, as_the_paper_says, ramp
 
+from policypress.cli.commands import command
 from policypress.engine.store.reader import StoreReader
 from policypress.engine.store.store import Store
 from policypress.study.spec_header import SpecHeader
@@ -25,6 +28,24 @@ def written(store: StoreReader, folder: Path) -> Path:
     assert page.name == PAGE_NAME
     assert {page, *others} == {path for path in folder.rglob("*") if path.is_file()}
     return page
+
+
+def test_the_commands_are_of_the_file_that_was_run(tmp_path: Path) -> None:
+    """Whatever the study in it is called; quoted for a shell, and commands that there are."""
+    as_the_paper_says(tmp_path).close()
+    with StoreReader(tmp_path / "study.db") as store:
+        header = SpecHeader("small-li", "li2023", tmp_path / "my study.yml", {})
+        page, *_ = write_report(store, header, tmp_path / "report")
+    (shown,) = re.findall(r'id="made">.*?</h2>\s*<pre>(.*?)</pre>', page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [shlex.split(html.unescape(line)) for line in shown.splitlines() if line.strip()]
+    assert [words[:4] for words in lines] == [
+        ["policypress", "study", part, "my study.yml"] for part in ("run", "report")
+    ]
+    known = command("study").commands
+    for _, _, part, *arguments in lines:
+        assert {word for word in arguments if word.startswith("-")} <= {
+            option for parameter in known[part].params for option in parameter.opts
+        }
 
 
 def test_a_whole_report(tmp_path: Path) -> None:

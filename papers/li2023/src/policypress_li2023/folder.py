@@ -31,7 +31,7 @@ def write_report(store: StoreReader, study: SpecHeader, folder: Path) -> Sequenc
     """
     results = read_results(store)
     charts = [chart for task in results.tasks if (chart := reward_trend(task)) is not None]
-    contents = {PAGE_NAME: render(results, charts, commands(f"{results.study or study.name}.yml")).encode()}
+    contents = {PAGE_NAME: render(results, charts, commands(study.path.name)).encode()}
     contents[DATA_NAME] = (json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
     contents[TABLE_NAME] = table(results).encode()
     for chart in charts:

@@ -28,7 +28,7 @@ def write_report(store: StoreReader, study: SpecHeader, folder: Path) -> Sequenc
         StoreError: the database is damaged or of another schema.
         OutputError: a file cannot be written.
     """
-    report = read_study_report(store, f"{store.note('study') or study.name}.yml")
+    report = read_study_report(store, study.path.name)
     data = write_data(report, folder)
     return (*write_page(report, folder, data), *(folder / name for name in data))
 
