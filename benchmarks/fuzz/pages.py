@@ -18,6 +18,8 @@ from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.axes import chart_of
 from policypress.report.drawing.panels import Panel, layered, telling, told
 from policypress.report.figures import Figure, figures
+from policypress.report.grid.page import render as grid_page
+from policypress.report.grid.report import GridReport, read_report
 from policypress.report.page import render as results_page
 from policypress.report.results import Results, read_results
 from policypress_li2023.page import render as li_page
@@ -36,6 +38,10 @@ _IN_STUDY = (
     *("synthetic", "drawn at random, to test the page; no result of anything", "Ant", "an own recipe", "2.13.0"),
     *("ParityError: the file would not do what the policy does", "Linux, x86_64", "trpo"),
     *("policypress study run synthetic.yml", "policypress study report synthetic.yml -o report"),
+)
+_IN_GRID = (
+    *("synthetic", "numbers that are chosen", "ours", "theirs", "robots/arm-0.zip", "Test CPU", "prune(l2, 0.5)"),
+    "ParityError: It does something else.",
 )
 _IN_LI = ("CartPole-v0", "CartPole", "Li 2023 <published>")
 
@@ -79,11 +85,22 @@ def _results() -> tuple[Results, tuple[Figure, ...]]:
 
 @cache
 def _study() -> StudyReport:
-    sys.path.insert(0, str(TESTS / "study"))
+    sys.path.insert(0, str(TESTS.parent / "papers" / "lu2024"))
     from synthetic_study_report import make_report
 
     made = {"algorithms": ("ppo", "trpo"), "environments": ("Hopper", "Ant"), "runs": 2, "own": ("an own recipe",)}
     return make_report(**made)  # type: ignore[no-any-return]
+
+
+@cache
+def _grid() -> GridReport:
+    sys.path.insert(0, str(TESTS / "grid"))
+    from chosen_study import make
+
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        make(Path(folder) / STORE_NAME, failed=("ptsq",))
+        with StoreReader(Path(folder) / STORE_NAME) as store:
+            return read_report(store, "synthetic", "synthetic.yml", "numbers that are chosen")
 
 
 @cache
@@ -106,6 +123,10 @@ def _page(text: str) -> str:
 
 def _study_page(text: str) -> str:
     return study_page(with_text(_study(), dict.fromkeys(_IN_STUDY, text)), (), ("report.json",))
+
+
+def _grid_page(text: str) -> str:
+    return grid_page(with_text(_grid(), dict.fromkeys(_IN_GRID, text)), (), ("report.json",))
 
 
 def _li_page(text: str) -> str:
@@ -156,6 +177,7 @@ def _check_drawing(svg: str, text: str, added: Sequence[str]) -> None:
 PAGES: dict[str, Callable[[bytes], None]] = {
     "page": _target(_page),
     "study_page": _target(_study_page),
+    "grid_page": _target(_grid_page),
     "li_page": _target(_li_page),
     "charts": charts,
 }

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from synthetic_study import make
+from chosen_study import make
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.grid.report import GridReport, read_report

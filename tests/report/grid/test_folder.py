@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from synthetic_study import make
+from chosen_study import make
 
 from policypress.engine.store.reader import STORE_NAME, StoreReader
 from policypress.report.grid.charts import grid_figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from synthetic_study import GIVEN, RECIPES, TRAINED, Made
+from chosen_study import GIVEN, RECIPES, TRAINED, Made
 
 from policypress.measurement.statistics import Missing
 from policypress.report.grid.dominance import dominators
