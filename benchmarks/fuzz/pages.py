@@ -40,8 +40,17 @@ _IN_STUDY = (
     *("policypress study run synthetic.yml", "policypress study report synthetic.yml -o report"),
 )
 _IN_GRID = (
-    *("synthetic", "numbers that are chosen", "ours", "theirs", "robots/arm-0.zip", "Test CPU", "prune(l2, 0.5)"),
-    "ParityError: It does something else.",
+    *(
+        "synthetic",
+        "numbers that are chosen",
+        "ours",
+        "theirs",
+        "Test CPU",
+        "prune(l2, 0.5)",
+        "Hopper-v4",
+        "PPO Hopper-v4",
+    ),
+    *("ppo", "It does something else.", "failed: It does something else.", "policypress study run synthetic.yml"),
 )
 _IN_LI = ("CartPole-v0", "CartPole", "Li 2023 <published>")
 
