@@ -12,7 +12,7 @@ from policypress.study.spec import read_spec
 from policypress.study.spec_header import SpecHeader, read_header
 from policypress_runtime.errors import StudyInputError
 
-STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yml"))
+STUDIES = sorted(Path(__file__).resolve().parents[2].glob("papers/*/studies/*.yml"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)

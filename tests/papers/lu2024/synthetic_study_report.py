@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from policypress.measurement.statistics import Missing
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.studies.aggregates import ProfilePoint
 from policypress.report.studies.cost_estimates import Cost
 from policypress.report.studies.estimates import NOT_MEASURED, Estimate, MaybeEstimate
@@ -41,7 +41,7 @@ _TITLES = {
 
 def estimate(value: float, spread: float, runs: int) -> Estimate:
     unit = "training seeds" if runs > 1 else "episodes of one agent"
-    return Estimate(value, value - spread, value + spread, runs, unit)  # type: ignore[arg-type]
+    return Estimate(value, Interval(value, value - spread, value + spread, 0.95, "drawn"), runs, unit)  # type: ignore[arg-type]
 
 
 def _variant(
@@ -165,7 +165,8 @@ def _aggregates(runtime: str, runs: int) -> list[Aggregate]:
         profile = []
         for score in np.linspace(0.0, 1.2, 25):
             share = float(1 / (1 + np.exp(12 * (score - level))))
-            profile.append(ProfilePoint(float(score), share, max(share - 0.06, 0.0), min(share + 0.06, 1.0)))
+            between = Interval(share, max(share - 0.06, 0.0), min(share + 0.06, 1.0), 0.95, "drawn")
+            profile.append(ProfilePoint(float(score), between))
         iqm = estimate(level, 0.03, 20 * runs)
         made.append(Aggregate(method, ratio, runtime, 20, 20 * runs, iqm, iqm, tuple(profile), ""))
     return made

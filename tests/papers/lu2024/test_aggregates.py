@@ -102,8 +102,9 @@ def test_the_aggregates_of_a_study(whole: StudyReport) -> None:
     assert ptsq.iqm.lower is not None
     assert ptsq.iqm.upper is not None
     assert ptsq.iqm.lower < 0.6 < ptsq.iqm.upper
-    assert [point.share for point in ptsq.profile] == sorted((point.share for point in ptsq.profile), reverse=True)
-    assert (ptsq.profile[0].share, ptsq.profile[-1].share) == (1.0, 0.0)
+    shares = [point.share.estimate for point in ptsq.profile]
+    assert shares == sorted(shares, reverse=True)
+    assert (shares[0], shares[-1]) == (1.0, 0.0)
     improvements = {(one.first, one.second): one for one in whole.improvements}
     better = improvements["ptdq", "ptsq"].probability
     assert isinstance(better, Estimate)

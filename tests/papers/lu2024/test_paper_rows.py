@@ -59,7 +59,7 @@ def test_counts_of_bests_and_ties_add_up(rows: list[dict[str, float]]) -> None:
 
 
 def variant(ratio: float, keeps: bool | None, left: int = 0) -> Variant:
-    value = Estimate(ratio, None, None, 1, "training seeds")
+    value = Estimate(ratio, None, 1, "training seeds")
     nothing = Missing("not needed here")
     return Variant(f"prune(l1, {ratio})", "l1", ratio, Cells(1, 0, left), value, nothing, nothing, keeps, None, {})
 

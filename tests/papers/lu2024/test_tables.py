@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_study_report import make_report
 
+from policypress.measurement.statistics import Interval
 from policypress.report.studies.estimates import Estimate
 from policypress.report.studies.grids import reasons
 from policypress_lu2024 import tables
@@ -105,6 +106,6 @@ def test_numbers_read_back(value: float) -> None:
 
 
 def test_intervals_below_zero_are_not_written_with_a_dash() -> None:
-    value = Estimate(-2.0, -3.0, -1.0, 2, "training seeds")
+    value = Estimate(-2.0, Interval(-2.0, -3.0, -1.0, 0.95, "chosen"), 2, "training seeds")
     assert tables.detail(value) == "−3.00 to −1.00 · 2 runs"
-    assert tables.detail(Estimate(2.0, None, None, 1, "training seeds")) == "1 run"
+    assert tables.detail(Estimate(2.0, None, 1, "training seeds")) == "1 run"

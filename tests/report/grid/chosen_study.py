@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from policypress.engine.cells.cell import Cell, CellKind
@@ -51,8 +52,13 @@ def make(
     failed: Sequence[str] = (),
     level: float = 1000.0,
     source: str = "robots/arm.zip",
+    skipped: Mapping[str, int] = MappingProxyType({}),
+    unmeasured: Sequence[str] = (),
 ) -> None:
-    """Write it: one training with ``seeds`` seeds, and ``given`` agents; recipes in ``left`` or ``failed`` are so."""
+    """Write it: one training with ``seeds`` seeds, and ``given`` agents; recipes in ``left`` or ``failed`` are so.
+
+    ``skipped`` says of which given agent a recipe is not planned; of those in ``unmeasured`` there are no costs.
+    """
     with Store(path) as store:
         for environment in dict.fromkeys((TRAINED[1], GIVEN[1])):
             cell = Cell("random", EvaluationProtocol(EPISODES, runtime=""), EnvironmentSpec(environment))
@@ -66,6 +72,8 @@ def make(
             store.add_agent(AgentRow(identity, name, algorithm, EnvironmentSpec(environment), None, training))
             for runtime in runtimes:
                 for recipe, about in recipes.items():
+                    if name != "trained" and skipped.get(recipe) == number:
+                        continue
                     cell = _cell("baseline" if recipe == "none" else "variant", identity, environment, recipe, runtime)
                     store.plan([cell])
                     if recipe in failed:
@@ -73,7 +81,7 @@ def make(
                     elif recipe not in left:
                         _build(store, cell, about)
                         _play(store, cell, level * about.keeps + 2 * number)
-                    if costs and recipe not in (*left, *failed):
+                    if costs and recipe not in (*left, *failed, *unmeasured):
                         _measure(store, _cell("cost", identity, environment, recipe, runtime), about)
 
 

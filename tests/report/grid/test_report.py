@@ -173,3 +173,15 @@ def test_json_has_every_number_or_its_reason(read: Read) -> None:
 def test_a_recipe_that_is_larger_than_fp32_is_beaten_by_it(read: Read) -> None:
     larger = {**RECIPES, "int8": Made(0.99, 5000, ({"step": "int8"},))}
     assert "none" in (outcome(read(recipes=larger), "int8").dominated_by or ())
+
+
+def test_a_recipe_that_was_not_measured_with_every_agent_says_so(read: Read) -> None:
+    told = headline(read(given=2, skipped={"int8": 1}))
+    assert told == "int8 keeps 95 % of the return in all 2 agents that it was measured with, at 25 % of the size"
+    alone = headline(read(given=1, skipped={"int8": 0}))
+    assert alone.startswith("int8 keeps 95 % of the return in the one agent that it was measured with, of 2")
+
+
+def test_costs_that_only_other_recipes_have_are_not_said_to_be_missing(read: Read) -> None:
+    told = " ".join(sentences(read(unmeasured=("int8",))))
+    assert "Its latency, memory and energy are not measured" in told

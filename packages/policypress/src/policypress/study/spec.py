@@ -9,21 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from policypress.agents.overrides import Overrides
 from policypress.agents.stated_overrides import stated_overrides
-from policypress.agents.zoo.yaml_data import MAX_YAML_BYTES, load_counted
 from policypress.compression.recipe import Recipe
 from policypress.engine.tasks.costs import CostRequest
 from policypress.measurement.costs.measuring import CostProtocol
-from policypress.study.overrides import overridden
 from policypress.study.ranges import expand, integers
 from policypress.study.report_plugins import check_report
-from policypress.study.spec_header import DEFAULT_REPORT
+from policypress.study.spec_header import DEFAULT_REPORT, read_data
 from policypress_runtime.errors import InputError, RecipeError, StudyInputError
-from policypress_runtime.regular_file import read_regular
 
 SPEC_VERSION = 1
 RuntimeName = Literal["auto", "native", "onnxruntime"]
@@ -280,14 +276,7 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     Raises:
         StudyInputError: it is not there, not YAML, or not a study; every mistake is named with its place.
     """
-    try:
-        content = read_regular(path, limit_bytes=MAX_YAML_BYTES, error=StudyInputError)
-        data = load_counted(content.decode("utf-8"))
-    # Besides YAMLError: bytes that are no text, dates that are none, keys that cannot be keys.
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        place = " ".join(str(error).split())
-        raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
-    return spec_of(overridden(data, overrides), str(path))
+    return spec_of(read_data(path, overrides), str(path))
 
 
 def spec_of(data: Any, source: str = "study") -> StudySpec:

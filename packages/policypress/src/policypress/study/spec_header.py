@@ -37,14 +37,7 @@ def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
     Raises:
         StudyInputError: it is not there, not YAML, or has no name; or a change does not fit.
     """
-    try:
-        content = read_regular(path, limit_bytes=MAX_YAML_BYTES, error=StudyInputError)
-        data = load_counted(content.decode("utf-8"))
-    # Besides YAMLError: bytes that are no text, dates that are none, keys that cannot be keys.
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        place = " ".join(str(error).split())
-        raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
-    data = overridden(data, overrides)
+    data = read_data(path, overrides)
     name = data.get("name") if isinstance(data, dict) else None
     if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
         raise StudyInputError(
@@ -53,3 +46,19 @@ def read_header(path: Path, overrides: Sequence[str] = ()) -> SpecHeader:
             expected="`name:` and what docs/studies.md describes",
         )
     return SpecHeader(name, str(data.get("report", DEFAULT_REPORT)), path, data)
+
+
+def read_data(path: Path, overrides: Sequence[str] = ()) -> Any:
+    """A study file as plain data, with changes as :func:`~policypress.study.overrides.overridden` takes them.
+
+    Raises:
+        StudyInputError: it is not there, or not YAML; or a change does not fit.
+    """
+    try:
+        content = read_regular(path, limit_bytes=MAX_YAML_BYTES, error=StudyInputError)
+        data = load_counted(content.decode("utf-8"))
+    # Besides YAMLError: bytes that are no text, dates that are none, keys that cannot be keys.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        place = " ".join(str(error).split())
+        raise StudyInputError("The study file is not YAML.", got=f"{path}: {place}", expected="YAML") from error
+    return overridden(data, overrides)

@@ -181,7 +181,8 @@ def _profile(chosen: Sequence[Aggregate]) -> dict[str, Any]:
     for aggregate in chosen:
         text = f"{labelled(aggregate.method, aggregate.ratio)}, {aggregate.runs} runs"
         for point in aggregate.profile:
-            values = {"score": point.score, "at": point.share, "lower": point.lower, "upper": point.upper}
+            share = point.share
+            values = {"score": point.score, "at": share.estimate, "lower": share.lower, "upper": share.upper}
             rows.append({"method": aggregate.method, **values, "told": told(text, method=aggregate.method)})
     x = altair.X("score:Q", title="return kept", axis=SHARES)
 

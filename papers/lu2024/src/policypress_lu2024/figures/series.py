@@ -76,5 +76,5 @@ def _baseline_cost(combination: Combination, quantity: str) -> Cost:
         return combination.baseline_costs[quantity]
     known = combination.baseline
     positive = isinstance(known, Estimate) and known.value > 0
-    one = Estimate(1.0, 1.0, 1.0, known.runs, known.unit) if isinstance(known, Estimate) and positive else None
+    one = Estimate.whole(known) if isinstance(known, Estimate) and positive else None
     return Cost(known, one or Missing("the baseline's mean return is not positive"), "measured")

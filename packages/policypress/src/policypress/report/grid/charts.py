@@ -36,6 +36,7 @@ NAMES = ("return-against-size", "return-kept", "probability-of-improvement")
 _LOWEST, _HIGHEST = -0.1, 1.2
 _EDGE = "Where less than −10 % or more than 120 % is kept, the mark is at the edge."
 _HEIGHT = 230
+_ALL_NAMED = 8  # points of a panel
 _PANELS = 6
 """Of more panels only those under the first runtime are drawn: what is kept hardly depends on it."""
 _BYTES = (
@@ -208,8 +209,9 @@ def _pixels(
 def _labels(
     rows: Sequence[dict[str, Any]], at: Sequence[tuple[float, float]], width: int, x: altair.X, y: altair.Y
 ) -> list[Any]:
-    """Names of the points where there is room; those of the front first."""
-    order = sorted(range(len(rows)), key=lambda index: (not rows[index]["front"], rows[index]["bytes"]))
+    """Names of the points where there is room, those of the front first; of many points only these have one."""
+    named = [index for index, row in enumerate(rows) if row["front"] or len(rows) <= _ALL_NAMED]
+    order = sorted(named, key=lambda index: (not rows[index]["front"], rows[index]["bytes"]))
     labels = [Label(rows[index]["recipe"], *at[index], important=rows[index]["front"]) for index in order]
     made = []
     for index, side in zip(order, place(labels, float(width), float(_HEIGHT)), strict=True):

@@ -16,7 +16,9 @@ from policypress.report.studies.grids import reasons
 from policypress.report.template import page_of
 
 _OPEN_AGENTS = 3
-"""So many agents' tables are open; of more, all are folded."""
+"""So many agents' tables are open; of more only the first is."""
+_MOST_FILTERED = 12
+"""Of more agents there is no filter: its list would be longer than the page."""
 
 _TILES = {"packed_bytes": "Size", "latency": "Time of an action", "energy_per_action": "Energy of an action"}
 
@@ -62,7 +64,7 @@ def filters(report: GridReport) -> list[dict[str, Any]]:
     agents = dict.fromkeys(agent.title for agent in report.agents)
     environments = dict.fromkeys(agent.environment_id for agent in report.agents)
     groups: list[tuple[str, str, list[tuple[str, str, str]]]] = [
-        ("algorithm", "Agents", [(title, title, "") for title in agents]),
+        ("algorithm", "Agents", [(title, title, "") for title in agents if len(agents) <= _MOST_FILTERED]),
         ("environment", "Environments", [(name, name, "") for name in environments]),
         ("method", "Recipes", [(name, PALETTE.look(name).label, PALETTE.look(name).token) for name in families]),
         ("runtime", "Runtimes", [(name, sentences.runtime_name(name), "") for name in report.runtimes]),

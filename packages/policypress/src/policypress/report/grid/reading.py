@@ -135,7 +135,7 @@ def _outcome(study: StudyRuns, recipe: str, runs: BySeedRuns, own: BySeedRuns, r
     # The rule is of returns that are positive; of others it is of the score above random actions.
     ratio = keeps_90_percent(baselines, baselines) is not None
     if base and isinstance(retention, Estimate):
-        retention = Estimate(1.0, 1.0, 1.0, retention.runs, retention.unit)
+        retention = Estimate.whole(retention)
     return Outcome(
         recipe=recipe,
         family="baseline" if base else family_of(steps) if steps else "other",

@@ -35,11 +35,13 @@ def headline(report: GridReport) -> str:
     size = _at_size(best.shares["packed_bytes"])
     if len(counted) == 1:
         return f"{best.recipe} keeps {_interval(best.lowest)} of {counted[0].title}’s return{size}"
-    if best.keeps == len(counted):
-        return f"{best.recipe} keeps {percent(KEEP, 0)} of the return in all {len(counted)} agents{size}"
+    of = f"{best.agents} agents" + ("" if best.agents == len(counted) else " that it was measured with")
+    if best.keeps == best.agents:
+        where = f"all {of}" if best.agents > 1 else f"the one agent that it was measured with, of {len(counted)}"
+        return f"{best.recipe} keeps {percent(KEEP, 0)} of the return in {where}{size}"
     return (
         f"No recipe is known to keep {percent(KEEP, 0)} of the return in every agent; "
-        f"{best.recipe} does in {best.keeps} of {len(counted)}{size}"
+        f"{best.recipe} does in {best.keeps} of {of}{size}"
     )
 
 
@@ -99,10 +101,10 @@ def _how_sure(report: GridReport, runtime: str) -> str:
         parts.append(f"Over {best.kept.runs} runs its interquartile mean of the return kept is {_interval(best.kept)}")
     if len(_counted(report, runtime)) > 1:
         parts.append(f"the agent that keeps least, {best.lowest_agent}, keeps {_interval(best.lowest)}")
-    if best.keeps < len(_counted(report, runtime)):
-        rest = len(_counted(report, runtime)) - best.keeps - best.loses
+    if best.keeps < best.agents:
+        rest = best.agents - best.keeps - best.loses
         lost = f"in {best.loses} it keeps less than {percent(KEEP, 0)}"
-        told = ((f"in {rest} it is too close to tell or not known", rest), (lost, best.loses))
+        told = ((f"in {rest} it is too close to tell", rest), (lost, best.loses))
         parts.append(listed([word for word, count in told if count]))
     text = "; ".join(parts)
     text = f"{text[:1].upper()}{text[1:]}{_under(report, runtime)}. " if text else ""
@@ -123,6 +125,8 @@ def _savings(report: GridReport, runtime: str) -> str:
         known = [] if one is None else [text for quantity in _COSTS if (text := _saved(one, quantity))]
         if known:
             told.append(f"{listed(known)}{_under(report, name)}")
+    if not told and any(one.shares[name].value is not None for one in report.recipes for name in _COSTS):
+        return "Its latency, memory and energy are not measured where it keeps 90 % of the return."
     if not told:
         return "Latency, memory and energy are not measured: a study measures them where its file says “costs: true”."
     return f"As a share of fp32’s it takes {'; '.join(told)} (median over agents of which it keeps 90 % of the return)."

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from policypress import seeding
-from policypress.measurement.statistics import Missing
+from policypress.measurement.statistics import Interval, Missing
 from policypress.report.studies.estimates import Estimate, MaybeEstimate
 
 Floats = npt.NDArray[np.float64]
@@ -23,7 +24,9 @@ Scores = Sequence[Floats]
 """For each combination, the scores of its seeds along the last axis; resamples along an axis before it."""
 RESAMPLES = 2000
 PROFILE_SCORES = tuple(round(0.05 * step, 2) for step in range(-2, 27))
+_CONFIDENCE = 0.95
 _TAILS = (0.025, 0.975)
+_METHOD = f"percentiles of a stratified bootstrap over training seeds, {RESAMPLES} resamples"
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,12 @@ class ProfilePoint:
     """Share of runs whose score is above ``score``, with its interval."""
 
     score: float
-    share: float
-    lower: float
-    upper: float
+    share: Interval
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON form, in which the interval is flat."""
+        share = self.share
+        return {"score": self.score, "share": share.estimate, "lower": share.lower, "upper": share.upper}
 
 
 def scores_of(returns: Iterable[float], baselines: Iterable[float], floor: float) -> Floats:
@@ -95,14 +101,19 @@ def interval(
         return Missing(missing)
     lower, upper = np.quantile(statistic(_resampled(groups)), _TAILS)
     runs = sum(len(own) for own in groups[0])
-    return Estimate(float(statistic(groups)), float(lower), float(upper), runs, "training seeds")
+    value = float(statistic(groups))
+    between = Interval(value, float(lower), float(upper), _CONFIDENCE, _METHOD)
+    return Estimate(value, between, runs, "training seeds")
 
 
 def profile(groups: Scores) -> tuple[ProfilePoint, ...]:
     """The performance profile with its 95 % intervals."""
     lower, upper = np.quantile(shares_above(_resampled((groups,))[0]), _TAILS, axis=0)
     rows = zip(PROFILE_SCORES, shares_above(groups), lower, upper, strict=True)
-    return tuple(ProfilePoint(*(float(value) for value in row)) for row in rows)
+    return tuple(
+        ProfilePoint(score, Interval(float(share), float(least), float(most), _CONFIDENCE, _METHOD))
+        for score, share, least, most in rows
+    )
 
 
 def _resampled(groups: Sequence[Scores]) -> list[list[Floats]]:

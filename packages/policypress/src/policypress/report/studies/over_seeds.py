@@ -24,8 +24,9 @@ def mean_of(samples: BySeed, reason: str) -> MaybeEstimate:
     (values,) = samples.values()
     mean = mean_return(values)
     if isinstance(mean, Missing):
-        return Estimate(float(values[0]), None, None, 1, "episodes of one agent") if len(values) == 1 else mean
-    return Estimate(mean.mean, mean.lower, mean.upper, 1, "episodes of one agent")
+        return Estimate(float(values[0]), None, 1, "episodes of one agent") if len(values) == 1 else mean
+    between = Interval(mean.mean, mean.lower, mean.upper, mean.confidence, "Student's t of episodes")
+    return Estimate(mean.mean, between, 1, "episodes of one agent")
 
 
 def share_of(variant: BySeed, baseline: BySeed, floor: Values = (), *, paired: bool, reason: str) -> MaybeEstimate:
@@ -59,7 +60,7 @@ def mean_of_numbers(numbers: Mapping[int, float], reason: str) -> MaybeEstimate:
     if not numbers:
         return Missing(reason)
     if len(numbers) == 1:
-        return Estimate(float(next(iter(numbers.values()))), None, None, 1, "training seeds")
+        return Estimate(float(next(iter(numbers.values()))), None, 1, "training seeds")
     return _estimate(mean_over_seeds([[number] for number in numbers.values()]), len(numbers), "training seeds")
 
 
@@ -81,7 +82,7 @@ def upper_bound(samples: BySeed) -> float | None:
 def _estimate(interval: Interval | Missing, runs: int, unit: Unit) -> MaybeEstimate:
     if isinstance(interval, Missing):
         return interval
-    return Estimate(interval.estimate, interval.lower, interval.upper, runs, unit, interval.confidence)
+    return Estimate(interval.estimate, interval, runs, unit)
 
 
 def reason_of(statuses: Iterable[str], failures: Iterable[str]) -> str:
