@@ -21,6 +21,10 @@ STATED: dict[str, Overrides] = {
     "discrete_actions": Overrides(discrete_actions=2),
     "scale_actions": Overrides(scale_actions=True),
     "check": Overrides(check="pairs.npz"),
+    "squash": Overrides(squash="tanh"),
+    "action_scale": Overrides(action_scale=(0.25,)),
+    "action_size": Overrides(action_size=2),
+    "layers": Overrides(layers=("a.0", "a.2")),
 }
 
 
@@ -33,7 +37,10 @@ def test_every_fact_has_its_option_and_is_judged_for_every_kind() -> None:
         assert useless_fields(overrides, AgentKind.ACTING) == (name,)
 
 
-@pytest.mark.parametrize("name", ["output_name", "discrete_actions", "scale_actions", "cnn_strides"])
+OF_NO_ZIP = ("output_name", "discrete_actions", "scale_actions", "squash", "action_scale", "action_size", "layers")
+
+
+@pytest.mark.parametrize("name", [*OF_NO_ZIP, "cnn_strides"])
 def test_what_a_zip_has_no_use_for_is_refused(name: str, own_agents: Path) -> None:
     with pytest.raises(AgentError, match=FLAGS[name]) as refused:
         load_agent(own_agents / "dqn-CartPole-v1.zip", overrides=STATED[name])

@@ -104,7 +104,12 @@ OPTIONS = [
     ["--actions", "2"],
     ["--scale-actions"],
     ["--check", "pairs.npz"],
+    ["--squash", "tanh"],
+    ["--action-scale", "0.25"],
+    ["--action-size", "2"],
+    ["--layers", "a.0,a.2"],
 ]
+OF_NO_ZIP = ("--output-name", "--actions", "--scale-actions", "--squash", "--action-scale", "--action-size", "--layers")
 COMMANDS = {"evaluate": [], "bench": [], "inspect": [], "export": ["-o", "o.onnx"]}
 
 
@@ -122,7 +127,7 @@ def test_no_option_is_left_aside_for_an_artifact(tmp_path: Path, own_agents: Pat
 
 def test_no_option_is_left_aside_for_a_zip(tmp_path: Path, own_agents: Path) -> None:
     shutil.copy(own_agents / "dqn-CartPole-v1.zip", tmp_path / "agent.zip")
-    options = [option for option in OPTIONS if option[0] in ("--output-name", "--actions", "--scale-actions")]
+    options = [option for option in OPTIONS if option[0] in OF_NO_ZIP]
     commands = {**COMMANDS, "compress": ["-o", "out", "--recipe", "int8"]}
     lines = [[command, "agent.zip", *option, *rest] for command, rest in commands.items() for option in options]
     for words, done in zip(lines, run_lines(lines, tmp_path), strict=True):

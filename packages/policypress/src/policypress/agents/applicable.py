@@ -20,6 +20,10 @@ FLAGS = {
     "discrete_actions": "--actions",
     "scale_actions": "--scale-actions",
     "check": "--check",
+    "squash": "--squash",
+    "action_scale": "--action-scale",
+    "action_size": "--action-size",
+    "layers": "--layers",
 }
 """Field of :class:`Overrides` → the option of the command line that states it."""
 
@@ -29,6 +33,7 @@ class AgentKind(Enum):
 
     LIBRARY = "library"
     NETWORK = "network"
+    CHECKPOINT = "checkpoint"
     ARTIFACT = "artifact"
     ACTING = "acting"
     READ = "read"
@@ -37,6 +42,17 @@ class AgentKind(Enum):
 _USEFUL = {
     AgentKind.LIBRARY: ("activation", "cnn_strides", "normalizer", "check"),
     AgentKind.NETWORK: ("normalizer", "output_name", "discrete_actions", "scale_actions", "check"),
+    AgentKind.CHECKPOINT: (
+        "activation",
+        "normalizer",
+        "discrete_actions",
+        "scale_actions",
+        "check",
+        "squash",
+        "action_scale",
+        "action_size",
+        "layers",
+    ),
     AgentKind.ARTIFACT: ("normalizer", "check"),
     AgentKind.ACTING: (),
     AgentKind.READ: ("check",),
@@ -44,11 +60,15 @@ _USEFUL = {
 _WHY = {
     AgentKind.LIBRARY: (
         "already states what its outputs mean and how they are scaled",
-        "Leave the option out: it is for foreign ONNX files.",
+        "Leave the option out: it is for foreign ONNX files and checkpoints of other frameworks.",
     ),
     AgentKind.NETWORK: (
         "is an ONNX file, which already holds its activations and strides",
-        "Leave the option out: it is for Stable-Baselines3 zips that do not state them.",
+        "Leave the option out: it is for zips and checkpoints that do not state them.",
+    ),
+    AgentKind.CHECKPOINT: (
+        "is a checkpoint of linear layers",
+        "Leave the option out: it is for ONNX files, or for Stable-Baselines3 zips with images.",
     ),
     AgentKind.ARTIFACT: (
         "was written by policypress and already states its network and the meaning of its output",

@@ -129,6 +129,59 @@ class OnnxNetwork:
 
 
 @dataclass(frozen=True)
+class Dense:
+    """y = W x + b; weight ``(out, in)``, bias ``(out,)`` or None."""
+
+    weight: Array
+    bias: Array | None = None
+
+
+@dataclass(frozen=True)
+class LayerNormed:
+    """Layer normalisation over the features, with learned scale and shift ``(n,)``."""
+
+    weight: Array
+    bias: Array
+    epsilon: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """x · scale + shift; each ``(n,)``, ``(1,)`` or None. ``role`` is what an artifact's contract calls it."""
+
+    scale: Array | None = None
+    shift: Array | None = None
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Elements no less than ``low`` and no greater than ``high``."""
+
+    low: float
+    high: float
+
+
+Step = Dense | Activation | LayerNormed | Scaled | Limited
+
+
+@dataclass(frozen=True)
+class ChainNetwork:
+    """A network that another framework saved: steps one after the other, from the normalised observation.
+
+    Args:
+        framework: that saved it, e.g. ``rsl_rl``.
+        steps: the last gives the action, or the scores of discrete actions. An :class:`Activation` that squashes the
+            action is a step as well.
+        squash: whether the last activation is a squash of the action.
+    """
+
+    framework: str
+    steps: tuple[Step, ...]
+    squash: bool = False
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the agent came from: ``sha256`` of the file that was read, and what it says of itself."""
 
@@ -152,7 +205,7 @@ class AgentBundle:
     and the observations and actions in the file ``check`` decide; without them no policy is built.
     """
 
-    network: Sb3Network | OnnxNetwork
+    network: Sb3Network | OnnxNetwork | ChainNetwork
     observation_space: Space
     action_space: Space
     provenance: Provenance
@@ -168,5 +221,11 @@ class AgentBundle:
 
     @property
     def algorithm(self) -> str:
-        """Name of the algorithm, or ``onnx``."""
-        return self.network.algorithm if isinstance(self.network, Sb3Network) else "onnx"
+        """Name of the algorithm, or of the framework that saved a network without one, or ``onnx``."""
+        match self.network:
+            case Sb3Network():
+                return self.network.algorithm
+            case ChainNetwork():
+                return self.network.framework
+            case _:
+                return "onnx"

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from policypress.agents.bundle import AgentBundle
+from policypress.agents.frameworks.reading import is_checkpoint, read_checkpoint_file
+from policypress.agents.frameworks.run_folder import checkpoint_in
 from policypress.agents.hub import read_hub
 from policypress.agents.near_files import KINDS, PREFIX, missing, near_file, unzipped_model
 from policypress.agents.onnx_reading.file import read_onnx
@@ -52,6 +54,8 @@ def _read(source: str | Path, overrides: Overrides) -> AgentBundle:
         raise missing(path)
     if path.suffix.lower() == ".onnx":
         return read_onnx(path, overrides=overrides)
+    if is_checkpoint(path):
+        return read_checkpoint_file(path, overrides=overrides)
     like_zip = _starts_like_zip(path)
     near = None if like_zip else near_file(path)
     if near is not None:
@@ -99,6 +103,9 @@ def _read_folder(folder: Path, overrides: Overrides) -> AgentBundle:
     network = network_in(folder)
     if network is not None:
         return read_onnx(network, overrides=overrides)
+    checkpoint = checkpoint_of_run(folder)
+    if checkpoint is not None:
+        return read_checkpoint_file(checkpoint, overrides=overrides)
     return read_zoo_folder(folder, overrides=overrides)
 
 
@@ -110,6 +117,19 @@ def network_in(source: str | Path) -> Path | None:
     networks = sorted(path.glob("*.onnx"))
     alone = len(networks) == 1 and not any(path.glob("*.zip")) and not is_zoo_folder(path)
     return networks[0] if alone else None
+
+
+def checkpoint_of_run(source: str | Path) -> Path | None:
+    """The other framework's checkpoint that is read for ``source``: itself, or that of a run's folder; or None."""
+    path = Path(source)
+    if str(source).startswith(PREFIX):
+        return None
+    if not path.is_dir():
+        return path if path.suffix.lower() != ".onnx" and path.is_file() and is_checkpoint(path) else None
+    if is_zoo_folder(path) or any(path.glob("*.zip")) or any(path.glob("*.onnx")):
+        return None
+    found = checkpoint_in(path)
+    return found if found is not None and is_checkpoint(found) else None
 
 
 def _starts_like_zip(path: Path) -> bool:

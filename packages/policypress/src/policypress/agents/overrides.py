@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from policypress.agents.bundle import Activation
 from policypress_runtime.contract import Space
@@ -22,6 +23,10 @@ class Overrides:
         discrete_actions: an ONNX file's output chooses among so many actions (``--actions``).
         scale_actions: the network gives -1 to 1, which is scaled to the action bounds (``--scale-actions``).
         check: path of observations and the actions that the author's own code gave for them (``--check``).
+        squash: ``tanh`` or ``none``: what the training's code did to a checkpoint's actions (``--squash``).
+        action_scale: that code multiplied actions by this, one number for all or one each (``--action-scale``).
+        action_size: a checkpoint's outputs are so many actions; what is left are deviations (``--action-size``).
+        layers: of a file of weights, those that act, in their order (``--layers``).
     """
 
     activation: Activation | None = None
@@ -33,6 +38,10 @@ class Overrides:
     discrete_actions: int | None = None
     scale_actions: bool = False
     check: str | None = None
+    squash: Literal["tanh", "none"] | None = None
+    action_scale: tuple[float, ...] | None = None
+    action_size: int | None = None
+    layers: tuple[str, ...] | None = None
 
 
 NO_OVERRIDES = Overrides()

@@ -56,11 +56,26 @@ class AgentOptions:
         str | None, typer.Option("--output-name", metavar="NAME", help="ONNX: the output that is the action.")
     ] = None
     actions: Annotated[
-        int | None, typer.Option("--actions", metavar="N", min=1, help="ONNX: the output selects one of N actions.")
+        int | None,
+        typer.Option("--actions", metavar="N", min=1, help="ONNX, checkpoints: it selects one of N actions."),
     ] = None
     scale_actions: Annotated[
         bool, typer.Option("--scale-actions", help="The network outputs -1 to 1; scale it to the action bounds.")
     ] = False
+    squash: Annotated[
+        str | None,
+        typer.Option("--squash", metavar="tanh|none", help="Checkpoints: what your code did to the actions."),
+    ] = None
+    action_scale: Annotated[
+        str | None,
+        typer.Option("--action-scale", metavar="0.25", help="Checkpoints: your code multiplied actions by this."),
+    ] = None
+    action_size: Annotated[
+        int | None, typer.Option("--action-size", metavar="N", min=1, help="Checkpoints: the outputs are N actions.")
+    ] = None
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="a.0,a.2", help="Files of weights: the layers that act, in order.")
+    ] = None
 
     def overrides(self) -> Overrides:
         """What they say of an agent beside its environment.
@@ -78,6 +93,10 @@ class AgentOptions:
             output_name=self.output_name,
             actions=self.actions,
             scale_actions=self.scale_actions,
+            squash=self.squash,
+            action_scale=self.action_scale,
+            action_size=self.action_size,
+            layers=self.layers,
         )
 
     def stated(self, agent: str, facts: Overrides | None = None) -> Stated:

@@ -9,7 +9,7 @@ from typing import Any
 
 from policypress.agents.applicable import AgentKind, refuse_useless
 from policypress.agents.bundle import AgentBundle
-from policypress.agents.loading import load_agent
+from policypress.agents.loading import checkpoint_of_run, load_agent
 from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.environments.fit import Fit, compare, in_words, resolve_first, spaces_of
 from policypress.environments.inheritance import Inherited, completed
@@ -142,9 +142,10 @@ def agent_in_environment(
 def _read(agent: str | Path, named: EnvironmentSpec | None, overrides: Overrides) -> AgentBundle:
     """Read the agent; where its file leaves the spaces open, those of the environment the user named settle it.
 
-    An ONNX file says shapes and no more, so there the environment's spaces come first.
+    An ONNX file, or another framework's checkpoint, says shapes and no more, so there the environment's spaces come
+    first.
     """
-    foreign = str(agent).lower().endswith(".onnx")
+    foreign = str(agent).lower().endswith(".onnx") or checkpoint_of_run(agent) is not None
     if named is None or not foreign:
         try:
             return load_agent(agent, overrides=overrides)

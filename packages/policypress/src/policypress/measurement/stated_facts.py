@@ -16,7 +16,7 @@ from policypress.agents.applicable import (
     without,
 )
 from policypress.agents.bundle import AgentBundle
-from policypress.agents.loading import network_in
+from policypress.agents.loading import checkpoint_of_run, network_in
 from policypress.agents.normalisers.search import NONE
 from policypress.agents.onnx_reading.file import MAX_ONNX_BYTES
 from policypress.agents.overrides import Overrides
@@ -73,7 +73,7 @@ def kind_of(source: str | Path | AgentBundle | Policy) -> AgentKind:
         return AgentKind.READ
     file = network_in(source)
     if file is None:
-        return AgentKind.LIBRARY
+        return AgentKind.LIBRARY if checkpoint_of_run(source) is None else AgentKind.CHECKPOINT
     try:
         ours = (
             METADATA_KEY

@@ -36,6 +36,12 @@ def _strides_text(value: Any) -> Any:
     return ",".join(map(str, _listed(value))) if numbers else value
 
 
+def _joined(value: Any) -> Any:
+    """``[0.25, 0.5]`` and ``0.25`` mean what ``0.25,0.5`` and ``0.25`` do on the command line; likewise names."""
+    plain = all(isinstance(item, int | float | str) and not isinstance(item, bool) for item in _listed(value))
+    return ",".join(map(str, _listed(value))) if plain and value is not None else value
+
+
 def _whole_numbers(value: Any) -> Any:
     if any(isinstance(item, bool) or not isinstance(item, int | str) for item in _listed(value)):
         raise ValueError("whole numbers or ranges such as 0..9 are needed")
@@ -170,7 +176,18 @@ class Training(_Part):
 
 
 # As the options of the command line.
-_OF_FILES = ("activation", "cnn_strides", "check", "output_name", "actions", "scale_actions")
+_OF_FILES = (
+    "activation",
+    "cnn_strides",
+    "check",
+    "output_name",
+    "actions",
+    "scale_actions",
+    "squash",
+    "action_scale",
+    "action_size",
+    "layers",
+)
 
 
 class Agents(_Part):
@@ -188,6 +205,10 @@ class Agents(_Part):
         output_name: the output of the ONNX files that is the action.
         actions: the ONNX files' output chooses among so many actions.
         scale_actions: the networks give -1 to 1, which stands for the action bounds.
+        squash: ``tanh`` or ``none``: what the training's code did to the checkpoints' actions.
+        action_scale: what it multiplied them by, e.g. ``0.25``.
+        action_size: how many actions the checkpoints' outputs are.
+        layers: of the files' weights, those that act, in their order: ``actor.0,actor.2``.
         recipes: in place of the study's.
     """
 
@@ -202,6 +223,10 @@ class Agents(_Part):
     output_name: str | None = None
     actions: int | None = Field(default=None, ge=1)
     scale_actions: bool = False
+    squash: str | None = None
+    action_scale: Annotated[str | None, BeforeValidator(_joined)] = None
+    action_size: int | None = Field(default=None, ge=1)
+    layers: Annotated[str | None, BeforeValidator(_joined)] = None
     recipes: Recipes | None = None
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -148,7 +149,11 @@ def _normalise(g: OnnxGraph, layer: layers.Normalise, inputs: list[str], out: st
     value = g.op("Sub", [inputs[0], g.constant(high, "normaliser.mean")])
     if bool((low * cast(Tensor, layer.inverse_std)).abs().max() > 0):
         value = g.op("Sub", [value, g.constant(low, "normaliser.mean_low")])
-    value = g.op("Mul", [value, g.constant(cast(Tensor, layer.inverse_std), "normaliser.inverse_std")])
+    scale = g.constant(cast(Tensor, layer.inverse_std), "normaliser.inverse_std")
+    if math.isinf(layer.clip):
+        g.op("Mul", [value, scale], out)
+        return
+    value = g.op("Mul", [value, scale])
     g.op("Clip", [value, g.scalar(-layer.clip), g.scalar(layer.clip)], out)
 
 

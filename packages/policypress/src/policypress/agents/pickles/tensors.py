@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +65,11 @@ class Tensor:
     strides: tuple[int, ...]
 
 
+def storage_of(key: str, code: str) -> _Storage:
+    """A storage by its key and numpy's code of its elements (or ``bfloat16``)."""
+    return _Storage(key, code)
+
+
 class _State(dict[Any, Any]):
     """What ``OrderedDict`` becomes; its attributes (``_metadata``) are left out."""
 
@@ -101,10 +106,29 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+class Unread:
+    """An object that stands beside the tensors of a training and is not read: a numpy number, its dtype."""
+
+    def __new__(cls, *_: Any) -> Unread:
+        """Keep nothing: a pickle may call this."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Nothing of it is needed."""
+
+
+# What trainings keep in a checkpoint beside their tensors (the best return so far as a numpy number).
+_BESIDE = frozenset(
+    ["numpy.dtype", "numpy.ndarray", "_codecs.encode"]
+    + [f"numpy.{place}.multiarray.{name}" for place in ("core", "_core") for name in ("scalar", "_reconstruct")]
+)
+
+
 class _TensorUnpickler(CountedUnpickler):
-    def __init__(self, file: io.BytesIO, length: int, label: str) -> None:
+    def __init__(self, file: io.BytesIO, length: int, label: str, *, whole_training: bool = False) -> None:
         super().__init__(file, length)
         self._label = label
+        self._whole_training = whole_training
 
     def find_class(self, module: str, name: str) -> Any:
         dotted = f"{module}.{name}"
@@ -116,6 +140,10 @@ class _TensorUnpickler(CountedUnpickler):
             function = _FUNCTIONS[dotted]
             # A fresh function per load: a pickle may set attributes on what it is given.
             return lambda *arguments: function(*arguments)
+        if self._whole_training and dotted in _BESIDE:
+            return type("Unread", (Unread,), {})
+        if self._whole_training and dotted == "collections.defaultdict":
+            return lambda *_: _State()
         if dotted.startswith(_NOT_DENSE) or dotted in ("torch.Size", "torch.device"):
             raise NotTensorsError(dotted)
         raise UnsafeAgentError(
@@ -169,8 +197,13 @@ class Checkpoint:
         )
 
 
-def read_checkpoint(content: bytes, label: str) -> Checkpoint:
+def read_checkpoint(content: bytes, label: str, *, whole_training: bool = False) -> Checkpoint:
     """What ``torch.save`` wrote, in today's zip form or the older pickle form.
+
+    Args:
+        content: the file.
+        label: what to call it in messages.
+        whole_training: numbers of numpy may stand beside the tensors; they are not read (:class:`Unread`).
 
     Raises:
         UnsafeAgentError: its pickle asks for anything but tensors.
@@ -179,11 +212,11 @@ def read_checkpoint(content: bytes, label: str) -> Checkpoint:
         Exception: whatever a damaged pickle raises.
     """
     if zipfile.is_zipfile(io.BytesIO(content)):
-        return _zip_form(Archive(content, label), label)
-    return _pickle_form(content, label)
+        return _zip_form(Archive(content, label), label, whole_training)
+    return _pickle_form(content, label, whole_training)
 
 
-def _zip_form(archive: Archive, label: str) -> Checkpoint:
+def _zip_form(archive: Archive, label: str, whole_training: bool) -> Checkpoint:
     roots = [name.removesuffix("data.pkl") for name in archive.names if name.split("/")[1:] == ["data.pkl"]]
     if len(roots) != 1:
         raise pickle.UnpicklingError("no data.pkl in the zip")
@@ -191,7 +224,7 @@ def _zip_form(archive: Archive, label: str) -> Checkpoint:
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.names else b"little"
     metadata = archive.read(f"{root}data.pkl")
     return Checkpoint(
-        _TensorUnpickler(io.BytesIO(metadata), len(metadata), label).load(),
+        _TensorUnpickler(io.BytesIO(metadata), len(metadata), label, whole_training=whole_training).load(),
         _remembered(lambda key: archive.read(f"{root}data/{key}")),
         order.strip() == b"big",
     )
@@ -209,11 +242,11 @@ def _remembered(read: Callable[[str], bytes]) -> Callable[[str], bytes]:
     return storage
 
 
-def _pickle_form(content: bytes, label: str) -> Checkpoint:
+def _pickle_form(content: bytes, label: str, whole_training: bool) -> Checkpoint:
     file = io.BytesIO(content)
 
     def load() -> Any:
-        return _TensorUnpickler(file, len(content), label).load()
+        return _TensorUnpickler(file, len(content), label, whole_training=whole_training).load()
 
     magic, _, system = load(), load(), load()
     if magic != _MAGIC:
@@ -232,11 +265,20 @@ def _pickle_form(content: bytes, label: str) -> Checkpoint:
 
 def _storage_sizes(metadata: object) -> dict[str, int]:
     """Bytes of an element, by the key of the storage."""
-    tensors = (
-        [value for value in metadata.values() if isinstance(value, Tensor)] if isinstance(metadata, Mapping) else []
-    )
-    kinds = {tensor.storage.key: tensor.storage.code for tensor in tensors}
+    kinds = {tensor.storage.key: tensor.storage.code for tensor in _tensors_in(metadata)}
     return {key: 2 if code == "bfloat16" else np.dtype(code).itemsize for key, code in kinds.items()}
+
+
+def _tensors_in(metadata: object) -> Iterator[Tensor]:
+    """Every tensor, however deep; a pickle may contain what contains it."""
+    waiting, seen = [metadata], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if isinstance(value, Mapping) else value)
 
 
 def _exactly(file: io.BytesIO, count: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,27 @@ def read_tensors(content: bytes, label: str) -> dict[str, Array]:
         UnsafeAgentError: its pickle asks for anything but tensors.
         DamagedAgentError: it is truncated, or holds something else than finite real tensors.
     """
-    checkpoint = _read(content, label)
+    checkpoint = checkpoint_of(content, label)
     if not isinstance(checkpoint.metadata, Mapping):
         raise _not_tensors(label, type(checkpoint.metadata).__name__)
-    budget_bytes = _SHARED_STORAGE_FACTOR * len(content) + _SLACK_BYTES
+    return finite_arrays(checkpoint.metadata, checkpoint, len(content), label)
+
+
+def finite_arrays(tensors: Mapping[Any, Any], checkpoint: Checkpoint, size_bytes: int, label: str) -> dict[str, Array]:
+    """Tensors of a checkpoint by name, as float32.
+
+    Args:
+        tensors: one of the checkpoint's mappings.
+        checkpoint: holds their numbers.
+        size_bytes: of the file.
+        label: what to call it in messages.
+
+    Raises:
+        DamagedAgentError: something else than tensors, ones that claim more than the file has, or that are not finite.
+    """
+    budget_bytes = _SHARED_STORAGE_FACTOR * size_bytes + _SLACK_BYTES
     arrays: dict[str, Array] = {}
-    for name, tensor in checkpoint.metadata.items():
+    for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise _not_tensors(label, f"{shown(name)}: {type(tensor).__name__}")
         # A stride of zero lets a few bytes claim to be terabytes.
@@ -42,16 +58,22 @@ def read_tensors(content: bytes, label: str) -> dict[str, Array]:
         if budget_bytes < 0:
             raise DamagedAgentError(
                 f"{label}: its tensors claim more content than the file has.",
-                got=f"{shown(name)} of shape {tensor.shape} in a file of {len(content)} bytes",
+                got=f"{shown(name)} of shape {tensor.shape} in a file of {size_bytes} bytes",
                 expected="tensors that are stored in full",
             )
         arrays[name] = _to_float32(name, tensor, checkpoint, label)
     return arrays
 
 
-def _read(content: bytes, label: str) -> Checkpoint:
+def checkpoint_of(content: bytes, label: str, *, whole_training: bool = False) -> Checkpoint:
+    """What ``torch.save`` wrote; ``whole_training`` as of :func:`~policypress.agents.pickles.tensors.read_checkpoint`.
+
+    Raises:
+        UnsafeAgentError: its pickle asks for anything but tensors.
+        DamagedAgentError: it is truncated, or holds tensors that are not dense.
+    """
     try:
-        return read_checkpoint(content, label)
+        return read_checkpoint(content, label, whole_training=whole_training)
     except AgentError:
         raise
     except NotTensorsError as error:

@@ -20,8 +20,9 @@ from policypress_runtime.foreign_text import plain
 _CLOSE = 0.1
 _HINT = (
     "Observations are as the environment gives them, before VecNormalize; actions as model.predict(observation, "
-    "deterministic=True) gives them. State what differs (--activation, --cnn-strides, --normalizer); or load the model "
-    "with its own code in Python and give Policy.from_module(model) to policypress; or give an ONNX file of it."
+    "deterministic=True) gives them. State what differs (--activation, --cnn-strides, --normalizer; of checkpoints "
+    "also --squash, --action-scale, --layers); or load the model with its own code in Python and give "
+    "Policy.from_module(model) to policypress; or give an ONNX file of it."
 )
 
 

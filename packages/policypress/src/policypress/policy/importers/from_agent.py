@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 
-from policypress.agents.bundle import AgentBundle, OnnxNetwork, Sb3Network
+from policypress.agents.bundle import AgentBundle, ChainNetwork, OnnxNetwork, Sb3Network
 from policypress.agents.sb3.activation_text import in_words
 from policypress.agents.sb3.authorship import unproven
-from policypress.policy.importers import from_onnx, from_sb3
+from policypress.policy.importers import from_chain, from_onnx, from_sb3
 from policypress.policy.importers.check_pairs import check_pairs, first_proven
 from policypress.policy.policy import Policy
 from policypress.policy.precision import with_precision_told
@@ -18,7 +18,7 @@ from policypress_runtime.reading_limits import limited
 
 
 def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> Policy:
-    """Policy of ``bundle``: from a Stable-Baselines3 checkpoint or from an ONNX file.
+    """Policy of ``bundle``: from a checkpoint or from an ONNX file.
 
     Where the bundle names pairs of observations and actions (``check``), the policy is one that acts as they say.
 
@@ -46,7 +46,8 @@ def policy_from_agent(bundle: AgentBundle, *, transposed_keys: Collection[str] =
 def _built(bundle: AgentBundle, transposed_keys: Collection[str]) -> Policy:
     model = bundle.network.model if isinstance(bundle.network, OnnxNetwork) else b""
     with limited("The agent's network", error=NetworkError, file_bytes=len(model)):
-        read = from_onnx.from_onnx if model else from_sb3.from_bundle
+        chain = isinstance(bundle.network, ChainNetwork)
+        read = from_onnx.from_onnx if model else from_chain.from_chain if chain else from_sb3.from_bundle
         return with_precision_told(read(bundle, transposed_keys=transposed_keys), bundle.normaliser)
 
 

@@ -74,7 +74,7 @@ def from_bundle(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -
     for prefix, hidden in PARTS[group]:
         value = _sequential(graph, network, prefix, value, network.activation, closing=hidden)
     _fold_quantiles(graph, network, bundle.action_space)
-    _check_width(graph, bundle.action_space)
+    check_width(graph, bundle.action_space)
     scores = _head(graph, network, bundle.action_space, value)
     space = _caller_space(bundle.observation_space, transposed_keys)
     origin = Origin(
@@ -259,7 +259,12 @@ def _fold_quantiles(graph: GraphBuilder, network: Sb3Network, action_space: Spac
     graph.layers[graph.nodes[-1].name] = _linear(tensors)
 
 
-def _check_width(graph: GraphBuilder, action_space: Space) -> None:
+def check_width(graph: GraphBuilder, action_space: Space) -> None:
+    """Refuse a last layer that does not give what the actions need.
+
+    Raises:
+        DamagedAgentError: names both numbers.
+    """
     last = graph.layers[graph.nodes[-1].name] if graph.nodes else None
     width = action_width(action_space)
     if not isinstance(last, layers.Linear) or last.out_features != width:
@@ -272,10 +277,20 @@ def _check_width(graph: GraphBuilder, action_space: Space) -> None:
 
 
 def _head(graph: GraphBuilder, network: Sb3Network, space: Space, value: str) -> str | None:
+    if isinstance(space, Box):
+        _continuous_head(graph, network, space, value)
+        return None
+    choose(graph, space, value)
+    return value
+
+
+def choose(graph: GraphBuilder, space: Space, value: str) -> None:
+    """Add what decides on discrete actions by the scores ``value``.
+
+    Raises:
+        NetworkError: a space without such actions.
+    """
     match space:
-        case Box():
-            _continuous_head(graph, network, space, value)
-            return None
         case Discrete():
             # Stable-Baselines3 counts actions from 0 whatever the space's start, in training and in predict.
             graph.add("argmax", layers.ArgMax([space.n]), value)
@@ -285,7 +300,6 @@ def _head(graph: GraphBuilder, network: Sb3Network, space: Space, value: str) ->
             graph.add("threshold", layers.Threshold(), value)
         case _:
             raise NetworkError("An action space is not supported.", got=repr(space))
-    return value
 
 
 def _continuous_head(graph: GraphBuilder, network: Sb3Network, space: Box, value: str) -> None:
