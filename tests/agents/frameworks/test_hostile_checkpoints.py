@@ -106,7 +106,7 @@ def test_a_configuration_that_asks_for_code(tmp_path: Path) -> None:
     rsl_rl_2().write(tmp_path)
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "agent.yaml").write_text(f"policy: !!python/object/apply:os.mkdir ['{tmp_path}/ran']\n")
-    with pytest.raises(UnsafeAgentError, match="agent.yaml"):
+    with pytest.raises(UnsafeAgentError, match=r"agent\.yaml"):
         load_agent(tmp_path / "file.pt")
     assert not (tmp_path / "ran").exists()
 

@@ -3,64 +3,82 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, TypeVar, Unpack
 
 from policypress.agents.normalisers.search import NONE
 from policypress.agents.overrides import Overrides
 from policypress.agents.sb3.activation_text import stated_activation
 from policypress_runtime.errors import InputError
 
+T = TypeVar("T")
 
-def stated_overrides(
-    *,
-    normalizer: str | None = None,
-    activation: str | None = None,
-    cnn_strides: str | None = None,
-    check: str | Path | None = None,
-    output_name: str | None = None,
-    actions: int | None = None,
-    scale_actions: bool = False,
-    squash: str | None = None,
-    action_scale: str | None = None,
-    action_size: int | None = None,
-    layers: str | None = None,
-    folder: Path | None = None,
-) -> Overrides:
-    """The facts as the readers of agents take them; the names are those of the options.
 
-    Args:
+class StatedTexts(TypedDict, total=False):
+    """The facts under the names of their options; each may be left out, or None.
+
+    Attributes:
         normalizer: path of VecNormalize statistics, or ``none``.
         activation: of hidden layers, e.g. ``leaky_relu(0.2)``.
         cnn_strides: e.g. ``4,2``.
         check: path of observations and actions of the author's own code.
         output_name: the output of an ONNX file that is the action.
-        actions: an ONNX file's output chooses among so many.
+        actions: a file's output chooses among so many.
         scale_actions: the network gives -1 to 1, which stands for the action bounds.
         squash: ``tanh`` or ``none``.
         action_scale: e.g. ``0.25``, or one number for each action.
         action_size: how many actions a checkpoint's outputs are.
         layers: e.g. ``actor.0,actor.2``.
+    """
+
+    normalizer: str | None
+    activation: str | None
+    cnn_strides: str | None
+    check: str | Path | None
+    output_name: str | None
+    actions: int | None
+    scale_actions: bool
+    squash: str | None
+    action_scale: str | None
+    action_size: int | None
+    layers: str | None
+
+
+def stated_overrides(*, folder: Path | None = None, **stated: Unpack[StatedTexts]) -> Overrides:
+    """The facts as the readers of agents take them.
+
+    Args:
         folder: that the paths are relative to, if not the current one.
+        **stated: :class:`StatedTexts`.
 
     Raises:
         InputError: a text that does not parse.
     """
-    if normalizer not in (None, NONE):
+    normalizer, check = stated.get("normalizer"), stated.get("check")
+    if normalizer is not None and normalizer != NONE:
         normalizer = _path(normalizer, folder)
     return Overrides(
-        activation=None if activation is None else stated_activation(activation),
-        cnn_strides=None if cnn_strides is None else _strides(cnn_strides),
+        activation=_parsed(stated_activation, stated.get("activation")),
+        cnn_strides=_parsed(_strides, stated.get("cnn_strides")),
         normalizer=normalizer,
-        output_name=output_name,
-        discrete_actions=actions,
-        scale_actions=scale_actions,
+        output_name=stated.get("output_name"),
+        discrete_actions=stated.get("actions"),
+        scale_actions=stated.get("scale_actions", False),
         check=None if check is None else _path(check, folder),
-        squash=None if squash is None else _squash(squash),
-        action_scale=None if action_scale is None else _scale(action_scale),
-        action_size=action_size,
-        layers=None if layers is None else tuple(part.strip() for part in layers.split(",")),
+        squash=_parsed(_squash, stated.get("squash")),
+        action_scale=_parsed(_scale, stated.get("action_scale")),
+        action_size=stated.get("action_size"),
+        layers=_parsed(_names, stated.get("layers")),
     )
+
+
+def _parsed(parse: Callable[[str], T], text: str | None) -> T | None:
+    return None if text is None else parse(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _squash(text: str) -> Literal["tanh", "none"]:

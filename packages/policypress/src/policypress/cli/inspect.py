@@ -76,7 +76,7 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
 
 
 def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[str, str]]:
-    from policypress.cli.network_in_words import layers_in_words, normalisation_in_words, saved_by
+    from policypress.cli.network_in_words import activations_in_words, layers_in_words, normalisation_in_words, saved_by
     from policypress.environments.fit import in_words
     from policypress.report.quantities import size
 
@@ -89,6 +89,7 @@ def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[st
         ("observations", in_words(policy.observation_space)),
         ("actions", in_words(policy.action_space)),
         ("layers", layers_in_words(policy)),
+        ("activations", activations_in_words(policy)),
         ("parameters", f"{policy.parameter_count()} ({size(policy.parameter_count() * FLOAT_BYTES)} in fp32)"),
         ("per action", f"{policy.macs()} multiply-accumulates"),
         ("normalisation", normalisation_in_words(policy, stated_none=normalizer == "none")),

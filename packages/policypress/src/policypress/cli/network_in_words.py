@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from policypress.policy.layers import Affine, Slice
+from policypress.policy.layers import Activation, Affine, Slice
 from policypress.policy.policy import Policy, input_name
 from policypress_runtime.contract import NO_NORMALISER_FOUND
 
@@ -29,6 +29,14 @@ def layers_in_words(policy: Policy) -> str:
     """Width of each layer that has weights; ``12 of 24`` where what follows reads only some of its channels."""
     widths = [_width(policy, name, layer.weight.shape[0]) for name, layer in policy.weighted_layers()]
     return " → ".join(widths) + " channels"
+
+
+def activations_in_words(policy: Policy) -> str:
+    """The activations between the layers, and what is done to the action after them: ``elu; tanh on the action``."""
+    found = [layer for node in policy.nodes if isinstance(layer := policy.layers[node.name], Activation)]
+    hidden = dict.fromkeys(layer.extra_repr() for layer in found if not layer.role)
+    squash = [f"{layer.name} on the action" for layer in found if layer.role]
+    return "; ".join([*([", ".join(hidden)] if hidden else []), *squash]) or "none"
 
 
 def normalisation_in_words(policy: Policy, *, stated_none: bool) -> str:
