@@ -133,6 +133,7 @@ def test_a_study_and_a_training_say_where_they_state_what_they_have_no_option_fo
     assert lower - study - set(PLACES["study"]) - {"--observations"} == set()
     # A training starts from Stable-Baselines3's own zips, which have no outputs to choose from.
     of_networks = {"--output-name", "--actions", "--scale-actions", "--observations"}
+    of_networks |= {"--squash", "--action-scale", "--action-size", "--layers"}
     assert lower - train - set(PLACES["train"]) - of_networks == set()
     assert all(
         not set(places) & options()[name]

@@ -16,6 +16,7 @@ from small_study import ROOT
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from policypress.agents.overrides import Overrides
+from policypress.agents.stated_overrides import stated_overrides
 from policypress.cli.agent_options import AgentOptions
 from policypress.environments.trust import trusted_modules
 from policypress.study.agents import PlannedAgent, planned_agents
@@ -246,3 +247,15 @@ def test_what_belongs_to_files_is_no_training_s(stated: dict[str, Any]) -> None:
 def test_a_value_that_does_not_parse_is_named_with_its_place(stated: dict[str, Any]) -> None:
     with pytest.raises(StudyInputError, match=r"agents\.0"):
         _spec({"files": "a.zip", **stated})
+
+
+def test_what_is_stated_of_checkpoints_is_what_the_command_line_states(tmp_path: Path) -> None:
+    fields = {"squash": "tanh", "action_scale": [0.25, 2], "action_size": 2, "layers": ["a.0", "a.2"]}
+    (axis,) = _spec({"files": "model_1.pt", **fields}).agents
+    assert axis.overrides(tmp_path) == stated_overrides(
+        squash="tanh", action_scale="0.25,2", action_size=2, layers="a.0,a.2"
+    )
+    with pytest.raises(StudyInputError, match="squash belongs to files"):
+        _spec({**_training(), "squash": "tanh"})
+    with pytest.raises(StudyInputError, match="squash"):
+        _spec({"files": "model_1.pt", "squash": "clip"})
