@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from policypress.measurement.evaluation import runtime_of
 from policypress.policy.policy import Policy
 from policypress_runtime.errors import NetworkError
 from recurrent_policies import unbounded
@@ -142,3 +145,27 @@ def test_states_of_another_form_are_refused() -> None:
             Policy.from_module(Adding(), unbounded(4), unbounded(2), state=state)
     with pytest.raises(NetworkError, match="take and give its state"):
         Policy.from_module(nn.Bilinear(4, 4, 2), unbounded(4), unbounded(2), state={"h": torch.zeros(1, 4)})
+
+
+@pytest.mark.shared
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
+def test_a_walking_robot_by_its_weights(robots: Path) -> None:
+    """As docs/recurrent.md shows it."""
+
+    class Walking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = nn.LSTM(47, 64)
+            self.actor = nn.Sequential(nn.Linear(64, 32), nn.ELU(), nn.Linear(32, 12))
+
+        def forward(self, observation: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+            out, (h, c) = self.memory(observation[None], (h, c))
+            return self.actor(out[0]), h, c
+
+    weights = torch.jit.load(str(robots / "unitree_g1_lstm" / "motion.pt")).state_dict()
+    walking, zeros = Walking(), torch.zeros(1, 1, 64)
+    walking.load_state_dict({name: weights[name] for name in walking.state_dict()})
+    policy = Policy.from_module(walking, unbounded(47), unbounded(12), state={"h_in": zeros, "c_in": zeros})
+    check, runtime = np.load(robots / "unitree_g1_lstm" / "motion.check.npz"), runtime_of(policy)
+    got = np.stack([runtime.act(row) for row in check["x"]])
+    np.testing.assert_array_less(np.abs(got - check["y"]), 1e-5 * (1 + np.abs(check["y"])))

@@ -116,7 +116,7 @@ def _checked(value: Any, spec: StateSpec, shape: tuple[int, ...], *, whole: bool
     return array
 
 
-def refuse_memory(contract: Contract, what: str) -> None:
+def refuse_memory(contract: Contract, what: str, hint: str = "Use ONNX Runtime: --runtime onnxruntime.") -> None:
     """Refuse an artifact with memory where ``what`` would run it without.
 
     Raises:
@@ -127,5 +127,5 @@ def refuse_memory(contract: Contract, what: str) -> None:
             f"{what} does not carry a policy's memory.",
             got=f"an artifact with the state {', '.join(spec.name for spec in contract.state)}",
             expected="a policy without memory",
-            hint="Use ONNX Runtime: --runtime onnxruntime.",
+            hint=hint,
         )

@@ -23,6 +23,7 @@ from policypress_runtime.codegen.render import Source, render
 from policypress_runtime.codegen.targets import Target
 from policypress_runtime.codegen.text_in_c import is_prefix
 from policypress_runtime.errors import OutputError
+from policypress_runtime.runtimes.memory import refuse_memory
 from policypress_runtime.toolchain.compiler import check_compiler, compiler_command
 
 Array = npt.NDArray[Any]
@@ -55,10 +56,12 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
 
     Raises:
         NetworkError: an operator that C code cannot be written for.
+        NoNativeFormError: a policy with memory.
         ParityError: the C would not do what the policy does.
         UnusableCompilerError: the compiler cannot compile anything.
         ExecutionError: the compiler does not accept the C.
     """
+    refuse_memory(artifact.contract, "C", "Write an ONNX file: -o NAME.onnx.")
     program = read_program(artifact.model)
     source = render(program, target, name)
     compiler = compiler_command()

@@ -102,6 +102,7 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
         NativeBuildError: the generator or the compiler failed.
         NoNativeFormError: C cannot be generated for the artifact.
     """
+    refuse_memory(contract, "An extension module", "Write an ONNX file: -o NAME.onnx.")
     artifact = folder / "artifact.onnx"
     artifact.write_bytes(model)
     _generate(artifact, folder / SOURCE)
