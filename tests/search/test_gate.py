@@ -147,6 +147,19 @@ def test_episodes_are_kept_for_the_mild_recipe(store: Store, monkeypatch: pytest
     assert "--keep with a smaller share" in str(gate.keep_pairs(None, None))
 
 
+def test_a_mild_recipe_has_its_pairs_though_the_time_is_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, race, _ = started(store, monkeypatch)
+    candidate = raced(race, GOOD)
+    gate.keep_pairs(*(gate.expected_pairs(race, number) for number in (1, MILD_NUMBER)))
+    monkeypatch.setattr(gate, "_in_time", lambda: 0)
+    assert gate.certify(candidate, race) is None
+    assert "the time that is left allows no more" in candidate.reason
+    attempt = gate.certify(candidate, race, mild=True)
+    assert attempt is not None
+    assert attempt.certificate.certified
+    assert attempt.certificate.episodes <= gate.mild_pairs + 10
+
+
 def test_the_number_of_episodes_that_is_named_is_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, race, _ = started(store, monkeypatch)
     gate.max_episodes = 100

@@ -218,9 +218,14 @@ class Gate:
         values = [*self._session.all_returns(), *race.returns(Recipe(), last), *race.returns(None, last)]
         return self._criterion.limits(values)
 
-    def _pairs_left(self, *, mild: bool) -> int:
-        """Pairs that a candidate may play."""
-        left = min((self.max_episodes - self._session.count()) // 2, self._in_time())
+    def _pairs_left(self, *, mild: bool, have: int = 0) -> int:
+        """Pairs that a candidate that has played ``have`` may still play.
+
+        What was kept for a mild recipe it may have, though something else took longer than it should have: a search
+        that is a little late is better than one that ends with nothing.
+        """
+        in_time = max(self._in_time(), self.mild_pairs - have) if mild else self._in_time()
+        left = min((self.max_episodes - self._session.count()) // 2, in_time)
         # Half at most is kept for a mild recipe: what is in hand counts, too.
         kept = 0 if mild else min(self.mild_pairs, left // 2)
         return max(min(self._criterion.limit, left - kept), 0)
@@ -242,7 +247,7 @@ class Gate:
     ) -> bool:
         """Whether another block may turn the verdict."""
         have, most = len(own), int(_MOST_TIMES * settled.planned)
-        limit = min(have + self._pairs_left(mild=mild), max(most, settled.planned))
+        limit = min(have + self._pairs_left(mild=mild, have=have), max(most, settled.planned))
         if have + _FEWEST > limit:
             return False
         plan = plan_episodes(

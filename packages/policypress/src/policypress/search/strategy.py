@@ -23,11 +23,13 @@ from policypress.search.ladders import Family, families
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import Session
-from policypress.search.time_budget import TimeBudget
+from policypress.search.time_budget import TimeBudget, slowness
 
 Item = TypeVar("Item")
 # Shares of the time: until when something new is built, and until when raced; the rest is the certificate's.
 BUILD_SHARE, RACE_SHARE = 0.5, 0.8
+# Before one was timed: on one core of a server of 3 GHz.
+FIRST_TRAINING_S = 40.0
 PATIENCE = 3
 CERTIFICATE_MARGIN = 2.0
 MOST_ATTEMPTS = 6
@@ -187,7 +189,7 @@ class Search:
         """Bisect the trained families over the rungs that would beat the best so far."""
         for family in self._families:
             rungs = [r for r in family.recipes() if self._promises_less(r)] if family.trained else []
-            longest_s = 0.0
+            longest_s = FIRST_TRAINING_S * slowness() if rungs else 0.0
             while rungs and self._spent() < BUILD_SHARE and longest_s < self._left_s(RACE_SHARE):
                 chosen = spread(rungs, self._session.executor.capacity)
                 candidates = self._build(family, chosen)

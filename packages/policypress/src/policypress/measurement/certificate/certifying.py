@@ -33,7 +33,7 @@ CRASH = "less than half of the agent's score"
 RULE_VERSION = 2
 """1 took the worst score of the same episodes for the worst there is, and Student's t for the baseline."""
 _FEWEST = 2
-_BISECTIONS = 24
+_BISECTIONS = 16
 
 
 @dataclass(frozen=True)

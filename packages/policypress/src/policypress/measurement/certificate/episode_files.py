@@ -25,7 +25,7 @@ from policypress_runtime.regular_file import read_regular
 RETURN_NAMES = ("return", "returns", "episode_return", "r", "reward", "rewards", "score")
 SEED_NAMES = ("seed", "seeds")
 MAX_BYTES = 32 * 1024**2
-MAX_EPISODES = 200_000
+MAX_EPISODES = 100_000
 _MOST_COLUMNS = 256
 _TRUE, _FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 _MAX_SEED = 2**63 - 1

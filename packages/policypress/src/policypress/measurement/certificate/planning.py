@@ -27,6 +27,8 @@ MOST = 200_000
 RANDOM_EPISODES = 100
 """Of random actions, that a certificate is planned with where fewer are known: theirs cost little."""
 _FEWEST = 16
+# So many pairs stand for a distribution as well as more do.
+_MOST_GIVEN = 4000
 _FINENESS = 1.05
 
 
@@ -68,10 +70,10 @@ def plan_episodes(
         limit: the most episodes there may be.
         paired: the i-th returns of candidate and baseline belong to one seed.
     """
-    count = min(len(candidate), len(baseline))
+    count = min(len(candidate), len(baseline), _MOST_GIVEN)
     own = np.asarray(candidate, np.float64)[:count]
     base = np.asarray(baseline, np.float64)[:count]
-    floor = None if random is None else np.asarray(random, np.float64)
+    floor = None if random is None else np.asarray(random, np.float64)[:_MOST_GIVEN]
     if floor is not None and 0 < len(floor) < RANDOM_EPISODES:
         floor = np.resize(floor, RANDOM_EPISODES)
     samples = Samples(own, base, floor).within(limits)
