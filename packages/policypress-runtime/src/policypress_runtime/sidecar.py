@@ -81,6 +81,16 @@ def check_pair(artifact: Path, content: bytes | None = None) -> None:
         )
 
 
+def contract_beside(artifact: Path) -> Contract | None:
+    """The contract in the artifact's sidecar, which may know a return that was measured later; None without one.
+
+    Raises:
+        ArtifactError: it cannot be read, or is no contract.
+    """
+    beside = artifact.with_name(sidecar_name(artifact.name))
+    return Contract.from_json(_read(beside)) if beside.is_file() else None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(read_regular(path, limit_bytes=_MOST_BYTES, error=ArtifactError))

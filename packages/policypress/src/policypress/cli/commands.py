@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 SUMMARIES = {
-    "inspect": "Describe an agent: algorithm, spaces, network, what is folded into its graph. Nothing in it is "
+    "inspect": "Describe an agent or an artifact: algorithm, spaces, network, what is folded in. Nothing in it is "
     "executed.",
     "export": "Export an agent as ONNX, as C without dependencies, or as a Python module, after proving that it is "
     "equal.",

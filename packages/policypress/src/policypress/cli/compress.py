@@ -23,6 +23,7 @@ from policypress_runtime.errors import EnvironmentFailedError, StudyInputError
 
 if TYPE_CHECKING:
     from policypress.engine.tasks.task import Failure
+    from policypress.report.folder import Deployment
     from policypress.report.results import Results
     from policypress.search.options import CompressOptions
 
@@ -178,10 +179,13 @@ def _run(agent: str, output: Path, options: CompressOptions, *, as_json: bool) -
         print_notices(done.notices)
         if not as_json:
             _show(results, played=options.observations is None)
-        report = write_folder(results, store)
+        deployment = _deployment(results, store.folder)
+        report = write_folder(results, store, deployment)
     if as_json:
         print_json(results.to_json())
     else:
+        for line in () if deployment is None else deployment.lines(str(output)):
+            echo(f"deploy: {line}")
         echo(f"report: {report}")
     if done.outcome.interrupted:
         left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
@@ -190,6 +194,19 @@ def _run(agent: str, output: Path, options: CompressOptions, *, as_json: bool) -
         raise typer.Exit(130)
     if done.outcome.failed and done.history is None:
         raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
+
+
+def _deployment(results: Results, folder: Path) -> Deployment | None:
+    """The winner's C, for the folder of the report; None where nothing has won."""
+    winner = results.winner
+    if winner is None or winner.artifact is None:
+        return None
+    from policypress.report.folder import Deployment
+    from policypress.search.deployment import c_of_winner
+
+    files, notices = c_of_winner(folder / winner.artifact.path)
+    print_notices(notices)
+    return Deployment(files, notices)
 
 
 def _told_failures(failures: list[Failure]) -> int:

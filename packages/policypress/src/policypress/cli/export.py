@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policypress.cli import console
-from policypress.cli.agent_options import AgentOptions, with_agent_options
+from policypress.cli.agent_options import AgentOptions, Stated, with_agent_options
 from policypress.cli.completion import TARGETS, one_of, recipes
 from policypress.cli.console import print_json, print_notices, progress_bar
 from policypress.cli.options import (
@@ -21,6 +21,7 @@ from policypress_runtime.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from policypress.export.c_source import ProvenSource
+    from policypress.export.parity import ParityReport
     from policypress.study.export_agent import Exported
 
 
@@ -54,6 +55,7 @@ def export(
       policypress export agent.zip --recipe "equalize > int8" -o small.onnx --env Hopper-v4
       policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
       policypress export agent.zip --recipe "equalize > int8" -o policy.so
+      policypress export out/agent/winner.onnx -o policy.c
     """
     if output.suffix not in (".onnx", ".c", ".so"):
         raise OutputError(
@@ -67,6 +69,7 @@ def export(
     from policypress.export.extension_module import SUFFIX, module_name
     from policypress.measurement.agent_in_environment import agent_in_environment
     from policypress.study.export_agent import export_agent
+    from policypress.study.export_artifact import quantized_artifact, refuse_recipe
     from policypress_runtime.codegen.targets import target_of
 
     if output.suffix == SUFFIX:
@@ -75,6 +78,11 @@ def export(
         target_of(target)
     if output.suffix == ".c":
         check_c_output(output)
+    contract = quantized_artifact(agent)
+    if contract is not None:
+        refuse_recipe(recipe, agent, contract)
+        _write_artifact(Path(agent), output, stated, observations, seed, target or "host", as_json)
+        return
     subject = agent_in_environment(
         agent, env=stated.environment, overrides=stated.overrides, needs_environment=observations is None
     )
@@ -95,6 +103,42 @@ def export(
     _show(output, exported)
 
 
+def _write_artifact(
+    artifact: Path, output: Path, stated: Stated, observations: Path | None, seed: int, target: str, as_json: bool
+) -> None:
+    """Write an artifact that is quantized already as it is, and say what was written."""
+    from policypress.report.quantities import size
+    from policypress.study.export_artifact import export_artifact
+
+    written = export_artifact(
+        artifact,
+        output,
+        env=stated.environment,
+        observations=observations,
+        overrides=stated.overrides,
+        seed=seed,
+        target=target,
+    )
+    if as_json:
+        sizes = {} if written.c is None else {"footprint": asdict(written.c.footprint)}
+        print_json({"artifact": str(output), **written.to_json(), "path": str(output), **sizes})
+        return
+    if written.c is not None:
+        print_notices(written.c.notices)
+        _show_footprint(written.c)
+    _show_parity(written.parity)
+    console.out.print(
+        f"{output}  {size(written.file_bytes)} ({size(written.packed_bytes)} packed), "
+        f"the artifact's own numbers, recipe {written.contract.recipe}"
+    )
+
+
+def _show_parity(compared: ParityReport) -> None:
+    console.err.print(
+        f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of the tolerance"
+    )
+
+
 def _show(output: Path, exported: Exported) -> None:
     from policypress.report.quantities import size
 
@@ -103,10 +147,7 @@ def _show(output: Path, exported: Exported) -> None:
     if exported.c is not None:
         print_notices(exported.c.notices)
         _show_footprint(exported.c)
-    compared = exported.parity
-    console.err.print(
-        f"parity: {compared.observations} observations, largest error {compared.of_allowed:.2g} of the tolerance"
-    )
+    _show_parity(exported.parity)
     console.out.print(
         f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}"
     )

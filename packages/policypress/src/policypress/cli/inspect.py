@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policypress.cli import console
@@ -10,7 +11,9 @@ from policypress.cli.console import print_json, print_notices
 from policypress.cli.options import AgentArgument, JsonOption
 
 if TYPE_CHECKING:
+    from policypress.agents.overrides import Overrides
     from policypress.measurement.agent_in_environment import AgentInEnvironment
+    from policypress_runtime.contract import Contract
 
 FLOAT_BYTES = 4
 MASKING = (
@@ -25,26 +28,51 @@ def inspect(
     agent_options: AgentOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe an agent: algorithm, spaces, network, what is folded into its graph. Nothing in it is executed.
+    """Describe an agent or an artifact: algorithm, spaces, network, what is folded in. Nothing in it is executed.
 
     Examples:
       policypress inspect examples/agents/sac-HalfCheetah-v4.zip
       policypress inspect path/to/zoo/folder --json
+      policypress inspect out/agent/policy.onnx
     """
     stated = agent_options.stated(agent)
     from policypress.measurement.agent_in_environment import agent_in_environment
+    from policypress.study.export_artifact import quantized_artifact
 
+    contract = quantized_artifact(agent)
+    if contract is not None:
+        _show_artifact(Path(agent), contract, stated.overrides, as_json)
+        return
     subject = agent_in_environment(agent, env=stated.environment, overrides=stated.overrides, needs_environment=False)
     if as_json:
         print_json(_described(subject))
         return
     print_notices(subject.notices)
+    _print_lines(_lines(subject, agent_options.normalizer))
+
+
+def _show_artifact(path: Path, contract: Contract, overrides: Overrides, as_json: bool) -> None:
+    """What a quantized artifact says of itself; the sidecar beside it may know the measured return."""
+    from policypress.agents.applicable import AgentKind, refuse_useless
+    from policypress.cli.describing.artifact import artifact_json, artifact_lines
+    from policypress_runtime.sidecar import check_pair, contract_beside
+
+    refuse_useless(overrides, AgentKind.ACTING, path.name)
+    check_pair(path)
+    known = contract_beside(path) or contract
+    if as_json:
+        print_json(artifact_json(path, known))
+    else:
+        _print_lines(artifact_lines(path, known))
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in _lines(subject, agent_options.normalizer):
+    for key, value in lines:
         table.add_row(key, value)
     console.out.print(table)
 
@@ -76,7 +104,12 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
 
 
 def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[str, str]]:
-    from policypress.cli.network_in_words import activations_in_words, layers_in_words, normalisation_in_words, saved_by
+    from policypress.cli.describing.network import (
+        activations_in_words,
+        layers_in_words,
+        normalisation_in_words,
+        saved_by,
+    )
     from policypress.environments.fit import in_words
     from policypress.report.quantities import size
 

@@ -99,7 +99,7 @@ def evaluate(
     artifact = as_artifact(subject, runtime)
     if artifact is not None:
         check_acting(artifact, overrides, str(subject))
-        spec, factory, limit, notices = _environment_of(artifact, named, own)
+        spec, factory, limit, notices = environment_of(artifact, named, own)
         acting, name, policy, model = artifact, str(subject), None, Path(str(subject)).read_bytes()
     else:
         agent = agent_in_environment(subject, env=named, env_fn=own, overrides=overrides)
@@ -141,9 +141,14 @@ def as_artifact(subject: AgentLike, runtime: RuntimeChoice) -> Runtime | None:
         raise
 
 
-def _environment_of(
+def environment_of(
     artifact: Runtime, env: EnvironmentSpec | str | None, env_fn: Factory | None
 ) -> tuple[EnvironmentSpec, Factory, int | None, tuple[str, ...]]:
+    """Where an artifact acts: the environment, what makes it, its step limit, and notices.
+
+    Raises:
+        EnvironmentInputError: none is stated, or it does not fit the artifact.
+    """
     contract = artifact.contract
     named = user_environment(env) if isinstance(env, str) else env
     policy_like = (contract.observation_space, contract.action_space)

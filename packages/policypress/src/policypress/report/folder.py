@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policypress.engine.store.reader import StoreReader
@@ -19,15 +21,47 @@ from policypress_runtime.contract import Contract, Quantity
 from policypress_runtime.errors import StoreError
 
 RESULTS_NAME = "results.json"
+DEPLOYED = ("policy.onnx", "policy.onnx.json", "policy.c", "policy.h")
+"""What is deployed: the winner under names that do not change, as ONNX and, where it has such a form, as C."""
 REPORT_NAME = "report.html"
 FIGURES = "figures"
 
 
-def write_folder(results: Results, store: StoreReader) -> Path:
+@dataclass(frozen=True)
+class Deployment:
+    """What a winner is deployed as, beside its ONNX file.
+
+    Args:
+        files: ``policy.c`` and ``policy.h``; empty where there is no C form.
+        notices: what the user must know of them.
+    """
+
+    files: Mapping[str, bytes]
+    notices: tuple[str, ...] = ()
+
+    def lines(self, folder: str = "") -> tuple[str, ...]:
+        """What one types to deploy it; ``folder`` is where the files are, if not where one is.
+
+        >>> Deployment({}).lines("out")[0]
+        'policy = policypress_runtime.load_artifact("out/policy.onnx")'
+        """
+        place = f"{folder}/" if folder else ""
+        python = f"policy = policypress_runtime.load_artifact({json.dumps(f'{place}policy.onnx', ensure_ascii=False)})"
+        onnx, source = shlex.quote(f"{place}policy.onnx"), shlex.quote(f"{place}policy.c")
+        here = (f"cc -O2 -c {source}",) if self.files else ()
+        return (python, *here, f"policypress export {onnx} -o policy_m4.c --target cortex-m4")
+
+
+def write_folder(results: Results, store: StoreReader, deployment: Deployment | None = None) -> Path:
     """Write everything that is made for people into the store's folder; each file appears whole or not at all.
 
     The store's own artifacts stay as they are: those that are presented are copies, whose sidecars also hold the
     return that was measured. ``results.json`` comes last but for the page, so that what it names is there.
+
+    Args:
+        results: to present.
+        store: that has them.
+        deployment: of the winner, if there is one.
 
     Returns:
         Path of ``report.html``.
@@ -40,13 +74,16 @@ def write_folder(results: Results, store: StoreReader) -> Path:
     for row in results.rows:
         if row.artifact is not None and row.file is not None:
             _present(row, row.file, results, store)
+    _deploy(results, store.folder, deployment)
     drawn = figures(results)
     for figure in drawn:
         write_atomic(folder / FIGURES / f"{figure.name}.svg", figure.svg().encode())
         write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png())
     _remove_old(folder / FIGURES, {figure.name for figure in drawn})
     write_atomic(folder / RESULTS_NAME, results.to_text().encode())
-    write_atomic(folder / REPORT_NAME, render(results, drawn).encode())
+    write_atomic(
+        folder / REPORT_NAME, render(results, drawn, () if deployment is None else deployment.lines()).encode()
+    )
     return folder / REPORT_NAME
 
 
@@ -90,6 +127,20 @@ def _present(row: RecipeResult, name: str, results: Results, store: StoreReader)
     text = json.dumps({**contract.to_json(), "sha256": digest}, indent=2, sort_keys=True) + "\n"
     _write_if_new(store.folder / (name + ".json"), text.encode())
     _write_if_new(store.folder / name, model)
+
+
+def _deploy(results: Results, folder: Path, deployment: Deployment | None) -> None:
+    """Write the winner under the names of :data:`DEPLOYED`; what an earlier run left there goes where there is none."""
+    winner = results.winner
+    files: dict[str, bytes] = {}
+    if deployment is not None and winner is not None and winner.file is not None:
+        copies = {DEPLOYED[0]: folder / winner.file, DEPLOYED[1]: folder / f"{winner.file}.json"}
+        files = {**{name: path.read_bytes() for name, path in copies.items()}, **deployment.files}
+    for name in DEPLOYED:
+        if name in files:
+            _write_if_new(folder / name, files[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write_if_new(path: Path, content: bytes) -> None:

@@ -41,8 +41,14 @@ class Tile:
     note: str
 
 
-def render(results: Results, figures: Sequence[Figure]) -> str:
-    """The page. Text from the agent's files is escaped, and the page may load nothing from anywhere."""
+def render(results: Results, figures: Sequence[Figure], deploying: Sequence[str] = ()) -> str:
+    """The page. Text from the agent's files is escaped, and the page may load nothing from anywhere.
+
+    Args:
+        results: to show.
+        figures: of them.
+        deploying: what one types in this folder to deploy the winner.
+    """
     return page_of(
         "page.html.j2",
         results=results,
@@ -50,6 +56,7 @@ def render(results: Results, figures: Sequence[Figure]) -> str:
         version=policypress.__version__,
         date=results.finished_at[:10],
         tiles=tiles(results),
+        deploying=deploying,
         table=[_compared(row, results) for row in results.shown],
         search=None if results.search is None else search_section(results, results.search),
         robustness=None if results.robustness is None else robustness_table(results.robustness),

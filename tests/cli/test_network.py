@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from policypress.agents.overrides import Overrides
-from policypress.cli.network_in_words import layers_in_words, normalisation_in_words
+from policypress.cli.describing.network import layers_in_words, normalisation_in_words
 from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.policy.policy import Policy
 

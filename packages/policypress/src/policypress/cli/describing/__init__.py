@@ -1,0 +1,1 @@
+"""Agents and artifacts in the words of `policypress inspect`."""
