@@ -148,7 +148,7 @@ def test_what_cannot_be_played(tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatchError):
         evaluate(path, env="CartPole-v1", episodes=1)
     with pytest.raises(SpaceMismatchError):
-        evaluate(written(mlp(ACTIONS["discrete"]), path), env_fn=Counting, episodes=1)
+        evaluate(written(mlp(ACTIONS["discrete"]), path), env=Counting, episodes=1)
     with pytest.raises((ArtifactError, AgentError)):
         evaluate(tmp_path / "absent.onnx", episodes=1)
     with pytest.raises(AgentError):
@@ -201,7 +201,7 @@ def test_a_native_build_that_does_something_else_is_not_evaluated(
 def test_without_a_compiler_there_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     monkeypatch.delenv("POLICYPRESS_RUNTIME", raising=False)
-    found = evaluate(written(mlp(), tmp_path / "a.onnx"), episodes=1, env_fn=Counting)
+    found = evaluate(written(mlp(), tmp_path / "a.onnx"), episodes=1, env=Counting)
     assert found.protocol.runtime == "onnxruntime"
     assert any("no C compiler" in notice for notice in found.notices)
 

@@ -159,7 +159,8 @@ def test_pinned_kernels_are_part_of_the_identity_and_none_changes_nothing(tmp_pa
 
 
 def test_li_s_study_is_what_the_paper_trains() -> None:
-    agents = planned_agents(read_spec(ROOT / "studies" / "li2023.yml"), ROOT / "studies")
+    studies = ROOT / "papers" / "li2023" / "studies"
+    agents = planned_agents(read_spec(studies / "li2023.yml"), studies)
     found = Counter((agent.algorithm, agent.environment.id, agent.label) for agent in agents)
     two = ("fp32", "qat")
     assert all(

@@ -16,7 +16,7 @@ from policypress.study.spec import read_spec
 from policypress.study.whole_study import open_study
 from policypress_runtime.errors import StudyInputError, UnknownEnvironmentError
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
+STUDIES = Path(__file__).resolve().parents[2] / "papers" / "lu2024" / "studies"
 SMALL = """
 policypress-study: 1
 name: small

@@ -11,7 +11,7 @@ from policypress.study.agents import planned_agents
 from policypress.study.spec import read_spec
 from policypress.study.whole_study import open_study
 
-STUDIES = ROOT / "studies"
+STUDIES = ROOT / "papers" / "lu2024" / "studies"
 
 
 def test_every_agent_has_its_cells_and_the_environment_one(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_each_runtime_has_its_own_cells_but_for_random_actions(tmp_path: Path) -
     assert [cell.protocol.runtime for cell in plan.cells if cell.kind == "random"] == [""]
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("papers/*/studies/*.yml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_repository_can_be_planned(path: Path) -> None:
     study = open_study(path)
     left = study.left()
