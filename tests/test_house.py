@@ -151,6 +151,12 @@ def test_every_folder_of_the_source_has_a_folder_of_tests() -> None:
     assert (floors - train - papers - tested - {"__pycache__", "training", "onnx_files", "tflite"}) == set()
 
 
+def test_what_tests_share_has_names_of_its_own() -> None:
+    """The folders of tests lie on one import path: of two modules of one name, only the first is found."""
+    shared = [path.name for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith(("test_", "conftest"))]
+    assert sorted(name for name in set(shared) if shared.count(name) > 1) == []
+
+
 def test_the_public_surface() -> None:
     assert tuple(policypress.__all__) == PUBLIC
     assert set(dir(policypress)) == {*PUBLIC, "__version__"}
