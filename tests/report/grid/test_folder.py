@@ -68,6 +68,12 @@ def test_columns_without_a_number_fold_away(read: Read) -> None:
     assert "a study measures them where its file says “costs: true”" in without
 
 
+def test_a_recipe_that_failed_says_so(read: Read) -> None:
+    page = page_of(read(failed=("ptsq",)))
+    assert "failed with 2 of 2" in page
+    assert "size: not known" in page
+
+
 def test_a_single_agent_has_no_table_over_agents(read: Read) -> None:
     assert 'id="recipes"' not in page_of(read(given=0))
     assert 'id="recipes"' in page_of(read(given=1))

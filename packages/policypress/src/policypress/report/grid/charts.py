@@ -8,7 +8,7 @@ from typing import Any
 
 import altair
 
-from policypress.report.axes import Label, chart_of, log_domain, log_ticks, place, placement
+from policypress.report.axes import Area, Label, chart_of, log_domain, log_ticks, place, placement
 from policypress.report.drawing.figure import StudyFigure
 from policypress.report.drawing.forest import SHARES, forest, with_interval
 from policypress.report.drawing.looks import Look, Palette
@@ -195,7 +195,9 @@ def _scatter(rows: Sequence[dict[str, Any]], width: int) -> dict[str, Any]:
         .encode(x=x, y=upward("at:Q"), color=colour, shape=shape, description=telling()),
     ]
     scaled = [_pixels(row, (low, high), (bottom, top), width) for row in rows]
-    layers += _labels(rows, scaled, width, x, upward("at:Q"))
+    across = [_HEIGHT * (1 - (share - bottom) / (top - bottom)) for share in (1.0, KEEP)]
+    lines = [(0.0, at - 1, float(width), at + 1) for at in across]
+    layers += [mark.encode(x=x, y=upward("at:Q"), text="recipe:N") for mark in _labels(rows, scaled, width, lines)]
     return layered(layers, width, _HEIGHT, "return kept against packed size")
 
 
@@ -207,15 +209,15 @@ def _pixels(
 
 
 def _labels(
-    rows: Sequence[dict[str, Any]], at: Sequence[tuple[float, float]], width: int, x: altair.X, y: altair.Y
+    rows: Sequence[dict[str, Any]], at: Sequence[tuple[float, float]], width: int, lines: Sequence[Area]
 ) -> list[Any]:
     """Names of the points where there is room, those of the front first; of many points only these have one."""
     named = [index for index, row in enumerate(rows) if row["front"] or len(rows) <= _ALL_NAMED]
     order = sorted(named, key=lambda index: (not rows[index]["front"], rows[index]["bytes"]))
     labels = [Label(rows[index]["recipe"], *at[index], important=rows[index]["front"]) for index in order]
-    made = []
-    for index, side in zip(order, place(labels, float(width), float(_HEIGHT)), strict=True):
-        if side is not None:
-            text = chart_of([rows[index]]).mark_text(style="strong", fontSize=10.5, **placement(side))
-            made.append(text.encode(x=x, y=y, text="recipe:N"))
-    return made
+    sides = place(labels, float(width), float(_HEIGHT), lines)
+    return [
+        chart_of([rows[index]]).mark_text(style="strong", fontSize=10.5, **placement(side))
+        for index, side in zip(order, sides, strict=True)
+        if side is not None
+    ]

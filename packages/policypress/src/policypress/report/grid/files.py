@@ -77,14 +77,15 @@ def _cost(one: Outcome, quantity: str) -> Iterator[Value]:
 def _recipes(report: GridReport) -> Sheet:
     shares = [name for quantity in SHARES for name in (f"{quantity}_share", f"{quantity}_agents")]
     columns = (
-        *("runtime", "recipe", "family", "agents", "planned", "keeps", "loses", "front", "dominated_by"),
+        *("runtime", "recipe", "family", "agents", "planned", "failed", "keeps", "loses", "front", "dominated_by"),
         *names_of("kept"),
         *names_of("lowest"),
         *("lowest_agent", *shares),
     )
     rows = tuple(
         (
-            *(one.runtime, one.recipe, one.family, one.agents, one.planned, one.keeps, one.loses, one.front),
+            *(one.runtime, one.recipe, one.family, one.agents, one.planned, one.failed),
+            *(one.keeps, one.loses, one.front),
             "; ".join(one.dominated_by),
             *values_of(one.kept),
             *values_of(one.lowest),

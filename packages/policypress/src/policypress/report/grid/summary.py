@@ -38,6 +38,7 @@ class RecipeSummary:
         runtime: what acted.
         agents: of which the return kept is known.
         planned: agents that it is planned for.
+        failed: agents with which every run of it that ended has failed.
         keeps: of how many agents the interval says that it keeps 95 %.
         loses: of how many the interval says that it does not.
         kept: interquartile mean of the return kept over all runs, with its interval by stratified bootstrap over
@@ -56,6 +57,7 @@ class RecipeSummary:
     runtime: str
     agents: int
     planned: int
+    failed: int
     keeps: int
     loses: int
     kept: MaybeEstimate
@@ -124,6 +126,7 @@ def _summary(recipe: str, own: Sequence[AgentOutcomes], runtime: str) -> RecipeS
         runtime=runtime,
         agents=len(counted),
         planned=len(pairs),
+        failed=sum(one.keeping == "failed" for _, one in pairs),
         keeps=sum(one.keeping == "keeps" for _, one in counted),
         loses=sum(one.keeping == "loses" for _, one in counted),
         kept=interval((whole,), lambda drawn: iqm(drawn[0]), _NO_SEEDS),

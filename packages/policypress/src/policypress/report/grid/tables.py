@@ -22,6 +22,7 @@ COSTS: dict[str, tuple[str, str]] = {
     "energy_per_action": ("energy of an action", "J"),
 }
 """Costs with a column: heading and unit."""
+_NO_SHARE = "time, memory, energy: not measured where 90 % of the return is kept"
 _KEEPING = {"keeps": f"keeps {percent(KEEP, 0)}", "loses": f"below {percent(KEEP, 0)}"}
 
 
@@ -73,11 +74,14 @@ def _with_cells(line: Line, cells: tuple[CellText, ...]) -> Line:
 
 def _summary_line(one: RecipeSummary, best: bool) -> Line:
     heading = f"keeps {percent(KEEP, 0)} in"
-    keeps = CellText(heading, f"{one.keeps} of {one.agents}", best=best)
+    failed = f"failed with {one.failed} of {one.planned}" if one.failed else ""
+    keeps = CellText(heading, f"{one.keeps} of {one.agents}", best=best, detail=failed)
     if not one.agents:
-        keeps = CellText(heading, NOTHING, kind="missing", reason="no agent that has learned has it measured")
+        reason = failed or "no agent that has learned has it measured"
+        keeps = CellText(heading, "failed" if failed else NOTHING, kind="missing", detail=failed, reason=reason)
     elif one.loses:
-        keeps = CellText(heading, keeps.text, best=best, detail=f"not in {one.loses}")
+        told = f"not in {one.loses}" + (f"; {failed}" if failed else "")
+        keeps = CellText(heading, keeps.text, best=best, detail=told)
     lowest = _share("lowest agent", one.lowest)
     if one.lowest_agent:
         lowest = CellText(lowest.heading, lowest.text, detail=one.lowest_agent)
@@ -88,7 +92,8 @@ def _summary_line(one: RecipeSummary, best: bool) -> Line:
     for quantity, (name, _) in COSTS.items():
         share = one.shares[quantity]
         if share.value is None:
-            cells.append(CellText(name, NOTHING, kind="missing", reason=f"{name}: not measured where 90 % is kept"))
+            reason = "size: not known" if quantity == "packed_bytes" else _NO_SHARE
+            cells.append(CellText(name, NOTHING, kind="missing", reason=reason))
         else:
             agents = f"{share.agents} agent{'' if share.agents == 1 else 's'}"
             note = "modelled" if share.modelled else ""
@@ -122,7 +127,7 @@ def _outcome_line(agent: AgentOutcomes, one: Outcome) -> Line:
     for quantity, (name, unit) in COSTS.items():
         cost = one.cost(quantity)
         if isinstance(cost.absolute, Missing):
-            cells.append(CellText(name, NOTHING, kind="missing", reason=f"{name}: {cost.absolute.reason}"))
+            cells.append(CellText(name, NOTHING, kind="missing", reason=cost.absolute.reason))
             continue
         share = one.share_of(quantity)
         cells.append(
@@ -146,7 +151,7 @@ def _kept(one: Outcome, base: bool) -> CellText:
 
 def _share(heading: str, known: MaybeEstimate, note: str = "") -> CellText:
     if isinstance(known, Missing):
-        return CellText(heading, NOTHING, kind="missing", reason=f"{heading}: {known.reason}")
+        return CellText(heading, NOTHING, kind="missing", reason=known.reason)
     runs = "1 run" if known.runs == 1 else f"{known.runs} runs"
     between = runs
     if known.lower is not None and known.upper is not None:
@@ -156,7 +161,7 @@ def _share(heading: str, known: MaybeEstimate, note: str = "") -> CellText:
 
 def _returns(one: Outcome) -> CellText:
     if isinstance(one.returns, Missing):
-        return CellText("return", NOTHING, kind="missing", reason=f"return: {one.returns.reason}")
+        return CellText("return", NOTHING, kind="missing", reason=one.returns.reason)
     return CellText("return", number(one.returns.value), detail=detail(one.returns))
 
 
