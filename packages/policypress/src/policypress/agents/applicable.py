@@ -34,6 +34,7 @@ class AgentKind(Enum):
     LIBRARY = "library"
     NETWORK = "network"
     CHECKPOINT = "checkpoint"
+    SCRIPT = "script"
     ARTIFACT = "artifact"
     ACTING = "acting"
     READ = "read"
@@ -53,6 +54,7 @@ _USEFUL = {
         "action_size",
         "layers",
     ),
+    AgentKind.SCRIPT: ("normalizer", "discrete_actions", "scale_actions", "check", "action_scale"),
     AgentKind.ARTIFACT: ("normalizer", "check"),
     AgentKind.ACTING: (),
     AgentKind.READ: ("check",),
@@ -69,6 +71,10 @@ _WHY = {
     AgentKind.CHECKPOINT: (
         "is a checkpoint of linear layers",
         "Leave the option out: it is for ONNX files, or for Stable-Baselines3 zips with images.",
+    ),
+    AgentKind.SCRIPT: (
+        "is a TorchScript file, whose code already says what its layers do",
+        "Leave the option out: it is for checkpoints, which do not state it.",
     ),
     AgentKind.ARTIFACT: (
         "was written by policypress and already states its network and the meaning of its output",

@@ -151,7 +151,7 @@ def _bounded(space: Space, steps: list[Step], overrides: Overrides) -> Space:
                 ends = np.stack([low * scale + shift, high * scale + shift])
                 low, high = ends.min(0), ends.max(0)
             case _:
-                pass
+                low, high = np.full(space.shape, -math.inf), np.full(space.shape, math.inf)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return space
     return replace(space, low=tuple(map(float, low)), high=tuple(map(float, high)))

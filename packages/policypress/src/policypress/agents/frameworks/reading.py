@@ -5,37 +5,37 @@ What a file does not determine is asked for by the name of an option, all of it 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from policypress.agents.applicable import AgentKind, refuse_useless, useless
-from policypress.agents.archive import Archive, read_bytes, sha256_of
-from policypress.agents.bundle import Activation, AgentBundle, ChainNetwork, Dense, Normaliser, Provenance, Step
+from policypress.agents.archive import Archive, read_bytes
+from policypress.agents.bundle import Activation, AgentBundle
 from policypress.agents.frameworks import named_layers
-from policypress.agents.frameworks.actions import actions_of, closing, first_outputs
-from policypress.agents.frameworks.chains import Gap, check_widths, input_width
+from policypress.agents.frameworks.bundling import Described, bundle_of
+from policypress.agents.frameworks.chains import Gap
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.registry import FRAMEWORKS
 from policypress.agents.frameworks.run_config import NO_CONFIG, config_near
 from policypress.agents.frameworks.stored import Stored, stored_in
-from policypress.agents.near_files import near_zip
-from policypress.agents.normalisers.normalisation import Normalisation, normalisation_of_network
 from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.agents.sb3.activation_text import in_words
+from policypress.agents.torchscript.archive import is_torchscript
+from policypress.agents.torchscript.reading import read_torchscript
 from policypress_runtime.contract import Box, Space
-from policypress_runtime.errors import AgentError, UndeterminedAgentError, UnsupportedAgentError
+from policypress_runtime.errors import UndeterminedAgentError, UnsupportedAgentError
 
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _HEAD_BYTES = 4096
 # Of a member's name, behind the fields of its header in a zip.
 _NAME_AT = 30
+_FIRST = [[b"data.pkl"], [b"version"], [b"byteorder"], [b"constants.pkl"]]
 _USES = "elu, relu, tanh, ..."
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether ``path`` is a file of tensors of PyTorch or safetensors; a Stable-Baselines3 zip is none.
 
-    Only its beginning is looked at: ``torch.save`` writes ``NAME/data.pkl`` first.
+    Only its beginning is looked at: ``torch.save`` writes ``NAME/data.pkl`` first, ``torch.jit.save`` a tensor.
     """
     try:
         with path.open("rb") as file:
@@ -46,13 +46,14 @@ def is_checkpoint(path: Path) -> bool:
         return False
     if head.startswith(b"PK\3\4"):
         name = head[_NAME_AT : _NAME_AT + int.from_bytes(head[26:28], "little")]
-        return name.split(b"/")[1:] == [b"data.pkl"]
+        inner = name.split(b"/")[1:]
+        return inner in _FIRST or (len(inner) > 1 and inner[0] in (b"data", b"code", b"constants"))
     header_bytes = int.from_bytes(head[:8], "little")
     return head.startswith(_OLD_TORCH) or (head[8:10] == b'{"' and 0 < header_bytes <= size_bytes - 8)
 
 
 def read_checkpoint_file(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle:
-    """Read the policy in a checkpoint.
+    """Read the policy in a checkpoint, or in a TorchScript file.
 
     Args:
         path: the file.
@@ -64,47 +65,20 @@ def read_checkpoint_file(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> 
         UnsupportedAgentError: no framework's form, or a network that is not read.
         UndeterminedAgentError: it leaves something open; the message names the options.
     """
-    refuse_useless(overrides, AgentKind.CHECKPOINT, path.name)
     content = read_bytes(path)
     if content.startswith(b"PK"):
-        near = _torchscript(Archive(content, path.name))
-        if near is not None:
-            raise near
+        archive = Archive(content, path.name)
+        if is_torchscript(archive):
+            return read_torchscript(path, archive, content, overrides)
+    refuse_useless(overrides, AgentKind.CHECKPOINT, path.name)
     stored = stored_in(content, path.name)
     framework = _framework(stored, overrides)
     config = NO_CONFIG if framework is named_layers.FRAMEWORK else config_near(path)
     found = framework.read(stored, config, overrides)
-    check_widths(found.parts)
     _refuse_asked(found, overrides)
     activation, told = _activation(found, overrides)
-    actions = actions_of(found, overrides)
-    after, space, notices = closing(found, actions, overrides)
-    observations = _observations(found, overrides)
-    normalisation = _normalisation(path, found, observations, overrides)
-    steps = (*_steps(found, activation, actions.outputs), *after)
-    return AgentBundle(
-        ChainNetwork(found.framework, steps, squash=bool(after) and after[0] == Activation("tanh")),
-        observations,
-        space,
-        Provenance(str(path), sha256_of(content), found.form),
-        normaliser=normalisation.normalisers,
-        caller_supplies=normalisation.caller_supplies,
-        notices=(
-            f"{path.name} is read as {found.form}.",
-            *told,
-            *found.notices,
-            *notices,
-            *_unbounded(space),
-            *normalisation.notices,
-        ),
-        assumptions=(*found.assumptions, *normalisation.assumptions),
-        check=overrides.check,
-    )
-
-
-def _torchscript(archive: Archive) -> AgentError | None:
-    scripted = any(name.split("/")[1:2] == ["code"] for name in archive.names)
-    return near_zip(archive.label, archive.names) if scripted else None
+    steps = tuple(activation if isinstance(part, Gap) else part for part in found.parts)
+    return bundle_of(Described(path, content, found, steps, told), overrides)
 
 
 def _framework(stored: Stored, overrides: Overrides) -> Framework:
@@ -190,53 +164,3 @@ def _activation(found: Found, overrides: Overrides) -> tuple[Activation, tuple[s
     if found.activation is None:
         raise UndeterminedAgentError("The activation is not known.", hint="State --activation NAME.")
     return found.activation, (f"The activation is {in_words(found.activation)}, as {found.activation_source} has it.",)
-
-
-def _observations(found: Found, overrides: Overrides) -> Space:
-    width = input_width(found.parts)
-    space = overrides.observation_space
-    if space is None:
-        return Box((width,), "float32", (-math.inf,), (math.inf,))
-    if not isinstance(space, Box) or space.size != width:
-        raise AgentError(
-            "The environment's observations do not fit the agent's first layer.",
-            got=f"an environment that gives {space}",
-            expected=f"{width} numbers",
-            hint="Name the environment that the agent was trained in.",
-        )
-    return space
-
-
-def _normalisation(path: Path, found: Found, space: Space, overrides: Overrides) -> Normalisation:
-    if found.normaliser is not None:
-        if overrides.normalizer is not None:
-            why = f"{path.name} holds the statistics of its observations itself."
-            raise useless(("normalizer",), why, "Leave the option out.")
-        return Normalisation({"": _shaped(found.normaliser, space)})
-    if overrides.normalizer is None:
-        return Normalisation()
-    return normalisation_of_network(path, space, overrides, None)
-
-
-def _shaped(normaliser: Normaliser, space: Space) -> Normaliser:
-    shape = space.shape if isinstance(space, Box) else ()
-    if normaliser.mean.size != math.prod(shape):
-        raise AgentError(
-            "The statistics of the agent's observations do not fit its first layer.",
-            got=f"{normaliser.mean.size} means",
-            expected=f"{math.prod(shape)}",
-        )
-    mean, variance = normaliser.mean.reshape(shape), normaliser.variance.reshape(shape)
-    return Normaliser(mean, variance, normaliser.epsilon, normaliser.clip)
-
-
-def _steps(found: Found, activation: Activation, outputs: int) -> tuple[Step, ...]:
-    *hidden, last = found.parts
-    kept = first_outputs(last, outputs) if isinstance(last, Dense) else last
-    return tuple(activation if isinstance(part, Gap) else part for part in (*hidden, kept))
-
-
-def _unbounded(space: Space) -> tuple[str, ...]:
-    if not isinstance(space, Box) or all(map(math.isfinite, (*space.low, *space.high))):
-        return ()
-    return ("The actions are taken without bounds; --env names an environment with bounds.",)

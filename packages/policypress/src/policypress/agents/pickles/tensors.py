@@ -124,13 +124,16 @@ _BESIDE = frozenset(
 )
 
 
-class _TensorUnpickler(CountedUnpickler):
+class TensorUnpickler(CountedUnpickler):
+    """Gives names of storages and tensors for what torch pickles, and nothing else; subclasses may know more names."""
+
     def __init__(self, file: io.BytesIO, length: int, label: str, *, whole_training: bool = False) -> None:
         super().__init__(file, length)
         self._label = label
         self._whole_training = whole_training
 
     def find_class(self, module: str, name: str) -> Any:
+        """Our stand-in for an allowed name; any other name is refused."""
         dotted = f"{module}.{name}"
         if dotted == "collections.OrderedDict":
             return _State
@@ -154,6 +157,7 @@ class _TensorUnpickler(CountedUnpickler):
         )
 
     def persistent_load(self, pid: Any) -> Any:
+        """A storage, by its key."""
         match pid:
             case ("storage", _StorageKind(code), key, _, _) if isinstance(key, str | int):
                 return _Storage(str(key), code)
@@ -224,13 +228,13 @@ def _zip_form(archive: Archive, label: str, whole_training: bool) -> Checkpoint:
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.names else b"little"
     metadata = archive.read(f"{root}data.pkl")
     return Checkpoint(
-        _TensorUnpickler(io.BytesIO(metadata), len(metadata), label, whole_training=whole_training).load(),
-        _remembered(lambda key: archive.read(f"{root}data/{key}")),
+        TensorUnpickler(io.BytesIO(metadata), len(metadata), label, whole_training=whole_training).load(),
+        remembered(lambda key: archive.read(f"{root}data/{key}")),
         order.strip() == b"big",
     )
 
 
-def _remembered(read: Callable[[str], bytes]) -> Callable[[str], bytes]:
+def remembered(read: Callable[[str], bytes]) -> Callable[[str], bytes]:
     """Each storage is inflated once, however many tensors share it."""
     known: dict[str, bytes] = {}
 
@@ -246,7 +250,7 @@ def _pickle_form(content: bytes, label: str, whole_training: bool) -> Checkpoint
     file = io.BytesIO(content)
 
     def load() -> Any:
-        return _TensorUnpickler(file, len(content), label, whole_training=whole_training).load()
+        return TensorUnpickler(file, len(content), label, whole_training=whole_training).load()
 
     magic, _, system = load(), load(), load()
     if magic != _MAGIC:
