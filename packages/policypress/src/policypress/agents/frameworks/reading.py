@@ -10,7 +10,7 @@ from pathlib import Path
 from policypress.agents.applicable import AgentKind, refuse_useless, useless
 from policypress.agents.archive import Archive, read_bytes
 from policypress.agents.bundle import Activation, AgentBundle
-from policypress.agents.frameworks import named_layers
+from policypress.agents.frameworks import brax, named_layers
 from policypress.agents.frameworks.bundling import Described, bundle_of
 from policypress.agents.frameworks.chains import Gap
 from policypress.agents.frameworks.found import Found, Framework
@@ -49,7 +49,11 @@ def is_checkpoint(path: Path) -> bool:
         inner = name.split(b"/")[1:]
         return inner in _FIRST or (len(inner) > 1 and inner[0] in (b"data", b"code", b"constants"))
     header_bytes = int.from_bytes(head[:8], "little")
-    return head.startswith(_OLD_TORCH) or (head[8:10] == b'{"' and 0 < header_bytes <= size_bytes - 8)
+    return (
+        head.startswith(_OLD_TORCH)
+        or brax.recognises(head)
+        or (head[8:10] == b'{"' and 0 < header_bytes <= size_bytes - 8)
+    )
 
 
 def read_checkpoint_file(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> AgentBundle:
@@ -71,14 +75,22 @@ def read_checkpoint_file(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> 
         if is_torchscript(archive):
             return read_torchscript(path, archive, content, overrides)
     refuse_useless(overrides, AgentKind.CHECKPOINT, path.name)
-    stored = stored_in(content, path.name)
-    framework = _framework(stored, overrides)
-    config = NO_CONFIG if framework is named_layers.FRAMEWORK else config_near(path)
-    found = framework.read(stored, config, overrides)
+    found = _found(path, content, overrides)
     _refuse_asked(found, overrides)
     activation, told = _activation(found, overrides)
     steps = tuple(activation if isinstance(part, Gap) else part for part in found.parts)
     return bundle_of(Described(path, content, found, steps, told), overrides)
+
+
+def _found(path: Path, content: bytes, overrides: Overrides) -> Found:
+    if brax.recognises(content):
+        if overrides.layers is not None:
+            raise useless(("layers",), f"{path.name} has the form of Brax, whose layers are known.", "Leave it out.")
+        return brax.read(content, path.name, config_near(path), overrides)
+    stored = stored_in(content, path.name)
+    framework = _framework(stored, overrides)
+    config = NO_CONFIG if framework is named_layers.FRAMEWORK else config_near(path)
+    return framework.read(stored, config, overrides)
 
 
 def _framework(stored: Stored, overrides: Overrides) -> Framework:

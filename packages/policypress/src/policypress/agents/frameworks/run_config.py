@@ -18,7 +18,7 @@ from policypress.agents.zoo.yaml_data import MAX_YAML_BYTES, read_yaml
 from policypress_runtime.errors import DamagedAgentError, InputError
 
 # Below the run's folder; checkpoints lie in it, or one folder below.
-FILES = ("params/agent.yaml", "config.yaml", "config.json", "cfg.json")
+FILES = ("params/agent.yaml", "config.yaml", "config.json", "cfg.json", "ppo_network_config.json")
 
 
 @dataclass(frozen=True)

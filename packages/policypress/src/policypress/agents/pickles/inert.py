@@ -168,9 +168,10 @@ def array_of(value: Any) -> npt.NDArray[Any] | None:
 class _InertUnpickler(CountedUnpickler):
     """Gives ``pickle`` classes and functions made for this one load, so that no pickle can change another's."""
 
-    def __init__(self, content: bytes, label: str) -> None:
+    def __init__(self, content: bytes, label: str, more: frozenset[str]) -> None:
         super().__init__(io.BytesIO(content), len(content))
         self._label = label
+        self._records = RECORDS | more
         self._made: dict[str, Any] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -185,7 +186,7 @@ class _InertUnpickler(CountedUnpickler):
         raise refusal(self._label, f"a reference to an outside object ({str(pid)[:80]!r})")
 
     def _make(self, dotted: str) -> Any:
-        if dotted in RECORDS:
+        if dotted in self._records:
             return type("Record", (Record,), {"name": dotted})
         if dotted == "numpy.dtype":
             return type("Dtype", (_Dtype,), {})
@@ -218,7 +219,17 @@ def _reconstructor(kind: Any, *_: Any) -> Record:
     return kind()
 
 
+def _of_jax(make: Any, arguments: Any, state: Any, *_: Any) -> _Array:
+    """An array of JAX: how numpy would make it, and its state."""
+    made = make(*arguments) if callable(make) and isinstance(arguments, tuple) else None
+    if not isinstance(made, _Array) or made.value is not None:
+        raise pickle.UnpicklingError("an array of JAX that is no array")
+    made.__setstate__(state)
+    return made
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "jax._src.array._reconstruct_array": _of_jax,
     "numpy.core.multiarray._reconstruct": _Array,
     "numpy.core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": _frombuffer,
@@ -237,8 +248,13 @@ def refusal(label: str, name: str) -> UnsafeAgentError:
     )
 
 
-def read_pickle(content: bytes, label: str) -> Any:
+def read_pickle(content: bytes, label: str, *, more: frozenset[str] = frozenset()) -> Any:
     """The pickle's object, as records, arrays, numbers, strings and containers.
+
+    Args:
+        content: the pickle.
+        label: what to call it in messages.
+        more: dotted names that become records too.
 
     Raises:
         UnsafeAgentError: it names something outside the allow-list.
@@ -247,7 +263,7 @@ def read_pickle(content: bytes, label: str) -> Any:
     try:
         if len(content) > MAX_PICKLE_BYTES:
             raise pickle.UnpicklingError(f"{len(content)} bytes")
-        return _InertUnpickler(content, label).load()
+        return _InertUnpickler(content, label, more).load()
     except UnsafeAgentError:
         raise
     # Damaged pickles raise nearly everything: EOFError, IndexError, struct.error, UnicodeDecodeError, ...
