@@ -154,7 +154,13 @@ def _bounded(space: Space, steps: list[Step], overrides: Overrides) -> Space:
                 low, high = np.full(space.shape, -math.inf), np.full(space.shape, math.inf)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return space
-    return replace(space, low=tuple(map(float, low)), high=tuple(map(float, high)))
+    return replace(space, low=_bound(low), high=_bound(high))
+
+
+def _bound(values: npt.NDArray[Any]) -> tuple[float, ...]:
+    """One number where all are the same, as spaces have it."""
+    distinct = sorted({float(value) for value in values})
+    return tuple(distinct) if len(distinct) == 1 else tuple(map(float, values))
 
 
 def _is_discrete(space: Space | None) -> bool:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from policypress.agents.bundle import Activation, Scaled
-from policypress.agents.frameworks.chains import Gap, layer, sequential
+from policypress.agents.frameworks.chains import Gap, layer, refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.normalisers import statistics
-from policypress.agents.frameworks.refusals import refuse_others
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides

@@ -10,10 +10,9 @@ from typing import Any
 
 from policypress.agents.archive import listing
 from policypress.agents.bundle import Limited, Normaliser
-from policypress.agents.frameworks.chains import HINT, sequential
+from policypress.agents.frameworks.chains import HINT, refuse_memory, refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.normalisers import outside_root, statistics
-from policypress.agents.frameworks.refusals import refuse_memory, refuse_others
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides

@@ -7,10 +7,9 @@ clamp((x - mean) / sqrt(variance + 1e-5), ±5).
 from __future__ import annotations
 
 from policypress.agents.bundle import Normaliser
-from policypress.agents.frameworks.chains import layer, sequential
+from policypress.agents.frameworks.chains import layer, refuse_memory, refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.normalisers import inside_root, statistics
-from policypress.agents.frameworks.refusals import refuse_memory, refuse_others
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides

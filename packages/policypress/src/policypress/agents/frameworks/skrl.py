@@ -12,10 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from policypress.agents.bundle import Normaliser
-from policypress.agents.frameworks.chains import Gap, Part, layer
+from policypress.agents.frameworks.chains import Gap, Part, layer, refuse_memory
 from policypress.agents.frameworks.found import Found, Framework, Squash
 from policypress.agents.frameworks.normalisers import outside_root, statistics
-from policypress.agents.frameworks.refusals import refuse_memory
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides

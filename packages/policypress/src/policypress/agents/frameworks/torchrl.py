@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from policypress.agents.frameworks.chains import sequential
+from policypress.agents.frameworks.chains import refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
-from policypress.agents.frameworks.refusals import refuse_others
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides
