@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from sb3_models import ACTIONS, OBSERVATIONS, SpacesEnvironment, draw, randomise, rounded
 
+import command_line
 from policypress.agents.loading import load_agent
 from policypress.measurement.evaluation import runtime_of
 from policypress.policy.importers.from_agent import policy_from_agent
@@ -110,3 +112,12 @@ def test_an_lstm_that_reads_its_batch_first_is_refused(tmp_path: Path) -> None:
     model.save(tmp_path / "agent.zip")
     with pytest.raises(UnsupportedAgentError, match="batch_first"):
         load_agent(tmp_path / "agent.zip")
+
+
+def test_its_memory_is_described(tmp_path: Path) -> None:
+    model_of("MlpLstmPolicy", "vector", "unit", {"n_lstm_layers": 2}).save(tmp_path / "agent.zip")
+    done = command_line.run("inspect", tmp_path / "agent.zip")
+    assert done.returncode == 0, done.stderr
+    assert "h_in -> h_out (2, 12), c_in -> c_out (2, 12)" in done.stdout
+    state = json.loads(command_line.run("inspect", tmp_path / "agent.zip", "--json").stdout)["state"]
+    assert [(one["name"], one["shape"]) for one in state] == [("h_in", [2, 12]), ("c_in", [2, 12])]

@@ -13,6 +13,7 @@ from policypress.cli.options import AgentArgument, JsonOption
 if TYPE_CHECKING:
     from policypress.agents.overrides import Overrides
     from policypress.measurement.agent_in_environment import AgentInEnvironment
+    from policypress.policy.policy import Policy
     from policypress_runtime.contract import Contract
 
 FLOAT_BYTES = 4
@@ -94,6 +95,7 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
         "caller_supplies": list(origin.caller_supplies),
         "assumptions": list(origin.assumptions),
         "checked": None if origin.checked is None else vars(origin.checked),
+        **({"state": [vars(state.spec) for state in policy.states]} if policy.states else {}),
         "parameters": policy.parameter_count(),
         "macs": policy.macs(),
         "layers": [
@@ -128,6 +130,12 @@ def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[st
         ("normalisation", normalisation_in_words(policy, stated_none=normalizer == "none")),
         *([] if origin.checked is None else [("compared with", origin.checked.in_words())]),
         ("folded in", ", ".join(policy.folded()) or "nothing"),
+        *([("memory", _memory(policy))] if policy.states else []),
         ("caller supplies", ", ".join(origin.caller_supplies) or "only the observation"),
         *([("action mask", MASKING)] if subject.masked else []),
     ]
+
+
+def _memory(policy: Policy) -> str:
+    """The states that a step takes and gives, with their shapes."""
+    return ", ".join(f"{s.spec.name} -> {s.spec.next_name} {s.spec.shape}" for s in policy.states)

@@ -73,7 +73,10 @@ def live(thing: Any) -> Live:
     network = thing.policy if whole else thing
     if any("Recurrent" in kind.__name__ for kind in type(network).__mro__):
         raise NetworkError(
-            "Recurrent policies are not supported yet.", got=type(network).__name__, expected="a feed-forward policy"
+            "Recurrent policies are not read from a live model.",
+            got=type(network).__name__,
+            expected="the zip that it saves",
+            hint="model.save('agent.zip'), and give agent.zip.",
         )
     if any(p.device.type != "cpu" for p in network.parameters()):
         network = copy.deepcopy(network).cpu()
