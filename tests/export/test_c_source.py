@@ -163,7 +163,7 @@ def fake_source(name: str) -> ProvenSource:
     c = f'/* A policy written by policypress; {name}.h says how to call it. */\n#include "{name}.h"\n'
     h = "/* A policy written by policypress. Generated: do not edit. */\n"
     size = Footprint("host", 0, None, 0, 0, None)
-    return ProvenSource(Source(c, h, None, Sizes(0, 0, 0), ("plain",)), name, size, None, (), ())
+    return ProvenSource(Source(c, h, None, "", Sizes(0, 0, 0), ("plain",)), name, size, None, (), ())
 
 
 def write_c(path: Path) -> None:
