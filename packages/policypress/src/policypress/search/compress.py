@@ -41,8 +41,8 @@ from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
 from policypress.search.time_budget import TimeBudget
 from policypress_runtime.errors import StudyInputError
-from policypress_runtime.runtimes.loading import resolved
-from policypress_runtime.runtimes.protocol import ONNXRUNTIME, RuntimeName
+from policypress_runtime.runtimes.loading import chosen, resolved
+from policypress_runtime.runtimes.protocol import NATIVE, ONNXRUNTIME, RuntimeChoice, RuntimeName
 
 # Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
 GATE_SHARE = 0.35
@@ -110,7 +110,7 @@ def compress(
         overrides=asked.overrides,
         needs_environment=asked.observations is None,
     )
-    acting, told = resolved(asked.runtime or (ONNXRUNTIME if asked.recipes is None else "auto"))
+    acting, told = _runtime(subject, asked.runtime or (ONNXRUNTIME if asked.recipes is None else "auto"))
     notices = (*subject.notices, *told)
     if asked.executor == "local" and asked.env_fn is not None and not can_travel(asked.env_fn):
         asked, notices = replace(asked, executor="debug"), (*notices, STAYS_HERE)
@@ -228,7 +228,7 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
         goal.fall_rule,
         goal.max_falls,
     )
-    fastest, _ = resolved(asked.runtime or "auto")
+    fastest, _ = _runtime(subject, asked.runtime or "auto")
     objective = Objective(
         goal.minimize,
         store.folder,
@@ -238,7 +238,9 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
         on_step=lambda done, total: session.on_event(CostsMeasured(done, total)),
     )
     gate = Gate(session, criterion, goal.max_episodes, budget)
-    history = Search(session, objective, criterion, gate, budget, training=goal.training).run()
+    # No student has a memory yet.
+    training = goal.training and not subject.policy.states
+    history = Search(session, objective, criterion, gate, budget, training=training).run()
     left_s = budget.left_for_costs_s()
     told = measure_finalists(session, history, fastest, _request(asked), left_s) if asked.costs else ()
     found = _result(session, history, (*notices, *told), asked.max_steps)
@@ -250,6 +252,23 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
     if not asked.robustness or history.winner is None:
         return found
     return _made_robust(found, session, [history.winner])
+
+
+def _runtime(subject: AgentInEnvironment, wanted: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
+    """What acts, decided before any key is made of it, and what to tell the user: a memory is ONNX Runtime's to carry.
+
+    Raises:
+        StudyInputError: native was asked for a policy with memory.
+    """
+    if not subject.policy.states:
+        return resolved(wanted)
+    if chosen(wanted) == NATIVE:
+        raise StudyInputError(
+            "The native runtime does not carry the memory of a policy yet.",
+            got=f"--runtime native, and the state {', '.join(subject.policy.state_names)}",
+            expected="--runtime onnxruntime",
+        )
+    return ONNXRUNTIME, ("ONNX Runtime acts: the native runtime does not carry the memory of a policy yet.",)
 
 
 def _deterministic(subject: AgentInEnvironment, asked: CompressOptions) -> bool:
