@@ -73,7 +73,7 @@ def test_the_umask_says_who_may_read(mask: int, mode: int, known: bool, tmp_path
 
 LEFT = """
 import os, pathlib, sys, time
-from policypress import atomic_write
+from policypress_runtime import atomic_write
 def stop(_):
     print("there", flush=True)
     time.sleep(60)

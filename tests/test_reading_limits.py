@@ -18,7 +18,7 @@ from policypress_runtime.reading_limits import limited, parsed_json, shown
 
 BEFORE = """
 import resource, signal
-from policypress import reading_limits
+from policypress_runtime import reading_limits
 from policypress_runtime.reading_limits import limited
 from policypress_runtime.errors import PolicypressError
 limits = resource.getrlimit(resource.RLIMIT_DATA)

@@ -58,7 +58,7 @@ def written(source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "policy.h").write_text(source.h)
     if source.weights is not None:
-        (folder / "policy.bin").write_bytes(source.weights)
+        (folder / source.weights_file).write_bytes(source.weights)
     (folder / "policy.c").write_text(source.c)
     return folder / "policy.c"
 

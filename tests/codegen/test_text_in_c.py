@@ -108,7 +108,7 @@ def test_every_text_field_is_tried(program: Program) -> None:
     assert program.contract is not None
     changed = says(program.contract, "text")
     same = [f.name for f in fields(Contract) if getattr(changed, f.name) == getattr(program.contract, f.name)]
-    assert same == ["inputs", "outputs", "batch_independent", "schema"]
+    assert same == ["inputs", "outputs", "batch_independent", "state"]
 
 
 @given(TEXT)

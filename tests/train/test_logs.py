@@ -25,5 +25,5 @@ def test_events_in_the_folder(tmp_path: Path) -> None:
 
 def test_without_tensorboard_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"policypress\[tensorboard\]"):
+    with pytest.raises(MissingDependencyError, match=r"policypress-train\[tensorboard\]"):
         logger_for(tmp_path)

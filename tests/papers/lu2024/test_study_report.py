@@ -76,7 +76,11 @@ def test_the_json_has_every_field_and_its_version() -> None:
     ],
 )
 def test_every_field_is_documented(kind: type) -> None:
-    assert [field.name for field in fields(kind) if f"`{field.name}`" not in DOCUMENT] == []
+    names = [field.name for field in fields(kind)]
+    if kind is Estimate:
+        # In JSON an interval is written as its two ends.
+        names = [name for name in names if name != "interval"] + ["lower", "upper"]
+    assert [name for name in names if f"`{name}`" not in DOCUMENT] == []
 
 
 def test_the_document_names_every_table_and_the_version(whole: StudyReport) -> None:

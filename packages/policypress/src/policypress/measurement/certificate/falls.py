@@ -57,7 +57,7 @@ def fall_rates(falls: ObservedFalls, alpha: float) -> FallRates:
 
     >>> found = fall_rates(ObservedFalls("it fell", (False,) * 200, (False,) * 200, at_most=0.05), 0.01)
     >>> found.held, round(found.rate_upper, 4)
-    (True, 0.0251)
+    (True, 0.0252)
     """
     own, base = sum(falls.candidate), sum(falls.baseline)
     return FallRates(

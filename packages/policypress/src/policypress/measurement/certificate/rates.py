@@ -27,7 +27,7 @@ def rate_upper_bound(count: int, episodes: int, alpha: float) -> float:
     (Ville).
 
     >>> round(rate_upper_bound(0, 100, 0.05), 4), rate_upper_bound(3, 3, 0.05)
-    (0.0346, 1.0)
+    (0.0337, 1.0)
     """
     if episodes == 0 or count >= episodes:
         return 1.0
