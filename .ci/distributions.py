@@ -55,7 +55,7 @@ class Environment:
     def check_absent(self, names: tuple[str, ...]) -> None:
         """Exit if one of ``names`` can be imported."""
         code = f"import importlib.util as i; print(*[n for n in {names!r} if i.find_spec(n)])"
-        found = self.run("python", "-c", code).split()
+        found = self.run("python", "-P", "-c", code).split()
         if found:
             sys.exit(f"came along and should not: {', '.join(found)}")
 
@@ -63,7 +63,7 @@ class Environment:
 def main() -> None:
     """Install and look, from the smallest distribution to the largest."""
     with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
-        whole = Environment(Path(folder) / "policypress")
+        whole = Environment(Path(folder) / "environment-of-all")
         whole.install(RUNTIME, CORE)
         whole.check_absent(ABSENT["policypress"])
         whole.run("policypress", "--help")
@@ -73,7 +73,7 @@ def main() -> None:
             sys.exit(f"train does not say what is missing: {said}")
         print("policypress: exports, and says what training needs")
 
-        small = Environment(Path(folder) / "runtime")
+        small = Environment(Path(folder) / "environment-of-runtime")
         small.install(RUNTIME)
         small.check_absent(ABSENT["runtime"])
         small.run("python", "-c", ACT)
