@@ -91,11 +91,13 @@ def test_zips_that_are_no_model(tmp_path: Path, agent: Path) -> None:
         tmp_path / "policy.pt", {"policy/code/__torch__.py": b"", "policy/constants.pkl": b"", "policy/data.pkl": b""}
     )
     zip_of(tmp_path / "sb2.zip", {"data": b"{}", "parameter_list": b"[]", "parameters": b""})
+    zip_of(tmp_path / "jax.zip", {"data": b"{}", "pytorch_variables.pth": b"", "_stable_baselines3_version": b"2"})
     zip_of(tmp_path / "many.zip", {"runs/agent.zip": agent.read_bytes()})
     for name, words in {
         "state.pth": "state_dict",
         "policy.pt": "TorchScript",
         "sb2.zip": "Stable-Baselines 2",
+        "jax.zip": "SBX",
         "many.zip": "zip of other files",
     }.items():
         with pytest.raises(AgentError, match=words) as caught:

@@ -72,6 +72,17 @@ def test_it_is_described(artifact: Path) -> None:
     assert 0 < told["packed_bytes"] < told["file_bytes"]
 
 
+def test_of_the_sidecar_only_the_return_is_taken(artifact: Path, tmp_path: Path) -> None:
+    """What acts is the file; a sidecar that somebody changed says nothing of it."""
+    path = tmp_path / "small.onnx"
+    path.write_bytes(artifact.read_bytes())
+    said = json.loads(artifact.with_name("small.onnx.json").read_text())
+    said |= {"recipe": "none", "measured_return": dict(mean=9.0, lower=8.0, upper=10.0, confidence=0.95, count=5)}
+    path.with_name("small.onnx.json").write_text(json.dumps(said))
+    told = json.loads(command_line.run("inspect", path, "--json").stdout)["contract"]
+    assert (told["recipe"], told["measured_return"]["mean"]) == (RECIPE, 9.0)
+
+
 def test_what_is_compressed_is_not_compressed_again(artifact: Path, tmp_path: Path) -> None:
     done = command_line.run("export", artifact, "--recipe", "int8", "-o", tmp_path / "again.onnx")
     assert done.returncode == 2

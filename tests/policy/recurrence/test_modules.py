@@ -122,6 +122,7 @@ def test_states_that_have_the_batch_first() -> None:
 
 def test_a_memory_of_other_layers() -> None:
     policy = Policy.from_module(Adding(), unbounded(4), unbounded(2), state={"mean": torch.zeros(1, 4)})
+    assert [(s.spec.name, s.spec.shape) for s in policy.states] == [("mean", (4,))]
     follow(Adding(), policy, (torch.zeros(1, 4),), 0)
 
 

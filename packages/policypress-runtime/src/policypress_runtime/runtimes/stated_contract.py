@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from policypress_runtime.contract import METADATA_KEY, Contract, TensorSpec
 from policypress_runtime.errors import ArtifactError
+from policypress_runtime.runtimes.onnx_metadata import content_of, described
 
 
 def contract_from(text: str | None, label: str) -> Contract:
@@ -22,6 +24,15 @@ def contract_from(text: str | None, label: str) -> Contract:
             hint="Turn the file into an artifact first: `policypress export FILE -o artifact.onnx`.",
         )
     return Contract.from_text(text)
+
+
+def contract_of_file(path: Path) -> Contract:
+    """The contract in the metadata of the file at ``path``; nothing of its graph is looked at.
+
+    Raises:
+        ArtifactError: it cannot be read, is not ONNX, or carries no contract or several.
+    """
+    return contract_from(described(content_of(path), path.name).metadata.get(METADATA_KEY), path.name)
 
 
 def check_graph(contract: Contract, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], label: str) -> None:

@@ -116,6 +116,12 @@ def near_zip(label: str, names: tuple[str, ...]) -> AgentError | None:
             "a model of Stable-Baselines 2 (TensorFlow)",
             "Train it again with Stable-Baselines3, or give its policy as an ONNX file (tf2onnx).",
         )
+    if {"data", "pytorch_variables.pth"} <= bare and "policy.pth" not in bare:
+        return _near(
+            label,
+            "a model of SBX (Stable-Baselines in JAX), whose networks are not read",
+            "Export its actor to ONNX, or give the same network as a torch.nn.Module to Policy.from_module in Python.",
+        )
     if any(name.partition("/")[2].startswith("code/") for name in names) and "constants.pkl" in bare:
         return _near(
             label,

@@ -206,7 +206,7 @@ def _deployment(results: Results, folder: Path) -> Deployment | None:
 
     files, notices = c_of_winner(folder / winner.artifact.path)
     print_notices(notices)
-    return Deployment(files, notices)
+    return Deployment(files)
 
 
 def _told_failures(failures: list[Failure]) -> int:

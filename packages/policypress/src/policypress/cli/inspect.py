@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ def _show_artifact(path: Path, contract: Contract, overrides: Overrides, as_json
 
     refuse_useless(overrides, AgentKind.ACTING, path.name)
     check_pair(path)
-    known = contract_beside(path) or contract
+    # All else is said by the file itself, which is what acts.
+    beside = contract_beside(path)
+    known = contract if beside is None else replace(contract, measured_return=beside.measured_return)
     if as_json:
         print_json(artifact_json(path, known))
     else:

@@ -33,11 +33,9 @@ class Deployment:
 
     Args:
         files: ``policy.c`` and ``policy.h``; empty where there is no C form.
-        notices: what the user must know of them.
     """
 
     files: Mapping[str, bytes]
-    notices: tuple[str, ...] = ()
 
     def lines(self, folder: str = "") -> tuple[str, ...]:
         """What one types to deploy it; ``folder`` is where the files are, if not where one is.

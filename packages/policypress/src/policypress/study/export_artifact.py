@@ -32,6 +32,7 @@ from policypress_runtime.codegen.targets import target_of
 from policypress_runtime.contract import Contract, EnvironmentSpec
 from policypress_runtime.errors import ArtifactError, InputError, NetworkError
 from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
+from policypress_runtime.runtimes.stated_contract import contract_of_file
 from policypress_runtime.sidecar import check_pair
 
 
@@ -57,8 +58,9 @@ def quantized_artifact(path: str | Path) -> Contract | None:
     if not str(path).lower().endswith(".onnx") or not Path(path).is_file():
         return None
     try:
-        contract = OnnxRuntime(read_bytes(Path(path), limit_bytes=MAX_ONNX_BYTES)).contract
+        contract = contract_of_file(Path(path))
     except ArtifactError:
+        # What carries no contract, or a damaged one, is an agent for its readers to judge.
         return None
     return None if contract.precision == "fp32" else contract
 

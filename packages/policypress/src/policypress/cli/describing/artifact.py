@@ -33,7 +33,7 @@ def artifact_lines(path: Path, contract: Contract) -> list[tuple[str, str]]:
         ("actions", in_words(contract.action_space)),
         ("folded in", ", ".join(contract.folded) or "nothing"),
         ("caller supplies", ", ".join(contract.caller_supplies) or "only the observation"),
-        *([("memory", state)] if state else []),
+        *([("memory", f"{state}: given to every step, and given back by it")] if state else []),
         *([] if contract.checked is None else [("compared with", contract.checked.in_words())]),
         *[("assumed", sentence) for sentence in contract.assumptions],
         ("return", "not measured" if measured is None else _return(contract)),
