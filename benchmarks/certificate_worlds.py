@@ -175,9 +175,10 @@ def false_search(score: float, rate: float, experiments: int, candidates: int = 
     for _ in range(experiments):
         race = np.concatenate([np.concatenate(world.draw(rng, 70, KEEP)) for _ in range(candidates)])
         limits = declared(np.concatenate([race, world.random(rng)]))
+        floor = limits.clip(world.random(rng))  # the same for all, as in a search
         for number in range(1, candidates + 1):
             own, base = (limits.clip(values) for values in world.draw(rng, episodes, KEEP))
-            earned = running_evidence(own, base, limits.clip(world.random(rng)), KEEP, limits, EVERY)
+            earned = running_evidence(own, base, floor, KEEP, limits, EVERY)
             if first_certificate(earned, error_share(1 - ALPHA, number)):
                 found += 1
                 break

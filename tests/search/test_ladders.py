@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policypress.compression.recipe import Recipe
-from policypress.search.ladders import FAMILIES, Family, families
+from policypress.search.ladders import COARSE_RUNGS, FAMILIES, Family, coarse_to_fine, families
 
 
 def test_every_usable_family_gives_recipes_that_parse_and_differ() -> None:
@@ -38,3 +38,12 @@ def test_a_better_family_takes_the_place_of_another() -> None:
 def test_ladders_climb() -> None:
     for family in FAMILIES:
         assert list(family.rungs) in (sorted(family.rungs), sorted(family.rungs, reverse=True)), family.name
+
+
+def test_all_recipes_are_built_once_and_every_family_is_reached_early() -> None:
+    usable = families(trained=False)
+    order = [(family.name, recipe) for family, recipes in coarse_to_fine(usable) for recipe in recipes]
+    assert sorted(recipe.text for _, recipe in order) == sorted(r.text for f in usable for r in f.recipes())
+    early = order[: COARSE_RUNGS * len(usable)]
+    assert {name for name, _ in early} == {family.name for family in usable}
+    assert order[0][0] == usable[0].name, "the mildest first"

@@ -30,6 +30,7 @@ def search_map(results: Results) -> Drawn | None:
             "packed": size(row.artifact.packed_bytes),
             "error": percent(row.artifact.action_error, 2),
             "reason": row.tried.reason,
+            "winner": row.name == results.search.winner,
         }
         for row in results.variants
         if row.artifact is not None and row.tried is not None and row.artifact.action_error
@@ -50,7 +51,7 @@ def search_map(results: Results) -> Drawn | None:
     )
     tooltip = [altair.Tooltip(f"{name}:N") for name in ("recipe", "stage", "packed", "error", "reason")]
     points = chart_of(data).encode(x=x, y=y)
-    winner = points.transform_filter("datum.stage == 'certified'")
+    winner = points.transform_filter("datum.winner")
     layers: list[Any] = [
         points.mark_point(filled=True, size=80, opacity=0.9).encode(color=colour, shape=shape, tooltip=tooltip),
         winner.mark_point(shape="circle", size=330, strokeWidth=1.5, style="mean"),

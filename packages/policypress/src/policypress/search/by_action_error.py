@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policypress.records import ArtifactRecord
-from policypress.search.ladders import families
+from policypress.search.ladders import coarse_to_fine, families
 from policypress.search.objective import BASELINE
 
 
 def untrained_recipes() -> tuple[str, ...]:
-    """The recipes of a search that take no gradient steps, family by family."""
-    texts = (recipe.text for family in families(trained=False) for recipe in family.recipes())
+    """The recipes of a search that take no gradient steps: a few of every family, then all others."""
+    texts = (recipe.text for _, recipes in coarse_to_fine(families(trained=False)) for recipe in recipes)
     return tuple(dict.fromkeys(texts))
 
 

@@ -36,7 +36,8 @@ OUT_OF_TIME = (
 def finalists(history: SearchHistory) -> list[str]:
     """The baseline and the recipes that got furthest, the winner first among them."""
     furthest = sorted(
-        (tried for tried in history.tried if tried.stage in _FURTHEST), key=lambda tried: _FURTHEST.index(tried.stage)
+        (tried for tried in history.tried if tried.stage in _FURTHEST),
+        key=lambda tried: (tried.recipe != history.winner, _FURTHEST.index(tried.stage)),
     )
     return [BASELINE, *(tried.recipe for tried in furthest)][:MOST_MEASURED]
 

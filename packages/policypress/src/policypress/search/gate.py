@@ -23,18 +23,27 @@ from policypress.measurement.certificate.certifying import (
 from policypress.measurement.certificate.error_budget import error_share
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits
-from policypress.measurement.certificate.planning import RANDOM_EPISODES, plan_episodes, with_price
+from policypress.measurement.certificate.planning import (
+    RANDOM_EPISODES,
+    pass_probability,
+    plan_episodes,
+    with_price,
+)
 from policypress.records import EpisodeRecord
 from policypress.search.finalists import least_costs_s
 from policypress.search.history import Certification
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
-from policypress.search.session import CERTIFICATE, EpisodeRequest, Session
+from policypress.search.session import CERTIFICATE, RANDOM_CERTIFYING, EpisodeRequest, Session
 from policypress.search.time_budget import TimeBudget
 
 # Building and racing the baseline takes so long; with the fewest candidates worth a search, so many times that.
 CANDIDATES = 3
 MILD_NUMBER = 2
 """The number, and with it the error, that is kept for a mild recipe where the first candidates fail."""
+LEAST_CHANCE = 0.25
+"""What is certified with a smaller probability is not tried, unless it is all that is left."""
+# With a smaller one no further block is played.
+_LEAST_HOPE = 0.1
 # A policy that ignores its seed does so in each of these.
 DETERMINISTIC_EPISODES = 3
 # Of the planned pairs, those that are played before the first look, and between looks.
@@ -43,6 +52,8 @@ _FIRST, _STEP, _FEWEST = 0.3, 0.1, 10
 _UNPLANNED = 400
 # A candidate that misses the bar by chance may play on, up to so many times what was planned.
 _MOST_TIMES = 3.0
+# What is kept for a mild recipe is planned with four successes in five; so much more of it may be played.
+_MILD_SPARE = 1.5
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,26 @@ class Gate:
         self._budget = budget
         self._session = session
         self._criterion = criterion
+        self._won = False
+
+    def release(self) -> None:
+        """Something is certified: nothing is kept for a mild recipe any more, nor may costs lose their time."""
+        self._won, self.mild_pairs, self.kept_pairs = True, 0, 0
+        self._budget.keep_for_certificate(0.0)
+
+    def chance(self, candidate: Candidate, race: Race) -> float:
+        """Probability that the candidate is certified, were it the next, with what is left of time and episodes."""
+        number = self._number(candidate, mild=False)
+        if self._criterion.deterministic or number in self._session.certified_before():
+            return 1.0
+        return self._chance(candidate, race, error_share(self._criterion.confidence, number), self.pairs_left())
+
+    def _chance(self, candidate: Candidate, race: Race, alpha: float, pairs: int) -> float:
+        last = len(race.levels) - 1
+        own = race.returns(candidate.recipe, last)
+        base, random = race.returns(Recipe(), last), race.returns(None, last)
+        limits, keep = self._limits(race, last), self._criterion.keep
+        return pass_probability(base, own, random, keep=keep, alpha=alpha, limits=limits, pairs=pairs)
 
     def episodes_spent(self) -> float:
         """Share of the episodes that are spent, those that certificates are likely to take counted in."""
@@ -105,7 +136,7 @@ class Gate:
                 f"an episode counts as at least {settled.limits.low:.4g} and at most {settled.limits.high:.4g}"
             )
         )
-        random = self._played(EpisodeRequest(None, f"{CERTIFICATE}/{number}/random", RANDOM_EPISODES))
+        random = self._random()
         own: list[EpisodeRecord] = []
         base: list[EpisodeRecord] = []
         while True:
@@ -173,7 +204,7 @@ class Gate:
             if self._criterion.deterministic or (known is not None and self._as_stated(known.limits)):
                 return number
         free = (number for number in range(1, len(spent) + 3) if number not in spent)
-        return next(number for number in free if mild or number != MILD_NUMBER)
+        return next(number for number in free if mild or self._won or number != MILD_NUMBER)
 
     def _as_stated(self, limits: Limits) -> bool:
         """Whether limits are what the user states now, where something is stated."""
@@ -196,13 +227,14 @@ class Gate:
         last = len(race.levels) - 1
         base, random = race.returns(Recipe(), last), race.returns(None, last)
         own = race.returns(candidate.recipe, last)
-        limits, limit = self._limits(race, last), self._pairs_left(mild=mild)
+        limits, limit = self._limits(race, last), self.pairs_left(mild=mild)
         plan = plan_episodes(
             base, own, random, keep=self._criterion.keep, alpha=alpha, limits=limits, limit=max(limit, 1)
         )
         planned = plan.episodes
-        if planned is None and mild and limit > _FEWEST:
-            planned = min(limit, _UNPLANNED)
+        if planned is None and limit > _FEWEST:
+            worth = mild or self._chance(candidate, race, alpha, limit) >= LEAST_CHANCE
+            planned = min(limit, _UNPLANNED) if worth else None
         if planned is None:
             late = "; the time that is left allows no more" if self._in_time() < self._criterion.limit else ""
             candidate.reason = f"not worth certifying with an error budget of {alpha:.4g}: {plan.reason}{late}"
@@ -218,13 +250,15 @@ class Gate:
         values = [*self._session.all_returns(), *race.returns(Recipe(), last), *race.returns(None, last)]
         return self._criterion.limits(values)
 
-    def _pairs_left(self, *, mild: bool, have: int = 0) -> int:
+    def pairs_left(self, *, mild: bool = False, have: int = 0) -> int:
         """Pairs that a candidate that has played ``have`` may still play.
 
         What was kept for a mild recipe it may have, though something else took longer than it should have: a search
         that is a little late is better than one that ends with nothing.
         """
-        in_time = max(self._in_time(), self.mild_pairs - have) if mild else self._in_time()
+        in_time = self._in_time()
+        if mild:
+            in_time = max(in_time, (round(_MILD_SPARE * self.mild_pairs) if have else self.mild_pairs) - have)
         left = min((self.max_episodes - self._session.count()) // 2, in_time)
         # Half at most is kept for a mild recipe: what is in hand counts, too.
         kept = 0 if mild else min(self.mild_pairs, left // 2)
@@ -232,7 +266,8 @@ class Gate:
 
     def _in_time(self) -> int:
         """Pairs that the time that is left allows."""
-        left_s = self._budget.left_for_certificate_s(least_costs_s())
+        budget = self._budget
+        left_s = budget.left_s() if self._won else budget.left_for_certificate_s(least_costs_s())
         return max(int(left_s / (2 * self._session.episode_s())), 0)
 
     def _worth_more(
@@ -247,21 +282,15 @@ class Gate:
     ) -> bool:
         """Whether another block may turn the verdict."""
         have, most = len(own), int(_MOST_TIMES * settled.planned)
-        limit = min(have + self._pairs_left(mild=mild, have=have), max(most, settled.planned))
+        limit = min(have + self.pairs_left(mild=mild, have=have), max(most, settled.planned))
         if have + _FEWEST > limit:
             return False
-        plan = plan_episodes(
-            _returns(base),
-            _returns(own),
-            _returns(random),
-            keep=self._criterion.keep,
-            alpha=found.alpha,
-            limits=settled.limits,
-            limit=limit,
-        )
-        if have >= settled.planned:
-            return plan.episodes is not None
-        return plan.episodes is not None or (found.retention or 0.0) > self._criterion.keep or mild
+        if mild and have < settled.planned:
+            return True
+        returns = [_returns(rows) for rows in (base, own, random)]
+        keep, alpha, limits = self._criterion.keep, found.alpha, settled.limits
+        hope = pass_probability(*returns, keep=keep, alpha=alpha, limits=limits, pairs=limit)
+        return hope >= _LEAST_HOPE
 
     def _judged(
         self,
@@ -294,7 +323,7 @@ class Gate:
         plays = [EpisodeRequest(recipe, purpose, DETERMINISTIC_EPISODES) for recipe in (candidate.recipe, Recipe())]
         self._play(plays)
         own, base = (self._session.episodes(play) for play in plays)
-        random = self._played(EpisodeRequest(None, f"{CERTIFICATE}/{number}/random", RANDOM_EPISODES))
+        random = self._random()
         returns, references = _returns(own), _returns(base)
         same = all(len({(row.episode_return, row.length) for row in rows}) == 1 for rows in (own, base))
         if same:
@@ -306,7 +335,9 @@ class Gate:
             )
         return Certification(number, candidate.text, DETERMINISTIC_EPISODES, found, tuple(returns), tuple(references))
 
-    def _played(self, play: EpisodeRequest) -> list[EpisodeRecord]:
+    def _random(self) -> list[EpisodeRecord]:
+        """Episodes of random actions, the same for all candidates: ``docs/certification.md`` says why that is sound."""
+        play = EpisodeRequest(None, RANDOM_CERTIFYING, RANDOM_EPISODES)
         self._play([play])
         return self._session.episodes(play)
 

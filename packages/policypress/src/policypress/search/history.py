@@ -75,8 +75,8 @@ class SearchHistory:
 
     @property
     def won(self) -> Certification | None:
-        """The attempt that succeeded."""
-        return next((attempt for attempt in self.attempts if attempt.certificate.certified), None)
+        """The winner's attempt; larger ones may have been certified before it."""
+        return next((attempt for attempt in self.attempts if attempt.recipe == self.winner), None)
 
     def tried_of(self, recipe: str) -> CandidateResult | None:
         """What became of ``recipe``."""

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policypress.compression.recipe import Recipe
+from policypress.search.front import spread
 from policypress_runtime.errors import RecipeError
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+COARSE_RUNGS = 3
 HARD_RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97, 0.985)
 
 
@@ -62,3 +64,17 @@ def families(table: Sequence[Family] = FAMILIES, *, trained: bool = True) -> tup
     usable = [family for family in table if family.recipes() and (trained or not family.trained)]
     replaced = {family.instead_of for family in usable}
     return tuple(family for family in usable if family.name not in replaced)
+
+
+def coarse_to_fine(table: Sequence[Family]) -> list[tuple[Family, list[Recipe]]]:
+    """The order of building: a few rungs of every family, then all others, so that little time reaches each of them.
+
+    Families of one rung come first, as the mildest do; of the others those with the fewest bits, last in the table,
+    are the likeliest to win.
+    """
+    short = [family for family in table if len(family.rungs) <= COARSE_RUNGS]
+    long = [family for family in reversed(table) if family not in short]
+    rounds = [(family, list(family.recipes())) for family in short]
+    coarse = {family: spread(family.recipes(), COARSE_RUNGS) for family in long}
+    rounds += coarse.items()
+    return rounds + [(f, [recipe for recipe in f.recipes() if recipe not in coarse[f]]) for f in long]

@@ -31,6 +31,8 @@ from policypress_runtime.runtimes.protocol import RuntimeName
 
 BUILD = "search/build"
 CERTIFICATE = "certificate"
+RANDOM_CERTIFYING = f"{CERTIFICATE}/1/random"
+"""Episodes of random actions that certificates count; all of one search count the same."""
 EARLIER_CERTIFICATION = "certification"
 """Under which earlier versions kept what they certified by another rule: their numbers are spent, no more."""
 RANDOM = "random"
@@ -142,8 +144,12 @@ class Session:
         return max(sum(played) / max(len(played), 1) * SLACK / self.executor.capacity, 1e-4)
 
     def all_returns(self) -> list[float]:
-        """Returns of every episode that this session has asked for so far, of whatever policy."""
-        return [row.episode_return for key in self._played for row in self.store.episodes(key)]
+        """Returns of every episode that this session has asked for so far, of whatever policy.
+
+        Without the random actions that every certificate counts: no limit of theirs may depend on them.
+        """
+        keys = [key for key, cell in self._played.items() if cell.protocol.purpose != RANDOM_CERTIFYING]
+        return [row.episode_return for key in keys for row in self.store.episodes(key)]
 
     def key(self, play: EpisodeRequest) -> str:
         """Of the cell that a play is."""

@@ -5,27 +5,30 @@
 2. Along the front retention falls as size does, nearly always, so it is bisected; where it does not, a few smaller
    ones beside the front get their chance.
 3. Trained families are bisected likewise, where their untrained twins say that they would be smaller still.
-4. The smallest promising candidate is certified on fresh seeds; if it fails, the next one with less of the error.
-5. Error, episodes and time for a mild recipe are kept back, so that a search ends with that rather than with nothing.
+4. The smallest candidate that is likely to be certified, with the time and the episodes that are left, is certified on
+   fresh seeds. If it fails, the next one is tried with less of the error; if it passes, smaller ones are, as long as
+   they have a chance.
+5. Error, episodes and time for a mild recipe are kept back until something is certified, so that a search ends with
+   that rather than with nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade, PhaseStarted
 from policypress.records import ArtifactRecord
+from policypress.search.front import error_of, front, known, same_before, spread
 from policypress.search.gate import MILD_NUMBER, Gate
 from policypress.search.history import Certification, Ending, SearchHistory
-from policypress.search.ladders import Family, families
+from policypress.search.ladders import Family, coarse_to_fine, families
+from policypress.search.next_attempt import SURE, next_attempt
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import Session
 from policypress.search.time_budget import TimeBudget, slowness
 
-Item = TypeVar("Item")
 # Shares of the time: until when something new is built, and until when raced; the rest is the certificate's.
 BUILD_SHARE, RACE_SHARE = 0.5, 0.8
 # Before one was timed: on one core of a server of 3 GHz.
@@ -104,10 +107,9 @@ class Search:
                 self._session.on_event(DecisionMade(sentence))
 
     def _build_untrained(self) -> None:
-        for family in self._families:
-            recipes = list(family.recipes()) if not family.trained else []
-            # Rung by rung where they are slow: a family is never more than a few builds late.
-            width = 2 * self._session.executor.capacity
+        # Rung by rung where they are slow: a family is never more than a few builds late.
+        width = 2 * self._session.executor.capacity
+        for family, recipes in coarse_to_fine([family for family in self._families if not family.trained]):
             for start in range(0, len(recipes), width):
                 if self._spent() < BUILD_SHARE:
                     self._build(family, recipes[start : start + width])
@@ -133,7 +135,7 @@ class Search:
         """Give the trials their value. What has to be measured is so only for the front of size and action error."""
         records = {t.text: t.record for t in candidates if t.record is not None}
         if self._objective.measured:
-            rough = front(list(records), lambda text: float(records[text].packed_bytes), lambda t: _error(records[t]))
+            rough = front(list(records), lambda text: float(records[text].packed_bytes), lambda t: error_of(records[t]))
             records = {text: records[text] for text in rough}
         if self._base is None or not records:
             return
@@ -155,27 +157,31 @@ class Search:
     def _descend(self, pool: Sequence[Candidate]) -> None:
         """Bisect the front of ``pool`` for the smallest promising trial."""
         self._session.on_event(PhaseStarted("racing"))
-        texts = front([t.text for t in pool], lambda t: _known(self._trials[t].value), self._error_of)
-        left = [self._trials[text] for text in texts]
+        left = self._front(pool)
         for candidate in pool:
-            if candidate.text not in texts:
+            if candidate not in left:
                 candidate.reason = "another candidate is smaller and has a smaller action error"
         while left and self._spent() < RACE_SHARE:
             chosen = spread(left, self._width())
             self._race.run(chosen)
             good = [t for t in chosen if t.stage == "promising"]
-            best = min((_known(t.value) for t in good), default=float("inf"))
-            bad = [_known(t.value) for t in chosen if t.stage != "promising" and _known(t.value) < best]
+            best = min((known(t.value) for t in good), default=float("inf"))
+            bad = [known(t.value) for t in chosen if t.stage != "promising" and known(t.value) < best]
             worst = max(bad, default=-1.0)
-            left = [t for t in left if t not in chosen and worst < _known(t.value) < best]
+            left = [t for t in left if t not in chosen and worst < known(t.value) < best]
         self._explain()
+
+    def _front(self, pool: Sequence[Candidate]) -> list[Candidate]:
+        """Those of ``pool`` that no other beats in value and action error, smallest first."""
+        texts = front([t.text for t in pool], lambda t: known(self._trials[t].value), self._error_of)
+        return [self._trials[text] for text in texts]
 
     def _probe(self) -> None:
         """Give smaller ones a chance that bisection passed by, those that act closest to the agent first."""
         failures = 0
         while failures < PATIENCE and self._spent() < RACE_SHARE:
             best = self._best()
-            bound = self._limit if best is None else _known(best.value)
+            bound = self._limit if best is None else known(best.value)
             open_ones = [t for t in self._trials.values() if t.stage == "built" and not t.same_as]
             rest = [t for t in open_ones if t.value is not None and t.value < bound]
             if not rest:
@@ -207,23 +213,58 @@ class Search:
     def _promises_less(self, recipe: Recipe) -> bool:
         """Whether a recipe with the same first step was built without training, and was smaller than the best."""
         best = self._best()
-        bound = self._limit if best is None else _known(best.value)
+        bound = self._limit if best is None else known(best.value)
         twins = [t for t in self._trials.values() if t.recipe.steps and t.recipe.steps[0] == recipe.steps[0]]
         values = [t.value for t in twins if t.value is not None]
         return not values or min(values) < bound
 
     def _certify(self) -> Candidate | None:
-        """Certify the smallest promising trial; if it fails, race what lies between it and the next one, and so on."""
-        for _ in range(MOST_ATTEMPTS - 1):
-            candidate = self._best()
+        """Certify what is likely to pass, the smallest of it; then smaller ones, as long as they may pass."""
+        won: Candidate | None = None
+        while len(self._attempts) < (MOST_ATTEMPTS if won else MOST_ATTEMPTS - 1):
+            candidate = self._next(won)
             if candidate is None:
-                return None
+                break
             if self._attempt(candidate, mild=candidate is self._mildest()):
-                return candidate
-            failed, following = _known(candidate.value), self._best()
-            bound = float("inf") if following is None else _known(following.value)
-            self._descend([t for t in self._pool() if failed < _known(t.value) < bound])
-        return None
+                won = candidate
+                self._gate.release()
+        return won
+
+    def _next(self, won: Candidate | None) -> Candidate | None:
+        """What to certify next: first what an earlier call has tried, so that the same call goes the same way."""
+        bound = self._limit if won is None else known(won.value)
+        tried = self._session.certified_before()
+        again = [t for number in sorted(tried) for t in self._promising(bound) if t.text == tried[number]]
+        if again:
+            return again[0]
+        self._race_on(won)
+        promising = self._promising(bound)
+        chances = {t.text: self._gate.chance(t, self._race) for t in promising}
+        return next_attempt(promising, chances, bound, certain=won is not None)
+
+    def _race_on(self, won: Candidate | None) -> None:
+        """Race what lies between what is known: below what is certified, or up to what will surely be."""
+        if won is not None:
+            below = [known(t.value) for t in self._trials.values() if t.stage != "built" and t.value is not None]
+            bound = known(won.value)
+            lowest = max((value for value in below if value < bound), default=0.0)
+            if self._gate.pairs_left() >= self._attempts[-1].planned:
+                self._descend([t for t in self._pool() if lowest < known(t.value) < bound])
+            return
+        sure: list[Candidate] = []
+        while not sure and self._spent() < RACE_SHARE:
+            promising = self._promising(self._limit)
+            sure = [t for t in promising if self._gate.chance(t, self._race) >= SURE]
+            largest = max((known(t.value) for t in promising), default=0.0)
+            larger = [t for t in self._pool() if known(t.value) > largest]
+            if sure or not larger:
+                break
+            self._session.on_event(PhaseStarted("racing"))
+            self._race.run(spread(self._front(larger), self._width()))
+        failed = [known(t.value) for t in self._trials.values() if t.stage == "not certified"]
+        if failed:
+            bound = min((known(t.value) for t in sure), default=float("inf"))
+            self._descend([t for t in self._pool() if max(failed) < known(t.value) < bound])
 
     def _certify_mild(self) -> Candidate | None:
         """Certify what acts most like the agent, with the error and the episodes that were kept for it."""
@@ -256,27 +297,30 @@ class Search:
         able = [
             t
             for t in self._trials.values()
-            if t.stage in ("built", "raced", "promising") and _known(t.value) < self._limit
+            if t.stage in ("built", "raced", "promising") and known(t.value) < self._limit
         ]
-        return min(able, key=lambda t: (self._error_of(t.text), _known(t.value)), default=None)
+        return min(able, key=lambda t: (self._error_of(t.text), known(t.value)), default=None)
 
     def _best(self) -> Candidate | None:
-        promising = [t for t in self._trials.values() if t.stage == "promising"]
-        return min(promising, key=lambda t: _known(t.value), default=None)
+        return min(self._promising(float("inf")), key=lambda t: known(t.value), default=None)
+
+    def _promising(self, bound: float) -> list[Candidate]:
+        """The promising trials that are smaller than ``bound``."""
+        return [t for t in self._trials.values() if t.stage == "promising" and known(t.value) < bound]
 
     def _explain(self) -> None:
         """Say of what was not raced why: something smaller was good enough, or something milder was not."""
         best = self._best()
         for candidate in self._trials.values():
             if candidate.stage == "built" and candidate.value is not None and not candidate.reason:
-                larger = best is not None and candidate.value > _known(best.value)
+                larger = best is not None and candidate.value > known(best.value)
                 candidate.reason = (
                     "a smaller one is good enough" if larger else "a less compressed one keeps too little"
                 )
 
     def _error_of(self, text: str) -> float:
         record = self._trials[text].record
-        return float("inf") if record is None else _error(record)
+        return float("inf") if record is None else error_of(record)
 
     def _width(self) -> int:
         """How many race at once: each level is at least two tasks."""
@@ -290,10 +334,11 @@ class Search:
         return self._budget.left_s(share)
 
     def _in_words(self, won: Candidate) -> str:
-        certificate, wanted = self._attempts[-1].certificate, self._criterion
+        certificate = next(a.certificate for a in self._attempts if a.recipe == won.text)
+        wanted = self._criterion
         return (
             f"{won.text} keeps at least {wanted.keep:g} of the return with confidence {wanted.confidence:g}: "
-            f"lower bound {_known(certificate.lower):.4f} on {certificate.episodes} held-out episodes."
+            f"lower bound {known(certificate.lower):.4f} on {certificate.episodes} held-out episodes."
         )
 
     def _why_nothing(self) -> str:
@@ -302,7 +347,8 @@ class Search:
         return f"Nothing smaller was certified to keep {keep:g}; the fp32 artifact is what qualifies.{late}"
 
     def _history(self, ending: Ending, summary: str) -> SearchHistory:
-        won = next((t.text for t in self._trials.values() if t.stage == "certified"), None)
+        certified = [t for t in self._trials.values() if t.stage == "certified"]
+        won = min(certified, key=lambda t: known(t.value)).text if certified else None
         return SearchHistory(
             keep=self._criterion.keep,
             confidence=self._criterion.confidence,
@@ -318,55 +364,3 @@ class Search:
             episodes=self._session.count(),
             elapsed_s=self._budget.elapsed_s(),
         )
-
-
-def front(names: Sequence[str], value: Callable[[str], float], error: Callable[[str], float]) -> list[str]:
-    """The names that no other beats in value and error, smallest value first: values rise, errors fall.
-
-    >>> front(["a", "b", "c"], {"a": 1.0, "b": 2.0, "c": 3.0}.get, {"a": 0.3, "b": 0.4, "c": 0.1}.get)
-    ['a', 'c']
-    """
-    chosen: list[str] = []
-    least = float("inf")
-    for name in sorted(names, key=lambda n: (value(n), error(n))):
-        if error(name) < least:
-            least = error(name)
-            chosen.append(name)
-    return chosen
-
-
-def same_before(candidate: Candidate, others: Iterable[Candidate]) -> str:
-    """Text of the first of ``others`` whose artifact is that of ``candidate`` but for the recipe's name, or ``""``.
-
-    Ratios near each other leave a small layer with the same channels; one race is enough for both. Files differ in the
-    recipe that they name, so the numbers decide: sizes, and both errors to their last bit.
-    """
-    numbers = _numbers(candidate)
-    same = (one.text for one in others if one is not candidate and not one.same_as and _numbers(one) == numbers)
-    return next(same, "") if numbers is not None else ""
-
-
-def _numbers(candidate: Candidate) -> tuple[float, ...] | None:
-    record = candidate.record
-    if record is None or not record.parity_max_error:
-        return None
-    return (record.packed_bytes, record.parameters, record.macs, _error(record), record.parity_max_error)
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` items that cut the list into equal parts; all of them where there are no more.
-
-    >>> spread([0, 1, 2, 3, 4, 5, 6], 1), spread([0, 1, 2, 3, 4, 5, 6], 2)
-    ([3], [2, 4])
-    """
-    if len(items) <= count:
-        return list(items)
-    return [items[(index + 1) * len(items) // (count + 1)] for index in range(count)]
-
-
-def _error(record: ArtifactRecord) -> float:
-    return float("inf") if record.action_error is None else record.action_error
-
-
-def _known(value: float | None) -> float:
-    return float("inf") if value is None else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ _FEWEST = 16
 # So many pairs stand for a distribution as well as more do.
 _MOST_GIVEN = 4000
 _FINENESS = 1.05
+_SHARES = np.log([share for _, share in STAKES])[:, None]
+# The middles of five parts that are equally probable.
+_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,8 @@ def plan_episodes(
         limit: the most episodes there may be.
         paired: the i-th returns of candidate and baseline belong to one seed.
     """
-    count = min(len(candidate), len(baseline), _MOST_GIVEN)
-    own = np.asarray(candidate, np.float64)[:count]
-    base = np.asarray(baseline, np.float64)[:count]
-    floor = None if random is None else np.asarray(random, np.float64)[:_MOST_GIVEN]
-    if floor is not None and 0 < len(floor) < RANDOM_EPISODES:
-        floor = np.resize(floor, RANDOM_EPISODES)
-    samples = Samples(own, base, floor).within(limits)
-    if count < 2 or samples.gap <= 0:
+    samples = _given(baseline, candidate, random, limits)
+    if len(samples.candidate) < 2 or samples.gap <= 0:
         return EpisodePlan(None, POWER, "the baseline is no better than random actions")
     margin = samples.retention - keep
     if margin <= 0:
@@ -88,26 +87,104 @@ def plan_episodes(
     return EpisodePlan(episodes, POWER, f"{episodes} held-out episodes pass with a probability of {POWER:.0%}")
 
 
-def _enough(samples: Samples, keep: float, alpha: float, limits: Limits, limit: int, *, paired: bool) -> int | None:
-    floor = limits.low - keep * limits.high
-    means, against = np.zeros(1), np.zeros(1)
-    if samples.random is not None:
-        ends = possible_means(samples.random, limits.high)
-        against = np.concatenate([[math.log(KEPT)], log_against(samples.random, ends[:-1], limits.high, KEPT)])
-        means = (1 - keep) * ends
+def pass_probability(
+    baseline: Sequence[float],
+    candidate: Sequence[float],
+    random: Sequence[float] | None,
+    *,
+    keep: float,
+    alpha: float,
+    limits: Limits,
+    pairs: int,
+) -> float:
+    """Probability that so many pairs of episodes certify the candidate, as far as its pairs until now tell.
+
+    They stand for the distribution, but its mean is only known as well as their number allows: the probability is
+    averaged over the means that Student's t leaves. Failures that none of them shows are not thought of.
+
+    Args:
+        baseline: returns of the agent.
+        candidate: returns of the candidate, the i-th on the seed of the baseline's i-th.
+        random: returns of random actions.
+        keep: share of the score to keep.
+        alpha: error allowed.
+        limits: of a return.
+        pairs: how many there may be.
+    """
+    samples = _given(baseline, candidate, random, limits)
+    count = len(samples.candidate)
+    if count < 2 or samples.gap <= 0 or pairs < 1:
+        return 0.0
     differences = samples.candidate - keep * samples.baseline
-    gains = (differences - floor)[None, :] / (means - floor)[:, None] - 1
-    steps = np.log1p(np.array([stake for stake, _ in STAKES])[:, None, None] * gains)
-    average, spread = steps.mean(axis=2), steps.std(axis=2)
+    error = float(differences.std(ddof=1)) / math.sqrt(count)
+    found = []
+    for level in _LEVELS:
+        moved = replace(samples, candidate=samples.candidate + error * t_quantile(level, float(count - 1)))
+        growth = _Growth.of(moved.within(limits), keep, limits)
+        found.append(_NORMAL.cdf(growth.quantile(pairs, -math.log(alpha))))
+    return float(np.mean(found))
+
+
+@dataclass(frozen=True)
+class _Growth:
+    """How the capital's logarithm grows with a pair: ``average`` and ``spread`` by stake and mean of random actions.
+
+    ``against`` is what the bets on random actions have earned against each of these means.
+    """
+
+    average: Floats
+    spread: Floats
+    against: Floats
+    differences: Floats
+
+    @staticmethod
+    def of(samples: Samples, keep: float, limits: Limits) -> _Growth:
+        floor = limits.low - keep * limits.high
+        means, against = np.zeros(1), np.zeros(1)
+        if samples.random is not None:
+            ends = possible_means(samples.random, limits.high)
+            against = np.concatenate([[math.log(KEPT)], log_against(samples.random, ends[:-1], limits.high, KEPT)])
+            means = (1 - keep) * ends
+        differences = samples.candidate - keep * samples.baseline
+        gains = (differences - floor)[None, :] / (means - floor)[:, None] - 1
+        steps = np.log1p(np.array([stake for stake, _ in STAKES])[:, None, None] * gains)
+        return _Growth(steps.mean(axis=2), steps.std(axis=2), against, differences)
+
+    def earned(self, pairs: int, z: float) -> float:
+        """What ``pairs`` earn, ``z`` standard deviations below their mean."""
+        earned = _SHARES + pairs * self.average - z * math.sqrt(pairs) * self.spread
+        return float((earned.max(axis=0) + self.against).min())
+
+    def quantile(self, pairs: int, needed: float) -> float:
+        """How many standard deviations below its mean the capital after ``pairs`` still is enough."""
+        above = _SHARES + pairs * self.average + self.against - needed
+        spread = np.maximum(math.sqrt(pairs) * self.spread, 1e-12)
+        return float(np.clip((above / spread).max(axis=0).min(), -9.0, 9.0))
+
+
+def _given(
+    baseline: Sequence[float], candidate: Sequence[float], random: Sequence[float] | None, limits: Limits
+) -> Samples:
+    """The pairs that are there, and random actions as often as a certificate has them."""
+    count = min(len(candidate), len(baseline), _MOST_GIVEN)
+    own = np.asarray(candidate, np.float64)[:count]
+    base = np.asarray(baseline, np.float64)[:count]
+    floor = None if random is None else np.asarray(random, np.float64)[:_MOST_GIVEN]
+    if floor is not None and 0 < len(floor) < RANDOM_EPISODES:
+        floor = np.resize(floor, RANDOM_EPISODES)
+    return Samples(own, base, floor).within(limits)
+
+
+def _enough(samples: Samples, keep: float, alpha: float, limits: Limits, limit: int, *, paired: bool) -> int | None:
+    growth = _Growth.of(samples, keep, limits)
     if not paired:  # in whatever order they come, their covariance is 0
-        spread = np.sqrt(spread**2 + _covariance(samples, keep) / np.maximum(differences.var(), 1e-300) * spread**2)
-    shares = np.log([share for _, share in STAKES])[:, None]
+        more = _covariance(samples, keep) / np.maximum(growth.differences.var(), 1e-300)
+        growth = replace(growth, spread=np.sqrt(growth.spread**2 * (1 + more)))
     z = t_quantile(POWER, 1e6)
     count = float(_FEWEST)
     while count <= limit:
         episodes = math.ceil(count)
-        earned = shares + episodes * average - z * math.sqrt(episodes) * spread
-        if float((earned.max(axis=0) + against).min()) >= -math.log(alpha):
+        if growth.earned(episodes, z) >= -math.log(alpha):
             return episodes
         count *= _FINENESS
     return None
