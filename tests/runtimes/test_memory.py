@@ -12,11 +12,9 @@ from torch import nn
 
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
-from policypress.export.c_source import prove_c
 from policypress.export.extension_module import publish_extension
 from policypress.measurement.evaluation import model_of, runtime_of
 from policypress.policy.policy import Policy
-from policypress_runtime.codegen.targets import target_of
 from policypress_runtime.contract import Contract, StateSpec
 from policypress_runtime.errors import ArtifactError, NoNativeFormError, ObservationError
 from policypress_runtime.runtimes.memory import from_caller, refuse_memory
@@ -114,8 +112,6 @@ def test_other_runtimes_refuse_what_they_would_run_without_memory(
     with pytest.raises(NoNativeFormError):
         refuse_memory(runtime.contract, "something")
     artifact = build_artifact(policy, Recipe.parse("none"), data_of(policy)).artifact
-    with pytest.raises(NoNativeFormError, match=r"(?s)memory.*NAME\.onnx"):
-        prove_c(artifact, data_of(policy).parity, target_of("host"), "policy")
     with pytest.raises(NoNativeFormError, match=r"(?s)memory.*NAME\.onnx"):
         publish_extension(artifact, data_of(policy).parity, tmp_path / "policy.so")
     assert list(tmp_path.iterdir()) == []

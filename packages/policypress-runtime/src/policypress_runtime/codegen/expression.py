@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Kind = Literal["float32", "uint8", "int8", "int32"]
-Space = Literal["scratch", "input", "action"]
+Space = Literal["scratch", "input", "state", "action"]
 ITEM_BYTES: dict[Kind, int] = {"float32": 4, "uint8": 1, "int8": 1, "int32": 4}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policypress_runtime.codegen.expression import Array, Expression, Storage, constants, leaves
-from policypress_runtime.contract import Contract, Space, TensorSpec
+from policypress_runtime.contract import Contract, Space, StateSpec, TensorSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,11 +236,19 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """One tensor of the policy's memory, which the caller keeps: copied before the first step, written by the last."""
+
+    spec: StateSpec
+    storage: Storage
+
+
+@dataclass(frozen=True)
 class Program:
     """A whole policy.
 
     ``scores`` is None where the action is not chosen among scores. ``action_space`` is None for a file from
-    elsewhere that carries no contract.
+    elsewhere that carries no contract. ``states`` are what it carries from one step to the next; as a rule none.
     """
 
     inputs: tuple[Input, ...]
@@ -250,6 +258,7 @@ class Program:
     contract: Contract | None = None
     action_space: Space | None = None
     notes: tuple[str, ...] = field(default=())
+    states: tuple[Carried, ...] = ()
 
 
 def reads(step: Step) -> Iterator[Storage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from policypress_runtime.codegen.expression import Array, Kind, Load, Storage
-from policypress_runtime.codegen.program import Input, Program, Span
+from policypress_runtime.codegen.program import Carried, Copy, Input, Program, Span
 from policypress_runtime.codegen.reading import dense as read_dense
 from policypress_runtime.codegen.reading import elementwise as read_elementwise
 from policypress_runtime.codegen.reading import quantization as read_quantization
@@ -20,7 +21,7 @@ from policypress_runtime.codegen.reading import reductions as read_reductions
 from policypress_runtime.codegen.reading import shapes as read_shapes
 from policypress_runtime.codegen.reading.builder import Builder, Value
 from policypress_runtime.codegen.reading.operators import OPERATORS, Node, Operand, QuantizedConstant, unsupported
-from policypress_runtime.contract import Contract, Space, TensorSpec, stated
+from policypress_runtime.contract import Contract, Space, StateSpec, TensorSpec, stated
 from policypress_runtime.errors import ArtifactError, NetworkError, PolicypressError
 from policypress_runtime.onnx_files.node import attributes_of, opset_of
 from policypress_runtime.onnx_files.size import check_size
@@ -102,20 +103,25 @@ class _Reader:
         graph = self.model.graph
         for tensor in graph.initializer:
             self.values[tensor.name] = _array(tensor)
-        inputs = [self._input(value) for value in graph.input if value.name not in self.values]
+        kept = {spec.name: spec for spec in self.contract.state} if self.contract else {}
+        given = [value for value in graph.input if value.name not in self.values]
+        inputs = [self._input(value) for value in given if value.name not in kept]
+        states = [self._state(value, kept[value.name]) for value in given if value.name in kept]
         outputs = {value.name: _spec(value) for value in graph.output}
         action = ACTION if ACTION in outputs else next(iter(outputs), "")
         wanted = [action, SCORES] if SCORES in outputs and action != SCORES else [action]
+        scored = len(wanted) > 1
+        wanted += [state.spec.next_name for state in states]
         nodes = _needed(graph, wanted)
         readers = Counter(name for node in nodes for name in node.input) + Counter(wanted)
         for node in nodes:
             self._read(node, readers)
-        scores = self._scores() if len(wanted) > 1 else None
+        scores = self._scores() if scored else None
         result = self._action(action, outputs[action])
+        self._carry(states)
         space: Space | None = None if self.contract is None else self.contract.action_space
-        return Program(
-            tuple(inputs), tuple(self.builder.steps), result, scores, self.contract, space, tuple(self.notes)
-        )
+        steps, notes = tuple(self.builder.steps), tuple(self.notes)
+        return Program(tuple(inputs), steps, result, scores, self.contract, space, notes, tuple(states))
 
     def _input(self, value: onnx.ValueInfoProto) -> Input:
         spec = _spec(value)
@@ -123,6 +129,37 @@ class _Reader:
         storage = self.builder.storage(spec.name, STORED_AS[spec.dtype], size, "input")
         self.values[spec.name] = Value(spec.shape, Load(storage, np.arange(size).reshape(spec.shape)), raw=True)
         return Input(spec, storage)
+
+    def _state(self, value: onnx.ValueInfoProto, kept: StateSpec) -> Carried:
+        """A state of the contract, copied to where steps read: the caller's own is written over by the last steps."""
+        spec = _spec(value)
+        size = int(np.prod(spec.shape, dtype=np.int64))
+        if spec.dtype != "float32" or spec.shape != kept.shape or not size:
+            raise ArtifactError(
+                "A state of the ONNX file is not that of its contract.",
+                got=f"{spec.name}: {spec.dtype}, shape {spec.shape}",
+                expected=f"float32, shape {kept.shape}",
+            )
+        carried = self.builder.storage(spec.name, "float32", size, "state")
+        read = self.builder.storage(f"{spec.name}_now", "float32", size)
+        self.builder.emit(Copy(Span(carried), Span(read), ((size, 1, 1),)))
+        self.values[spec.name] = Value(spec.shape, Load(read, np.arange(size).reshape(spec.shape)))
+        return Carried(kept, carried)
+
+    def _carry(self, states: list[Carried]) -> None:
+        """Write the next states, when nothing reads the last ones any more."""
+        spans = []
+        for state in states:
+            value = self._result(state.spec.next_name)
+            if value.size != state.storage.size or not value.real:
+                raise NetworkError(
+                    "A state does not keep its form.",
+                    got=f"{state.spec.next_name!r}: {value.size} numbers",
+                    expected=f"{state.storage.size} floats, as {state.spec.name!r} has",
+                )
+            spans.append(self.builder.arranged(replace(value, codes=None), hint=state.spec.next_name))
+        for state, span in zip(states, spans, strict=True):
+            self.builder.emit(Copy(span, Span(state.storage), ((state.storage.size, 1, 1),)))
 
     def _read(self, proto: onnx.NodeProto, readers: Counter[str]) -> None:
         operands = tuple(self.values.get(name) if name else None for name in proto.input)
@@ -181,7 +218,9 @@ class _Reader:
         value = self.values.get(name)
         if not isinstance(value, Value) or value.size == 0:
             raise NetworkError(
-                "The action does not depend on the observation.", got=f"output {name!r}", expected="a policy"
+                "The action, or the next state, does not depend on the observation.",
+                got=f"output {name!r}",
+                expected="a policy",
             )
         return value
 

@@ -14,6 +14,7 @@ from policypress_runtime.codegen.rendering.choice import Calls, guard, row_of, s
 from policypress_runtime.codegen.rendering.constants import Constants
 from policypress_runtime.codegen.rendering.interface import C_TYPES, Sizes, c_type, header, paired, same_pair
 from policypress_runtime.codegen.rendering.selftest import Goldens, selftest
+from policypress_runtime.codegen.rendering.state import member, reset, state_argument, state_parameter
 from policypress_runtime.codegen.rendering.steps import StepRenderer
 from policypress_runtime.codegen.targets import Target
 from policypress_runtime.codegen.text_in_c import prefix
@@ -101,6 +102,7 @@ class _Renderer:
         name = self.name
         # The best last: it may call another.
         bodies = "".join(self._guarded(kernel) for kernel in reversed(self.sets))
+        begins = reset(self.program, name, self.constants)
         sizes = self._sizes()
         calls = Calls(self.program, self.target, name, self.sets, self.tile, sizes)
         parts = [
@@ -117,6 +119,7 @@ class _Renderer:
             f"\n/* Observations that are computed at once. */\n#define {name.upper()}_TILE {self.tile}\n",
             bodies,
             calls.choice(),
+            begins,
             calls.calls(),
             "" if goldens is None else selftest(self.program, name, goldens, sizes),
         ]
@@ -157,6 +160,7 @@ class _Renderer:
             lines += _scores_out(renderer, self.program)
         pools = "float *f, uint8_t *u, int32_t *n"
         given = [f"const {c_type(p)} *restrict {p.storage.name}" for p in self.program.inputs]
+        given = [*(part.replace("*", "*restrict ") for part in state_parameter(self.program, self.name)), *given]
         outputs = f"{C_TYPES[self.program.action.kind]} *restrict action, float *scores"
         text = "\n".join(f"    {line}" for line in lines)
         return f"""
@@ -184,7 +188,8 @@ PP_INLINE int {self.name}_body_{kernel.name}({", ".join(given)}, {outputs}, int 
     def _entry(self, kernel: KernelSet, form: str, more: str, rows: str, tile: str, check: str) -> str:
         name = self.name
         arrays = self._arrays(form)
-        given = ", ".join([*(part.storage.name for part in self.program.inputs), "action", "scores", rows, tile])
+        kept, observed = state_argument(self.program), (part.storage.name for part in self.program.inputs)
+        given = ", ".join([*kept, *observed, "action", "scores", rows, tile])
         return f"""
 {kernel.attribute}
 static int {name}_{form}_{kernel.name}({self._parameters(form)}{more})
@@ -212,7 +217,8 @@ static int {name}_{form}_{kernel.name}({self._parameters(form)}{more})
     def _parameters(self, form: str) -> str:
         scratch = ["void *scratch"] if self._given(form) else []
         given = [f"const {c_type(p)} *{p.storage.name}" for p in self.program.inputs]
-        return ", ".join([*scratch, *given, f"{C_TYPES[self.program.action.kind]} *action", "float *scores"])
+        kept = state_parameter(self.program, self.name)
+        return ", ".join([*scratch, *kept, *given, f"{C_TYPES[self.program.action.kind]} *action", "float *scores"])
 
     def _cleared(self, form: str) -> str:
         """Zeros behind arrays of bytes that kernels read in groups: what they read has been written."""
@@ -232,9 +238,11 @@ static int {name}_{form}_{kernel.name}({self._parameters(form)}{more})
 
     def _finite(self, indent: str, row: str, what: str) -> str:
         real = [part.storage for part in self.program.inputs if part.storage.kind == "float32"]
-        if not real:
+        read = [(f"{s.name}{f' + {row} * {s.size}' if row else ''}", s.size) for s in real]
+        read += [(member(state.storage, row), state.storage.size) for state in self.program.states]
+        if not read:
             return ""
-        tests = " || ".join(f"!pp_all_finite({s.name}{f' + {row} * {s.size}' if row else ''}, {s.size})" for s in real)
+        tests = " || ".join(f"!pp_all_finite({values}, {size})" for values, size in read)
         return f"{indent}if ({tests})\n{indent}    {what} {self.name.upper()}_NOT_FINITE;\n"
 
     def _many(self, kernel: KernelSet) -> str:

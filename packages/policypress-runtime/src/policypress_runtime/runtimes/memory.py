@@ -7,6 +7,7 @@ the form of sb3-contrib's RecurrentPPO: a tuple of arrays, ``(layers, batch, H)`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,22 @@ def together(observation: Observation, states: Mapping[str, Array]) -> dict[str,
     """A batch and its states as one dict; the observation is under ``""`` where it is one array."""
     parts = dict(observation) if isinstance(observation, Mapping) else {"": observation}
     return {**parts, **states}
+
+
+def rows_of(states: Mapping[str, Array], specs: tuple[StateSpec, ...], count: int) -> Array:
+    """States by name as generated C keeps them: one row for each observation, one tensor behind the other."""
+    parts = [np.asarray(states[spec.name], np.float32).reshape(count, -1) for spec in specs]
+    return np.concatenate(parts, axis=1)
+
+
+def parted_rows(rows: Array, specs: tuple[StateSpec, ...]) -> States:
+    """What C left in such rows: the next states, by the names that they have as outputs."""
+    found, position = {}, 0
+    for spec in specs:
+        size = math.prod(spec.shape)
+        found[spec.next_name] = rows[:, position : position + size].reshape(len(rows), *spec.shape).copy()
+        position += size
+    return found
 
 
 def for_caller(states: Mapping[str, Array], specs: tuple[StateSpec, ...]) -> tuple[Array, ...]:

@@ -128,7 +128,7 @@ def build_artifact(
         parameters=parameters,
         macs=compressed.macs(),
         channel_ratio=1 - compressed.hidden_channels() / max(policy.hidden_channels(), 1),
-        parameter_ratio=1 - parameters / before,
+        parameter_ratio=1 - parameters / before if before else 0.0,
         action_error=action_error(
             policy, proven.model, calibration_data.held_out, left_of(calibration_data.held_out, compressed)
         ),

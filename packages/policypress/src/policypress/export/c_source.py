@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from policypress.export.compiled_c import CompiledC, compiled
+from policypress.export.drift import check_drift
 from policypress.export.footprint import Footprint, footprint
+from policypress.export.golden_sequences import golden_sequences
 from policypress.export.goldens import goldens_of, taken
-from policypress.export.parity import Observations, ParityReport, check_outputs, decided_by_of
+from policypress.export.parity import Observations, ParityReport, check_outputs, compared
 from policypress.export.publish import ProvenArtifact
 from policypress.policy.policy import ACTION
 from policypress_runtime.atomic_write import write_all_atomic
+from policypress_runtime.codegen.program import Program
 from policypress_runtime.codegen.reader import read_program
 from policypress_runtime.codegen.render import Source, render
+from policypress_runtime.codegen.rendering.selftest import Goldens
 from policypress_runtime.codegen.targets import Target
 from policypress_runtime.codegen.text_in_c import is_prefix
 from policypress_runtime.errors import OutputError
-from policypress_runtime.runtimes.memory import refuse_memory
 from policypress_runtime.toolchain.compiler import check_compiler, compiler_command
 
 Array = npt.NDArray[Any]
@@ -56,17 +59,15 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
 
     Raises:
         NetworkError: an operator that C code cannot be written for.
-        NoNativeFormError: a policy with memory.
         ParityError: the C would not do what the policy does.
         UnusableCompilerError: the compiler cannot compile anything.
         ExecutionError: the compiler does not accept the C.
     """
-    refuse_memory(artifact.contract, "C", "Write an ONNX file: -o NAME.onnx.")
     program = read_program(artifact.model)
     source = render(program, target, name)
     compiler = compiler_command()
     if compiler is None:
-        goldens = goldens_of(program, artifact.policy, artifact.model, observations, None)
+        goldens = _goldens(program, artifact, observations, None)
         whole = render(program, target, name, goldens=goldens)
         size = footprint(source, target, name)
         return ProvenSource(whole, name, size, None, (), (_no_compiler(name), *_memory_notices(size)))
@@ -74,11 +75,19 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
     with compiled(source, program, artifact.contract, compiler, name) as runtime:
         proof = _Proof(artifact, observations)
         reports = {kernel: proof.report(runtime) for kernel in source.kernels if runtime.use(kernel)}
-        goldens = goldens_of(program, artifact.policy, artifact.model, observations, runtime)
+        goldens = _goldens(program, artifact, observations, runtime)
     whole = render(program, target, name, goldens=goldens)
     worst = max(reports.values(), key=lambda report: report.of_allowed)
     size = footprint(source, target, name)
     return ProvenSource(whole, name, size, worst, tuple(reports), _notices(target, size))
+
+
+def _goldens(
+    program: Program, artifact: ProvenArtifact, observations: Observations, runtime: CompiledC | None
+) -> Goldens | None:
+    if program.states:
+        return golden_sequences(program, artifact.policy, artifact.model, artifact.episodes, runtime)
+    return goldens_of(program, artifact.policy, artifact.model, observations, runtime)
 
 
 class _Proof:
@@ -86,8 +95,8 @@ class _Proof:
 
     def __init__(self, artifact: ProvenArtifact, observations: Observations) -> None:
         self._artifact, self._observations = artifact, observations
-        self._decided_by = decided_by_of(artifact.contract)
-        self._seen: list[tuple[Array, ParityReport]] = []
+        self._compared = compared(artifact.contract)
+        self._seen: list[tuple[dict[str, Array], ParityReport]] = []
 
     def report(self, runtime: CompiledC) -> ParityReport:
         """Both forms of the C: all observations as a batch, and some one by one."""
@@ -99,12 +108,18 @@ class _Proof:
         reports = [self._check(together, self._observations)]
         if not alike:
             reports.append(self._check(joined, taken(self._observations, rows)))
-        return max(reports, key=lambda report: report.of_allowed)
+        worst = max(reports, key=lambda report: report.of_allowed)
+        return self._along_episodes(runtime, worst) if self._artifact.contract.state else worst
+
+    def _along_episodes(self, runtime: CompiledC, report: ParityReport) -> ParityReport:
+        """With the drift of whole episodes, each step in the state that the C itself left."""
+        drift = check_drift(self._artifact.policy, self._artifact.model, self._artifact.episodes, runtime)
+        return replace(report, of_allowed=max(report.of_allowed, drift.of_allowed))
 
     def _check(self, outputs: Mapping[str, Array], observations: Observations) -> ParityReport:
-        values = outputs[self._decided_by]
+        values = {name: outputs[name] for name in self._compared}
         for seen, report in self._seen:
-            if np.array_equal(seen, values):
+            if all(np.array_equal(seen[name], value) for name, value in values.items()):
                 return report
         report = check_outputs(
             self._artifact.policy, self._artifact.model, self._artifact.contract, outputs, observations

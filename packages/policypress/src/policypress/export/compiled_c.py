@@ -18,6 +18,7 @@ from policypress_runtime.codegen.render import Source
 from policypress_runtime.codegen.rendering.interface import Sizes
 from policypress_runtime.contract import Contract, TensorSpec
 from policypress_runtime.errors import ExecutionError
+from policypress_runtime.runtimes.memory import parted, parted_rows, rows_of
 
 Array = npt.NDArray[Any]
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
@@ -55,9 +56,13 @@ class CompiledC:
         return int(self._function("use_kernel")(kernel.encode())) == 0
 
     def run_batch(self, observations: Array | Mapping[str, Array]) -> dict[str, Array]:
-        """Every output of the contract by name, in its dtype, for a batch of observations."""
+        """Every output of the contract by name, in its dtype, for a batch of observations.
+
+        Of a policy with memory the batch holds the states by name as well, and the next ones come out too.
+        """
         inputs = [self._input(part.spec, part.storage.kind, observations) for part in self._program.inputs]
         count = len(inputs[0])
+        states = self._states(observations, count)
         action = np.zeros((count, self._program.action.size), DTYPES[self._program.action.kind])
         arrays = [*inputs, action]
         scores = None
@@ -67,12 +72,19 @@ class CompiledC:
         call = "act_batch" if scores is None else "run_batch"
         function = self._function(call if self._scratch is None else f"{call}_with")
         scratch = [] if self._scratch is None else [self._scratch]
+        arrays = arrays if states is None else [states, *arrays]
         function(*scratch, *(ctypes.c_void_p(array.ctypes.data) for array in arrays), ctypes.c_size_t(count))
         given = {"action": action, "scores": scores}
-        return {
+        found = {
             spec.name: np.asarray(given[spec.name]).reshape(count, *spec.shape).astype(spec.dtype)
             for spec in self.contract.outputs
         }
+        return found if states is None else {**found, **parted_rows(states, self.contract.state)}
+
+    def _states(self, observations: Array | Mapping[str, Array], count: int) -> Array | None:
+        """The state of each row as the C's struct has it, all tensors one behind the other."""
+        specs = self.contract.state
+        return rows_of(parted(observations, self.contract)[1], specs, count) if specs else None
 
     def _function(self, name: str) -> Any:
         return getattr(self._library, f"{self._name}_{name}")

@@ -8,7 +8,7 @@ policy itself err so: by as much as one step may, in every component of the stat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ import torch
 from policypress.export.parity import (
     BatchRuntime,
     Observations,
+    ParityReport,
+    check_runtime_parity,
     checked_output,
     clear_decisions,
     decided_by_of,
@@ -84,6 +86,32 @@ def check_drift(
     )
 
 
+def check_runtime(
+    policy: Policy | None,
+    model: bytes,
+    runtime: BatchRuntime,
+    observations: Observations,
+    episodes: Sequence[Observations] = (),
+) -> ParityReport:
+    """Prove that another runtime does what the policy does: single steps, and with a memory whole episodes too.
+
+    Args:
+        policy: as for :func:`~policypress.export.parity.check_runtime_parity`.
+        model: the file that the runtime was made from.
+        runtime: what is to be proven.
+        observations: visited and extreme observations, with the states they were met in where there are states.
+        episodes: observations of whole episodes, for a policy with memory.
+
+    Raises:
+        ParityError: out of tolerance.
+    """
+    report = check_runtime_parity(policy, model, runtime, observations)
+    if not runtime.contract.state or not episodes:
+        return report
+    drift = check_drift(policy, model, episodes, runtime)
+    return replace(report, of_allowed=max(report.of_allowed, drift.of_allowed))
+
+
 def played(runtime: BatchRuntime, contract: Contract, episode: Observations) -> dict[str, Array]:
     """The outputs of every step of an episode, and the states that each step was taken in, ``(steps, ...)``."""
     states = initial_states(contract.state, 1)
@@ -109,7 +137,7 @@ def _against_policy(policy: Policy, contract: Contract, got: Mapping[str, Array]
         for spec in contract.state
     }
     own = checked_output(policy, got, decided_by, to_tensors(met))[1]
-    want, apart = _followed(policy, to_tensors(episode), off)
+    want, apart = followed(policy, to_tensors(episode), off)
     error, allowed = np.abs(got[decided_by] - want[0]), own + MARGIN * apart
     if not bool((error <= allowed).all()):
         raise _drifted(error, "what errors of one step make of the policy's episode")
@@ -125,7 +153,7 @@ def _against_policy(policy: Policy, contract: Contract, got: Mapping[str, Array]
     return DriftReport(len(error), float(error.max(initial=0.0)), share)
 
 
-def _followed(
+def followed(
     policy: Policy, episode: Observation, off: Mapping[str, torch.Tensor]
 ) -> tuple[tuple[Array, Array], Array]:
     """The policy in float64 along an episode: what decides and the actions, and how far the ways to err lead."""

@@ -10,7 +10,8 @@ import keyword
 import tempfile
 from pathlib import Path
 
-from policypress.export.parity import Observations, ParityReport, check_runtime_parity
+from policypress.export.drift import check_runtime
+from policypress.export.parity import Observations, ParityReport
 from policypress.export.publish import ProvenArtifact
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.errors import OutputError
@@ -51,8 +52,7 @@ def publish_extension(artifact: ProvenArtifact, observations: Observations, outp
     name = module_name(output)
     with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
         built = build_module(artifact.model, artifact.contract, name, Path(folder), find_compiler())
-        report = check_runtime_parity(
-            artifact.policy, artifact.model, NativeRuntime.from_module(built, artifact.contract), observations
-        )
+        runtime = NativeRuntime.from_module(built, artifact.contract)
+        report = check_runtime(artifact.policy, artifact.model, runtime, observations, artifact.episodes)
         write_atomic(output, built.read_bytes())
     return report

@@ -50,20 +50,13 @@ def goldens_of(
         None where no observation qualifies.
     """
     runtime = OnnxRuntime(model)
-    rows = np.unique(np.linspace(0, _count(observations) - 1, CANDIDATES).astype(np.int64))
+    rows = np.unique(np.linspace(0, count_of(observations) - 1, CANDIDATES).astype(np.int64))
     candidates = taken(observations, rows)
     outputs = runtime.run_batch(candidates)
     decided_by = decided_by_of(runtime.contract)
     want = np.asarray(outputs[decided_by])
-    tolerance = FLOAT_TOLERANCE * (1 + np.abs(want))
-    if policy is None or policy.quantized:
-        # The range of one observation's values: extreme ones are far greater than those that are visited.
-        largest = np.abs(want).reshape(len(want), -1).max(1)
-        tolerance = np.maximum(tolerance, near(largest).reshape(-1, *[1] * (want.ndim - 1)))
-    right = np.ones(len(want), np.bool_)
-    if policy is not None:
-        tolerance = tolerance + rounding_bound(policy, to_tensors(candidates)).numpy()
-        right = _untied(policy, candidates)
+    tolerance = tolerance_of(policy, want, candidates)
+    right = np.ones(len(want), np.bool_) if policy is None else untied_rows(policy, candidates)
     if compiled is not None:
         got = np.asarray(compiled.run_batch(candidates)[decided_by])
         right &= (np.abs(got - want) <= tolerance / 2).reshape(len(want), -1).all(1)
@@ -75,16 +68,29 @@ def goldens_of(
     if not len(chosen):
         return None
     return Goldens(
-        inputs=tuple(_part(part.spec.name, part.spec.dtype, candidates)[chosen] for part in program.inputs),
+        inputs=tuple(part_of(part.spec.name, part.spec.dtype, candidates)[chosen] for part in program.inputs),
         actions=np.asarray(outputs[ACTION])[chosen],
         scores=want[chosen] if decided_by == SCORES else None,
         tolerance=tolerance[chosen],
     )
 
 
-def _untied(policy: Policy, observations: Observations) -> npt.NDArray[np.bool_]:
+def tolerance_of(policy: Policy | None, want: Array, observations: Observations) -> Array:
+    """How far each component of ``want`` may be off where nothing is tied."""
+    tolerance: Array = FLOAT_TOLERANCE * (1 + np.abs(want))
+    if policy is None or policy.quantized:
+        # The range of one observation's values: extreme ones are far greater than those that are visited.
+        largest = np.abs(want).reshape(len(want), -1).max(1)
+        tolerance = np.maximum(tolerance, near(largest).reshape(-1, *[1] * (want.ndim - 1)))
+    if policy is not None:
+        tolerance = tolerance + rounding_bound(policy, to_tensors(observations)).numpy()
+    return tolerance
+
+
+def untied_rows(policy: Policy, observations: Observations) -> npt.NDArray[np.bool_]:
+    """Observations without a rounding tie."""
     if not policy.quantized:
-        return np.ones(_count(observations), np.bool_)
+        return np.ones(count_of(observations), np.bool_)
     return untied(policy.clone().double(), to_tensors(observations))
 
 
@@ -93,7 +99,8 @@ def _spread(rows: Array, count: int) -> Array:
     return rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(np.int64))] if len(rows) else rows
 
 
-def _count(observations: Observations) -> int:
+def count_of(observations: Observations) -> int:
+    """Number of observations in a batch."""
     return len(next(iter(observations.values())) if isinstance(observations, Mapping) else observations)
 
 
@@ -104,6 +111,7 @@ def taken(observations: Observations, rows: Array) -> Observations:
     return observations[rows]
 
 
-def _part(name: str, dtype: str, observations: Observations) -> Array:
+def part_of(name: str, dtype: str, observations: Observations) -> Array:
+    """What a batch has for the input ``name``, in its dtype."""
     values = observations[name.partition(".")[2]] if isinstance(observations, Mapping) else observations
     return np.asarray(values, dtype=dtype)

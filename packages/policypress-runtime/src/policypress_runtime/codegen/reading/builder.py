@@ -6,6 +6,7 @@ follows it: where that is a quantizer, behind limits at most, one kernel does bo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,9 @@ from policypress_runtime.codegen.expression import (
 from policypress_runtime.codegen.layout import contiguous, inverse, nested_loops, order_of, period_of
 from policypress_runtime.codegen.program import Copy, Dense, Gather, Map, Span, Step
 from policypress_runtime.codegen.text_in_c import identifier
+
+# ``h_in``, ``c_in_2``: names of states that stay as they are.
+_MEMBER = re.compile(r"[a-z][a-z0-9]*_in(_[0-9]+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +90,16 @@ class Builder:
         """A new array.
 
         Those that the caller gives are arguments of C functions: their names are identifiers that no local variable
-        has, ``action``, ``observation`` and ``observation_…``.
+        has, ``action``, ``observation`` and ``observation_…``. Those of the state are members of a struct: no keyword
+        and no macro is called so.
         """
         if space == "action":
             return Storage(space, kind, size, space)
         stem = identifier(hint)
         if space == "input" and not stem.startswith("observation"):
             stem = f"observation_{stem}"
+        if space == "state" and not _MEMBER.fullmatch(stem):
+            stem = f"state_{stem}"
         name, count = stem, 1
         # Macros say the same names in capitals.
         while name.lower() in self._names:

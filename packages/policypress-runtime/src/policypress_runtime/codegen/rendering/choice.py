@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from policypress_runtime.codegen.kernels import KernelSet
 from policypress_runtime.codegen.program import Program
 from policypress_runtime.codegen.rendering.interface import C_TYPES, Sizes, c_type, signature
+from policypress_runtime.codegen.rendering.state import state_argument, state_type
 from policypress_runtime.codegen.targets import Target
 
 
@@ -23,7 +24,8 @@ def scores_size(program: Program) -> int:
 def row_of(program: Program, scores: str, given: bool) -> str:
     """Arguments of a call for the observations from ``row`` on; ``given``: with the caller's working memory."""
     parts = [f"{p.storage.name} + row * {p.storage.size}" for p in program.inputs]
-    return ", ".join([*(["scratch"] if given else []), *parts, f"action + row * {program.action.size}", scores])
+    kept = state_argument(program, "row")
+    return ", ".join([*(["scratch"] if given else []), *kept, *parts, f"action + row * {program.action.size}", scores])
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Calls:
         """The table of kernel sets, and how one of them is chosen: when loaded, or by the compiler."""
         name, macro = self.name, self.name.upper()
         types = [f"const {c_type(p)} *" for p in self.program.inputs]
+        types = [f"{state_type(name)} *", *types] if self.program.states else types
         signature = ", ".join([*types, f"{C_TYPES[self.program.action.kind]} *", "float *"])
         one, many_too = (f"void *, {signature}" if given else signature for given in self._given)
         rows = "".join(self._row(kernel) for kernel in self.sets)
@@ -76,7 +79,8 @@ static const struct {name}_kernel_set {name}_kernels[] = {{
     def calls(self) -> str:
         """The public functions."""
         program, (given, given_many) = self.program, self._given
-        names = ", ".join([*(["scratch"] if given else []), *(part.storage.name for part in program.inputs)])
+        kept, scratch = state_argument(program), ["scratch"] if given else []
+        names = ", ".join([*scratch, *kept, *(part.storage.name for part in program.inputs)])
         chosen = f"{self.name}_chosen->one"
         one = signature(program, self.name, "act", given)
         text = f"\nint {one} {{ return {chosen}({names}, action, NULL); }}\n"
@@ -90,7 +94,8 @@ static const struct {name}_kernel_set {name}_kernels[] = {{
     def _batch(self, declared: str, scores: str) -> str:
         if self.tile > 1:
             scratch = ["scratch"] if self.sizes.batch_given else []
-            given = ", ".join([*scratch, *(part.storage.name for part in self.program.inputs), "action"])
+            kept = state_argument(self.program)
+            given = ", ".join([*scratch, *kept, *(part.storage.name for part in self.program.inputs), "action"])
             return f"""
 {declared} {{ return {self.name}_chosen->many({given}, {scores}, count); }}
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policypress_runtime.codegen.program import Input, Program
+from policypress_runtime.codegen.rendering import state
 from policypress_runtime.codegen.text_in_c import block_comment
 from policypress_runtime.contract import Box, Contract, Discrete, MultiBinary, MultiDiscrete, Space
 
@@ -41,12 +42,13 @@ def c_type(part: Input) -> str:
     return C_TYPES[part.storage.kind]
 
 
-def parameters(program: Program, scores: bool = False) -> str:
-    """Parameters of the functions that act: the inputs in the contract's order, scores if wanted, the action."""
+def parameters(program: Program, name: str, scores: bool = False) -> str:
+    """Parameters of the functions that act: state, inputs in the contract's order, scores if wanted, action."""
     given = [f"const {c_type(part)} *{part.storage.name}" for part in program.inputs]
     if scores:
         given.append("float *scores")
-    return ", ".join([*given, f"{C_TYPES[program.action.kind]} *action"])
+    kept = state.state_parameter(program, name)
+    return ", ".join([*kept, *given, f"{C_TYPES[program.action.kind]} *action"])
 
 
 def signature(program: Program, name: str, call: str, given: bool) -> str:
@@ -54,7 +56,7 @@ def signature(program: Program, name: str, call: str, given: bool) -> str:
 
     ``given``: the caller gives the working memory, which the function's name says too.
     """
-    listed = parameters(program, scores=call.startswith("run"))
+    listed = parameters(program, name, scores=call.startswith("run"))
     count = ", size_t count" if call.endswith("_batch") else ""
     return f"{name}_{call}_with(void *scratch, {listed}{count})" if given else f"{name}_{call}({listed}{count})"
 
@@ -69,6 +71,30 @@ _MEMORY = {
         "/* Bytes of constants in read-only memory, and of working memory during a call. It is too large for a stack,",
         "   so the caller gives it: `scratch`, that many bytes, which may begin anywhere and hold anything, and which",
         "   nothing else uses during the call. A static array for each thread that acts will do. */",
+    ),
+}
+
+
+_NOT_FINITE = {
+    False: "/* NaN or infinity in the observation; the action was left as it was. */",
+    True: "/* NaN or infinity in the observation or the state; action and state were left as they were. */",
+}
+_ACTS = {
+    False: ("/* One observation in, one action out; returns status bits. Arrays must not overlap. Thread-safe. */",),
+    True: (
+        "/* One observation in, one action out, and the state is that of the next step; returns status bits.",
+        "   Arrays must not overlap. Threads may act at the same time, each with a state of its own: nothing else",
+        "   is shared. */",
+    ),
+}
+_ACTS_ON_ROWS = {
+    False: (
+        "/* `count` observations, one behind the other; returns the OR of their status bits. The action of a row",
+        "   that is not finite is left as it was. */",
+    ),
+    True: (
+        "/* `count` observations of as many episodes, one behind the other, and an array of their states; returns",
+        "   the OR of their status bits. Action and state of a row that is not finite are left as they were. */",
     ),
 }
 
@@ -96,7 +122,7 @@ def _sizes(program: Program, name: str, sizes: Sizes) -> list[str]:
         "/* Status bits; 0 is all well. */",
         "/* A value of the observation was clipped by the normaliser or the first quantizer; the action is valid. */",
         f"#define {prefix}_SATURATED 1",
-        "/* NaN or infinity in the observation; the action was left as it was. */",
+        _NOT_FINITE[bool(program.states)],
         f"#define {prefix}_NOT_FINITE 2",
     ]
 
@@ -107,12 +133,13 @@ def _functions(program: Program, name: str, sizes: Sizes) -> list[str]:
     def declared(call: str) -> str:
         return f"int {signature(program, name, call, sizes.batch_given if call.endswith('_batch') else sizes.given)};"
 
+    remembers = bool(program.states)
     lines = [
-        "/* One observation in, one action out; returns status bits. Arrays must not overlap. Thread-safe. */",
+        *state.reset_declaration(program, name),
+        *_ACTS[remembers],
         declared("act"),
         "",
-        "/* `count` observations, one behind the other; returns the OR of their status bits. The action of a row",
-        "   that is not finite is left as it was. */",
+        *_ACTS_ON_ROWS[remembers],
         declared("act_batch"),
     ]
     if program.scores is not None:
@@ -155,6 +182,7 @@ def header(program: Program, name: str, sizes: Sizes) -> str:
         "",
         *_sizes(program, name, sizes),
         "",
+        *state.declaration(program, name),
         *_functions(program, name, sizes),
         "",
         "#ifdef __cplusplus",
@@ -196,6 +224,7 @@ def _comment(program: Program) -> list[str]:
         lines.append(f"Scores: float, {program.scores.size}; the best decides")
         if contract is not None and contract.masked:
             lines += _MASKED
+    lines += state.comment(program)
     return [*lines, *(_provenance(contract) if contract else [])]
 
 

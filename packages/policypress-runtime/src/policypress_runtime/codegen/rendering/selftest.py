@@ -10,6 +10,7 @@ import numpy.typing as npt
 from policypress_runtime.codegen.program import Program
 from policypress_runtime.codegen.rendering.constants import C_TYPES, number, wrapped
 from policypress_runtime.codegen.rendering.interface import Sizes, c_type
+from policypress_runtime.codegen.rendering.sequences import check_sequences, state_met, state_untouched
 
 Array = npt.NDArray[np.generic]
 
@@ -23,12 +24,14 @@ class Goldens:
         actions: ``(count, *action)``.
         scores: ``(count, scores)``, or None where actions are not chosen.
         tolerance: how far each component of the scores, or else of the actions, may be off; same shape.
+        starts: of a policy with memory, the rows at which an episode begins; the others follow the row before them.
     """
 
     inputs: tuple[Array, ...]
     actions: Array
     scores: Array | None
     tolerance: Array
+    starts: Array | None = None
 
     @property
     def count(self) -> int:
@@ -54,7 +57,12 @@ def selftest(program: Program, name: str, goldens: Goldens, sizes: Sizes) -> str
     arrays.append(_array("golden_tolerance", "float", goldens.tolerance))
     if program.scores is not None and goldens.scores is not None:
         arrays.append(_array("golden_scores", "float", goldens.scores))
-    body = _discrete(program, name) if program.scores is not None else _continuous(program, name)
+    if program.states:
+        starts = np.zeros(goldens.count, np.uint8) if goldens.starts is None else goldens.starts
+        arrays.append(_array("golden_starts", "uint8_t", starts))
+        body = check_sequences(program, name)
+    else:
+        body = _discrete(program, name) if program.scores is not None else _continuous(program, name)
     scratch = _scratch(name, sizes)
     return f"""
 #ifdef {prefix}_SELFTEST
@@ -171,12 +179,13 @@ def _refusal(program: Program, name: str, real: str) -> str:
     size = program.action.size
     kind = C_TYPES[program.action.kind]
     width = next(part.storage.size for part in program.inputs if part.storage.name == real)
-    arguments = ", ".join("wrong" if p.storage.name == real else f"golden_{p.storage.name}" for p in program.inputs)
+    given = ("wrong" if p.storage.name == real else f"golden_{p.storage.name}" for p in program.inputs)
+    arguments = ", ".join([*(["&kept"] if program.states else []), *given])
     return f"""static int refuses_what_is_not_finite(void)
 {{
     static float wrong[{width}];
     {kind} action[{size}];
-    for (int i = 0; i < {width}; i++)
+{state_met(program, name)}    for (int i = 0; i < {width}; i++)
         wrong[i] = golden_{real}[i];
     for (int i = 0; i < {size}; i++)
         action[i] = 7;
@@ -184,7 +193,7 @@ def _refusal(program: Program, name: str, real: str) -> str:
     int right = {name}_act({arguments}, action) == {name.upper()}_NOT_FINITE;
     for (int i = 0; i < {size}; i++)
         right &= action[i] == 7;
-    printf("what is not finite: %s\\n", right ? "refused" : "ACCEPTED");
+{state_untouched(program, name)}    printf("what is not finite: %s\\n", right ? "refused" : "ACCEPTED");
     return right;
 }}
 

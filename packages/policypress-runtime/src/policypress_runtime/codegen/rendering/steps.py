@@ -14,6 +14,7 @@ from policypress_runtime.codegen.memory import Memory
 from policypress_runtime.codegen.program import Span
 from policypress_runtime.codegen.rendering.constants import Constants, number
 from policypress_runtime.codegen.rendering.map import Places, rendered_map
+from policypress_runtime.codegen.rendering.state import member
 from policypress_runtime.codegen.targets import Target
 
 POOLS = {"float32": "f", "uint8": "u", "int8": "u", "int32": "n"}
@@ -45,6 +46,8 @@ class StepRenderer:
         if storage.space == "scratch":
             base = f"{POOLS[storage.kind]} + {self.memory.offsets[storage]} * tile"
             offset = f" + {span.offset}" if span.offset else ""
+        elif storage.space == "state":
+            return member(storage, row)
         else:
             base = storage.name
             offset = f" + {span.offset}" if span.offset else ""
