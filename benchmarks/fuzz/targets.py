@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fuzz.pages import PAGES
 from benchmarks.fuzz.writers import WRITERS
@@ -14,17 +15,30 @@ from policypress.agents.loading import load_agent
 from policypress.agents.normalisers.vecnormalize import read_vecnormalize
 from policypress.agents.sb3.space_text import SpaceTextError, parse
 from policypress.agents.sb3.tensors import read_tensors
+from policypress.agents.stated_overrides import stated_overrides
 from policypress.agents.zoo.config import read_zoo_config
 from policypress.agents.zoo.expressions import read_expression
 from policypress.agents.zoo.yaml_data import read_yaml
 from policypress.engine.store.reader import StoreReader
 from policypress.environments.observations import read_arrays
+from policypress.measurement.certificate.episode_files import read_episodes
 from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.study.spec import read_spec
 from policypress_runtime.codegen.reader import read_program
 from policypress_runtime.contract import Contract
+from policypress_runtime.errors import PolicypressError, UndeterminedAgentError
 
 Target = Callable[[bytes], None]
+NAMED: dict[str, Any] = {"layers": "a,b,c", "activation": "elu", "squash": "none", "normalizer": "none"}
+# From nothing to everything, since what is of no use is refused.
+STATED: tuple[dict[str, Any], ...] = (
+    {},
+    {"activation": "elu"},
+    {"activation": "elu", "squash": "tanh"},
+    {"activation": "elu", "action_size": 3},
+    {"activation": "elu", "actions": 4},
+    {"normalizer": "none"},
+)
 
 
 def _text(content: bytes) -> str:
@@ -43,6 +57,20 @@ def _in_file(name: str, read: Callable[[Path], object]) -> Target:
 
 def _agent(path: Path) -> None:
     policy_from_agent(load_agent(path))
+
+
+def _checkpoint(path: Path) -> None:
+    """What a checkpoint leaves open is stated, as its errors ask for it."""
+    for stated in STATED:
+        try:
+            policy_from_agent(load_agent(path, overrides=stated_overrides(**stated)))
+        except UndeterminedAgentError:
+            continue
+        return
+
+
+def _safetensors(path: Path) -> None:
+    policy_from_agent(load_agent(path, overrides=stated_overrides(**NAMED)))
 
 
 def _zoo(content: bytes) -> None:
@@ -67,6 +95,15 @@ def _store(path: Path) -> None:
         store.close()
 
 
+def _episodes(content: bytes) -> None:
+    for name in ("returns.csv", "monitor.csv", "returns.npz"):
+        try:
+            _in_file(name, read_episodes)(content)
+        except PolicypressError as error:
+            if error.exit_code != 2:
+                raise
+
+
 TARGETS: dict[str, Target] = {
     "sb3_zip": _in_file("ppo-CartPole-v1.zip", _agent),
     "tensors": lambda content: _finite(content),
@@ -80,6 +117,11 @@ TARGETS: dict[str, Target] = {
     "arrays": _in_file("x.npz", lambda path: read_arrays(path)),
     "study_file": _in_file("study.yaml", lambda path: read_spec(path)),
     "store": _in_file("study.db", _store),
+    "checkpoints": _in_file("model.pt", _checkpoint),
+    "torchscript": _in_file("policy.pt", _agent),
+    "brax": _in_file("params", _checkpoint),
+    "safetensors": _in_file("net.safetensors", _safetensors),
+    "episodes": _episodes,
     **WRITERS,
     **PAGES,
 }

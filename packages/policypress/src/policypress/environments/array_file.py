@@ -52,7 +52,10 @@ def array_of(content: bytes) -> npt.NDArray[Any]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the format")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # NumPy parses a header as Python, whose errors are of many types
+        raise ValueError(f"a damaged header ({type(error).__name__})") from error
     there = len(content) - file.tell()
     if dtype.hasobject or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"an array of {str(dtype)[:60]}")
