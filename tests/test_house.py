@@ -23,7 +23,7 @@ MODULES = sorted(path for source in SOURCES for path in source.rglob("*.py"))
 TESTED = [path for path in MODULES if path.name != "__init__.py"]
 FILE_LINES, BODY_LINES, PARAMETERS, FOLDER_FILES = 400, 50, 8, 20
 DRAWERS = {"utils", "util", "common", "helpers", "misc", "base"}
-PUBLIC = ("Policy", "Recipe", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact")
+PUBLIC = ("Policy", "Recipe", "Search", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact")
 
 
 def name_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import synthetic_study as synthetic
 
+from policypress.engine.executors.asking_executor import AskingExecutor
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.executor import Executor
 from policypress.engine.executors.local_executor import LocalExecutor
@@ -98,6 +99,10 @@ class ExecutorConformance:
 
 class TestDebugExecutor(ExecutorConformance):
     make = staticmethod(DebugExecutor)
+
+
+class TestAskingExecutor(ExecutorConformance):
+    make = staticmethod(lambda: AskingExecutor(DebugExecutor(), 1))
 
 
 class TestOneProcess(ExecutorConformance):

@@ -14,13 +14,14 @@ _PUBLIC = {
     "Policy": "policypress.policy.policy",
     "Recipe": "policypress.compression.recipe",
     "compress": "policypress.search.compress",
+    "Search": "policypress.search.elsewhere.ask_and_tell",
     "evaluate": "policypress.measurement.evaluation",
     "certify": "policypress.measurement.certificate.trials",
     "benchmark": "policypress.measurement.costs.latency",
     "load_artifact": "policypress_runtime.runtimes.loading",
 }
 
-__all__ = ["Policy", "Recipe", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact"]
+__all__ = ["Policy", "Recipe", "Search", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact"]
 
 TYPE_CHECKING = False  # type checkers take it for true; typing itself might lie in the current folder under -m
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from policypress.measurement.evaluation import evaluate
     from policypress.policy.policy import Policy
     from policypress.search.compress import compress
+    from policypress.search.elsewhere.ask_and_tell import Search
     from policypress_runtime.runtimes.loading import load_artifact
 
 

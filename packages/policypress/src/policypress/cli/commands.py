@@ -18,6 +18,7 @@ SUMMARIES = {
     "compress": "Find the smallest policy that keeps the return of an agent, or compress the agent with given recipes.",
     "evaluate": "Evaluate artifacts or agents: deterministic episodes on the same seeds.",
     "certify": "Certify from files of episodes, of any simulator or robot, that a policy keeps the return of another.",
+    "search": "The search of compress, with episodes that are played elsewhere: in another simulator or on a robot.",
     "train": "Train an agent with published hyperparameters. If interrupted, run the same command again to resume.",
     "bench": "Measure the latency of one action from Python: batch 1, one thread, warm and cold, files in alternation.",
     "doctor": "Show what this machine can measure, its compilers, runtimes and energy meters, and what to install "

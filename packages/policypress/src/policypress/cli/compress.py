@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from policypress.engine.tasks.task import Failure
     from policypress.report.folder import Deployment
     from policypress.report.results import Results
+    from policypress.search.compress import Compressed
     from policypress.search.options import CompressOptions
 
 
@@ -165,20 +166,41 @@ def compress(
 
 def _run(agent: str, output: Path, options: CompressOptions, *, as_json: bool) -> None:
     from policypress.cli.study_progress import StudyProgress
-    from policypress.engine.store.reader import StoreReader
-    from policypress.measurement.machine import fingerprint
-    from policypress.report.folder import write_folder
-    from policypress.report.results import read_results
-    from policypress.report.words import RANDOM_ACTIONS
     from policypress.search.compress import compress as run_compress
 
     with progress_bar(refreshing=False) as bar:
         done = run_compress(agent, output=output, on_event=StudyProgress(bar), options=options)
+    show_done(done, output, as_json=as_json, played=options.observations is None)
+    if done.outcome.interrupted:
+        from policypress.report.words import RANDOM_ACTIONS
+
+        left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
+        console.err.print(INTERRUPTED_MESSAGE, style="yellow")
+        console.err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}")
+        raise typer.Exit(130)
+    if done.outcome.failed and done.history is None:
+        raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
+
+
+def show_done(done: Compressed, output: Path, *, as_json: bool, played: bool = True) -> None:
+    """Print what was found, and write the report into its folder.
+
+    Args:
+        done: what ``compress`` did.
+        output: the folder, as the user named it.
+        as_json: print the results as JSON.
+        played: whether there were episodes.
+    """
+    from policypress.engine.store.reader import StoreReader
+    from policypress.measurement.machine import fingerprint
+    from policypress.report.folder import write_folder
+    from policypress.report.results import read_results
+
     with StoreReader(done.store) as store:
         results = read_results(store, done.groups, fingerprint(), done.history, done.robustness)
         print_notices(done.notices)
         if not as_json:
-            _show(results, played=options.observations is None)
+            _show(results, played=played)
         deployment = _deployment(results, store.folder)
         report = write_folder(results, store, deployment)
     if as_json:
@@ -187,13 +209,6 @@ def _run(agent: str, output: Path, options: CompressOptions, *, as_json: bool) -
         for line in () if deployment is None else deployment.lines(str(output)):
             echo(f"deploy: {line}")
         echo(f"report: {report}")
-    if done.outcome.interrupted:
-        left = [RANDOM_ACTIONS if cell.kind == "random" else cell.recipe for cell in done.outcome.left]
-        console.err.print(INTERRUPTED_MESSAGE, style="yellow")
-        console.err.print(f"not complete: {', '.join(dict.fromkeys(left)) or 'the costs'}")
-        raise typer.Exit(130)
-    if done.outcome.failed and done.history is None:
-        raise typer.Exit(_told_failures([failure for _, failure in done.outcome.failed]))
 
 
 def _deployment(results: Results, folder: Path) -> Deployment | None:

@@ -33,7 +33,7 @@ from policypress.search.finalists import measure_finalists, measure_together, pl
 from policypress.search.gate import Gate
 from policypress.search.history import SearchHistory
 from policypress.search.objective import BASELINE, Objective
-from policypress.search.options import CompressOptions
+from policypress.search.options import CompressOptions, Goal
 from policypress.search.racing import AcceptanceCriterion
 from policypress.search.robustness import Robustness
 from policypress.search.robustness_evaluation import deviations_of, measure_robustness
@@ -217,17 +217,8 @@ def _doubts(session: Session, cells: dict[str, Cell]) -> tuple[str, ...]:
 def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, notices: tuple[str, ...]) -> Compressed:
     """Search, then measure what is to be shown."""
     goal, store, subject = asked.goal, session.store, session.subject
-    criterion = AcceptanceCriterion(
-        goal.keep,
-        goal.confidence,
-        max(int(GATE_SHARE * goal.max_episodes), 1),
-        _deterministic(subject, asked),
-        goal.worst_return,
-        goal.best_return,
-        return_limits(subject.environment),
-        goal.fall_rule,
-        goal.max_falls,
-    )
+    known = return_limits(subject.environment)
+    criterion = criterion_of(goal, known, deterministic=_deterministic(subject, asked))
     fastest, _ = _runtime(subject, asked.runtime or "auto")
     objective = Objective(
         goal.minimize,
@@ -237,13 +228,10 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
         runtime=fastest,
         on_step=lambda done, total: session.on_event(CostsMeasured(done, total)),
     )
-    gate = Gate(session, criterion, goal.max_episodes, budget)
-    # No student has a memory yet.
-    training = goal.training and not subject.policy.states
-    history = Search(session, objective, criterion, gate, budget, training=training).run()
+    history = search_of(session, goal, objective, criterion, budget).run()
     left_s = budget.left_for_costs_s()
     told = measure_finalists(session, history, fastest, _request(asked), left_s) if asked.costs else ()
-    found = _result(session, history, (*notices, *told), asked.max_steps)
+    found = result_of(session, history, (*notices, *told), asked.max_steps)
     if history.winner is not None:
         record = store.artifact(found.cells[history.winner])
         more = () if record is None else record.notices
@@ -252,6 +240,45 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
     if not asked.robustness or history.winner is None:
         return found
     return _made_robust(found, session, [history.winner])
+
+
+def criterion_of(
+    goal: Goal,
+    known_limits: tuple[float | None, float | None] = (None, None),
+    *,
+    deterministic: bool = False,
+    look_every: float = 0.1,
+) -> AcceptanceCriterion:
+    """When a candidate is accepted.
+
+    Args:
+        goal: of the search.
+        known_limits: of a return, where the environment's rewards have some.
+        deterministic: the environment ignores its seed.
+        look_every: share of the planned pairs between two looks at a certificate.
+    """
+    return AcceptanceCriterion(
+        goal.keep,
+        goal.confidence,
+        max(int(GATE_SHARE * goal.max_episodes), 1),
+        deterministic,
+        goal.worst_return,
+        goal.best_return,
+        known_limits,
+        goal.fall_rule,
+        goal.max_falls,
+        look_every,
+    )
+
+
+def search_of(
+    session: Session, goal: Goal, objective: Objective, criterion: AcceptanceCriterion, budget: TimeBudget
+) -> Search:
+    """The search of a session for ``goal``."""
+    gate = Gate(session, criterion, goal.max_episodes, budget)
+    # No student has a memory yet.
+    training = goal.training and not session.subject.policy.states
+    return Search(session, objective, criterion, gate, budget, training=training)
 
 
 def _runtime(subject: AgentInEnvironment, wanted: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
@@ -300,7 +327,15 @@ def _made_robust(found: Compressed, session: Session, recipes: Sequence[str] | N
     return replace(found, robustness=measured)
 
 
-def _result(session: Session, history: SearchHistory, notices: tuple[str, ...], stated: int | None) -> Compressed:
+def result_of(session: Session, history: SearchHistory, notices: tuple[str, ...], stated: int | None) -> Compressed:
+    """What a search did, from its session: the cells that it chose by and how they ended.
+
+    Args:
+        session: of the search.
+        history: of it.
+        notices: for the user.
+        stated: the step limit that the user stated.
+    """
     store = session.store
     groups = {name: tuple(keys) for name, keys in session.cells.items() if keys}
     found = {key: row for keys in groups.values() for key in keys if (row := store.cell(key)) is not None}

@@ -46,10 +46,11 @@ LEAST_CHANCE = 0.25
 _LEAST_HOPE = 0.1
 # A policy that ignores its seed does so in each of these.
 DETERMINISTIC_EPISODES = 3
-# Of the planned pairs, those that are played before the first look, and between looks.
-_FIRST, _STEP, _FEWEST = 0.3, 0.1, 10
+# Of the planned pairs, those that are played before the first look; and the fewest between looks.
+_FIRST, _FEWEST = 0.3, 10
 # What is planned of a mild recipe whose race says that no number is enough: races err.
 _UNPLANNED = 400
+_DRAWN = EpisodeRequest(None, RANDOM_CERTIFYING, RANDOM_EPISODES)
 # A candidate that misses the bar by chance may play on, up to so many times what was planned.
 _MOST_TIMES = 3.0
 # What is kept for a mild recipe is planned with four successes in five; so much more of it may be played.
@@ -136,14 +137,14 @@ class Gate:
                 f"an episode counts as at least {settled.limits.low:.4g} and at most {settled.limits.high:.4g}"
             )
         )
-        random = self._random()
         own: list[EpisodeRecord] = []
         base: list[EpisodeRecord] = []
         while True:
-            size = _next_block(len(own), settled.planned)
+            size = _next_block(len(own), settled.planned, self._criterion.look_every)
             purpose = f"{CERTIFICATE}/{number}/{len(own)}"
             plays = [EpisodeRequest(recipe, purpose, size) for recipe in (candidate.recipe, Recipe())]
-            self._play(plays)
+            self._play(plays if own else [_DRAWN, *plays])
+            random = self._session.episodes(_DRAWN)
             own += self._session.episodes(plays[0])
             base += self._session.episodes(plays[1])
             found = self._judged(own, base, random, alpha, settled)
@@ -337,9 +338,8 @@ class Gate:
 
     def _random(self) -> list[EpisodeRecord]:
         """Episodes of random actions, the same for all candidates: ``docs/certification.md`` says why that is sound."""
-        play = EpisodeRequest(None, RANDOM_CERTIFYING, RANDOM_EPISODES)
-        self._play([play])
-        return self._session.episodes(play)
+        self._play([_DRAWN])
+        return self._session.episodes(_DRAWN)
 
     def _play(self, plays: Sequence[EpisodeRequest]) -> None:
         failures = self._session.play(plays)
@@ -347,9 +347,9 @@ class Gate:
             raise next(iter(failures.values())).exception()
 
 
-def _next_block(have: int, planned: int) -> int:
+def _next_block(have: int, planned: int, step: float) -> int:
     """Pairs until the next look."""
-    return max(round((_STEP if have else _FIRST) * planned), _FEWEST)
+    return max(round((step if have else max(step, _FIRST)) * planned), _FEWEST)
 
 
 def _sides(limits: Limits) -> tuple[tuple[float, float], tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from policypress.compression.recipe import Recipe
 from policypress.engine.events import DecisionMade
+from policypress.engine.tasks.task import Failure
 from policypress.measurement.certificate.certifying import refusal
 from policypress.measurement.certificate.error_budget import error_share
 from policypress.measurement.certificate.fall_rule import FallRule
@@ -60,7 +61,8 @@ class AcceptanceCriterion:
     """The acceptance criterion: the share of the return to keep, certified with at most ``limit`` pairs of episodes.
 
     ``worst_return`` and ``best_return`` are the limits of a return that the user states, ``known_limits`` those that
-    the environment's rewards have; ``fall_rule`` says what a fall is, ``max_falls`` how frequent they may be.
+    the environment's rewards have; ``fall_rule`` says what a fall is, ``max_falls`` how frequent they may be. Between
+    looks at a certificate lies ``look_every`` of the planned pairs.
     """
 
     keep: float
@@ -72,6 +74,7 @@ class AcceptanceCriterion:
     known_limits: tuple[float | None, float | None] = (None, None)
     fall_rule: FallRule | None = None
     max_falls: float | None = None
+    look_every: float = 0.1
 
     def limits(self, returns: Iterable[float]) -> Limits:
         """Limits of a return, from all episodes so far where they are neither stated nor known."""
@@ -103,8 +106,7 @@ class Race:
         for level in range(len(self.levels)):
             if not left:
                 return
-            self._reference(level)
-            failures = self._session.play([self._play(candidate.recipe, level) for candidate in left])
+            failures = self._reference(level, [self._play(candidate.recipe, level) for candidate in left])
             for index, candidate in enumerate(left):
                 if index in failures:
                     candidate.stage, candidate.reason = "failed", failures[index].message
@@ -132,11 +134,14 @@ class Race:
         count = self.levels[level] if recipe is not None else max(self.levels[level], LEVELS[0])
         return EpisodeRequest(recipe, f"{PURPOSE}/{level + 1}", count)
 
-    def _reference(self, level: int) -> None:
-        """Baseline and random actions play along."""
-        failures = self._session.play([self._play(Recipe(), level), self._play(None, level)])
-        if failures:
-            raise next(iter(failures.values())).exception()
+    def _reference(self, level: int, others: Sequence[EpisodeRequest] = ()) -> dict[int, Failure]:
+        """Baseline and random actions play along with ``others``; index → failure of those."""
+        own = [self._play(Recipe(), level), self._play(None, level)]
+        failures = self._session.play([*own, *others])
+        for index in range(len(own)):
+            if index in failures:
+                raise failures[index].exception()
+        return {index - len(own): failure for index, failure in failures.items()}
 
     def _judge(self, candidate: Candidate, level: int) -> None:
         own = self.returns(candidate.recipe, level)

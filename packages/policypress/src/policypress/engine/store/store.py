@@ -192,14 +192,19 @@ class Store(StoreReader):
             StoreError: the cell has an episode of one of these seeds already.
         """
         with self._writing() as connection:
-            for episode in episodes:
-                connection.execute(
-                    "INSERT INTO episodes (cell_key, seed, episode_return, length, ending, cpu_s) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, *map(_native, astuple(episode))),
-                )
+            _insert_episodes(connection, key, episodes)
             if done:
                 _set_status(connection, key, "done")
+
+    def record_told(self, told: Mapping[str, Sequence[EpisodeRecord]]) -> None:
+        """Add episodes of several cells, key → episodes, that were played elsewhere: all of them, or none.
+
+        Raises:
+            StoreError: a cell has an episode of one of these seeds already.
+        """
+        with self._writing() as connection:
+            for key, episodes in told.items():
+                _insert_episodes(connection, key, episodes)
 
     def finish(self, key: str) -> None:
         """The cell has all it should have."""
@@ -264,6 +269,13 @@ class Store(StoreReader):
     def __enter__(self) -> Store:
         """The store itself."""
         return self
+
+
+def _insert_episodes(connection: sqlite3.Connection, key: str, episodes: Sequence[EpisodeRecord]) -> None:
+    connection.executemany(
+        "INSERT INTO episodes (cell_key, seed, episode_return, length, ending, cpu_s) VALUES (?, ?, ?, ?, ?, ?)",
+        [(key, *map(_native, astuple(episode))) for episode in episodes],
+    )
 
 
 def _insert_measurement(connection: sqlite3.Connection, key: str, measurement: Measurement) -> None:

@@ -106,6 +106,38 @@ def read_episodes(path: str | Path) -> Episodes:
     file = Path(path)
     if file.suffix.lower() in (".npz", ".npy"):
         return _from_arrays(file)
+    return _episodes_of(_columns_of(_text_of(file), file), file, file.name)
+
+
+def read_episodes_by(path: str | Path, column: str) -> dict[str, Episodes]:
+    """Episodes of several policies in one ``.csv`` file: what ``column`` says of them → the episodes.
+
+    A row without a return is one that was not played, and is left out; a policy without any other row, too.
+
+    Raises:
+        EpisodeFileError: as :func:`read_episodes`; or the file has no such column.
+    """
+    file = Path(path)
+    columns = _columns_of(_text_of(file), file)
+    if column not in columns:
+        raise EpisodeFileError(
+            f"{file.name} has no column {column!r}.",
+            got=_shown(", ".join(columns)),
+            expected=f"the columns {column}, seed and return",
+        )
+    returns = columns[_return_name(columns, file)]
+    rows: dict[str, list[int]] = {}
+    for index, name in enumerate(columns[column]):
+        if returns[index]:
+            rows.setdefault(name, []).append(index)
+    found = {}
+    for name, own in rows.items():
+        part = {key: [cells[index] for index in own] for key, cells in columns.items() if key != column}
+        found[name] = _episodes_of(part, file, f"{file.name}, {_shown(name)}")
+    return found
+
+
+def _text_of(file: Path) -> str:
     content = read_regular(file, limit_bytes=MAX_BYTES, error=EpisodeFileError)
     try:
         text = content.decode("utf-8-sig")
@@ -113,11 +145,11 @@ def read_episodes(path: str | Path) -> Episodes:
         raise _unreadable(file, "bytes that are no text") from failure
     if "\0" in text:
         raise _unreadable(file, "bytes that are no text")
-    return _from_text(text, file)
+    return text
 
 
-def _from_text(text: str, file: Path) -> Episodes:
-    """Rows of a CSV file; a line that begins with # is a comment (``Monitor`` puts JSON into the first)."""
+def _columns_of(text: str, file: Path) -> dict[str, list[str]]:
+    """Columns of a CSV file by name; a line that begins with # is a comment (``Monitor`` puts JSON into the first)."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise EpisodeFileError(
@@ -149,7 +181,10 @@ def _from_text(text: str, file: Path) -> Episodes:
                 got=f"{len(row)} cells in row {number} of the episodes",
                 expected=f"{len(names)}: {_shown(', '.join(names))}",
             )
-    columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
+
+
+def _episodes_of(columns: dict[str, list[str]], file: Path, source: str) -> Episodes:
     returns = [_number(cell, number, file) for number, cell in enumerate(columns[_return_name(columns, file)], start=1)]
     seeds = next((columns[name] for name in SEED_NAMES if name in columns), None)
     flags = {name: found for name, cells in columns.items() if (found := _flags(cells)) is not None}
@@ -157,7 +192,7 @@ def _from_text(text: str, file: Path) -> Episodes:
         tuple(returns),
         None if seeds is None else tuple(_seed(cell, number, file) for number, cell in enumerate(seeds, start=1)),
         {name: found for name, found in flags.items() if name not in (*RETURN_NAMES, *SEED_NAMES)},
-        file.name,
+        source,
     )
 
 
