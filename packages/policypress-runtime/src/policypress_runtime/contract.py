@@ -14,6 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from policypress_runtime import contract_schema as schema
+from policypress_runtime.contract_facts import Checked as Checked
+from policypress_runtime.contract_facts import Quantity as Quantity
+from policypress_runtime.contract_facts import SourceNames as SourceNames
+from policypress_runtime.contract_facts import checked_from, quantity_from, source_from
 from policypress_runtime.errors import ArtifactError
 from policypress_runtime.space import DTYPES, NAME_LENGTH, Json
 from policypress_runtime.space import Bound as Bound
@@ -37,7 +41,6 @@ INTEGER_BITS_KEY = "policypress.integer_bits"
 RECIPE_LENGTH = 4000
 # An assumption of the contract: the agent may have been trained with statistics that are kept somewhere else.
 NO_NORMALISER_FOUND = "no VecNormalize statistics were found beside the agent: observations are not normalised"
-_QUANTITY = ("mean", "lower", "upper", "confidence")
 
 
 def stated(entries: Iterable[tuple[str, str]]) -> str | None:
@@ -180,45 +183,6 @@ class StateSpec:
         return np.broadcast_to(first.reshape(self.shape if self.initial else ()), (rows, *self.shape)).copy()
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A measured mean with its confidence interval, e.g. the return over ``count`` episodes."""
-
-    mean: float
-    lower: float
-    upper: float
-    confidence: float
-    count: int
-
-
-@dataclass(frozen=True)
-class Checked:
-    """That a network was accepted because it gives the actions of the author's own code for some observations.
-
-    Args:
-        file: name of the file of observations and actions.
-        sha256: of that file.
-        pairs: how many.
-        worst: largest difference, as a share of what is allowed; 0 where choices were compared, which all agree.
-        by_choice: choices were compared, which other networks may make too, and not numbers.
-    """
-
-    file: str
-    sha256: str
-    pairs: int
-    worst: float
-    by_choice: bool = False
-
-    def in_words(self) -> str:
-        """What was compared, and how near it was.
-
-        >>> Checked("pairs.npz", "0" * 64, 64, 0.031).in_words()
-        '64 pairs of pairs.npz, largest difference 0.031 of what is allowed'
-        """
-        same = "the same choices" if self.by_choice else f"largest difference {self.worst:.2g} of what is allowed"
-        return f"{self.pairs} pairs of {self.file}, {same}"
-
-
 Precision = Literal["fp32", "int8", "int7", "int6", "int5", "int4", "int3", "int2", "mixed"]
 
 
@@ -232,6 +196,8 @@ class Contract:
     ``assumptions`` are sentences on what the agent's files left open (that no normaliser was found beside it).
     ``checked`` says that the network was accepted by observations and actions of the author's own code; None where the
     agent's files determine it. Contracts in which it is None have the text that they had before there was the field.
+    ``source`` is what the ONNX file that it was made from calls its inputs and outputs, and says beside its network;
+    None, and absent from the text, where there was none.
     ``state`` is what the caller carries from one step to the next; empty for a policy without memory.
     ``batch_independent`` is false where dynamic quantization takes its scales from the whole batch, so that one
     observation at a time is the only well-defined use.
@@ -255,6 +221,7 @@ class Contract:
     batch_independent: bool = True
     checked: Checked | None = None
     state: tuple[StateSpec, ...] = ()
+    source: SourceNames | None = None
 
     @property
     def schema(self) -> int:
@@ -272,6 +239,9 @@ class Contract:
             del data["checked"]
         if not self.state:
             del data["state"]
+        data["source"] = None if self.source is None else self.source.to_json()
+        if self.source is None:
+            del data["source"]
         return cast(Json, _listify(data))
 
     @staticmethod
@@ -320,16 +290,27 @@ class Contract:
             parent_sha256=None if parent is None else schema.text(parent, "parent_sha256", NAME_LENGTH),
             precision=cast(Precision, precision),
             policypress_version=words("policypress_version"),
-            measured_return=None if measured is None else _quantity(measured),
+            measured_return=None if measured is None else quantity_from(measured),
             batch_independent=schema.flag(schema.member(data, "batch_independent"), "batch_independent"),
-            checked=None if data.get("checked") is None else _checked(data["checked"]),
+            checked=None if data.get("checked") is None else checked_from(data["checked"]),
             state=_states(data),
+            source=None if data.get("source") is None else source_from(data["source"]),
         )
 
     @property
     def masked(self) -> bool:
         """Whether the caller masks the scores. Contracts from before masks do not list them."""
         return ACTION_MASK in with_mask(self.algorithm, self.caller_supplies)
+
+    def layout_of(self, spec: TensorSpec) -> str:
+        """Which axis of an image is which, in words; empty where ``spec`` is no image."""
+        if spec.dtype != "uint8" or len(spec.shape) != 3:
+            return ""
+        if "transpose_image" in self.folded:
+            return "height, width, channels"
+        # Files from elsewhere say shapes alone.
+        told = self.algorithm not in ("onnx", "module")
+        return "channels first: channels, height, width" if told else "axes in the order of the source's own input"
 
     def with_return(self, measured: Quantity) -> Contract:
         """The same contract with the return that was measured."""
@@ -362,33 +343,6 @@ def _state(value: object, where: str) -> StateSpec:
         schema.text(schema.member(found, "next_name", where), f"{where}.next_name", NAME_LENGTH),
         shape,
         initial,
-    )
-
-
-def _quantity(value: object) -> Quantity:
-    where = "measured_return"
-    found = schema.fields(value, where)
-    if set(found) - set(_QUANTITY) - {"count"}:
-        schema.refused(where, sorted(map(str, found))[:9], ", ".join((*_QUANTITY, "count")))
-    mean, lower, upper, confidence = (
-        schema.number(schema.member(found, key, where), f"{where}.{key}") for key in _QUANTITY
-    )
-    count = schema.integer(schema.member(found, "count", where), f"{where}.count", 0, 2**63)
-    return Quantity(mean, lower, upper, confidence, count)
-
-
-def _checked(value: object) -> Checked:
-    where = "checked"
-    found = schema.fields(value, where)
-    worst = schema.number(schema.member(found, "worst", where), f"{where}.worst")
-    if not 0.0 <= worst <= 1.0:
-        schema.refused(f"{where}.worst", worst, "a share of what is allowed, 0 to 1")
-    return Checked(
-        schema.text(schema.member(found, "file", where), f"{where}.file", NAME_LENGTH),
-        schema.text(schema.member(found, "sha256", where), f"{where}.sha256", NAME_LENGTH),
-        schema.integer(schema.member(found, "pairs", where), f"{where}.pairs", 1, 2**63),
-        worst,
-        schema.flag(schema.member(found, "by_choice", where), f"{where}.by_choice"),
     )
 
 

@@ -14,7 +14,7 @@ from policypress_runtime.errors import InputError
 
 WIDTH = 110
 # Of one line of a comment before it is wrapped: bounds and recipes are shorter.
-_MOST = 1200
+_MOST = 16_000
 # No asterisk, no backslash, no question mark, no quotes: a comment cannot be ended, and starts no other.
 _NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9 .,:;()\[\]{}<>_+=|&@#%'!/~^$-]+")
 _PLAIN = frozenset(b" _.,:()[]{}-+*/=<>0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

@@ -98,6 +98,7 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
         "caller_supplies": list(origin.caller_supplies),
         "assumptions": list(origin.assumptions),
         "checked": None if origin.checked is None else vars(origin.checked),
+        **({} if origin.source is None else {"source_names": origin.source.to_json()}),
         **({"state": [vars(state.spec) for state in policy.states]} if policy.states else {}),
         "parameters": policy.parameter_count(),
         "macs": policy.macs(),
@@ -109,6 +110,7 @@ def _described(subject: AgentInEnvironment) -> dict[str, Any]:
 
 
 def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[str, str]]:
+    from policypress.cli.describing.artifact import source_lines
     from policypress.cli.describing.network import (
         activations_in_words,
         layers_in_words,
@@ -135,6 +137,7 @@ def _lines(subject: AgentInEnvironment, normalizer: str | None) -> list[tuple[st
         ("folded in", ", ".join(policy.folded()) or "nothing"),
         *([("memory", _memory(policy))] if policy.states else []),
         ("caller supplies", ", ".join(origin.caller_supplies) or "only the observation"),
+        *source_lines(origin.source),
         *([("action mask", MASKING)] if subject.masked else []),
     ]
 

@@ -26,6 +26,7 @@ from policypress_runtime.contract import (
     EnvironmentSpec,
     MultiBinary,
     MultiDiscrete,
+    SourceNames,
     Space,
     StateSpec,
     TensorSpec,
@@ -95,6 +96,7 @@ class Origin:
     assumptions: tuple[str, ...] = ()
     checked: Checked | None = None
     sha256: str | None = None
+    source: SourceNames | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 

@@ -66,6 +66,7 @@ def contract_of(policy: Policy, recipe: str, recipe_hash: str, precision: Precis
         checked=policy.origin.checked,
         state=tuple(state.spec for state in policy.states),
         parent_sha256=policy.origin.sha256,
+        source=policy.origin.source,
         precision=precision,
         policypress_version=version,
     )
@@ -115,15 +116,18 @@ def _value(spec: TensorSpec) -> onnx.ValueInfoProto:
 def embed_contract(model: onnx.ModelProto, contract: Contract) -> None:
     """Write ``contract`` into the model's ``metadata_props``, replacing one that is there.
 
+    What the file before it said beside its network stands there too, where that file's own programs look for it.
+
     Raises:
         ArtifactError: what is written could not be read again: a name with control characters, for example.
     """
     text = _checked(contract)
-    kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
+    carried = {} if contract.source is None else dict(contract.source.metadata)
+    kept = [p for p in model.metadata_props if p.key != METADATA_KEY and p.key not in carried]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, text
+    for key, value in (*carried.items(), (METADATA_KEY, text)):
+        model.metadata_props.add(key=key, value=value)
 
 
 def _checked(contract: Contract) -> str:

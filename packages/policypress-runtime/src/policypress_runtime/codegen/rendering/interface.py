@@ -13,8 +13,8 @@ from policypress_runtime.codegen.text_in_c import block_comment
 from policypress_runtime.contract import Box, Contract, Discrete, MultiBinary, MultiDiscrete, Space
 
 C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int32": "int32_t"}
-# Longer lists of bounds are summed up.
-SHOWN_BOUNDS = 12
+# Longer lists of bounds are summed up here; the JSON beside an ONNX artifact has them all.
+SHOWN_BOUNDS = 512
 _MASKED = (
     "  The policy was trained with action masks: call the function that ends in _run, and take the best score",
     "  among the actions that are allowed (a bit is on above 0). The action that is written knows no mask.",
@@ -238,6 +238,7 @@ def _provenance(contract: Contract) -> list[str]:
         *(f"Assumed: {sentence}" for sentence in contract.assumptions),
         *(() if contract.checked is None else (f"Compared with the author's own code: {contract.checked.in_words()}",)),
         f"Recipe: {contract.recipe or 'none'}  Precision: {contract.precision}",
+        *_source(contract),
     ]
     if contract.parent_sha256 is not None:
         lines.append(f"Made from sha256: {contract.parent_sha256}")
@@ -250,6 +251,14 @@ def _provenance(contract: Contract) -> list[str]:
     return lines
 
 
+def _source(contract: Contract) -> list[str]:
+    """What the file before it calls things, and says beside its network."""
+    if contract.source is None:
+        return []
+    names = f"{', '.join(contract.source.inputs)} -> {contract.source.output}"
+    return [f"Names in its file: {names}", *(f"  {key}: {text}" for key, text in contract.source.metadata)]
+
+
 def _spaces(contract: Contract | None) -> dict[str, Space]:
     if contract is None:
         return {}
@@ -260,11 +269,8 @@ def _spaces(contract: Contract | None) -> dict[str, Space]:
 
 def _layout(part: Input, contract: Contract | None) -> str:
     """Which axis of an image is which."""
-    told = contract is not None and contract.algorithm not in ("onnx", "module")  # whose files say shapes alone
-    if contract is None or not told or part.spec.dtype != "uint8" or len(part.spec.shape) != 3:
-        return ""
-    last = "transpose_image" in contract.folded
-    return " (height, width, channels)" if last else " (channels first: channels, height, width)"
+    layout = "" if contract is None else contract.layout_of(part.spec)
+    return f" ({layout})" if layout else ""
 
 
 def _within(space: Space | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from policypress_runtime.contract import Contract
+from policypress_runtime.contract import Contract, SourceNames
 
 
 def artifact_json(path: Path, contract: Contract) -> dict[str, Any]:
@@ -30,15 +30,25 @@ def artifact_lines(path: Path, contract: Contract) -> list[tuple[str, str]]:
         ("algorithm", contract.algorithm),
         ("environment", "not stated" if contract.environment is None else contract.environment.id),
         ("observations", in_words(contract.observation_space)),
+        *[("image", f"{spec.name}: {layout}") for spec in contract.inputs if (layout := contract.layout_of(spec))],
         ("actions", in_words(contract.action_space)),
         ("folded in", ", ".join(contract.folded) or "nothing"),
         ("caller supplies", ", ".join(contract.caller_supplies) or "only the observation"),
         *([("memory", f"{state}: given to every step, and given back by it")] if state else []),
         *([] if contract.checked is None else [("compared with", contract.checked.in_words())]),
+        *source_lines(contract.source),
         *[("assumed", sentence) for sentence in contract.assumptions],
         ("return", "not measured" if measured is None else _return(contract)),
         ("made from", contract.parent_sha256 or "not stated"),
     ]
+
+
+def source_lines(source: SourceNames | None) -> list[tuple[str, str]]:
+    """What the ONNX file before it calls its ends, and says beside its network."""
+    if source is None:
+        return []
+    names = f"{', '.join(source.inputs)} -> {source.output}"
+    return [("names in its file", names), *((f"  {key}", text) for key, text in source.metadata)]
 
 
 def _return(contract: Contract) -> str:

@@ -39,9 +39,12 @@ from policypress.policy.recurrence.moved import Moved
 from policypress.policy.recurrence.onnx_operators import translate_moved
 from policypress.policy.self_check import Arrays, check_same
 from policypress.policy.traced.onnx_ends import inputs_by_key, needed_part
-from policypress_runtime.contract import Box, Contract, DictSpace, Space, stated, with_mask
+from policypress_runtime.contract import Box, Contract, DictSpace, SourceNames, Space, stated, with_mask
+from policypress_runtime.contract_facts import kept_metadata
 from policypress_runtime.errors import NetworkError
+from policypress_runtime.foreign_text import is_plain
 from policypress_runtime.onnx_files.node import STANDARD_DOMAINS, attributes_of, opset_of
+from policypress_runtime.space import NAME_LENGTH
 
 FAMILIES = (onnx_elementwise, onnx_shapes, onnx_weighted, onnx_operators)
 QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
@@ -89,6 +92,7 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     if contract is None:
         result, more = scaled(assembly, result, bundle.action_space, scale)
     algorithm = bundle.algorithm if contract is None else contract.algorithm
+    named, left_out = _named(model, ends, source, contract)
     origin = Origin(
         algorithm=algorithm,
         environment=bundle.environment,
@@ -96,8 +100,9 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
         assumptions=bundle.assumptions,
         checked=bundle.checked,
         sha256=bundle.provenance.sha256,
+        source=named,
         training=bundle.provenance.training,
-        notices=tuple(dict.fromkeys((*bundle.notices, *told, *more))),
+        notices=tuple(dict.fromkeys((*bundle.notices, *told, *more, *left_out))),
     )
     try:
         # An artifact's actions are the environment's already.
@@ -112,6 +117,22 @@ def from_onnx(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) -> 
     return policy
 
 
+def _named(
+    model: onnx.ModelProto, ends: Interface, source: _Source, contract: Contract | None
+) -> tuple[SourceNames | None, tuple[str, ...]]:
+    """What the file calls its parts and says of itself, and what is left out of that; an artifact's own says it all."""
+    if contract is not None:
+        return contract.source, ()
+    kept, left = kept_metadata((entry.key, entry.value) for entry in model.metadata_props)
+    names = (*(value.name for value in source.inputs.values()), ends.action)
+    if not all(0 < len(name) <= NAME_LENGTH and is_plain(name) for name in names):
+        return None, (
+            "The contract leaves out the names of the ONNX file's inputs and outputs, which cannot be shown.",
+        )
+    told = f"The contract leaves out what the ONNX file's metadata says under {quoted(', '.join(left)[:200])}."
+    return SourceNames(tuple(names[:-1]), ends.action, kept), (told,) if left else ()
+
+
 def _contract(model: onnx.ModelProto) -> Contract | None:
     stored = stated((entry.key, entry.value) for entry in model.metadata_props)
     return None if stored is None else Contract.from_text(stored)
@@ -124,7 +145,8 @@ def _check(model: onnx.ModelProto) -> None:
             "The ONNX file is already quantized.",
             got=f"{quantized[0].op_type} at node {quantized[0].name!r}",
             expected="a float32 network",
-            hint="Give the fp32 file to compress; a quantized artifact can be evaluated and benchmarked as it is.",
+            hint="Give the fp32 file to compress; an artifact of policypress that is quantized can be inspected, "
+            "evaluated, benchmarked and exported as it is.",
         )
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
