@@ -47,7 +47,10 @@ def offered(words: str) -> list[str]:
         ("policypress compress agent.zip --episodes many --minimize e", ["energy"]),
         ("policypress compress agent.zip --recipe eq", ["equalize"]),
         ('policypress compress agent.zip --recipe "equalize > int', ["equalize > int8"]),
-        ("policypress export agent.zip --target cortex", ["cortex-m4", "cortex-m7"]),
+        (
+            "policypress export agent.zip --target cortex",
+            ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"],
+        ),
         ("policypress evaluate agent.zip --runtime n", ["native"]),
         ("policypress bench agent.zip --runtime o", ["onnxruntime"]),
         ("policypress train s", ["sac"]),

@@ -140,7 +140,7 @@ def test_what_lies_on_the_stack_is_bounded(target: str) -> None:
     """Whatever the policy; what is on the stack is said in the header, and what is not comes from the caller."""
     for policy in (mlp(), mlp(hidden=300), wide(inputs=1000), wide(inputs=25_000)):
         sizes = source_of(model_of(policy), target, constants="incbin").sizes
-        own = max(kernel.stack_bytes for kernel in kernels.SETS[target])
+        own = max(kernel.stack_bytes for kernel in kernels.sets_of(target))
         for given, taken in ((sizes.given, sizes.scratch), (sizes.batch_given, sizes.batch_scratch)):
             assert given or taken <= TARGETS[target].stack_bytes + own
     assert sizes.given

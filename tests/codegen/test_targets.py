@@ -14,5 +14,5 @@ def test_every_target_is_found_by_its_name() -> None:
 
 
 def test_another_is_refused_with_the_choices() -> None:
-    with pytest.raises(InputError, match=r"esp32[\s\S]*cortex-m4"):
-        target_of("esp32")
+    with pytest.raises(InputError, match=r"esp64[\s\S]*cortex-m4"):
+        target_of("esp64")

@@ -62,9 +62,13 @@ QUADS = Layout("quads", columns=16, panel=64, signed=False)
 SIGNED_QUADS = Layout("signed quads", columns=16, panel=64, signed=True)
 """aarch64: ``sdot`` and ``smull`` multiply signed by signed."""
 NARROW = Layout("narrow", columns=4, panel=4, signed=False)
-"""Cortex-M and freestanding C: four columns, so that little is padding and the sums fit the registers."""
-LAYOUTS = {"host": QUADS, "aarch64": SIGNED_QUADS, "cortex-m4": NARROW, "cortex-m7": NARROW, "freestanding": NARROW}
-"""Layout of each target of ``policypress export --target``."""
+"""Microcontrollers and freestanding C: four columns, so that little is padding and the sums fit the registers."""
+LAYOUTS = {
+    "host": QUADS,
+    "aarch64": SIGNED_QUADS,
+    **dict.fromkeys(("cortex-m4", "cortex-m7", "cortex-m33", "freestanding"), NARROW),
+}
+"""Layout of each target that has kernels of its own; all others have the last."""
 
 
 def pack_int8(weight: NDArray[np.int8], layout: Layout) -> NDArray[np.int8]:

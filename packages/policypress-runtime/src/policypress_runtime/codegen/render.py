@@ -13,6 +13,7 @@ from policypress_runtime.codegen.program import Dense, Program, Span
 from policypress_runtime.codegen.rendering.choice import Calls, guard, row_of, scores_size
 from policypress_runtime.codegen.rendering.constants import Constants
 from policypress_runtime.codegen.rendering.interface import C_TYPES, Sizes, c_type, header, paired, same_pair
+from policypress_runtime.codegen.rendering.reach import check_constants, check_operations
 from policypress_runtime.codegen.rendering.selftest import Goldens, selftest
 from policypress_runtime.codegen.rendering.state import member, reset, state_argument, state_parameter
 from policypress_runtime.codegen.rendering.steps import StepRenderer
@@ -63,9 +64,9 @@ def render(
 
     Raises:
         InputError: ``name`` is no C identifier, or that of a header of the C library.
-        NetworkError: the network needs too much working memory.
+        NetworkError: the network needs too much working memory, or is too large for the target.
     """
-    return _Renderer(program, target, prefix(name), Constants(name, constants)).source(goldens)
+    return _Renderer(program, target, prefix(name), Constants(name, constants, target.alignment_bytes)).source(goldens)
 
 
 @dataclass
@@ -85,8 +86,9 @@ class _Renderer:
                 expected=f"at most {MOST_SCRATCH_BYTES / 2**20:.0f} MiB",
                 hint="Act with the ONNX artifact under ONNX Runtime.",
             )
+        check_operations(self.program, self.target)
         self.tile = max(1, min(self.target.tile, self.target.tile_bytes // scratch))
-        self.sets = tuple(one for one in kernels.SETS.get(self.target.name, (kernels.PLAIN,)) if self._worth(one))
+        self.sets = tuple(one for one in kernels.sets_of(self.target.name) if self._worth(one))
 
     def _worth(self, kernel: KernelSet) -> bool:
         """Whether the program has anything that ``kernel`` does itself."""
@@ -103,6 +105,7 @@ class _Renderer:
         # The best last: it may call another.
         bodies = "".join(self._guarded(kernel) for kernel in reversed(self.sets))
         begins = reset(self.program, name, self.constants)
+        check_constants(self.constants, self.target)
         sizes = self._sizes()
         calls = Calls(self.program, self.target, name, self.sets, self.tile, sizes)
         parts = [
@@ -145,8 +148,7 @@ class _Renderer:
         return Sizes(self.constants.size_bytes, one, max(one, many), given, self._given("many"))
 
     def _fragments(self) -> tuple[str, ...]:
-        known = self.target.name in kernels.SETS
-        return kernels.fragments(self.target.name) if known else kernels.FIRST_FRAGMENTS
+        return kernels.fragments(self.target.name)
 
     def _guarded(self, kernel: KernelSet) -> str:
         text = self._body(kernel) + self._entries(kernel)

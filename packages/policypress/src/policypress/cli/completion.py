@@ -14,7 +14,10 @@ STEPS = tuple(METHODS)
 NO_STEP = "none"
 OBJECTIVES = ("size", "latency", "energy", "macs")
 RUNTIMES = ("auto", "native", "onnxruntime")
-TARGETS = ("host", "aarch64", "cortex-m4", "cortex-m7", "freestanding")
+TARGETS = (
+    *("host", "aarch64", "cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rp2040"),
+    *("esp32", "esp32c3", "esp8266", "avr", "riscv32", "freestanding"),
+)
 EXECUTORS = ("local", "debug", "ray")
 EXPORTS = ("parquet", "mlflow")
 PUBLISHERS = ("zoo", "li2023")

@@ -41,7 +41,7 @@ def export(
         str | None,
         typer.Option(
             "--target",
-            help="C target: host, aarch64, cortex-m4, cortex-m7, freestanding.",
+            help=f"C target: {', '.join(TARGETS)}.",
             autocompletion=one_of(TARGETS),
         ),
     ] = None,

@@ -58,7 +58,7 @@ def _code_bytes(source: Source, target: Target, name: str) -> tuple[int | None, 
     with tempfile.TemporaryDirectory(prefix="policypress-") as folder:
         (Path(folder) / f"{name}.h").write_text(source.h, encoding="utf-8")
         (Path(folder) / f"{name}.c").write_text(source.c, encoding="utf-8")
-        command = [compiler, *target.compiler[1:], *FLAGS, "-c", f"{name}.c", "-o", f"{name}.o"]
+        command = [compiler, *FLAGS, *target.compiler[1:], "-c", f"{name}.c", "-o", f"{name}.o"]
         run_compiler(command, Path(folder))
         listing = subprocess.run([size, "-A", f"{name}.o"], cwd=folder, capture_output=True, text=True)
     if listing.returncode != 0:

@@ -74,16 +74,22 @@ SETS = {
     "aarch64": (DOTPROD, NEON, PLAIN),
     "cortex-m4": (DSP, PLAIN),
     "cortex-m7": (DSP, PLAIN),
+    "cortex-m33": (DSP, PLAIN),
     "freestanding": (PLAIN,),
 }
-"""The kernels for each target of ``policypress export --target``, the fastest first."""
+"""The kernels of targets that have others than the plain ones, the fastest first."""
 FIRST_FRAGMENTS = ("platform.h", "functions.h", "plain.h")
 """What every generated file starts with."""
 
 
+def sets_of(target: str) -> tuple[KernelSet, ...]:
+    """The kernel sets for a target, the best first."""
+    return SETS.get(target, (PLAIN,))
+
+
 def fragments(target: str) -> tuple[str, ...]:
     """The files for one target, in the order in which they must stand."""
-    own = dict.fromkeys(one.fragment for one in reversed(SETS[target]) if one is not PLAIN)
+    own = dict.fromkeys(one.fragment for one in reversed(sets_of(target)) if one is not PLAIN)
     return (*FIRST_FRAGMENTS, *own)
 
 

@@ -181,6 +181,8 @@ PP_INLINE float pp_reciprocal(float x) { return 1.0f / x; }
 PP_INLINE float pp_negate(float x) { return -x; }
 PP_INLINE float pp_square(float x) { return x * x; }
 
+/* Where double is no more than float (AVR), there are no sines: the generator refuses networks that have them. */
+#if !defined(__SIZEOF_DOUBLE__) || __SIZEOF_DOUBLE__ >= 8
 /* x = quarter * pi / 2 + r, |r| <= pi / 4, in double precision: right to the last bit of a float up to |x| = 1e8. */
 PP_INLINE float pp_quarter_turn(float x, uint32_t *quarter)
 {
@@ -217,6 +219,8 @@ PP_INLINE float pp_cos(float x)
     const float r = pp_quarter_turn(pp_clamp(x, -1e8f, 1e8f), &quarter);
     return pp_sin_of(quarter + 1u, r);
 }
+
+#endif
 
 /* The correctly rounded square root of a finite x > 0, bit by bit, for targets without an instruction. */
 PP_INLINE float pp_sqrt_by_bits(float x)
@@ -296,8 +300,10 @@ PP_MAP(pp_relu_n, pp_relu)
 PP_MAP(pp_reciprocal_n, pp_reciprocal)
 PP_MAP(pp_negate_n, pp_negate)
 PP_MAP(pp_square_n, pp_square)
+#if !defined(__SIZEOF_DOUBLE__) || __SIZEOF_DOUBLE__ >= 8
 PP_MAP(pp_sin_n, pp_sin)
 PP_MAP(pp_cos_n, pp_cos)
+#endif
 PP_MAP(pp_sqrt_n, pp_sqrt)
 PP_MAP1(pp_elu_n, pp_elu)
 PP_MAP1(pp_celu_n, pp_celu)

@@ -11,8 +11,8 @@ PP_INLINE uint8_t pp_requantize(int32_t sum, float multiplier, float lo, float h
 PP_INLINE int32_t pp_activation(uint8_t x) { return (int32_t)x - (PP_SIGNED ? 128 : 0); }
 
 /* sum[j] = bias[j] + sum over x of x * w for one row and the `width` columns of one panel. */
-PP_INLINE void pp_panel_plain(const uint8_t *x, int segments, ptrdiff_t segment_stride, int run, const int8_t *w,
-                              const int32_t *bias, int width, int32_t *sum)
+PP_INLINE void pp_panel_plain(const uint8_t *x, int segments, ptrdiff_t segment_stride, int run,
+                              const PP_FLASH int8_t *w, const PP_FLASH int32_t *bias, int width, int32_t *sum)
 {
     for (int j = 0; j < width; j++)
         sum[j] = bias[j];
@@ -28,8 +28,8 @@ PP_INLINE void pp_panel_plain(const uint8_t *x, int segments, ptrdiff_t segment_
 }
 
 /* As pp_panel_plain for 4-bit weights: a byte holds a weight of one quad (low half) and of the next (high half). */
-PP_INLINE void pp_panel4_plain(const uint8_t *x, int segments, ptrdiff_t segment_stride, int run, const uint8_t *w,
-                               const int32_t *bias, int width, int32_t *sum)
+PP_INLINE void pp_panel4_plain(const uint8_t *x, int segments, ptrdiff_t segment_stride, int run,
+                               const PP_FLASH uint8_t *w, const PP_FLASH int32_t *bias, int width, int32_t *sum)
 {
     for (int j = 0; j < width; j++)
         sum[j] = bias[j];
@@ -63,10 +63,10 @@ typedef struct {
     int segments;
     ptrdiff_t segment_stride;
     int run;          /* a multiple of 4 */
-    const uint8_t *w; /* packed weights (packing.py), of `bits` bits, 8 or 4 */
+    const PP_FLASH uint8_t *w; /* packed weights (packing.py), of `bits` bits, 8 or 4 */
     int bits;
-    const int32_t *bias;     /* PP_PADDED(n) of them, as of */
-    const float *multiplier; /* these */
+    const PP_FLASH int32_t *bias;     /* PP_PADDED(n) of them, as of */
+    const PP_FLASH float *multiplier; /* these */
     int n;
     float lo, hi;
     int32_t zero;
@@ -83,11 +83,11 @@ PP_INLINE void pp_qdense_plain(const pp_layer *layer)
             const int width = pp_smaller(PP_PADDED(layer->n) - first, PP_PANEL);
             const int count = pp_smaller(layer->n - first, PP_PANEL);
             const uint8_t *x = layer->x + r * layer->x_stride;
-            const uint8_t *w = layer->w + first * pp_column_bytes(segments, run, layer->bits);
-            const int32_t *bias = layer->bias + first;
+            const PP_FLASH uint8_t *w = layer->w + first * pp_column_bytes(segments, run, layer->bits);
+            const PP_FLASH int32_t *bias = layer->bias + first;
             int32_t sum[PP_PANEL];
             if (layer->bits == 8)
-                pp_panel_plain(x, segments, layer->segment_stride, run, (const int8_t *)w, bias, width, sum);
+                pp_panel_plain(x, segments, layer->segment_stride, run, (const PP_FLASH int8_t *)w, bias, width, sum);
             else
                 pp_panel4_plain(x, segments, layer->segment_stride, run, w, bias, width, sum);
             for (int j = 0; j < count; j++) {
@@ -107,21 +107,21 @@ PP_INLINE void pp_qdense_plain(const pp_layer *layer)
    pp_qdense4_u8, pp_qdense4_f32: the same with 4-bit weights. */
 #define PP_QDENSE_U8(name, set, attribute, weight, bits)                                                                   \
     PP_INLINE attribute void name##_u8_##set(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments,                   \
-                                             ptrdiff_t segment_stride, int run, const weight *w, const int32_t *bias,        \
-                                             const float *multiplier, int n, float lo, float hi, int32_t zero, uint8_t *out, \
+                                             ptrdiff_t segment_stride, int run, const PP_FLASH weight *w, const PP_FLASH int32_t *bias, \
+                                             const PP_FLASH float *multiplier, int n, float lo, float hi, int32_t zero, uint8_t *out, \
                                              ptrdiff_t out_stride)                                                           \
     {                                                                                                                        \
-        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run,  (const uint8_t *)w, bits,        \
+        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run,  (const PP_FLASH uint8_t *)w, bits,        \
                                 bias, multiplier, n,        lo,       hi,             zero, out,                NULL,        \
                                 out_stride};                                                                                 \
         pp_qdense_##set(&layer);                                                                                             \
     }
 #define PP_QDENSE_F32(name, set, attribute, weight, bits)                                                                  \
     PP_INLINE attribute void name##_f32_##set(const uint8_t *x, int rows, ptrdiff_t x_stride, int segments,                  \
-                                              ptrdiff_t segment_stride, int run, const weight *w, const int32_t *bias,       \
-                                              const float *multiplier, int n, float *out, ptrdiff_t out_stride)              \
+                                              ptrdiff_t segment_stride, int run, const PP_FLASH weight *w, const PP_FLASH int32_t *bias, \
+                                              const PP_FLASH float *multiplier, int n, float *out, ptrdiff_t out_stride)              \
     {                                                                                                                        \
-        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run, (const uint8_t *)w, bits,         \
+        const pp_layer layer = {x,    rows,       x_stride, segments, segment_stride, run, (const PP_FLASH uint8_t *)w, bits,         \
                                 bias, multiplier, n,        0.0f,     0.0f,           0,   NULL,               out,          \
                                 out_stride};                                                                                 \
         pp_qdense_##set(&layer);                                                                                             \
@@ -141,8 +141,8 @@ typedef struct {
     int segments;
     ptrdiff_t segment_stride;
     int run;
-    const float *w;
-    const float *bias; /* PP_PADDED(n) of them */
+    const PP_FLASH float *w;
+    const PP_FLASH float *bias; /* PP_PADDED(n) of them */
     int n;
     float *out;
     ptrdiff_t out_stride;
@@ -154,7 +154,7 @@ PP_INLINE void pp_fdense_rows_plain(const pp_float_layer *layer)
         for (int first = 0; first < layer->n; first += PP_PANEL) {
             const int width = pp_smaller(PP_PADDED(layer->n) - first, PP_PANEL);
             const int count = pp_smaller(layer->n - first, PP_PANEL);
-            const float *w = layer->w + (ptrdiff_t)first * layer->segments * layer->run;
+            const PP_FLASH float *w = layer->w + (ptrdiff_t)first * layer->segments * layer->run;
             float sum[PP_PANEL];
             for (int j = 0; j < width; j++)
                 sum[j] = layer->bias[first + j];
@@ -173,7 +173,7 @@ PP_INLINE void pp_fdense_rows_plain(const pp_float_layer *layer)
    before it is added: they agree within rounding, and with themselves for every number of rows. */
 #define PP_FDENSE(set, attribute)                                                                                          \
     PP_INLINE attribute void pp_fdense_##set(const float *x, int rows, ptrdiff_t x_stride, int segments,                     \
-                                             ptrdiff_t segment_stride, int run, const float *w, const float *bias, int n,    \
+                                             ptrdiff_t segment_stride, int run, const PP_FLASH float *w, const PP_FLASH float *bias, int n, \
                                              float *out, ptrdiff_t out_stride)                                               \
     {                                                                                                                        \
         const pp_float_layer layer = {x, rows, x_stride, segments, segment_stride, run, w, bias, n, out, out_stride};        \

@@ -41,12 +41,22 @@
 #define PP_COPY(to, from, bytes) memcpy((to), (from), (bytes))
 #endif
 
+/* Where constants lie: on an AVR in flash, which is read by other instructions than its few bytes of RAM. */
+#if defined(__AVR__)
+#if !defined(__FLASH)
+#error "policypress: on an AVR compile with -std=gnu99 or newer, so that constants stay in flash"
+#endif
+#define PP_FLASH __flash
+#else
+#define PP_FLASH
+#endif
+
 /* PP_UNROLL: the loop that follows has a constant count, and its arrays are meant to live in registers. PP_ROLL: leave
    it a loop. */
 #if defined(__clang__)
 #define PP_UNROLL _Pragma("clang loop unroll(full)")
 #define PP_ROLL _Pragma("clang loop unroll(disable)")
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && __GNUC__ >= 8
 #define PP_UNROLL _Pragma("GCC unroll 64")
 #define PP_ROLL _Pragma("GCC unroll 1")
 #else

@@ -13,7 +13,7 @@ from policypress_runtime.errors import NetworkError
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "uint16": "uint16_t", "int32": "int32_t"}
 LINE = 110
-ALIGNMENT_BYTES = 64
+_INCLUDED_ALIGNMENT_BYTES = 64
 
 
 def number(value: float | int) -> str:
@@ -34,14 +34,17 @@ class Constants:
 
     Args:
         prefix: of every name.
+        alignment_bytes: of every array.
         form: ``text``, or ``incbin`` for a file of bytes that keeps compilation short.
     """
 
     prefix: str
     form: Literal["text", "incbin"] = "text"
+    alignment_bytes: int = 64
     declarations: list[str] = field(default_factory=list)
     blob: bytearray = field(default_factory=bytearray)
     size_bytes: int = 0
+    largest_bytes: int = 0
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def add(self, hint: str, values: npt.NDArray[Any]) -> str:
@@ -52,6 +55,7 @@ class Constants:
             name = f"{self.prefix}_c{len(self._names)}_{hint}"
             self._names[key] = name
             self.size_bytes += array.nbytes
+            self.largest_bytes = max(self.largest_bytes, array.nbytes)
             self.declarations.append(self._text(name, array) if self.form == "text" else self._included(name, array))
         return self._names[key]
 
@@ -59,10 +63,11 @@ class Constants:
         written = number if array.dtype == np.float32 else str
         items = [written(v) for v in array.tolist()]
         kind = C_TYPES[str(array.dtype)]
-        return f"static const {kind} {name}[{array.size}] PP_ALIGN({ALIGNMENT_BYTES}) = {{\n{wrapped(items)}}};\n"
+        declared = f"static const PP_FLASH {kind} {name}[{array.size}] PP_ALIGN({self.alignment_bytes})"
+        return f"{declared} = {{\n{wrapped(items)}}};\n"
 
     def _included(self, name: str, array: npt.NDArray[Any]) -> str:
-        self.blob += bytes(-len(self.blob) % ALIGNMENT_BYTES)
+        self.blob += bytes(-len(self.blob) % _INCLUDED_ALIGNMENT_BYTES)
         position = len(self.blob)
         self.blob += array.tobytes()
         kind = C_TYPES[str(array.dtype)]
@@ -89,7 +94,7 @@ class Constants:
 #define {macro}_TEXT(x) {macro}_TEXT_(x)
 #define {macro}_SYMBOL {macro}_TEXT(__USER_LABEL_PREFIX__)
 #define {macro}_INCLUDE(name, position, count)                                            \\
-    __asm__(".section .rodata\\n.balign {ALIGNMENT_BYTES}\\n" {macro}_SYMBOL name ":\\n"                   \\
+    __asm__(".section .rodata\\n.balign {_INCLUDED_ALIGNMENT_BYTES}\\n" {macro}_SYMBOL name ":\\n"                   \\
             ".incbin \\"" {macro}_WEIGHTS_FILE "\\", " position ", " count "\\n.previous\\n");
 
 """
