@@ -7,7 +7,7 @@ from policypress_runtime.codegen.targets.target import Target as Target
 from policypress_runtime.errors import InputError
 
 _FAMILIES = (host, aarch64, cortex_m, esp, avr, riscv32, freestanding)
-TARGETS = {target.name: target for family in _FAMILIES for target in family.TARGETS}
+TARGETS: dict[str, Target] = {target.name: target for family in _FAMILIES for target in family.TARGETS}
 
 
 def target_of(name: str) -> Target:
