@@ -28,6 +28,7 @@ class LiteRtRuntime(CheckedRuntime):
 
     Args:
         model: path of the artifact (ONNX), or its bytes.
+        file: the LiteRT file of it, if it has been written.
 
     Raises:
         MissingDependencyError: LiteRT is not installed.
@@ -37,12 +38,12 @@ class LiteRtRuntime(CheckedRuntime):
 
     name = "litert"
 
-    def __init__(self, model: Path | bytes) -> None:
+    def __init__(self, model: Path | bytes, file: bytes | None = None) -> None:
         interpreter = _interpreter()
         label = "bytes" if isinstance(model, bytes) else str(model)
         content = model if isinstance(model, bytes) else model.read_bytes()
         super().__init__(contract_of(content, label))
-        self.model = converted(content)
+        self.model = converted(content) if file is None else file
         self._engine = interpreter(model_content=self.model, num_threads=1)
         self._rows = 0
         self._names = [spec.name for spec in self.contract.outputs]
@@ -52,10 +53,10 @@ class LiteRtRuntime(CheckedRuntime):
     def _fit(self, rows: int) -> None:
         """Make room for ``rows`` observations."""
         self._rows = rows
-        detail = self._engine.get_input_details()[0]
-        self._engine.resize_tensor_input(detail["index"], [rows, *detail["shape"][1:]])
+        for detail in self._engine.get_input_details():
+            self._engine.resize_tensor_input(detail["index"], [rows, *detail["shape"][1:]])
         self._engine.allocate_tensors()
-        self._input = self._engine.get_input_details()[0]["index"]
+        self._inputs = {item["name"]: item["index"] for item in self._engine.get_input_details()}
         self._outputs = {item["name"]: item["index"] for item in self._engine.get_output_details()}
         if set(self._outputs) != set(self._names):
             raise ArtifactError(
@@ -63,10 +64,11 @@ class LiteRtRuntime(CheckedRuntime):
             )
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        (values,) = feeds.values()
-        if len(values) != self._rows:
-            self._fit(len(values))
-        self._engine.set_tensor(self._input, values)
+        rows = len(next(iter(feeds.values())))
+        if rows != self._rows:
+            self._fit(rows)
+        for name, values in feeds.items():
+            self._engine.set_tensor(self._inputs[name], values)
         self._engine.invoke()
         return {
             name: np.asarray(self._engine.get_tensor(index), self._specs[name].dtype).reshape(

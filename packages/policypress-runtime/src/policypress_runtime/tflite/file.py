@@ -15,7 +15,7 @@ from policypress_runtime.errors import MissingDependencyError
 Array = npt.NDArray[Any]
 _SCHEMA_VERSION = 3
 # Versions of operators that know signed integers; of all others the first will do.
-_VERSIONS = {"FULLY_CONNECTED": 4, "CONV_2D": 3, "DEQUANTIZE": 2, "QUANTIZE": 2, "TRANSPOSE": 2}
+_VERSIONS = {"FULLY_CONNECTED": 4, "CONV_2D": 3, "DEQUANTIZE": 2, "PAD": 2, "QUANTIZE": 2, "TRANSPOSE": 2}
 # Old readers know a field for the operator that ends here.
 _OLD_LIMIT = 127
 
@@ -38,11 +38,15 @@ def schema() -> Any:
 class LiteRtFile:
     """A file in the making, with one graph.
 
+    Args:
+        static: tensors are for one observation; else their first axis is free.
+
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, static: bool = False) -> None:
+        self._static = static
         self.format = schema()
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -70,8 +74,8 @@ class LiteRtFile:
         return code
 
     def tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> int:
-        """Index of a new tensor with a free batch axis in front of ``shape``."""
-        return self._tensor(name, dtype, (1, *shape), [-1, *shape])
+        """Index of a new tensor with a batch axis in front of ``shape``."""
+        return self._tensor(name, dtype, (1, *shape), None if self._static else [-1, *shape])
 
     def constant(self, values: Array, name: str = "constant") -> int:
         """Index of a new constant tensor."""

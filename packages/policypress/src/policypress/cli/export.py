@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from policypress.export.parity import ParityReport
     from policypress.study.export_agent import Exported
 
+SUFFIXES = (".onnx", ".c", ".so", ".tflite")
+
 
 @with_agent_options
 def export(
     agent: AgentArgument,
     agent_options: AgentOptions,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c or .so.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c, .so or .tflite.")
+    ],
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".', autocompletion=recipes)
     ] = "none",
@@ -48,18 +52,21 @@ def export(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Export an agent as ONNX, as C without dependencies, or as a Python module, after proving that it is equal.
+    """Export an agent as ONNX, C without dependencies, a Python module or a LiteRT file, after proving it equal.
 
     Examples:
       policypress export examples/agents/sac-HalfCheetah-v4.zip -o cheetah.onnx
       policypress export agent.zip --recipe "equalize > int8" -o small.onnx --env Hopper-v4
       policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
       policypress export agent.zip --recipe "equalize > int8" -o policy.so
+      policypress export out/agent/policy.onnx -o policy.tflite
       policypress export out/agent/winner.onnx -o policy.c
     """
-    if output.suffix not in (".onnx", ".c", ".so"):
+    if output.suffix not in SUFFIXES:
         raise OutputError(
-            "The file name has an unsupported suffix.", got=str(output), expected="a name that ends in .onnx, .c or .so"
+            "The file name has an unsupported suffix.",
+            got=str(output),
+            expected=f"a name that ends in {', '.join(SUFFIXES)}",
         )
     if target is not None and output.suffix != ".c":
         raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")

@@ -13,6 +13,8 @@ from policypress.engine.tasks.calibration import Calibration
 from policypress.environments.observations import RecordedObservations
 from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
 from policypress.export.extension_module import SUFFIX, publish_extension
+from policypress.export.lite_file import SUFFIX as TFLITE
+from policypress.export.lite_file import publish_tflite
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
 from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment
@@ -44,7 +46,8 @@ def export_agent(
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
     Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header; where it ends in
-    ``.so``, a module that this machine's Python imports without anything else.
+    ``.so``, a module that this machine's Python imports without anything else; where it ends in ``.tflite``, a LiteRT
+    file with its contract beside it.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
     on drawn observations, and nothing has to be calibrated. ``on_progress`` gets the progress of a recipe that learns.
@@ -84,6 +87,9 @@ def export_agent(
     if output.suffix == SUFFIX:
         parity = publish_extension(compressed.artifact, materials.parity, output)
         return Exported(replace(record, file_bytes=output.stat().st_size, runtime=NATIVE), parity)
+    if output.suffix == TFLITE:
+        parity = publish_tflite(compressed.artifact, materials.parity, output)
+        return Exported(replace(record, file_bytes=output.stat().st_size), parity)
     publish(compressed.artifact, output)
     if compressed.artifact.contract.precision in ("int8", "mixed"):
         record = replace(record, notices=(*record.notices, PLAIN_SESSIONS))

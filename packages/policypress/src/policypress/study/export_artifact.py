@@ -23,6 +23,8 @@ from policypress.environments.extremes import draw, extremes
 from policypress.environments.observations import RecordedObservations, visited
 from policypress.export.c_source import ProvenSource, c_name, prove_c, publish_c
 from policypress.export.extension_module import SUFFIX, publish_extension
+from policypress.export.lite_file import SUFFIX as TFLITE
+from policypress.export.lite_file import publish_tflite
 from policypress.export.parity import ParityReport, check_parity
 from policypress.export.publish import ProvenArtifact, publish
 from policypress.measurement.evaluation import environment_of
@@ -91,7 +93,7 @@ def export_artifact(
     target: str = "host",
     plays: bool = True,
 ) -> ExportedArtifact:
-    """Write the artifact at ``path`` to ``output``: ``.onnx``, ``.c`` with its header, or ``.so``.
+    """Write the artifact at ``path`` to ``output``: ``.onnx``, ``.tflite``, ``.c`` with its header, or ``.so``.
 
     It is compared with the file on recorded observations, on those that it meets in its environment, or, without
     either (or where it shall not play), on drawn ones; and on extreme ones.
@@ -120,6 +122,8 @@ def export_artifact(
         source = prove_c(artifact, met, target_of(target), c_name(output))
         publish_c(source, output)
         parity = source.parity or parity
+    elif output.suffix == TFLITE:
+        parity = publish_tflite(artifact, met, output)
     elif output.suffix == SUFFIX:
         parity = publish_extension(artifact, met, output)
     else:
