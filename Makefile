@@ -6,6 +6,7 @@
 # make coverage     the tests of make test, and which lines and branches none of them runs: out/coverage/index.html
 # make test-lowest  the same tests with the lowest versions that packages/*/pyproject.toml allow, in .venv-lowest
 # make test-distributions  installs each distribution alone and looks at what came along
+# make docs         the documentation as a site, built strictly and its links checked: out/site/index.html
 # make bench        the measurements quoted in docs/, on the shipped agents
 #
 # make hashes       constraints-hashes.txt: what a release is installed from, with the hash of every file
@@ -20,6 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RELEASE := .venv-release
 LOWEST := .venv-lowest
+DOCS := .venv-docs
 INSTALLED := $(VENV)/.installed
 PROJECTS := $(wildcard packages/*/pyproject.toml papers/*/pyproject.toml)
 # In one command, so that pip finds each of them here and nowhere else.
@@ -29,7 +31,7 @@ AGENTS := $(wildcard examples/agents/*.zip)
 # Hundreds of tests start Python: each would compile the package's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install quickstart check-method test test-slow test-distributions coverage test-lowest lint bench hashes sbom clean
+.PHONY: install quickstart check-method test test-slow test-distributions coverage test-lowest lint docs bench hashes sbom clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -79,6 +81,15 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# It reads the source and imports none of it, so that it needs nothing but its own environment.
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS)/.installed: requirements-docs.txt
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet -r $<
+	touch $@
+
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/parity.py $(AGENTS)
 	$(BIN)/python benchmarks/evaluation_throughput.py examples/agents/sac-HalfCheetah-v4.zip
@@ -108,4 +119,4 @@ sbom: $(RELEASE)/.installed
 	  --output-reproducible --of JSON -o dist/sbom.json
 
 clean:
-	rm -rf $(VENV) $(RELEASE) $(RELEASE).in $(LOWEST) $(LOWEST).in $(LOWEST).txt out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS) $(RELEASE) $(RELEASE).in $(LOWEST) $(LOWEST).in $(LOWEST).txt out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
