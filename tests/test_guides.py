@@ -95,6 +95,11 @@ def test_the_options_of_a_document_exist(document: Path) -> None:
             assert stated <= known | {"--help"}, line
 
 
+def test_no_line_that_is_typed_in_readme_is_wider_than_a_terminal() -> None:
+    blocks = re.findall(r"^```(?:bash|python|c)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert [line for text in blocks for line in text.splitlines() if len(line) > 80] == []
+
+
 def test_every_example_of_a_guide_is_there() -> None:
     named = {name for page in GUIDES for name in re.findall(r"examples/[\w./-]+", page.read_text())}
     assert named
