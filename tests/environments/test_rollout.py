@@ -52,6 +52,23 @@ def test_endings(length: int | None, truncates: bool, max_steps: int | None, end
     assert record.cpu_s >= 0
 
 
+class Marking(Line):
+    """Says in its third step that it fell."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, _ = super().step(action)
+        told = {"fell": np.bool_(self._time == 3)} if self._time > 1 else {}
+        return observation, reward, terminated, truncated, told
+
+
+@pytest.mark.parametrize(
+    ("length", "key", "fell"), [(5, "fell", True), (2, "fell", False), (5, "", None), (5, "x", None)]
+)
+def test_a_fall_is_what_info_says_at_any_step(length: int, key: str, fell: bool | None) -> None:
+    record = run_episode(Marking(spaces.Discrete(2), length), lambda o: 0, 1, fall_key=key)
+    assert record.fell is fell
+
+
 def test_the_same_seed_gives_the_same_episode() -> None:
     env = make(EnvironmentSpec("Hopper-v4"))
     records = [run_episode(env, random_actor(env, 5), seed) for seed in (1, 2, 1)]

@@ -146,6 +146,12 @@ def test_what_cannot_be_taken_is_refused_and_nothing_of_it_is_kept(started: Sear
         started.tell([replace(good[0], episode_return=3.0)])
 
 
+def test_falls_by_a_key_of_info_are_refused_with_the_way_on() -> None:
+    with pytest.raises(StudyInputError, match="no column of info") as refused:
+        replace(GOAL, falls="info:fell")
+    assert "--falls terminated" in str(refused.value.hint)
+
+
 def test_where_a_fall_is_an_ending_every_episode_says_how_it_ended(own_agents: Path, tmp_path: Path, log: Path) -> None:
     stated = replace(GOAL, falls="terminated", max_falls=0.1)
     Search.start(own_agents / CARTPOLE, tmp_path / "out", observations=log, options=stated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -15,7 +16,7 @@ from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.store.store import Store
 from policypress.engine.tasks.calibration import Calibration
 from policypress.measurement.certificate.error_budget import error_share
-from policypress.measurement.certificate.fall_rule import FallRule
+from policypress.measurement.certificate.fall_rule import FallLimit, FallRule
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.search import gate as gate_module
 from policypress.search.gate import MILD_NUMBER, Gate
@@ -23,7 +24,9 @@ from policypress.search.racing import AcceptanceCriterion, Candidate, Race
 from policypress.search.session import RANDOM, EpisodeRequest, Session
 from policypress.search.time_budget import TimeBudget
 from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import StudyInputError
 
+MARKED = True
 GOOD, BAD, HELPLESS = (Recipe.parse(text) for text in ("int8", "prune(l2, 0.5)", "prune(l2, 0.9)"))
 
 
@@ -46,7 +49,8 @@ def drawn(play: EpisodeRequest, seed: int) -> EpisodeRecord:
     name = RANDOM if play.recipe is None else play.recipe.text
     mean = {RANDOM: 0.0, "none": 200.0, GOOD.text: 199.0, BAD.text: 186.0, HELPLESS.text: 100.0}[name]
     value = np.random.default_rng([seed, 2]).normal(0, 5) if play.recipe is None else mean + common + own
-    return EpisodeRecord(seed, float(value), 10, "truncated" if value > 120 else "terminated", 0.001)
+    fell = bool(seed % 2) if MARKED else None
+    return EpisodeRecord(seed, float(value), 10, "truncated" if value > 120 else "terminated", 0.001, fell)
 
 
 @pytest.fixture
@@ -212,12 +216,32 @@ def test_the_number_of_episodes_that_is_named_is_enough(store: Store, monkeypatc
 
 
 def test_falls_are_those_that_the_environment_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, race, _ = started(store, monkeypatch, fall_rule=FallRule.parse("terminated"), max_falls=0.2)
+    gate, race, _ = started(store, monkeypatch, fall_rule=FallRule.parse("terminated"), fall_limit=FallLimit(0.2))
     attempt = gate.certify(raced(race, GOOD), race)
     assert attempt is not None
     assert attempt.certificate.falls is not None
     assert attempt.certificate.falls.held is attempt.certificate.certified
     assert attempt.certificate.falls.rule == "the environment terminated the episode"
+
+
+def test_falls_are_what_a_key_of_info_says(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, race, _ = started(
+        store, monkeypatch, fall_rule=FallRule.parse("info:odd"), fall_limit=FallLimit(0.08, over_baseline=True)
+    )
+    attempt = gate.certify(raced(race, GOOD), race)
+    assert attempt is not None
+    falls = attempt.certificate.falls
+    assert falls is not None
+    assert falls.count == falls.baseline_count > 20, "both fall on the odd seeds"
+    assert falls.held is True
+    assert attempt.certificate.certified
+
+
+def test_a_key_that_no_episode_has_is_no_rule(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "MARKED", False)
+    with pytest.raises(StudyInputError, match="does not say which episodes are falls") as refused:
+        started(store, monkeypatch, fall_rule=FallRule.parse("info:fallen"))
+    assert "score<0.5" in str(refused.value.hint)
 
 
 def test_a_candidate_whose_episodes_differ_is_not_certified_as_deterministic(

@@ -9,6 +9,7 @@ import pytest
 
 from policypress.measurement.certificate.capital import INDEPENDENT
 from policypress.measurement.certificate.certifying import certify_deterministic, certify_returns
+from policypress.measurement.certificate.fall_rule import FallLimit
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits, declared
 from policypress_runtime.errors import StudyInputError
@@ -97,14 +98,14 @@ def test_pairs_need_as_many_of_both_and_independent_samples_do_not() -> None:
 
 def test_falls_are_certified_together_with_the_return_and_split_its_error() -> None:
     base = returns(100, 1, 300)
-    falls = ObservedFalls("it fell", (False,) * 300, (False,) * 300, at_most=0.05)
+    falls = ObservedFalls("it fell", (False,) * 300, (False,) * 300, FallLimit(0.05))
     limits = Limits(0.0, 110.0)
     found = certify_returns(base, base, None, keep=0.9, alpha=0.05, limits=limits, falls=falls)
     assert found.certified
     assert found.falls is not None
     assert found.falls.alpha == pytest.approx(0.01)
     assert found.needed == pytest.approx(-math.log(0.04))
-    fallen = ObservedFalls("it fell", (True,) * 9 + (False,) * 291, (False,) * 300, at_most=0.02)
+    fallen = ObservedFalls("it fell", (True,) * 9 + (False,) * 291, (False,) * 300, FallLimit(0.02))
     refused = certify_returns(base, base, None, keep=0.9, alpha=0.05, limits=limits, falls=fallen)
     assert refused.verdict == "not certified"
     assert "falls are only known to be rarer" in refused.reason

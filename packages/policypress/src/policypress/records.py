@@ -19,7 +19,8 @@ class EpisodeRecord:
     """One evaluation episode.
 
     ``episode_return`` is the undiscounted sum of raw rewards; ``length`` counts environment steps;
-    ``cpu_s`` is process CPU time of the whole episode, environment included.
+    ``cpu_s`` is process CPU time of the whole episode, environment included; ``fell`` is whether the key of ``info``
+    that the protocol names was true at any step, None where no step had it or none is named.
     """
 
     seed: int
@@ -27,6 +28,7 @@ class EpisodeRecord:
     length: int
     ending: Ending
     cpu_s: float
+    fell: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class EvaluationProtocol:
 
     ``runtime`` is what acts (``native``, ``onnxruntime``, or empty for random actions): the last bits of an action
     differ between runtimes, and chaotic environments make another episode of that. ``masked``: only actions that the
-    environment's ``action_masks()`` allow, where it has them.
+    environment's ``action_masks()`` allow, where it has them. ``fall_key`` is the key of ``info`` that marks a fall.
     """
 
     episodes: int
@@ -101,6 +103,7 @@ class EvaluationProtocol:
     max_steps: int | None = None
     runtime: str = "onnxruntime"
     masked: bool = False
+    fall_key: str = ""
     version: int = field(default=RECORD_VERSION)
 
     def seeds(self) -> tuple[int, ...]:
@@ -108,5 +111,5 @@ class EvaluationProtocol:
         return episode_seeds(self.seed, self.purpose, self.episodes)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form; part of a cell's key, which is what it was before there were masks."""
-        return {name: value for name, value in vars(self).items() if name != "masked" or value}
+        """JSON form; part of a cell's key, which is what it was before there were masks and marks of falls."""
+        return {name: value for name, value in vars(self).items() if name not in ("masked", "fall_key") or value}

@@ -58,11 +58,15 @@ def compress(
         float | None, typer.Option("--best-return", metavar="R", help="The best return an episode counts as.")
     ] = None,
     max_falls: Annotated[
-        float | None,
-        typer.Option("--max-falls", metavar="RATE", help="Also certify that falls are at most so frequent."),
+        str | None,
+        typer.Option(
+            "--max-falls",
+            metavar="RATE|baseline+RATE",
+            help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
+        ),
     ] = None,
     falls: Annotated[
-        str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE or return<VALUE.")
+        str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE, return<VALUE or info:KEY.")
     ] = None,
     minimize: Annotated[
         str,

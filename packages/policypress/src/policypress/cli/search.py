@@ -57,8 +57,12 @@ def start(
         typer.Option("--random-return", metavar="R", help="What random actions return, if nobody shall play them."),
     ] = None,
     max_falls: Annotated[
-        float | None,
-        typer.Option("--max-falls", metavar="RATE", help="Also certify that falls are at most so frequent."),
+        str | None,
+        typer.Option(
+            "--max-falls",
+            metavar="RATE|baseline+RATE",
+            help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
+        ),
     ] = None,
     falls: Annotated[
         str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE or return<VALUE.")

@@ -34,6 +34,7 @@ def run_episode(
     seed: int,
     max_steps: int | None = None,
     on_observation: Callable[[Observation], None] | None = None,
+    fall_key: str = "",
 ) -> EpisodeRecord:
     """One episode of ``act`` in ``env``, from ``reset(seed=seed)`` until it ends or ``max_steps`` are done.
 
@@ -46,6 +47,7 @@ def run_episode(
         max_steps: limit for environments that have none of their own.
         on_observation: is given every observation that ``act`` is given, before it acts; of an actor with memory, as
             :class:`~policypress.environments.memory.remembering.Met`.
+        fall_key: the key of ``info`` that marks a fall; empty: none.
 
     Raises:
         ObservationError: the action is not finite or of the wrong size.
@@ -56,6 +58,7 @@ def run_episode(
     start_s = time.process_time()
     total, length = 0.0, 0
     terminated = truncated = False
+    fell: bool | None = None
     doing = "reset()"
     memory = memory_of(act)
     notice = noticing(on_observation, memory)
@@ -71,7 +74,9 @@ def run_episode(
             doing = ""  # the actor's own errors are its own
             chosen = decide(observation)
             doing = "step()"
-            observation, reward, terminated, truncated, _ = step(to_action(chosen))
+            observation, reward, terminated, truncated, info = step(to_action(chosen))
+            if fall_key and fall_key in info:
+                fell = bool(fell or info[fall_key])
             total += float(reward)
             length += 1
             if length == time_limit:
@@ -94,6 +99,7 @@ def run_episode(
         length=length,
         ending="terminated" if terminated else "truncated" if truncated else "step_limit",
         cpu_s=time.process_time() - start_s,
+        fell=fell,
     )
 
 

@@ -30,6 +30,7 @@ def measure_returns(
     *,
     max_steps: int | None = None,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
+    fall_key: str = "",
 ) -> tuple[EpisodeRecord, ...]:
     """One episode per seed, in the order of ``seeds``, all in one environment that is closed afterwards.
 
@@ -41,11 +42,12 @@ def measure_returns(
         seeds: of the episodes; the same list for baseline and variant.
         max_steps: limit for environments that have none of their own.
         on_episode: is called with each row as soon as it is there.
+        fall_key: the key of ``info`` that marks a fall; empty: none.
     """
     rows = []
     with opened(factory) as env:
         for seed in seeds:
-            rows.append(run_episode(env, act, seed, max_steps))
+            rows.append(run_episode(env, act, seed, max_steps, fall_key=fall_key))
             if on_episode is not None:
                 on_episode(rows[-1])
     return tuple(rows)

@@ -145,6 +145,7 @@ def _opened(
         max_steps=asked.max_steps or subject.max_steps,
         runtime=acting,
         masked=subject.masked,
+        fall_key=_fall_key(asked),
     )
     calibration = Calibration(subject, asked.seed, recorded)
     count = counts_for(subject.policy.observation_space).calibration
@@ -152,6 +153,12 @@ def _opened(
     with Store(folder / STORE_NAME) as store, executor_of(asked.executor, asked.jobs) as running:
         builder = claimed_builder(store, subject, protocol, count, digest)
         yield Session(calibration, builder, store, running, on_event, asked.retry_failed)
+
+
+def _fall_key(asked: CompressOptions) -> str:
+    """The key of ``info`` that a search has to look at."""
+    rule = None if asked.recipes is not None or asked.observations is not None else asked.goal.fall_rule
+    return rule.key if rule is not None and rule.kind == "info" else ""
 
 
 def _request(asked: CompressOptions) -> CostRequest:
@@ -266,7 +273,7 @@ def criterion_of(
         goal.best_return,
         known_limits,
         goal.fall_rule,
-        goal.max_falls,
+        goal.fall_limit,
         look_every,
     )
 

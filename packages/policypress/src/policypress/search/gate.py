@@ -21,6 +21,7 @@ from policypress.measurement.certificate.certifying import (
     certify_returns,
 )
 from policypress.measurement.certificate.error_budget import error_share
+from policypress.measurement.certificate.fall_rule import TERMINATED, FallRule
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits
 from policypress.measurement.certificate.planning import (
@@ -304,10 +305,9 @@ class Gate:
         rule, falls = self._criterion.fall_rule, None
         if rule is not None:
             marks = [
-                rule.marks(_returns(rows), {"terminated": _terminated(rows)}, settled.threshold, "The search")
-                for rows in (own, base)
+                rule.marks(_returns(rows), _flags(rows, rule), settled.threshold, "The search") for rows in (own, base)
             ]
-            falls = ObservedFalls(rule.in_words(settled.threshold), marks[0], marks[1], self._criterion.max_falls)
+            falls = ObservedFalls(rule.in_words(settled.threshold), marks[0], marks[1], self._criterion.fall_limit)
         return certify_returns(
             _returns(base),
             _returns(own),
@@ -360,5 +360,6 @@ def _returns(rows: Sequence[EpisodeRecord]) -> list[float]:
     return [row.episode_return for row in rows]
 
 
-def _terminated(rows: Sequence[EpisodeRecord]) -> tuple[bool, ...]:
-    return tuple(row.ending == "terminated" for row in rows)
+def _flags(rows: Sequence[EpisodeRecord], rule: FallRule) -> dict[str, tuple[bool, ...]]:
+    flags = {TERMINATED: tuple(row.ending == "terminated" for row in rows)}
+    return flags | ({rule.key: tuple(bool(row.fell) for row in rows)} if rule.kind == "info" else {})

@@ -11,7 +11,7 @@ from policypress.compression.recipe import Recipe
 from policypress.engine.executors.choice import ExecutorName
 from policypress.measurement.agent_in_environment import Factory
 from policypress.measurement.certificate.error_budget import checked_share
-from policypress.measurement.certificate.fall_rule import FallRule, fall_rule_of
+from policypress.measurement.certificate.fall_rule import FallLimit, FallRule, fall_rule_of
 from policypress.measurement.certificate.limits import Limits
 from policypress.measurement.costs.energy import checked_watts
 from policypress.search.defaults import BUDGET_MINUTES, MAX_EPISODES
@@ -33,7 +33,7 @@ class Goal:
     training: bool = True
     worst_return: float | None = None
     best_return: float | None = None
-    max_falls: float | None = None
+    fall_limit: FallLimit | None = None
     fall_rule: FallRule | None = None
 
 
@@ -51,8 +51,10 @@ class CompressOptions:
         max_episodes: of all policies of a search together.
         worst_return: the worst return that an episode counts as in a certificate; by default from the episodes before.
         best_return: the best return that an episode counts as, likewise.
-        max_falls: the rate of falls that is certified together with the return.
-        falls: what a fall is: ``terminated``, ``score<SHARE`` or ``return<VALUE``.
+        max_falls: the rate of falls that is certified together with the return; ``"baseline+0.02"``: at most so much
+            more frequent than the agent's.
+        falls: what a fall is: ``terminated``, ``score<SHARE``, ``return<VALUE`` or ``info:KEY`` (the environment's
+            ``info`` holds a true KEY at any step).
         training: whether a search tries recipes that take gradient steps as well.
         episodes: of every policy where ``recipes`` are given; a search plays as many as it needs.
         seed: of everything random.
@@ -90,7 +92,7 @@ class CompressOptions:
     max_episodes: int = MAX_EPISODES
     worst_return: float | None = None
     best_return: float | None = None
-    max_falls: float | None = None
+    max_falls: float | str | None = None
     falls: str | None = None
     training: bool = True
     episodes: int = 100
@@ -129,14 +131,7 @@ class CompressOptions:
             raise StudyInputError(
                 "A search needs an episode budget.", got=str(self.max_episodes), expected="at least 1"
             )
-        goal = self.goal
-        if goal.fall_rule is not None and goal.fall_rule.kind == "info":
-            raise StudyInputError(
-                "A search does not see what environments tell in info.",
-                got=str(self.falls),
-                expected="terminated, score<SHARE or return<VALUE",
-                hint="Play the episodes yourself, and certify their file: policypress certify --falls info:KEY.",
-            )
+        _ = self.goal
         if self.worst_return is not None and self.best_return is not None:
             Limits(self.worst_return, self.best_return)
         if self.max_action_error is not None:
@@ -179,7 +174,7 @@ class CompressOptions:
                     self.training,
                     self.worst_return,
                     self.best_return,
-                    self.max_falls,
+                    FallLimit.of(self.max_falls),
                     fall_rule_of(self.falls, self.max_falls),
                 )
         raise StudyInputError("Unknown quantity to minimize.", got=self.minimize, expected=", ".join(OBJECTIVES))

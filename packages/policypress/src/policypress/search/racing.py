@@ -14,7 +14,7 @@ from policypress.engine.events import DecisionMade
 from policypress.engine.tasks.task import Failure
 from policypress.measurement.certificate.certifying import refusal
 from policypress.measurement.certificate.error_budget import error_share
-from policypress.measurement.certificate.fall_rule import FallRule
+from policypress.measurement.certificate.fall_rule import FallLimit, FallRule
 from policypress.measurement.certificate.limits import Limits, declared
 from policypress.measurement.certificate.paired_retention import paired_retention
 from policypress.measurement.certificate.planning import plan_episodes
@@ -22,6 +22,7 @@ from policypress.measurement.statistics import Interval, Missing
 from policypress.records import ArtifactRecord
 from policypress.search.history import CandidateResult, Stage
 from policypress.search.session import EpisodeRequest, Session
+from policypress_runtime.errors import StudyInputError
 
 LEVELS = (10, 20, 40)
 """Episodes of each level; a candidate plays one level after the other."""
@@ -61,7 +62,7 @@ class AcceptanceCriterion:
     """The acceptance criterion: the share of the return to keep, certified with at most ``limit`` pairs of episodes.
 
     ``worst_return`` and ``best_return`` are the limits of a return that the user states, ``known_limits`` those that
-    the environment's rewards have; ``fall_rule`` says what a fall is, ``max_falls`` how frequent they may be. Between
+    the environment's rewards have; ``fall_rule`` says what a fall is, ``fall_limit`` how frequent they may be. Between
     looks at a certificate lies ``look_every`` of the planned pairs.
     """
 
@@ -73,7 +74,7 @@ class AcceptanceCriterion:
     best_return: float | None = None
     known_limits: tuple[float | None, float | None] = (None, None)
     fall_rule: FallRule | None = None
-    max_falls: float | None = None
+    fall_limit: FallLimit | None = None
     look_every: float = 0.1
 
     def limits(self, returns: Iterable[float]) -> Limits:
@@ -90,15 +91,33 @@ class Race:
         self.levels = (1,) if criterion.deterministic else LEVELS
 
     def refused(self) -> str | None:
-        """Why nothing can be certified against this baseline, or None."""
+        """Why nothing can be certified against this baseline, or None.
+
+        Raises:
+            StudyInputError: falls are marked by a key of ``info`` that no episode had.
+        """
         for level in range(len(self.levels)):
             self._reference(level)
+            self._check_marked(level)
             base, random = self.returns(Recipe(), level), self.returns(None, level)
             alpha = error_share(self._criterion.confidence, 1)
             reason = refusal(base, random, alpha, deterministic=self._criterion.deterministic)
             if reason is None or level + 1 == len(self.levels):
                 return None if reason is None else ". ".join((reason, *self._session.suspects))
         return None
+
+    def _check_marked(self, level: int) -> None:
+        """Nothing would ever be a fall if the environment does not know the key."""
+        rule = self._criterion.fall_rule
+        plays = [self._play(recipe, level) for recipe in (Recipe(), None)]
+        rows = [row for play in plays for row in self._session.episodes(play)]
+        if rule is not None and rule.kind == "info" and all(row.fell is None for row in rows):
+            raise StudyInputError(
+                "The environment does not say which episodes are falls.",
+                got=f"no {rule.key} in info, in {len(rows)} episodes of the agent and of random actions",
+                expected=f"a {rule.key} that is true or false",
+                hint="Name a key of the environment's info, or say otherwise what a fall is: --falls 'score<0.5'.",
+            )
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Race ``trials`` level by level; each ends as ``promising``, or ``raced`` with the reason why it lost."""

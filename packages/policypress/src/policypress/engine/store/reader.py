@@ -212,10 +212,11 @@ class StoreReader:
         """The cell's episodes, by seed."""
         rows = self._decoded(
             "episodes",
-            "SELECT seed, episode_return, length, ending, cpu_s FROM episodes WHERE cell_key = ? ORDER BY seed",
+            # All columns: a store that is only read may be from before falls were marked.
+            "SELECT * FROM episodes WHERE cell_key = ? ORDER BY seed",
             (key,),
         )
-        return tuple(EpisodeRecord(**row) for row in rows)
+        return tuple(map(_episode, rows))
 
     def seeds(self, key: str) -> frozenset[int]:
         """Seeds of the episodes that the cell has."""
@@ -343,6 +344,18 @@ def _cell(row: Mapping[str, Any]) -> CellRow:
 def _artifact(row: Mapping[str, Any]) -> ArtifactRecord:
     stored = {name: value for name, value in row.items() if name not in ("cell_key", "files_json", "notices_json")}
     return ArtifactRecord.from_json({**stored, "notices": row["notices_json"]})
+
+
+def _episode(row: Mapping[str, Any]) -> EpisodeRecord:
+    fell = row.get("fell")
+    return EpisodeRecord(
+        row["seed"],
+        row["episode_return"],
+        row["length"],
+        row["ending"],
+        row["cpu_s"],
+        None if fell is None else bool(fell),
+    )
 
 
 def _measurement(row: Mapping[str, Any]) -> Measurement:

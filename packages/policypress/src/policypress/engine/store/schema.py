@@ -125,7 +125,9 @@ _VERSION_3 = (
     "DROP TABLE cells",
     "ALTER TABLE cells_3 RENAME TO cells",
 )
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Marks of falls, where a key of the environment's info says what one is.
+_VERSION_4 = ("ALTER TABLE episodes ADD COLUMN fell INTEGER CHECK (fell IN (0, 1))",)
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Statements that lead from each version of the schema to the next, the first one from nothing."""
 SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_READABLE = 2

@@ -273,7 +273,8 @@ class Store(StoreReader):
 
 def _insert_episodes(connection: sqlite3.Connection, key: str, episodes: Sequence[EpisodeRecord]) -> None:
     connection.executemany(
-        "INSERT INTO episodes (cell_key, seed, episode_return, length, ending, cpu_s) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO episodes (cell_key, seed, episode_return, length, ending, cpu_s, fell) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(key, *map(_native, astuple(episode))) for episode in episodes],
     )
 

@@ -50,6 +50,7 @@ class EpisodesPayload:
     max_steps: int | None
     runtime: RuntimeName = ONNXRUNTIME
     masked: bool = False
+    fall_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,13 @@ def play(payload: EpisodesPayload) -> tuple[EpisodeRecord, ...]:
     """One episode per seed, in their order; each depends on its seed alone."""
     if payload.model is not None:
         act = actor_of(load_model(payload.model, payload.runtime))
-        return measure_returns(act, payload.factory, payload.seeds, max_steps=payload.max_steps)
+        return measure_returns(
+            act, payload.factory, payload.seeds, max_steps=payload.max_steps, fall_key=payload.fall_key
+        )
     with opened(payload.factory) as env:
         return tuple(
-            run_episode(env, random_actor(env, seed, masked=payload.masked), seed, payload.max_steps)
+            run_episode(
+                env, random_actor(env, seed, masked=payload.masked), seed, payload.max_steps, fall_key=payload.fall_key
+            )
             for seed in payload.seeds
         )

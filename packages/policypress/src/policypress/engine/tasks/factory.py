@@ -124,7 +124,13 @@ class TaskFactory:
         # Native only where the build task has proved it.
         native = artifact is not None and NATIVE == cell.protocol.runtime == artifact.record.runtime
         payload = build_tasks.EpisodesPayload(
-            model, factory, seeds, cell.protocol.max_steps, NATIVE if native else ONNXRUNTIME, cell.protocol.masked
+            model,
+            factory,
+            seeds,
+            cell.protocol.max_steps,
+            NATIVE if native else ONNXRUNTIME,
+            cell.protocol.masked,
+            cell.protocol.fall_key,
         )
         return Task(f"{cell.key}/episodes/{seeds[0]}", build_tasks.play, payload)
 

@@ -141,7 +141,7 @@ def certify_returns(
         alpha: error allowed.
         limits: of a return, declared before the first of these episodes.
         seeds: whether the i-th episodes of candidate and baseline are on the same seed, and random actions on others.
-        falls: which episodes were falls, by default those below half of the agent's score; with ``at_most`` the
+        falls: which episodes were falls, by default those below half of the agent's score; with a ``limit`` the
             certificate says that as well.
 
     Raises:
@@ -156,7 +156,7 @@ def certify_returns(
     told = refusal(clipped.baseline, clipped.random, alpha)
     if told is not None:
         return Certificate("refused", told, keep, alpha, *counts, rule, limits=limits)
-    split = falls is not None and falls.at_most is not None
+    split = falls is not None and falls.limit is not None
     error = alpha * (1 - SHARE_OF_ERROR) if split else alpha
 
     def capital(share: float) -> float:
@@ -301,10 +301,8 @@ def _lower(capital: Callable[[float], float], retention: float, needed: float) -
 
 def _reason(lower: float | None, keep: float, kept: bool, falls: FallRates) -> str:
     if kept and falls.held is False:
-        return (
-            f"the return is kept, but falls are only known to be rarer than {falls.rate_upper:.2%}, not "
-            f"{falls.at_most:.2%}"
-        )
+        than = "more frequent than the baseline's by less than" if falls.over_baseline else "rarer than"
+        return f"the return is kept, but falls are only known to be {than} {falls.bound:.2%}, not {falls.at_most:.2%}"
     if lower is None:
         return f"nothing is sure of the retention yet; it has to be at least {keep:g}"
     if kept:

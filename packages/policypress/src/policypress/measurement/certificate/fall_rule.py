@@ -15,14 +15,52 @@ TERMINATED = "terminated"
 FORMS = "terminated, score<SHARE (such as score<0.5), return<VALUE or info:KEY"
 
 
-def fall_rule_of(falls: str | None, max_falls: float | None) -> FallRule | None:
+BASELINE = "baseline+"
+
+
+@dataclass(frozen=True)
+class FallLimit:
+    """How frequent falls may be: at most ``rate``, or at most ``rate`` more frequent than the agent's."""
+
+    rate: float
+    over_baseline: bool = False
+
+    @classmethod
+    def of(cls, stated: float | str | None) -> FallLimit | None:
+        """The limit that a number or a text (``0.02``, ``baseline+0.02``) states; None where there is none.
+
+        Raises:
+            StudyInputError: it states none.
+
+        >>> FallLimit.of("baseline+0.02")
+        FallLimit(rate=0.02, over_baseline=True)
+        """
+        if stated is None:
+            return None
+        text = str(stated).replace(" ", "")
+        over = text.startswith(BASELINE)
+        try:
+            rate = float(text.removeprefix(BASELINE))
+        except ValueError:
+            raise StudyInputError(
+                "It is not clear how frequent falls may be.", got=text, expected="0.02, or baseline+0.02"
+            ) from None
+        return cls(checked_share("rate of falls", rate), over)
+
+    def in_words(self) -> str:
+        """What is certified of falls."""
+        if self.over_baseline:
+            return f"falls are at most {self.rate:.2%} of the episodes more frequent than the baseline's"
+        return f"at most {self.rate:.2%} of the episodes are falls"
+
+
+def fall_rule_of(falls: str | None, max_falls: float | str | None) -> FallRule | None:
     """What a fall is, where it is said or their rate is limited; without a word a termination.
 
     Raises:
-        StudyInputError: the rule says nothing, or the rate is no share.
+        StudyInputError: the rule says nothing, or the limit is none.
     """
-    if max_falls is not None:
-        checked_share("rate of falls", max_falls)
+    FallLimit.of(max_falls)
     if falls is not None:
         return FallRule.parse(falls)
     return None if max_falls is None else FallRule.parse(TERMINATED)

@@ -13,7 +13,7 @@ from policypress.measurement.certificate.capital import Seeds
 from policypress.measurement.certificate.certifying import Certificate, Samples, certify_returns
 from policypress.measurement.certificate.episode_files import Episodes, read_episodes
 from policypress.measurement.certificate.error_budget import checked_share, jointly_held
-from policypress.measurement.certificate.fall_rule import FallRule, fall_rule_of
+from policypress.measurement.certificate.fall_rule import FallLimit, FallRule, fall_rule_of
 from policypress.measurement.certificate.falls import ObservedFalls
 from policypress.measurement.certificate.limits import Limits, declared
 from policypress.measurement.certificate.pairing import PAIRINGS, Pairing, matched, without_common_seeds
@@ -36,7 +36,8 @@ class CertifyOptions:
         confidence: of the certificate.
         worst_return: the worst return that an episode counts as.
         best_return: the best return that an episode counts as.
-        max_falls: the rate of falls that is to be certified as well.
+        max_falls: the rate of falls that is to be certified as well; ``"baseline+0.02"``: at most so much more
+            frequent than the baseline's.
         falls: what a fall is: ``terminated``, ``score<SHARE``, ``return<VALUE`` or ``info:COLUMN``.
         pairing: ``seeds`` (episodes with the same seed form a pair, where there are seeds), ``rows`` (the i-th rows
             do, such as trials from the same starting position), or ``none`` (independent samples).
@@ -51,7 +52,7 @@ class CertifyOptions:
     confidence: float = 0.95
     worst_return: float | None = None
     best_return: float | None = None
-    max_falls: float | None = None
+    max_falls: float | str | None = None
     falls: str | None = None
     pairing: str = "seeds"
     pilot_episodes: int = PILOT_EPISODES
@@ -201,7 +202,7 @@ class Trial:
             rule.marks(episodes.returns, episodes.flags, self.threshold, episodes.source)
             for episodes in (self.candidate, self.baseline)
         )
-        return ObservedFalls(rule.in_words(self.threshold), own, base, self.options.max_falls)
+        return ObservedFalls(rule.in_words(self.threshold), own, base, FallLimit.of(self.options.max_falls))
 
 
 def _episodes(given: EpisodesLike, name: str) -> Episodes:

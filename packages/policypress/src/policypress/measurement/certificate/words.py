@@ -27,8 +27,8 @@ def certain(found: Certificate) -> str:
     if not found.certified:
         kept = f"It is not certain that the mean return is at least {found.keep:g} {above}"
     also = ""
-    if found.certified and found.falls is not None and found.falls.at_most is not None:
-        also = f" and at most {found.falls.at_most:.2%} of the episodes are falls ({found.falls.rule})"
+    if found.certified and found.falls is not None and found.falls.limit is not None:
+        also = f" and {found.falls.limit.in_words()} (a fall: {found.falls.rule})"
     low, high = found.limits.low, found.limits.high
     return (
         f"{kept}{also}, where an episode counts as at least {low:.4g} and at most {high:.4g}: "
@@ -76,10 +76,11 @@ def _about(count: int | None) -> str:
 
 def falls_in_words(found: FallRates) -> str:
     """Falls of candidate and baseline, with their bounds."""
+    excess = f"; the excess is below {found.excess_upper:.2%}" if found.excess_upper is not None else ""
     return (
         f"Falls ({found.rule}): {found.count} in {found.episodes} episodes, rarer than {found.rate_upper:.2%}; the "
-        f"baseline {found.baseline_count} in {found.baseline_episodes}, rarer than {found.baseline_rate_upper:.2%} "
-        f"(each bound with confidence {1 - found.alpha:.4g})."
+        f"baseline {found.baseline_count} in {found.baseline_episodes}, rarer than {found.baseline_rate_upper:.2%}"
+        f"{excess} (each bound with confidence {1 - found.alpha:.4g})."
     )
 
 

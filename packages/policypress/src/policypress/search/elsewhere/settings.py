@@ -55,7 +55,8 @@ class AskOptions:
         seed: of everything random.
         worst_return: the worst return that an episode counts as in a certificate; by default from the episodes before.
         best_return: the best return that an episode counts as, likewise.
-        max_falls: the rate of falls that is certified together with the return.
+        max_falls: the rate of falls that is certified together with the return; ``"baseline+0.02"``: at most so much
+            more frequent than the agent's.
         falls: what a fall is: ``terminated``, ``score<SHARE`` or ``return<VALUE``.
         random_return: what random actions return, if nobody shall play them; it is taken for the zero of the score.
         at_once: how many candidates are asked for at once. More take fewer rounds, and more episodes.
@@ -72,7 +73,7 @@ class AskOptions:
     seed: int = 0
     worst_return: float | None = None
     best_return: float | None = None
-    max_falls: float | None = None
+    max_falls: float | str | None = None
     falls: str | None = None
     random_return: float | None = None
     at_once: int = AT_ONCE
@@ -87,7 +88,14 @@ class AskOptions:
             )
         if self.at_once < 1:
             raise StudyInputError("At least one candidate is asked for.", got=str(self.at_once), expected="at least 1")
-        _ = self.goal
+        rule = self.goal.fall_rule
+        if rule is not None and rule.kind == "info":
+            raise StudyInputError(
+                "The table of a search that is played elsewhere has no column of info.",
+                got=str(self.falls),
+                expected="terminated, score<SHARE or return<VALUE",
+                hint="Say --falls terminated, and 1 in the column terminated of every episode that was a fall.",
+            )
 
     @property
     def goal(self) -> Goal:
