@@ -59,6 +59,8 @@ public:
     Logger get_logger() const { return {}; }
     std::shared_ptr<Clock> get_clock() { return std::make_shared<Clock>(); }
 
+    template <typename Value> Value declare_parameter(const std::string &, const Value &value) { return value; }
+
     template <typename Message> typename Publisher<Message>::SharedPtr create_publisher(const std::string &topic, QoS)
     {
         return std::make_shared<Publisher<Message>>(topic);
@@ -97,6 +99,7 @@ inline void spin(std::shared_ptr<Node> node)
 } // namespace rclcpp
 
 #define RCLCPP_INFO(logger, ...) ((void)(logger), std::fprintf(stderr, "info: " __VA_ARGS__), std::fputc('\n', stderr))
+#define RCLCPP_ERROR(logger, ...) ((void)(logger), std::fprintf(stderr, "error: " __VA_ARGS__), std::fputc('\n', stderr))
 #define RCLCPP_WARN_THROTTLE(logger, clock, period, ...)                                                                \
     ((void)(logger), (void)(clock), std::fprintf(stderr, "warn: " __VA_ARGS__), std::fputc('\n', stderr))
 #define RCLCPP_ERROR_THROTTLE(logger, clock, period, ...)                                                               \

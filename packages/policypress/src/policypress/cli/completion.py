@@ -18,6 +18,7 @@ TARGETS = (
     *("host", "aarch64", "cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rp2040"),
     *("esp32", "esp32c3", "esp8266", "avr", "riscv32", "freestanding"),
 )
+PACKAGES = ("arduino", "esp-idf", "platformio", "zephyr", "ros2", "cmake", "cargo", "npm")
 EXECUTORS = ("local", "debug", "ray")
 EXPORTS = ("parquet", "mlflow")
 PUBLISHERS = ("zoo", "li2023")

@@ -10,7 +10,7 @@ import typer
 
 from policypress.cli import console
 from policypress.cli.agent_options import AgentOptions, Stated, with_agent_options
-from policypress.cli.completion import TARGETS, one_of, recipes
+from policypress.cli.completion import PACKAGES, TARGETS, one_of, recipes
 from policypress.cli.console import print_json, print_notices, progress_bar
 from policypress.cli.options import (
     AgentArgument,
@@ -21,6 +21,7 @@ from policypress_runtime.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from policypress.export.c_source import ProvenSource
+    from policypress.export.form import Form
     from policypress.export.parity import ParityReport
     from policypress.study.export_agent import Exported
 
@@ -49,6 +50,15 @@ def export(
             autocompletion=one_of(TARGETS),
         ),
     ] = None,
+    package: Annotated[
+        str | None,
+        typer.Option(
+            "--package",
+            metavar="KIND",
+            help=f"Write a ready folder around the C: {', '.join(PACKAGES)}.",
+            autocompletion=one_of(PACKAGES),
+        ),
+    ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,35 +70,37 @@ def export(
       policypress export agent.zip --recipe "equalize > int8" -o policy.c --target cortex-m4
       policypress export agent.zip --recipe "equalize > int8" -o policy.so
       policypress export out/agent/policy.onnx -o policy.tflite
+      policypress export out/agent/policy.onnx --package ros2 -o gait_policy
       policypress export out/agent/winner.onnx -o policy.c
     """
-    if output.suffix not in SUFFIXES:
+    if package is None and output.suffix not in SUFFIXES:
         raise OutputError(
             "The file name has an unsupported suffix.",
             got=str(output),
             expected=f"a name that ends in {', '.join(SUFFIXES)}",
         )
-    if target is not None and output.suffix != ".c":
+    if target is not None and output.suffix != ".c" and package is None:
         raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
     stated = agent_options.stated(agent)
     from policypress.cli.study_progress import LearningBar
     from policypress.export.c_source import check_c_output
     from policypress.export.extension_module import SUFFIX, module_name
+    from policypress.export.form import Form
     from policypress.measurement.agent_in_environment import agent_in_environment
     from policypress.study.export_agent import export_agent
     from policypress.study.export_artifact import quantized_artifact, refuse_recipe
     from policypress_runtime.codegen.targets import target_of
 
-    if output.suffix == SUFFIX:
+    if output.suffix == SUFFIX and package is None:
         module_name(output)
     if target is not None:
         target_of(target)
-    if output.suffix == ".c":
+    if package is None and output.suffix == ".c":
         check_c_output(output)
     contract = quantized_artifact(agent)
     if contract is not None:
         refuse_recipe(recipe, agent, contract)
-        _write_artifact(Path(agent), output, stated, observations, seed, target or "host", as_json)
+        _write_artifact(Path(agent), output, stated, observations, seed, Form(target, package), as_json)
         return
     subject = agent_in_environment(
         agent, env=stated.environment, overrides=stated.overrides, needs_environment=observations is None
@@ -100,7 +112,7 @@ def export(
             recipe,
             observations=observations,
             seed=seed,
-            target=target or "host",
+            form=Form(target, package),
             on_progress=LearningBar(bar, recipe).move,
         )
     if as_json:
@@ -111,7 +123,13 @@ def export(
 
 
 def _write_artifact(
-    artifact: Path, output: Path, stated: Stated, observations: Path | None, seed: int, target: str, as_json: bool
+    artifact: Path,
+    output: Path,
+    stated: Stated,
+    observations: Path | None,
+    seed: int,
+    form: Form,
+    as_json: bool,
 ) -> None:
     """Write an artifact that is quantized already as it is, and say what was written."""
     from policypress.report.quantities import size
@@ -124,7 +142,7 @@ def _write_artifact(
         observations=observations,
         overrides=stated.overrides,
         seed=seed,
-        target=target,
+        form=form,
     )
     if as_json:
         sizes = {} if written.c is None else {"footprint": asdict(written.c.footprint)}

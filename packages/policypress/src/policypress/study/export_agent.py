@@ -13,8 +13,10 @@ from policypress.engine.tasks.calibration import Calibration
 from policypress.environments.observations import RecordedObservations
 from policypress.export.c_source import ProvenSource, c_name, check_c_output, prove_c, publish_c
 from policypress.export.extension_module import SUFFIX, publish_extension
+from policypress.export.form import HOST, PLAIN, Form
 from policypress.export.lite_file import SUFFIX as TFLITE
 from policypress.export.lite_file import publish_tflite
+from policypress.export.packages.registry import check_folder, package_of, publish_package
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
 from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment
@@ -40,14 +42,14 @@ def export_agent(
     *,
     observations: str | Path | None = None,
     seed: int = 0,
-    target: str = "host",
+    form: Form = PLAIN,
     on_progress: Callable[[StepProgress], None] = ignore_progress,
 ) -> Exported:
     """Press ``agent`` by ``recipe`` and write the artifact and its sidecar to ``output``.
 
-    Where the output's name ends in ``.c``, C for ``target`` is written instead, with its header; where it ends in
-    ``.so``, a module that this machine's Python imports without anything else; where it ends in ``.tflite``, a LiteRT
-    file with its contract beside it.
+    Where the output's name ends in ``.c``, C for the form's target is written instead, with its header; where it ends
+    in ``.so``, a module that this machine's Python imports without anything else; where it ends in ``.tflite``, a
+    LiteRT file with its contract beside it. Where the form is a package, ``output`` is its folder.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
     on drawn observations, and nothing has to be calibrated. ``on_progress`` gets the progress of a recipe that learns.
@@ -56,7 +58,10 @@ def export_agent(
         InputError: the agent, the recipe, the environment or the path cannot be used.
         ParityError: the file would not do what the policy does; nothing is written.
     """
-    if output.suffix == ".c":
+    if form.package is not None:
+        package_of(form.package)
+        check_folder(output)
+    elif output.suffix == ".c":
         check_c_output(output)
     parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
     subject = agent
@@ -79,8 +84,11 @@ def export_agent(
         materials = worker.materials
     compressed = build_artifact(subject.policy, parsed, materials, seed, on_progress)
     record = replace(compressed.record, path=str(output))
+    if form.package is not None:
+        proven = publish_package(compressed.artifact, materials.parity, output, form)
+        return Exported(record, proven.parity or compressed.artifact.parity, proven)
     if output.suffix == ".c":
-        proven = prove_c(compressed.artifact, materials.parity, target_of(target), c_name(output))
+        proven = prove_c(compressed.artifact, materials.parity, target_of(form.target or HOST), c_name(output))
         publish_c(proven, output)
         written = replace(record, file_bytes=len(proven.source.c.encode()), path=str(output))
         return Exported(written, proven.parity or compressed.artifact.parity, proven)

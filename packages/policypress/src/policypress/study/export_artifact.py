@@ -23,8 +23,10 @@ from policypress.environments.extremes import draw, extremes
 from policypress.environments.observations import RecordedObservations, visited
 from policypress.export.c_source import ProvenSource, c_name, prove_c, publish_c
 from policypress.export.extension_module import SUFFIX, publish_extension
+from policypress.export.form import HOST, PLAIN, Form
 from policypress.export.lite_file import SUFFIX as TFLITE
 from policypress.export.lite_file import publish_tflite
+from policypress.export.packages.registry import check_folder, package_of, publish_package
 from policypress.export.parity import ParityReport, check_parity
 from policypress.export.publish import ProvenArtifact, publish
 from policypress.measurement.evaluation import environment_of
@@ -90,10 +92,10 @@ def export_artifact(
     observations: Path | None = None,
     overrides: Overrides,
     seed: int = 0,
-    target: str = "host",
+    form: Form = PLAIN,
     plays: bool = True,
 ) -> ExportedArtifact:
-    """Write the artifact at ``path`` to ``output``: ``.onnx``, ``.tflite``, ``.c`` with its header, or ``.so``.
+    """Write the artifact at ``path`` to ``output``: ``.onnx``, ``.tflite``, ``.c`` with its header, ``.so``, a folder.
 
     It is compared with the file on recorded observations, on those that it meets in its environment, or, without
     either (or where it shall not play), on drawn ones; and on extreme ones.
@@ -103,6 +105,9 @@ def export_artifact(
         NetworkError: it has a memory, or no C can be written for it.
         ParityError: the output would not do what the artifact does; nothing is written.
     """
+    if form.package is not None:
+        package_of(form.package)
+        check_folder(output)
     model = read_bytes(path, limit_bytes=MAX_ONNX_BYTES)
     runtime = OnnxRuntime(model)
     contract = runtime.contract
@@ -118,8 +123,11 @@ def export_artifact(
     met = _observations(runtime, env, observations, seed, plays)
     artifact = ProvenArtifact(model, contract, check_parity(None, model, met))
     parity, source = artifact.parity, None
-    if output.suffix == ".c":
-        source = prove_c(artifact, met, target_of(target), c_name(output))
+    if form.package is not None:
+        source = publish_package(artifact, met, output, form)
+        parity = source.parity or parity
+    elif output.suffix == ".c":
+        source = prove_c(artifact, met, target_of(form.target or HOST), c_name(output))
         publish_c(source, output)
         parity = source.parity or parity
     elif output.suffix == TFLITE:

@@ -1,0 +1,1 @@
+"""Ready folders around a policy's C: one file for each kind."""
