@@ -28,7 +28,7 @@ from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 ROOT = Path(__file__).resolve().parents[3]
 MARK = "ZQX"
 # What would end a comment, a string, a tag, a heredoc or a line in one of the files, were it written as it is.
-HOSTILE = f"{MARK}\"]}}\\, */ {MARK} <b>'$(x)`x`, ?>-->{MARK} #\u202e"
+HOSTILE = f"{MARK}\"]}}\\, */ {MARK} <b>'$(x)`x`, ?>-->{MARK} #"
 ARDUINO = """#include <cstdio>
 struct Port {
     void begin(long) {}
