@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,16 @@ def test_the_users_own_environment_by_name(tmp_path: Path) -> None:
     result = run(*command, cwd=EXAMPLES)
     assert result.returncode == 0, result.stderr
     assert "ptdq" in result.stdout
+
+
+def test_the_users_own_robot_by_name(tmp_path: Path) -> None:
+    """The weights that the example writes, its model and its observation code; the arm keeps what it could."""
+    made = run(tmp_path, cwd=EXAMPLES, script=EXAMPLES / "own_robot.py")
+    assert made.returncode == 0, made.stderr
+    told = ["--layers", "0,2", "--activation", "relu", "--squash", "none", "--normalizer", "none"]
+    where = ["--env", "own_robot:PointingArm-v0", "--env-kwargs", "payload_kg=0.1", "--recipe", "equalize > int8"]
+    options = ["--episodes", "4", "--no-costs", "--jobs", "1", "-o", str(tmp_path / "found"), "--json"]
+    result = run("compress", str(tmp_path / "arm.pt"), *told, *where, *options, cwd=EXAMPLES)
+    assert result.returncode == 0, result.stderr
+    means = {row["name"]: row["return"]["value"] for row in json.loads(result.stdout)["rows"]}
+    assert means["equalize > int8"] > 0.95 * means["none"] > 1.5 * means["random"]

@@ -28,7 +28,7 @@ from policypress.engine.run_options import RunOptions
 from policypress.engine.shared_builds import SharedBuilds
 from policypress.engine.store.store import Store
 from policypress.engine.tasks import prepared_agent
-from policypress.engine.tasks.factory import EPISODES_PER_TASK, CellTasks
+from policypress.engine.tasks.factory import CellTasks
 from policypress.engine.tasks.prepared_agent import PreparedAgent
 from policypress.engine.tasks.task import Failure, Outcome, Task
 from policypress_runtime.errors import ExecutionError
@@ -181,7 +181,8 @@ class CellStage:
     def _queue_episodes(self, cell: Cell) -> None:
         """Make ready what is missing; the parts are cut from the whole list, whatever was played before."""
         seeds, played = cell.seeds(), self._store.seeds(cell.key)
-        parts = [seeds[i : i + EPISODES_PER_TASK] for i in range(0, len(seeds), EPISODES_PER_TASK)]
+        size = self._options.episodes_per_task
+        parts = [seeds[i : i + size] for i in range(0, len(seeds), size)]
         missing = [tuple(seed for seed in part if seed not in played) for part in parts]
         ready = [_Ready(cell, part) for part in missing if part]
         self._started[cell.key].open_tasks = len(ready)

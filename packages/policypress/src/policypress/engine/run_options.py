@@ -6,6 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from policypress.engine.tasks.costs import CostRequest
+from policypress.engine.tasks.factory import EPISODES_PER_TASK
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class RunOptions:
         files_wanted: keys of cells whose files are made again all the same, for what comes after.
         skipped: keys of cells that are left as they are.
         costs: how costs are measured; None leaves the plan's cost cells alone.
+        episodes_per_task: how many episodes of a cell go together; the same for all cells that are compared.
     """
 
     retry_failed: bool = False
@@ -26,3 +28,4 @@ class RunOptions:
     files_wanted: Container[str] = frozenset()
     skipped: Container[str] = frozenset()
     costs: CostRequest | None = None
+    episodes_per_task: int = EPISODES_PER_TASK

@@ -92,7 +92,7 @@ def run_episode(
             raise
         raise failure_of(error, doing) from error
     if not math.isfinite(total):
-        raise _reward_failure(total, seed, length)
+        raise reward_failure(total, seed, length)
     return EpisodeRecord(
         seed=seed,
         episode_return=total,
@@ -112,7 +112,8 @@ def _observation_failure(error: ObservationError, seed: int, length: int) -> Env
     )
 
 
-def _reward_failure(total: float, seed: int, length: int) -> EnvironmentFailedError:
+def reward_failure(total: float, seed: int, length: int) -> EnvironmentFailedError:
+    """That the rewards of an episode sum to ``total``, which is no finite number."""
     return EnvironmentFailedError(
         "The environment returned a reward that is not finite.",
         got=f"rewards that sum to {total} in the {length} steps of the episode with seed {seed}",

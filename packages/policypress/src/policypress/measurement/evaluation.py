@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from policypress import __version__
 from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.environments.fit import described, resolve_first, spaces_of
 from policypress.environments.making import SpecFactory, user_environment
 from policypress.environments.observations import visited
+from policypress.environments.wrappers.one_of_many import as_factory
 from policypress.export.parity import check_runtime_parity
 from policypress.measurement.agent_in_environment import (
     AgentLike,
@@ -71,7 +74,7 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int = 0,
-    env: EnvironmentSpec | str | Factory | None = None,
+    env: EnvironmentSpec | str | Factory | VectorEnv[Any, Any, Any] | None = None,
     max_steps: int | None = None,
     overrides: Overrides = NO_OVERRIDES,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
@@ -83,7 +86,9 @@ def evaluate(
         subject: path of an artifact or an agent, a Hub id, a bundle or a policy.
         episodes: how many; their seeds are the first of the stream that ``seed`` names.
         seed: of the list of episode seeds; the same seed gives the same list for every policy.
-        env: another environment than the one it names: an id, a spec, or a function that makes the user's own.
+        env: another environment than the one it names: an id, a spec, a function that makes the user's own (a
+            gymnasium environment, or a ``gymnasium.vector.VectorEnv``, whose environments play at once), or such a
+            simulator that is there, which stays open.
         max_steps: limit where the environment has none.
         overrides: facts that the user states of an agent's network.
         on_episode: is called with every finished episode.
@@ -95,7 +100,8 @@ def evaluate(
         NativeBuildError: ``runtime`` is ``native``, and the artifact cannot be built.
         ParityError: the native build does not do what the artifact does.
     """
-    named, own = (None, env) if callable(env) else (env, None)
+    where = as_factory(env)
+    named, own = (None, where) if callable(where) else (where, None)
     artifact = as_artifact(subject, runtime)
     if artifact is not None:
         check_acting(artifact, overrides, str(subject))

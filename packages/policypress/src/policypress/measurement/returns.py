@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from policypress.environments.memory.remembering import ActorWithMemory
 from policypress.environments.rollout import Actor, run_episode
+from policypress.environments.side_by_side import BatchActor, play_side_by_side
 from policypress.environments.wrappers.faults import opened
 from policypress.environments.wrappers.masks import MaskedActor
 from policypress.environments.wrappers.observation import Env
+from policypress.environments.wrappers.one_of_many import OneOfMany
 from policypress.records import EpisodeRecord
 from policypress_runtime.runtimes.protocol import Runtime
 
@@ -20,7 +22,9 @@ def actor_of(runtime: Runtime) -> Actor:
     """
     if runtime.contract.state:
         return ActorWithMemory(runtime.act, runtime.reset, lambda: runtime.state)
-    return MaskedActor(runtime.act, runtime.act_masked) if runtime.contract.masked else runtime.act
+    if runtime.contract.masked:
+        return MaskedActor(runtime.act, runtime.act_masked)
+    return BatchActor(runtime.act, runtime.act_batch)
 
 
 def measure_returns(
@@ -34,6 +38,8 @@ def measure_returns(
 ) -> tuple[EpisodeRecord, ...]:
     """One episode per seed, in the order of ``seeds``, all in one environment that is closed afterwards.
 
+    In a simulator that steps many environments, as many episodes at once.
+
     An episode depends on its seed alone, so that the same seeds give the same rows however they are divided.
 
     Args:
@@ -44,10 +50,19 @@ def measure_returns(
         on_episode: is called with each row as soon as it is there.
         fall_key: the key of ``info`` that marks a fall; empty: none.
     """
-    rows = []
+    rows: list[EpisodeRecord] = []
     with opened(factory) as env:
+        if isinstance(env, OneOfMany) and isinstance(act, BatchActor):
+            choose, width = act.act_batch, env.vector.num_envs
+            for start in range(0, len(seeds), width):
+                rows += play_side_by_side(env, lambda _: choose, seeds[start : start + width], max_steps, fall_key)
+                if on_episode is not None:
+                    for row in rows[start:]:
+                        on_episode(row)
+            return tuple(rows)
         for seed in seeds:
-            rows.append(run_episode(env, act, seed, max_steps, fall_key=fall_key))
+            alone = act.act if isinstance(act, BatchActor) else act
+            rows.append(run_episode(env, alone, seed, max_steps, fall_key=fall_key))
             if on_episode is not None:
                 on_episode(rows[-1])
     return tuple(rows)

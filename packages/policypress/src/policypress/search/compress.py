@@ -22,6 +22,7 @@ from policypress.environments.determinism import ignores_seed
 from policypress.environments.observations import RecordedObservations
 from policypress.environments.return_limits import return_limits
 from policypress.environments.rollout import try_out
+from policypress.environments.wrappers.one_of_many import as_factory
 from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment, cut_notice
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.returns import actor_of
@@ -102,17 +103,18 @@ def compress(
     if recipes is not None:
         changes["recipes"] = tuple(recipes)
     asked = replace(options or CompressOptions(), **changes)
+    env_fn = as_factory(asked.env_fn)
     budget = TimeBudget(60 * asked.budget_minutes, asked.costs)
     subject = agent_in_environment(
         agent,
         env=asked.env,
-        env_fn=asked.env_fn,
+        env_fn=env_fn,
         overrides=asked.overrides,
         needs_environment=asked.observations is None,
     )
     acting, told = _runtime(subject, asked.runtime or (ONNXRUNTIME if asked.recipes is None else "auto"))
     notices = (*subject.notices, *told)
-    if asked.executor == "local" and asked.env_fn is not None and not can_travel(asked.env_fn):
+    if asked.executor == "local" and env_fn is not None and not can_travel(env_fn):
         asked, notices = replace(asked, executor="debug"), (*notices, STAYS_HERE)
     with _opened(subject, asked, acting, Path(output), on_event) as session:
         if asked.recipes is not None:

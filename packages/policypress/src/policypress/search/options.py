@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from gymnasium.vector import VectorEnv
 
 from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.compression.recipe import Recipe
@@ -61,7 +64,8 @@ class CompressOptions:
         env: the environment, where the agent does not name it or another is wanted.
         env_fn: makes the user's own environment. One that other processes cannot import (a lambda, a function of
             the script itself) is run in this process. Its code is not part of a cell's key: after changing it, use
-            another folder.
+            another folder. It may make a ``gymnasium.vector.VectorEnv``, or be one that is there and stays open: then
+            as many episodes are played at once as it has environments.
         observations: recorded observations (``.npz``) in place of an environment: returns are not measured. A search
             then looks for the smallest whose actions differ by at most ``max_action_error``.
         max_action_error: mean difference to the agent's action, as a share of its range, or share of discrete actions
@@ -98,7 +102,7 @@ class CompressOptions:
     episodes: int = 100
     seed: int = 0
     env: EnvironmentSpec | str | None = None
-    env_fn: Factory | None = None
+    env_fn: Factory | VectorEnv[Any, Any, Any] | None = None
     observations: str | Path | None = None
     max_action_error: float | None = None
     max_steps: int | None = None

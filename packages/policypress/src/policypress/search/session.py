@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from policypress.compression.pipeline import CalibrationData
 from policypress.compression.recipe import Recipe
@@ -21,8 +22,10 @@ from policypress.engine.scheduler import run_cells
 from policypress.engine.store.store import Store
 from policypress.engine.tasks.calibration import Calibration
 from policypress.engine.tasks.costs import CostRequest
-from policypress.engine.tasks.factory import OneAgent, TaskFactory
+from policypress.engine.tasks.factory import EPISODES_PER_TASK, OneAgent, TaskFactory
 from policypress.engine.tasks.task import Failure
+from policypress.environments.making import SpecFactory
+from policypress.environments.side_by_side import side_by_side
 from policypress.measurement.agent_in_environment import AgentInEnvironment
 from policypress.measurement.suspects import suspects
 from policypress.records import ArtifactRecord, EpisodeRecord
@@ -80,6 +83,13 @@ class Session:
         """Observations of the agent's own episodes."""
         return self.calibration.materials
 
+    @cached_property
+    def _episodes_per_task(self) -> int:
+        """As many as the user's simulator plays side by side; only what the user makes himself can be one."""
+        factory = self.subject.factory
+        own = factory is not None and not isinstance(factory, SpecFactory) and self.calibration.recorded is None
+        return max(EPISODES_PER_TASK, side_by_side(factory)) if factory is not None and own else EPISODES_PER_TASK
+
     @property
     def suspects(self) -> tuple[str, ...]:
         """What may be at fault where the agent plays badly, the likeliest first; sentences without their full stop."""
@@ -88,7 +98,7 @@ class Session:
 
     def run(self, cells: Iterable[Cell]) -> RunOutcome:
         """Do what the store lacks of ``cells``."""
-        options = RunOptions(retry_failed=self.retry_failed)
+        options = RunOptions(retry_failed=self.retry_failed, episodes_per_task=self._episodes_per_task)
         return run_cells(Plan(tuple(cells)), self._tasks, self.store, self.executor, self.on_event, options)
 
     def measure(self, asked: Mapping[Cell, Sequence[RuntimeName]], request: CostRequest) -> RunOutcome:

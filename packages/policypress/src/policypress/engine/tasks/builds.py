@@ -5,10 +5,11 @@ Module-level functions of plain payloads, so that any process can run them; resu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from policypress.compression.pipeline import CalibrationData, build_artifact
@@ -16,7 +17,9 @@ from policypress.compression.recipe import Recipe
 from policypress.engine import notes
 from policypress.engine.artifact_files import BuiltArtifact
 from policypress.environments.rollout import random_actor, run_episode
+from policypress.environments.side_by_side import Chooser, play_side_by_side
 from policypress.environments.wrappers.faults import opened
+from policypress.environments.wrappers.one_of_many import OneOfMany
 from policypress.export.parity import Observations, check_runtime_parity
 from policypress.export.publish import sidecar_bytes, sidecar_name
 from policypress.measurement.returns import actor_of, measure_returns
@@ -106,9 +109,21 @@ def play(payload: EpisodesPayload) -> tuple[EpisodeRecord, ...]:
             act, payload.factory, payload.seeds, max_steps=payload.max_steps, fall_key=payload.fall_key
         )
     with opened(payload.factory) as env:
+        if isinstance(env, OneOfMany) and not payload.masked:
+            simulator = env
+            return play_side_by_side(
+                env, lambda seeds: _drawn_for(simulator, seeds), payload.seeds, payload.max_steps, payload.fall_key
+            )
         return tuple(
             run_episode(
                 env, random_actor(env, seed, masked=payload.masked), seed, payload.max_steps, fall_key=payload.fall_key
             )
             for seed in payload.seeds
         )
+
+
+def _drawn_for(env: OneOfMany, seeds: Sequence[int]) -> Chooser:
+    """Random actions for every environment, each from the stream of its seed."""
+    count = env.vector.num_envs
+    actors = [random_actor(env, seeds[index % len(seeds)]) for index in range(count)]
+    return lambda _: np.stack([np.asarray(act(None)) for act in actors])

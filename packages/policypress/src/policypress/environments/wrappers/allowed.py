@@ -30,6 +30,7 @@ from policypress.environments.wrappers.observation import (
     TimeFeatureWrapper,
 )
 from policypress.environments.wrappers.old_gym import OldGymApi
+from policypress.environments.wrappers.one_of_many import as_one
 from policypress_runtime.contract import WrapperSpec, is_wrapper_module
 from policypress_runtime.errors import PolicypressError, WrapperError
 
@@ -133,7 +134,7 @@ class WrappedFactory:
 
     def __call__(self) -> Env:
         """A new environment; errors are those of :func:`apply`."""
-        env = self.factory()
+        env: Env = as_one(self.factory())
         for wrapper in self.wrappers:
             env = apply(env, wrapper)
         return env

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import gymnasium
 
 from policypress.environments.wrappers.observation import Env
+from policypress.environments.wrappers.one_of_many import as_one
 from policypress_runtime.errors import EnvironmentFailedError, PolicypressError
 
 Made = TypeVar("Made")
@@ -96,13 +97,13 @@ def blamed(doing: str) -> Iterator[None]:
 
 @contextmanager
 def opened(factory: Callable[[], Env]) -> Iterator[Env]:
-    """What ``factory`` makes, closed afterwards.
+    """What ``factory`` makes, closed afterwards; of a simulator that steps many environments, one of them.
 
     Raises:
         EnvironmentFailedError: its constructor or its ``close()`` raised. An error within comes before that of
             ``close()``.
     """
-    env = made_by(factory)
+    env = as_one(made_by(factory))
     try:
         yield env
     except BaseException:
