@@ -42,8 +42,10 @@ def test_the_users_own_robot_by_name(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     told = ["--layers", "0,2", "--activation", "relu", "--squash", "none", "--normalizer", "none"]
     where = ["--env", "own_robot:PointingArm-v0", "--env-kwargs", "payload_kg=0.1", "--recipe", "equalize > int8"]
-    options = ["--episodes", "4", "--no-costs", "--jobs", "1", "-o", str(tmp_path / "found"), "--json"]
+    options = ["--episodes", "4", "--no-costs", "--jobs", "1", "-o", str(tmp_path / "by_name"), "--json"]
     result = run("compress", str(tmp_path / "arm.pt"), *told, *where, *options, cwd=EXAMPLES)
     assert result.returncode == 0, result.stderr
-    means = {row["name"]: row["return"]["value"] for row in json.loads(result.stdout)["rows"]}
-    assert means["equalize > int8"] > 0.95 * means["none"] > 1.5 * means["random"]
+    found = json.loads(result.stdout)
+    parts = (found["variants"][0], found["baseline"], found["random"])
+    compressed, baseline, random = (part["mean_return"]["mean"] for part in parts)
+    assert compressed > 0.95 * baseline > 1.5 * random

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from policypress.agents.applicable import AgentKind, refuse_useless
 from policypress.agents.bundle import AgentBundle
 from policypress.agents.loading import checkpoint_of_run, load_agent
@@ -17,6 +19,7 @@ from policypress.environments.making import SpecFactory, user_environment
 from policypress.environments.spaces import spaces_in
 from policypress.environments.wrappers.faults import opened
 from policypress.environments.wrappers.masks import offers_masks
+from policypress.measurement.live_agents import LiveModel, read_live
 from policypress.policy.importers.check_pairs import check_pairs
 from policypress.policy.importers.from_agent import policy_from_agent
 from policypress.policy.observation_layers import channels_first, is_image
@@ -26,7 +29,7 @@ from policypress_runtime.contract import ACTION_MASK, Box, DictSpace, Environmen
 from policypress_runtime.errors import PolicypressError, SpaceMismatchError, UndeterminedAgentError
 
 Factory = Callable[[], Any]
-AgentLike = str | Path | AgentBundle | Policy
+AgentLike = str | Path | AgentBundle | Policy | nn.Module | LiveModel
 
 # What an episode may last where neither the environment nor the user sets a limit.
 UNBOUNDED_STEPS = 10_000
@@ -77,7 +80,7 @@ def agent_in_environment(
     """Read ``agent`` if it is not read yet, and find the environment that it fits.
 
     Args:
-        agent: a path, a Hub id, a bundle, or a policy.
+        agent: a path, a Hub id, a bundle, a policy; or a live object (:mod:`policypress.measurement.live_agents`).
         env: the environment the user named; else the one the agent names. Where it is an id (a text), the arguments
             and wrappers of the agent's files hold; an ``EnvironmentSpec`` is taken as it is.
         env_fn: makes the user's own environment; wins over ``env``.
@@ -92,6 +95,8 @@ def agent_in_environment(
     named = user_environment(env) if isinstance(env, str) else env
     if not isinstance(agent, str | Path):
         refuse_useless(overrides, AgentKind.READ, f"The {type(agent).__name__}")
+    if not isinstance(agent, str | Path | AgentBundle | Policy):
+        agent = read_live(agent, lambda: _spaces_named(named, env_fn), overrides)
     if isinstance(agent, Policy):
         policy = agent if overrides.check is None else check_pairs(agent, overrides.check)
         return _of_policy(policy, named, env_fn, needs_environment)
@@ -137,6 +142,12 @@ def agent_in_environment(
         notices=policy.origin.notices,
         suspects=suspects,
     )
+
+
+def _spaces_named(named: EnvironmentSpec | None, env_fn: Factory | None) -> tuple[Space, Space] | None:
+    if env_fn is not None:
+        return spaces_from(env_fn)
+    return None if named is None else spaces_of(named)
 
 
 def _read(agent: str | Path, named: EnvironmentSpec | None, overrides: Overrides) -> AgentBundle:

@@ -83,7 +83,8 @@ def evaluate(
     """Play ``episodes`` deterministic episodes with an artifact or an agent.
 
     Args:
-        subject: path of an artifact or an agent, a Hub id, a bundle or a policy.
+        subject: path of an artifact or an agent, a Hub id, a bundle, a policy; or a live object: a model of
+            Stable-Baselines3, a module of torch, TorchScript, an actor-critic of rsl_rl.
         episodes: how many; their seeds are the first of the stream that ``seed`` names.
         seed: of the list of episode seeds; the same seed gives the same list for every policy.
         env: another environment than the one it names: an id, a spec, a function that makes the user's own (a

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from policypress.agents.applicable import (
     AgentKind,
@@ -15,12 +16,10 @@ from policypress.agents.applicable import (
     useless_fields,
     without,
 )
-from policypress.agents.bundle import AgentBundle
 from policypress.agents.loading import checkpoint_of_run, network_in
 from policypress.agents.normalisers.search import NONE
 from policypress.agents.onnx_reading.file import MAX_ONNX_BYTES
 from policypress.agents.overrides import Overrides
-from policypress.policy.policy import Policy
 from policypress_runtime.contract import METADATA_KEY
 from policypress_runtime.errors import AgentError, ArtifactError
 from policypress_runtime.regular_file import read_regular
@@ -28,9 +27,7 @@ from policypress_runtime.runtimes.onnx_metadata import described
 from policypress_runtime.runtimes.protocol import Runtime
 
 
-def shared_between(
-    sources: Sequence[str | Path | AgentBundle | Policy], overrides: Overrides
-) -> tuple[tuple[Overrides, ...], tuple[str, ...]]:
+def shared_between(sources: Sequence[Any], overrides: Overrides) -> tuple[tuple[Overrides, ...], tuple[str, ...]]:
     """The ``overrides`` that apply to each of ``sources``, and notices for the user.
 
     An artifact is run as it is; options may apply to an agent in the same call.
@@ -67,7 +64,7 @@ def check_acting(artifact: Runtime, overrides: Overrides, label: str) -> None:
     refuse_useless(replace(overrides, normalizer=None) if true else overrides, AgentKind.ACTING, label)
 
 
-def kind_of(source: str | Path | AgentBundle | Policy) -> AgentKind:
+def kind_of(source: Any) -> AgentKind:
     """What ``source`` is by what may be stated of it, found out without reading all of it."""
     if not isinstance(source, str | Path):
         return AgentKind.READ

@@ -88,7 +88,8 @@ def compress(
     continues. Into the folder of a study that has the agent, it finds what the study has done.
 
     Args:
-        agent: path of a zip, an RL Zoo folder or an ONNX file, a Hub id, a bundle or a policy.
+        agent: path of a zip, an RL Zoo folder, an ONNX file or a checkpoint, a Hub id, a bundle, a policy; or a live
+            object: a model of Stable-Baselines3, a module of torch, TorchScript, an actor-critic of rsl_rl.
         recipes: what to compress it by in place of searching; ``CompressOptions.recipes``.
         output: folder of the store (``study.db``), the artifacts and the report.
         on_event: called with every event.

@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from policypress.measurement.agent_in_environment import AgentLike, agent_in_env
 from policypress.measurement.evaluation import as_artifact, model_of
 from policypress.measurement.machine import fingerprint
 from policypress.measurement.stated_facts import check_acting, kind_of, shared_between
-from policypress.policy.policy import Policy
 from policypress.records import Measurement
 from policypress.seeding import generator
 from policypress_runtime.contract import EnvironmentSpec
@@ -86,7 +86,7 @@ def benchmark(
             hint="Leave --env out; `policypress evaluate` uses an environment.",
         )
     acting = [
-        acting_of("Policy" if isinstance(subject, Policy) else str(subject), loaded, seed)
+        acting_of(str(subject) if isinstance(subject, str | Path) else type(subject).__name__, loaded, seed)
         for subject, facts in zip(subjects, stated, strict=True)
         for loaded in _loaded(subject, runtimes, facts, env)
     ]

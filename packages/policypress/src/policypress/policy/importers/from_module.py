@@ -198,7 +198,7 @@ def _checked(module: nn.Module) -> nn.Module:
             "A TorchScript module cannot be traced again.",
             got=type(module).__name__,
             expected="the torch.nn.Module it was made from",
-            hint="Give the original module, or export it to ONNX and give that file.",
+            hint="Give the original module; or save it, module.save('policy.pt'), and give that file.",
         )
     if not isinstance(module, nn.Module):
         raise NetworkError("This is not a network.", got=type(module).__name__, expected="a torch.nn.Module")
