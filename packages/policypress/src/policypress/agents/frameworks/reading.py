@@ -10,9 +10,10 @@ from pathlib import Path
 from policypress.agents.applicable import AgentKind, refuse_useless, useless
 from policypress.agents.archive import Archive, read_bytes
 from policypress.agents.bundle import Activation, AgentBundle
-from policypress.agents.frameworks import brax, named_layers
+from policypress.agents.frameworks import brax, cleanrl_jax, named_layers
 from policypress.agents.frameworks.bundling import Described, bundle_of
 from policypress.agents.frameworks.chains import Gap
+from policypress.agents.frameworks.flax_files import is_flax
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.registry import FRAMEWORKS
 from policypress.agents.frameworks.run_config import NO_CONFIG, config_near
@@ -52,6 +53,7 @@ def is_checkpoint(path: Path) -> bool:
     return (
         head.startswith(_OLD_TORCH)
         or brax.recognises(head)
+        or is_flax(head)
         or (head[8:10] == b'{"' and 0 < header_bytes <= size_bytes - 8)
     )
 
@@ -87,6 +89,10 @@ def _found(path: Path, content: bytes, overrides: Overrides) -> Found:
         if overrides.layers is not None:
             raise useless(("layers",), f"{path.name} has the form of Brax, whose layers are known.", "Leave it out.")
         return brax.read(content, path.name, config_near(path), overrides)
+    if is_flax(content):
+        if overrides.layers is not None:
+            raise useless(("layers",), f"{path.name} has the form of flax, whose layers are known.", "Leave it out.")
+        return cleanrl_jax.read(content, path.name, overrides)
     stored = stored_in(content, path.name)
     framework = _framework(stored, overrides)
     config = NO_CONFIG if framework is named_layers.FRAMEWORK else config_near(path)
