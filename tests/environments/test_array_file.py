@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis.extra import numpy as npst
 
 from policypress.agents import archive
-from policypress.environments import array_file
-from policypress.environments.array_file import array_of, read_arrays
+from policypress.agents import array_file
+from policypress.agents.array_file import array_of, read_arrays
 from policypress_runtime.errors import DamagedAgentError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from policypress.environments.array_file import read_arrays
+from policypress.agents.array_file import read_arrays
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.errors import TrainingInputError
 

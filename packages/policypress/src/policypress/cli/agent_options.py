@@ -39,7 +39,9 @@ class AgentOptions:
     wrapper: WrapperOption = None
     normalizer: Annotated[
         str | None,
-        typer.Option("--normalizer", metavar="FILE|none", help="VecNormalize statistics of the agent, or none."),
+        typer.Option(
+            "--normalizer", metavar="FILE|none", help="Statistics of observations: VecNormalize, or an .npz; or none."
+        ),
     ] = None
     activation: Annotated[
         str | None,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from policypress import seeding
-from policypress.environments import array_file
+from policypress.agents import array_file
 from policypress.environments.batches import (
     Array,
     ObservationBatch,

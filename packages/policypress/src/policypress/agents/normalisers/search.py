@@ -15,6 +15,7 @@ from policypress.agents.near_files import missing
 from policypress.agents.normalisers.files import StatisticsFile, read_statistics_file, statistics_in
 from policypress.agents.normalisers.fit import Fitted
 from policypress.agents.normalisers.names import are_pair, contradict, is_part_of_a_run, steps_of
+from policypress.agents.normalisers.stated_arrays import HOW, SUFFIX, read_stated_arrays
 from policypress.agents.normalisers.vecnormalize import Statistics
 from policypress_runtime.errors import AgentError, DamagedAgentError, UndeterminedAgentError
 
@@ -52,15 +53,24 @@ def stated(path: str, fit: Fit) -> Chosen:
     """
     file = Path(path)
     if not file.is_file():
-        expected = f"normalisation statistics: a file that VecNormalize.save() wrote, or {NONE!r}"
-        raise missing(file, expected=expected, suffixes=(".pkl", ".pickle"))
-    read = read_statistics_file(file)
-    if read.error is not None or read.statistics is None:
-        raise read.error or AgentError(f"{path} cannot be read.")
-    fitting = fit(read.statistics)
+        expected = f"normalisation statistics: a file that VecNormalize.save() wrote, an {SUFFIX}, or {NONE!r}"
+        raise missing(file, expected=expected, suffixes=(".pkl", ".pickle", SUFFIX))
+    fitting = fit(_read(file))
     if isinstance(fitting, str):
         raise _misfit(fitting, file)
     return Chosen(file, fitting)
+
+
+def _read(file: Path) -> Statistics:
+    """The statistics that the user named: of a VecNormalize, or as arrays."""
+    if file.suffix.lower() == SUFFIX:
+        return read_stated_arrays(file)
+    read = read_statistics_file(file)
+    if read.statistics is not None:
+        return read.statistics
+    error = read.error or AgentError(f"{file} cannot be read.")
+    hint = f"{error.hint or ''} Statistics of another framework: {HOW}.".strip()
+    raise type(error)(error.message, got=error.got, expected=error.expected, hint=hint)
 
 
 def refuse_unclear(network: Path, fit: Fit) -> None:

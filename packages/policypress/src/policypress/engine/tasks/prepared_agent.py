@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from policypress.agents.array_file import read_arrays
 from policypress.compression.pipeline import CalibrationData
-from policypress.environments.array_file import read_arrays
 from policypress.environments.batches import ObservationBatch
 from policypress_runtime.atomic_write import sweep_partial, write_atomic
 from policypress_runtime.errors import DamagedAgentError, ExecutionError, StudyInputError

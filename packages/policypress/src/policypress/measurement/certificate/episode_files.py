@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from policypress.environments.array_file import read_arrays
+from policypress.agents.array_file import read_arrays
 from policypress_runtime.errors import DamagedAgentError, EpisodeFileError
 from policypress_runtime.foreign_text import LIMIT, plain_lines
 from policypress_runtime.regular_file import read_regular
