@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as npst
 
-from policypress.agents import archive
-from policypress.agents import array_file
+from policypress.agents import archive, array_file
 from policypress.agents.array_file import array_of, read_arrays
 from policypress_runtime.errors import DamagedAgentError
 

@@ -120,6 +120,40 @@ def test_compress_plays_in_a_simulator_what_it_plays_in_one_environment(own_agen
     assert rows["together"] == rows["alone"]
 
 
+class Falls(gymnasium.Env[Any, Any]):
+    """Says at its last step whether it fell, and by its seed whether it did."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 4 if seed is None else 3 + seed % 3
+        self.falls = seed is not None and seed % 2 == 1
+        return np.zeros(2, np.float32), {"names": ["a"], "fell": True}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.left -= 1
+        told = {"fell": self.falls} if self.left == 0 else {}
+        return np.zeros(2, np.float32), 1.0, self.left == 0, False, told
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_fall_that_info_marks_is_that_of_its_own_episode(mode: AutoresetMode) -> None:
+    still = BatchActor(lambda _: np.zeros(1), lambda batch: np.zeros((len(batch), 1), np.float32))
+
+    def falls() -> SyncVectorEnv:
+        return SyncVectorEnv([Falls] * 3, autoreset_mode=mode)
+
+    expected = measure_returns(still, Falls, SEEDS, fall_key="fell")
+    assert [row.fell for row in expected] == [seed % 2 == 1 for seed in SEEDS]
+    assert played(measure_returns(still, falls, SEEDS, fall_key="fell")) == played(expected)
+    with opened(falls) as env:
+        alone = [run_episode(env, still.act, seed, fall_key="fell") for seed in SEEDS]
+    assert played(tuple(alone)) == played(expected)
+    assert all(row.fell is None for row in measure_returns(still, falls, SEEDS, fall_key="absent"))
+
+
 class Broken(gymnasium.Env[Any, Any]):
     """Shows, pays or raises something wrong at its fourth step."""
 
