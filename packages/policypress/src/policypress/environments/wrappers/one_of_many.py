@@ -38,9 +38,10 @@ def info_of_all(infos: Any, key: str, done: Array) -> tuple[Array, Array]:
     there, values = np.zeros(len(done), bool), np.zeros(len(done), bool)
     final = infos.get(_FINAL) if isinstance(infos, Mapping) else None
     for source, lanes in ((infos, ~done if isinstance(final, Mapping) else np.ones_like(done)), (final, done)):
-        value = source.get(key) if isinstance(source, Mapping) else None
+        if not isinstance(source, Mapping):
+            continue
         # Other parts of info are nobody's marks, and may have any form.
-        found = as_array(value) if hasattr(value, "shape") else np.zeros(0)
+        found = as_array(source[key]) if hasattr(source.get(key), "shape") else np.zeros(0)
         if found.shape == done.shape:
             said = lanes & as_array(source.get(f"_{key}", np.ones_like(done))).astype(bool)
             there |= said
