@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from policypress.agents.frameworks.cleanrl_jax import UNSCALED
-from policypress.agents.frameworks.flax_files import is_flax, read_flax
+from policypress.agents.frameworks.flax.cleanrl_jax import UNSCALED
+from policypress.agents.frameworks.flax.flax_files import is_flax, read_flax
 from policypress.agents.loading import load_agent
 from policypress.agents.stated_overrides import stated_overrides
 from policypress.measurement.agent_in_environment import agent_in_environment

@@ -10,10 +10,11 @@ from pathlib import Path
 from policypress.agents.applicable import AgentKind, refuse_useless, useless
 from policypress.agents.archive import Archive, read_bytes
 from policypress.agents.bundle import Activation, AgentBundle
-from policypress.agents.frameworks import brax, cleanrl_jax, named_layers
+from policypress.agents.frameworks import brax, named_layers
 from policypress.agents.frameworks.bundling import Described, bundle_of
 from policypress.agents.frameworks.chains import Gap
-from policypress.agents.frameworks.flax_files import is_flax
+from policypress.agents.frameworks.flax import cleanrl_jax
+from policypress.agents.frameworks.flax.flax_files import is_flax
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.registry import FRAMEWORKS
 from policypress.agents.frameworks.run_config import NO_CONFIG, config_near

@@ -16,7 +16,7 @@ import numpy as np
 from policypress.agents.archive import listing
 from policypress.agents.bundle import Activation, Dense
 from policypress.agents.frameworks.chains import HINT, Gap, Part
-from policypress.agents.frameworks.flax_files import read_flax
+from policypress.agents.frameworks.flax.flax_files import read_flax
 from policypress.agents.frameworks.found import Found
 from policypress.agents.overrides import Overrides
 from policypress_runtime.errors import DamagedAgentError, UnsupportedAgentError

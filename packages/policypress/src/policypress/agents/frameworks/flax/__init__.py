@@ -1,0 +1,1 @@
+"""Parameters of flax (JAX): its files, and the networks in them."""
