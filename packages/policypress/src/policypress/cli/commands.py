@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 SUMMARIES = {
     "inspect": "Describe an agent or an artifact: algorithm, spaces, network, what is folded in. Nothing in it is "
     "executed.",
-    "export": "Export an agent as ONNX, as C without dependencies, or as a Python module, after proving that it is "
+    "export": "Export an agent as ONNX, C without dependencies, a Python module or a LiteRT file, after proving it "
     "equal.",
     "compress": "Find the smallest policy that keeps the return of an agent, or compress the agent with given recipes.",
     "evaluate": "Evaluate artifacts or agents: deterministic episodes on the same seeds.",
