@@ -71,7 +71,7 @@ def test_one_that_cannot_be_loaded_or_proven_fails_alone(
     def unproven(*_: object) -> None:
         raise ParityError("The file does not do what it should.")
 
-    monkeypatch.setattr(cost_tasks, "check_runtime_parity", unproven)
+    monkeypatch.setattr(cost_tasks, "check_runtime", unproven)
     subjects = [
         CostSubject("damaged", b"no model", "onnxruntime", ()),
         CostSubject("unproven", artifact, "native", ()),

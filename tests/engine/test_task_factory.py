@@ -147,7 +147,7 @@ def test_the_native_form_is_proved_and_then_plays(subject: AgentInEnvironment, m
     task = worker.build(cell)
     assert task is not None
     proved: list[str] = []
-    monkeypatch.setattr(build_tasks, "check_runtime_parity", lambda *given: proved.append(given[2].name))
+    monkeypatch.setattr(build_tasks, "check_runtime", lambda *given: proved.append(given[2].name))
     built = build(task.payload)
     assert (built.record.runtime, proved) == ("native", ["native"])
     payload = worker.episodes(cell, built, (5, 6)).payload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from policypress.compression.pipeline import build_artifact
-from policypress.compression.recipe import Recipe
-from policypress.export.extension_module import publish_extension
-from policypress.measurement.evaluation import model_of, runtime_of
+from policypress.measurement.evaluation import runtime_of
 from policypress.policy.policy import Policy
 from policypress_runtime.contract import Contract, StateSpec
 from policypress_runtime.errors import ArtifactError, NoNativeFormError, ObservationError
 from policypress_runtime.runtimes.memory import from_caller, refuse_memory
-from policypress_runtime.runtimes.native.native_runtime import NativeRuntime
 from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
-from recurrent_policies import data_of, policy_of
+from recurrent_policies import policy_of
 
 
 @pytest.fixture
@@ -104,17 +99,9 @@ def test_a_state_may_begin_elsewhere_than_at_zero() -> None:
     np.testing.assert_array_equal(found["h"], [[5, 6], [1, -2]])
 
 
-def test_other_runtimes_refuse_what_they_would_run_without_memory(
-    policy: Policy, runtime: OnnxRuntime, tmp_path: Path
-) -> None:
-    with pytest.raises(NoNativeFormError, match=r"(?s)memory.*h_in, c_in.*onnxruntime"):
-        NativeRuntime(model_of(policy))
-    with pytest.raises(NoNativeFormError):
+def test_runtimes_without_a_memory_refuse(runtime: OnnxRuntime) -> None:
+    with pytest.raises(NoNativeFormError, match=r"(?s)something.*h_in, c_in.*onnxruntime"):
         refuse_memory(runtime.contract, "something")
-    artifact = build_artifact(policy, Recipe.parse("none"), data_of(policy)).artifact
-    with pytest.raises(NoNativeFormError, match=r"(?s)memory.*NAME\.onnx"):
-        publish_extension(artifact, data_of(policy).parity, tmp_path / "policy.so")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_contract_has_the_schema_that_says_it(runtime: OnnxRuntime) -> None:

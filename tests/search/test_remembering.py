@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from torch import nn
 
+from policypress.engine.store.reader import StoreReader
 from policypress.policy.policy import Policy
 from policypress.search.compress import compress
-from policypress_runtime.errors import StudyInputError
-from policypress_runtime.runtimes.protocol import ONNXRUNTIME
+from policypress_runtime.runtimes.loading import resolved
 from recurrent_policies import HIDDEN, INPUTS, policy_of
 
 
@@ -45,11 +45,8 @@ def test_the_runtime_of_its_cells_is_the_one_that_plays(tmp_path: Path, monkeypa
         policy(), ["equalize > int8"], output=tmp_path, env_fn=Echo, episodes=3, executor="debug", costs=False
     )
     runtimes = {cell.protocol.runtime for cell in done.outcome.done if cell.kind != "random"}
-    assert runtimes == {ONNXRUNTIME}
-    assert any("memory" in notice for notice in done.notices)
+    acting = resolved("auto")[0]
+    assert runtimes == {acting}
+    built = [StoreReader(done.store).artifact(cell.key) for cell in done.outcome.done if cell.kind == "variant"]
+    assert {record.runtime for record in built if record is not None} == {acting}
     assert done.outcome.failed == ()
-
-
-def test_native_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StudyInputError, match="does not carry the memory"):
-        compress(policy(), ["int8"], output=tmp_path, env_fn=Echo, runtime="native", executor="debug")

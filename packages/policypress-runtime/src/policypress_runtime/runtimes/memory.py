@@ -51,6 +51,21 @@ def together(observation: Observation, states: Mapping[str, Array]) -> dict[str,
     return {**parts, **states}
 
 
+def check_rows(feeds: Mapping[str, Array]) -> int:
+    """The rows of observations and states, which are as many.
+
+    Raises:
+        ObservationError: they are not.
+    """
+    if len({len(array) for array in feeds.values()}) > 1:
+        raise ObservationError(
+            "Observations and states have different numbers of rows.",
+            got=", ".join(f"{name}: {len(array)}" for name, array in feeds.items()),
+            expected="one state for each observation",
+        )
+    return len(next(iter(feeds.values())))
+
+
 def rows_of(states: Mapping[str, Array], specs: tuple[StateSpec, ...], count: int) -> Array:
     """States by name as generated C keeps them: one row for each observation, one tensor behind the other."""
     parts = [np.asarray(states[spec.name], np.float32).reshape(count, -1) for spec in specs]

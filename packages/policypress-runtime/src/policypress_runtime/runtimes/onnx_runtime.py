@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime as ort
 
 from policypress_runtime.contract import METADATA_KEY, Discrete, TensorSpec
-from policypress_runtime.errors import ArtifactError, ObservationError
+from policypress_runtime.errors import ArtifactError
 from policypress_runtime.reading_limits import limited
 from policypress_runtime.regular_file import check_regular
-from policypress_runtime.runtimes.memory import initial_states, parted
+from policypress_runtime.runtimes.memory import check_rows, initial_states, parted
 from policypress_runtime.runtimes.observation import Array, Observation, batches_of, fill, part_of
 from policypress_runtime.runtimes.onnx_metadata import content_of, described
 from policypress_runtime.runtimes.protocol import Runtime
@@ -178,14 +178,8 @@ class OnnxRuntime(Runtime):
         if self.contract.state:
             observations, states = parted(observations, self.contract)
         feeds = {**batches_of(observations, self.contract.inputs), **states}
-        if len({len(array) for array in feeds.values()}) > 1:
-            raise ObservationError(
-                "Observations and states have different numbers of rows.",
-                got=", ".join(f"{name}: {len(array)}" for name, array in feeds.items()),
-                expected="one state for each observation",
-            )
+        length = check_rows(feeds)
         names = [*self._outputs, *(spec.next_name for spec in self.contract.state)]
-        length = len(next(iter(feeds.values())))
         if self.contract.batch_independent or length <= 1:
             return dict(zip(names, self._session.run(names, feeds), strict=True))
         rows = ({name: array[i : i + 1] for name, array in feeds.items()} for i in range(length))

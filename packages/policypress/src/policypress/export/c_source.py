@@ -18,6 +18,7 @@ from policypress.export.golden_sequences import golden_sequences
 from policypress.export.goldens import goldens_of, taken
 from policypress.export.parity import Observations, ParityReport, check_outputs, compared
 from policypress.export.publish import ProvenArtifact
+from policypress.export.runtime_gate import fitting
 from policypress.policy.policy import ACTION
 from policypress_runtime.atomic_write import write_all_atomic
 from policypress_runtime.codegen.program import Program
@@ -64,6 +65,7 @@ def prove_c(artifact: ProvenArtifact, observations: Observations, target: Target
         ExecutionError: the compiler does not accept the C.
     """
     program = read_program(artifact.model)
+    observations = fitting(observations, artifact.model, artifact.contract)
     source = render(program, target, name)
     compiler = compiler_command()
     if compiler is None:

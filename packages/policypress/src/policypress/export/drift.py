@@ -8,7 +8,7 @@ policy itself err so: by as much as one step may, in every component of the stat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,6 @@ import torch
 from policypress.export.parity import (
     BatchRuntime,
     Observations,
-    ParityReport,
-    check_runtime_parity,
     checked_output,
     clear_decisions,
     decided_by_of,
@@ -84,32 +82,6 @@ def check_drift(
         max((report.max_error for report in reports), default=0.0),
         max((report.of_allowed for report in reports), default=0.0),
     )
-
-
-def check_runtime(
-    policy: Policy | None,
-    model: bytes,
-    runtime: BatchRuntime,
-    observations: Observations,
-    episodes: Sequence[Observations] = (),
-) -> ParityReport:
-    """Prove that another runtime does what the policy does: single steps, and with a memory whole episodes too.
-
-    Args:
-        policy: as for :func:`~policypress.export.parity.check_runtime_parity`.
-        model: the file that the runtime was made from.
-        runtime: what is to be proven.
-        observations: visited and extreme observations, with the states they were met in where there are states.
-        episodes: observations of whole episodes, for a policy with memory.
-
-    Raises:
-        ParityError: out of tolerance.
-    """
-    report = check_runtime_parity(policy, model, runtime, observations)
-    if not runtime.contract.state or not episodes:
-        return report
-    drift = check_drift(policy, model, episodes, runtime)
-    return replace(report, of_allowed=max(report.of_allowed, drift.of_allowed))
 
 
 def played(runtime: BatchRuntime, contract: Contract, episode: Observations) -> dict[str, Array]:

@@ -10,9 +10,9 @@ import keyword
 import tempfile
 from pathlib import Path
 
-from policypress.export.drift import check_runtime
 from policypress.export.parity import Observations, ParityReport
 from policypress.export.publish import ProvenArtifact
+from policypress.export.runtime_gate import check_runtime
 from policypress_runtime.atomic_write import write_atomic
 from policypress_runtime.errors import OutputError
 from policypress_runtime.runtimes.native.build import build_module

@@ -14,9 +14,11 @@ from policypress import __version__
 from policypress.agents.overrides import NO_OVERRIDES, Overrides
 from policypress.environments.fit import described, resolve_first, spaces_of
 from policypress.environments.making import SpecFactory, user_environment
+from policypress.environments.memory.episodes import whole_episodes
+from policypress.environments.memory.remembering import memory_of
 from policypress.environments.observations import visited
 from policypress.environments.wrappers.one_of_many import as_factory
-from policypress.export.parity import check_runtime_parity
+from policypress.export.runtime_gate import check_runtime
 from policypress.measurement.agent_in_environment import (
     AgentLike,
     Factory,
@@ -133,7 +135,9 @@ def _prove_native(
     met = visited(
         factory, actor_of(acting), count=PROVEN_ON, seed=0, purpose="native_parity", episodes=1, max_steps=max_steps
     )
-    check_runtime_parity(policy, model, acting, met)
+    memory = memory_of(actor_of(acting))
+    episodes = () if memory is None else whole_episodes(factory, memory, [0], max_steps)
+    check_runtime(policy, model, acting, met, episodes)
 
 
 def as_artifact(subject: AgentLike, runtime: RuntimeChoice) -> Runtime | None:

@@ -42,8 +42,8 @@ from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
 from policypress.search.time_budget import TimeBudget
 from policypress_runtime.errors import StudyInputError
-from policypress_runtime.runtimes.loading import chosen, resolved
-from policypress_runtime.runtimes.protocol import NATIVE, ONNXRUNTIME, RuntimeChoice, RuntimeName
+from policypress_runtime.runtimes.loading import resolved
+from policypress_runtime.runtimes.protocol import ONNXRUNTIME, RuntimeName
 
 # Of all episodes, the share that one candidate's certificate may take, and the baseline's as many again.
 GATE_SHARE = 0.35
@@ -113,7 +113,7 @@ def compress(
         overrides=asked.overrides,
         needs_environment=asked.observations is None,
     )
-    acting, told = _runtime(subject, asked.runtime or (ONNXRUNTIME if asked.recipes is None else "auto"))
+    acting, told = resolved(asked.runtime or (ONNXRUNTIME if asked.recipes is None else "auto"))
     notices = (*subject.notices, *told)
     if asked.executor == "local" and env_fn is not None and not can_travel(env_fn):
         asked, notices = replace(asked, executor="debug"), (*notices, STAYS_HERE)
@@ -229,7 +229,7 @@ def _searched(session: Session, asked: CompressOptions, budget: TimeBudget, noti
     goal, store, subject = asked.goal, session.store, session.subject
     known = return_limits(subject.environment)
     criterion = criterion_of(goal, known, deterministic=_deterministic(subject, asked))
-    fastest, _ = _runtime(subject, asked.runtime or "auto")
+    fastest, _ = resolved(asked.runtime or "auto")
     objective = Objective(
         goal.minimize,
         store.folder,
@@ -289,23 +289,6 @@ def search_of(
     # No student has a memory yet.
     training = goal.training and not session.subject.policy.states
     return Search(session, objective, criterion, gate, budget, training=training)
-
-
-def _runtime(subject: AgentInEnvironment, wanted: RuntimeChoice) -> tuple[RuntimeName, tuple[str, ...]]:
-    """What acts, decided before any key is made of it, and what to tell the user: a memory is ONNX Runtime's to carry.
-
-    Raises:
-        StudyInputError: native was asked for a policy with memory.
-    """
-    if not subject.policy.states:
-        return resolved(wanted)
-    if chosen(wanted) == NATIVE:
-        raise StudyInputError(
-            "The native runtime does not carry the memory of a policy yet.",
-            got=f"--runtime native, and the state {', '.join(subject.policy.state_names)}",
-            expected="--runtime onnxruntime",
-        )
-    return ONNXRUNTIME, ("ONNX Runtime acts: the native runtime does not carry the memory of a policy yet.",)
 
 
 def _deterministic(subject: AgentInEnvironment, asked: CompressOptions) -> bool:

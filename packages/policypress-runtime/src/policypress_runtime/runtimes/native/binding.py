@@ -76,6 +76,7 @@ def binding_source(contract: Contract, module: str) -> str:
         f"#define PB_ACTION_SIZE {max(math.prod(action.shape), 1)}",
         f"#define PB_EXPECTED {literal(expected(contract.inputs))}",
         f"#define PB_EXPECTED_ACTION {literal(described(action))}",
+        f"#define PB_EXPECTED_STATE {literal(_state(contract))}",
         _DECLARATIONS,
         *shapes,
         "static const struct pb_input pb_inputs[] = {",
@@ -85,6 +86,12 @@ def binding_source(contract: Contract, module: str) -> str:
         (files("policypress_runtime.runtimes.native") / "extension.c").read_text(encoding="utf-8"),
     ]
     return "\n".join(lines)
+
+
+def _state(contract: Contract) -> str:
+    """The state of one observation in words."""
+    parts = ", ".join(f"{spec.name} {spec.shape}" for spec in contract.state)
+    return f"{sum(math.prod(spec.shape) for spec in contract.state)} float32 numbers: {parts}"
 
 
 _DECLARATIONS = """

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from policypress_runtime.contract import METADATA_KEY, Contract
 from policypress_runtime.errors import NativeBuildError, NoNativeFormError
-from policypress_runtime.runtimes.memory import refuse_memory
 from policypress_runtime.runtimes.native.binding import NAME, SOURCE, STACK_BYTES, binding_source
 from policypress_runtime.runtimes.native.processor import left_out
 from policypress_runtime.runtimes.onnx_metadata import described
@@ -43,7 +42,6 @@ def built_module(model: bytes, label: str, cache: Cache | None = None) -> tuple[
         NoNativeFormError: the artifact holds what C cannot be generated for; says what.
     """
     contract = contract_of(model, label)
-    refuse_memory(contract, "The native runtime")
     kept = Cache() if cache is None else cache
     compiler = find_compiler()
     compiler = replace(compiler, options=(*compiler.options, *left_out(features_here())))
@@ -102,7 +100,6 @@ def build_module(model: bytes, contract: Contract, module: str, folder: Path, co
         NativeBuildError: the generator or the compiler failed.
         NoNativeFormError: C cannot be generated for the artifact.
     """
-    refuse_memory(contract, "An extension module", "Write an ONNX file: -o NAME.onnx.")
     artifact = folder / "artifact.onnx"
     artifact.write_bytes(model)
     _generate(artifact, folder / SOURCE)

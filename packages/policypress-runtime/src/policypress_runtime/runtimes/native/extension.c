@@ -13,6 +13,15 @@
 
 typedef PB_ACTION_ELEMENT pb_action;
 
+/* A policy with memory takes a state before its inputs. */
+#ifdef POLICY_STATE_BYTES
+#define PB_REMEMBERS 1
+#define PB_MEMORY(memory) memory,
+#else
+#define PB_REMEMBERS 0
+#define PB_MEMORY(memory)
+#endif
+
 /* What a module object holds for itself; every import of the file makes a new one. */
 struct pb_state {
     PyTypeObject *array;     /* numpy's, if its objects turned out to be laid out as pb_array; NULL: they did not */
@@ -21,6 +30,9 @@ struct pb_state {
     PyObject *checked;       /* is given the observations that act() cannot take; NULL: act() raises */
     PyObject *keys[PB_INPUTS];
     unsigned long long saturated;
+#if PB_REMEMBERS
+    policy_state memory;     /* of the episode that act() plays */
+#endif
 };
 
 static struct pb_state *pb_state_of(PyObject *module) { return (struct pb_state *)PyModule_GetState(module); }
@@ -256,15 +268,21 @@ static int pb_take(struct pb_state *state, PyObject *observation, struct pb_take
 /* Calls of the policy, with working memory where it takes none from the stack. PB_NO_MEMORY: there was none. */
 #define PB_NO_MEMORY (-1)
 #ifdef POLICY_SCRATCH_IS_GIVEN
-static int pb_one(const void *const *inputs, pb_action *action)
+static int pb_one(struct pb_state *state, const void *const *inputs, pb_action *action)
 {
+    (void)state;
     void *scratch = PyMem_RawMalloc(POLICY_SCRATCH_BYTES);
-    int status = scratch == NULL ? PB_NO_MEMORY : policy_act_with(scratch, PB_CALL_INPUTS, action);
+    int status =
+        scratch == NULL ? PB_NO_MEMORY : policy_act_with(scratch, PB_MEMORY(&state->memory) PB_CALL_INPUTS, action);
     PyMem_RawFree(scratch);
     return status;
 }
 #else
-static int pb_one(const void *const *inputs, pb_action *action) { return policy_act(PB_CALL_INPUTS, action); }
+static int pb_one(struct pb_state *state, const void *const *inputs, pb_action *action)
+{
+    (void)state;
+    return policy_act(PB_MEMORY(&state->memory) PB_CALL_INPUTS, action);
+}
 #endif
 
 static PyObject *pb_wrong(int status)
@@ -274,7 +292,8 @@ static PyObject *pb_wrong(int status)
     if (PyErr_Occurred())
         return NULL;
     if (status & POLICY_NOT_FINITE)
-        PyErr_SetString(PyExc_ValueError, "the observation holds NaN or infinity");
+        PyErr_SetString(PyExc_ValueError, PB_REMEMBERS ? "the observation or the memory holds NaN or infinity"
+                                                       : "the observation holds NaN or infinity");
     else
         PyErr_SetString(PyExc_ValueError, "the observation does not fit the policy: expected " PB_EXPECTED);
     return NULL;
@@ -317,12 +336,21 @@ static PyObject *pb_numbers(const pb_action *action)
 }
 #endif
 
-/* Writes actions into a buffer of the caller's, in its own integer format. 0: the buffer is another one. */
-static int pb_give(const pb_action *action, size_t count, const Py_buffer *to)
+/* Whether actions can be written into a buffer of the caller's. */
+static int pb_accepts(size_t count, const Py_buffer *to)
 {
     int format = pb_format(to);
     if (format == PB_OTHER || (size_t)to->len != count * (size_t)to->itemsize ||
         (uintptr_t)to->buf % (size_t)to->itemsize != 0)
+        return 0;
+    return count == 0 || (PB_ACTION_INTEGER ? format != PB_REAL32 && format != PB_REAL64 : format == PB_REAL32);
+}
+
+/* Writes actions into a buffer of the caller's, in its own integer format. 0: the buffer is another one. */
+static int pb_give(const pb_action *action, size_t count, const Py_buffer *to)
+{
+    int format = pb_format(to);
+    if (!pb_accepts(count, to))
         return 0;
     if (count == 0)
         return 1;
@@ -375,7 +403,7 @@ static PyObject *pb_act(PyObject *module, PyObject *observation)
     struct pb_room room;
     pb_room_new(&room);
     int fits = pb_take(state, observation, &taken, &room, state->checked == NULL);
-    int status = fits ? pb_one(taken.inputs, action) : 0;
+    int status = fits ? pb_one(state, taken.inputs, action) : 0;
     pb_release(&taken);
     pb_room_free(&room);
     if (!fits || status & POLICY_NOT_FINITE)
@@ -421,20 +449,24 @@ static PyObject *pb_act_into(PyObject *module, PyObject *const *arguments, Py_ss
         PyErr_SetString(PyExc_TypeError, "act_into takes an observation and a buffer for the action");
         return NULL;
     }
-    int fits = pb_take(state, arguments[0], &taken, &room, 1);
-    int status = fits ? pb_one(taken.inputs, action) : 0;
-    pb_release(&taken);
-    pb_room_free(&room);
-    if (!fits || status & POLICY_NOT_FINITE)
-        return pb_wrong(status);
+    /* Looked at before the policy acts, which a memory would not forget. */
     if (PyObject_GetBuffer(arguments[1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
         return NULL;
-    int given = pb_give(action, PB_ACTION_SIZE, &to);
+    int accepted = pb_accepts(PB_ACTION_SIZE, &to);
+    int fits = accepted && pb_take(state, arguments[0], &taken, &room, 1);
+    int status = fits ? pb_one(state, taken.inputs, action) : 0;
+    if (fits)
+        pb_release(&taken);
+    pb_room_free(&room);
+    if (fits && !(status & POLICY_NOT_FINITE))
+        (void)pb_give(action, PB_ACTION_SIZE, &to);
     PyBuffer_Release(&to);
-    if (!given) {
+    if (!accepted) {
         PyErr_SetString(PyExc_ValueError, "the action does not fit its buffer: expected " PB_EXPECTED_ACTION);
         return NULL;
     }
+    if (!fits || status & POLICY_NOT_FINITE)
+        return pb_wrong(status);
     pb_count(state, status);
     return PyLong_FromLong(status);
 }
@@ -520,10 +552,11 @@ static int pb_on_inputs(const struct pb_batch *batch, const Py_buffer *to)
 }
 
 /* Acts on rows with the kernels `set`, which stay the same to the end whatever use_kernel is told meanwhile. */
-static int pb_many(const struct policy_kernel_set *set, const void *const *inputs, pb_action *actions, float *scores,
-                   size_t rows)
+static int pb_many(const struct policy_kernel_set *set, void *states, const void *const *inputs, pb_action *actions,
+                   float *scores, size_t rows)
 {
     int status = 0;
+    (void)states;
 #ifdef POLICY_BATCH_SCRATCH_IS_GIVEN
     void *scratch = PyMem_RawMalloc(POLICY_BATCH_SCRATCH_BYTES);
     if (scratch == NULL)
@@ -533,11 +566,11 @@ static int pb_many(const struct policy_kernel_set *set, const void *const *input
 #define PB_SCRATCH
 #endif
 #if POLICY_TILE > 1
-    status = set->many(PB_SCRATCH PB_CALL_INPUTS, actions, scores, rows);
+    status = set->many(PB_SCRATCH PB_MEMORY((policy_state *)states) PB_CALL_INPUTS, actions, scores, rows);
 #else
     for (size_t row = 0; row < rows; row++)
-        status |= set->one(PB_SCRATCH PB_ROW_INPUTS, actions + row * PB_ACTION_SIZE,
-                           scores == NULL ? NULL : scores + row * PB_SCORES);
+        status |= set->one(PB_SCRATCH PB_MEMORY((policy_state *)states + row) PB_ROW_INPUTS,
+                           actions + row * PB_ACTION_SIZE, scores == NULL ? NULL : scores + row * PB_SCORES);
 #endif
 #ifdef POLICY_BATCH_SCRATCH_IS_GIVEN
     PyMem_RawFree(scratch);
@@ -545,22 +578,35 @@ static int pb_many(const struct policy_kernel_set *set, const void *const *input
     return status;
 }
 
-/* Acts on a batch: inputs, a buffer for the actions, and with `scores` a buffer for these before it. */
+#if PB_REMEMBERS
+/* Whether a buffer holds the states of `rows` observations. */
+static int pb_holds_states(const Py_buffer *view, size_t rows)
+{
+    return pb_format(view) == PB_REAL32 && (uintptr_t)view->buf % sizeof(float) == 0 &&
+           (size_t)view->len == rows * sizeof(policy_state) && pb_in_rows(view, (Py_ssize_t)rows);
+}
+#endif
+
+/* Acts on a batch: inputs, with a memory a buffer of the states that are read and written, with `scores` a buffer for
+   these, and a buffer for the actions. */
 static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_ssize_t count, int scores)
 {
     struct pb_batch batch;
-    Py_buffer to, scored;
+    Py_buffer to, scored, kept;
     PyObject *result = NULL;
     pb_action *actions = NULL;
-    if (count != PB_INPUTS + 1 + scores) {
+    if (count != PB_INPUTS + PB_REMEMBERS + 1 + scores) {
         PyErr_SetString(PyExc_TypeError, "expected one buffer for each input, then those of the results");
         return NULL;
     }
     if (!pb_batch_take(arguments, &batch))
         return NULL;
     memset(&scored, 0, sizeof scored);
-    if (PyObject_GetBuffer(arguments[count - 1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
+    memset(&kept, 0, sizeof kept);
+    if (PB_REMEMBERS && PyObject_GetBuffer(arguments[PB_INPUTS], &kept, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
         goto inputs;
+    if (PyObject_GetBuffer(arguments[count - 1], &to, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
+        goto states;
     if (scores && PyObject_GetBuffer(arguments[count - 2], &scored, PyBUF_FORMAT | PyBUF_ND | PyBUF_WRITABLE) != 0)
         goto action;
     size_t rows = (size_t)batch.rows, sized = rows * PB_ACTION_SIZE;
@@ -577,6 +623,16 @@ static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_
         PyErr_SetString(PyExc_ValueError, "a buffer for results lies on another buffer of the call");
         goto all;
     }
+#if PB_REMEMBERS
+    if (!pb_holds_states(&kept, rows)) {
+        PyErr_SetString(PyExc_ValueError, "the states do not fit: expected rows of " PB_EXPECTED_STATE);
+        goto all;
+    }
+    if (pb_on_inputs(&batch, &kept) || pb_overlap(&kept, &to) || (scores && pb_overlap(&kept, &scored))) {
+        PyErr_SetString(PyExc_ValueError, "the states lie on another buffer of the call");
+        goto all;
+    }
+#endif
     if (!direct && (actions = PyMem_Calloc(sized + 1, sizeof(pb_action))) == NULL) {
         PyErr_NoMemory();
         goto all;
@@ -587,7 +643,7 @@ static PyObject *pb_batch_into(PyObject *module, PyObject *const *arguments, Py_
     const struct policy_kernel_set *set = policy_chosen;
     int status;
     Py_BEGIN_ALLOW_THREADS
-    status = pb_many(set, inputs, target, scores ? (float *)scored.buf : NULL, rows);
+    status = pb_many(set, kept.buf, inputs, target, scores ? (float *)scored.buf : NULL, rows);
     Py_END_ALLOW_THREADS
     if (status == PB_NO_MEMORY) {
         PyErr_NoMemory();
@@ -605,6 +661,9 @@ all:
         PyBuffer_Release(&scored);
 action:
     PyBuffer_Release(&to);
+states:
+    if (PB_REMEMBERS)
+        PyBuffer_Release(&kept);
 inputs:
     pb_batch_release(&batch);
     return result;
@@ -620,6 +679,53 @@ static PyObject *pb_run_batch(PyObject *module, PyObject *const *arguments, Py_s
 {
     return pb_batch_into(module, arguments, count, 1);
 }
+#endif
+
+#if PB_REMEMBERS
+static PyObject *pb_bytes_of(const policy_state *memory)
+{
+    return PyBytes_FromStringAndSize((const char *)memory, (Py_ssize_t)sizeof *memory);
+}
+
+static PyObject *pb_reset(PyObject *module, PyObject *nothing)
+{
+    (void)nothing;
+    policy_reset(&pb_state_of(module)->memory);
+    Py_RETURN_NONE;
+}
+
+static PyObject *pb_memory(PyObject *module, PyObject *nothing)
+{
+    (void)nothing;
+    return pb_bytes_of(&pb_state_of(module)->memory);
+}
+
+static PyObject *pb_initial_state(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    policy_state first;
+    policy_reset(&first);
+    return pb_bytes_of(&first);
+}
+
+static PyObject *pb_set_memory(PyObject *module, PyObject *given)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(given, &view, PyBUF_SIMPLE) != 0)
+        return NULL;
+    int fits = (size_t)view.len == sizeof(policy_state);
+    if (fits)
+        memcpy(&pb_state_of(module)->memory, view.buf, sizeof(policy_state));
+    PyBuffer_Release(&view);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "the state does not fit: expected " PB_EXPECTED_STATE);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+#define PB_BATCH_OF "*inputs, states"
+#else
+#define PB_BATCH_OF "*inputs"
 #endif
 
 static PyObject *pb_kernel(PyObject *module, PyObject *nothing)
@@ -714,11 +820,17 @@ static PyMethodDef pb_methods[] = {
     {"act_into", PB_FAST(pb_act_into), METH_FASTCALL,
      "act_into(observation, action): write the action into a buffer; returns status bits (1: a value was clipped)."},
     {"act_batch", PB_FAST(pb_act_batch), METH_FASTCALL,
-     "act_batch(*inputs, actions): act on rows, without the interpreter lock; returns status bits (2: a row holds NaN "
-     "or infinity, and its action was left as it was)."},
+     "act_batch(" PB_BATCH_OF ", actions): act on rows, without the interpreter lock; returns status bits (2: a row holds "
+     "NaN or infinity, and its action was left as it was)."},
 #if PB_SCORES > 0
     {"run_batch", PB_FAST(pb_run_batch), METH_FASTCALL,
-     "run_batch(*inputs, scores, actions): act_batch that also gives the scores."},
+     "run_batch(" PB_BATCH_OF ", scores, actions): act_batch that also gives the scores."},
+#endif
+#if PB_REMEMBERS
+    {"reset", pb_reset, METH_NOARGS, "reset(): an episode begins; act() and act_into() forget what they met."},
+    {"state", pb_memory, METH_NOARGS, "state(): what act() remembers, the bytes of " PB_EXPECTED_STATE "."},
+    {"set_state", pb_set_memory, METH_O, "set_state(state): what act() shall remember, as state() gives it."},
+    {"initial_state", pb_initial_state, METH_NOARGS, "initial_state(): the state at the start of an episode."},
 #endif
     {"kernel", pb_kernel, METH_NOARGS, "kernel(): name of the kernels in use."},
     {"use_kernel", pb_use_kernel, METH_O, "use_kernel(name): use other kernels; False where this machine lacks them."},
@@ -730,6 +842,9 @@ static PyMethodDef pb_methods[] = {
 static int pb_exec(PyObject *module)
 {
     struct pb_state *state = pb_state_of(module);
+#if PB_REMEMBERS
+    policy_reset(&state->memory);
+#endif
     for (int i = 0; i < PB_INPUTS; i++)
         if ((state->keys[i] = PyUnicode_InternFromString(pb_inputs[i].key)) == NULL)
             return -1;

@@ -13,6 +13,7 @@ import numpy as np
 
 from policypress_runtime.contract import Contract, Discrete
 from policypress_runtime.errors import NativeBuildError, ObservationError
+from policypress_runtime.runtimes.memory import States, check_rows, parted, parted_rows, rows_of
 from policypress_runtime.runtimes.native.build import MODULE, built_module
 from policypress_runtime.runtimes.observation import Array, Observation, batches_of, fill, key_of, part_of
 from policypress_runtime.runtimes.onnx_metadata import content_of
@@ -65,26 +66,59 @@ class NativeRuntime(Runtime):
         self._integer_action = isinstance(self.contract.action_space, Discrete)
         make = functools.partial(np.empty, action.shape, np.dtype(action.dtype))
         self._module.bind(make, self._act_checked)
-        # The C function itself: a Python frame in between costs as much as a small policy.
+        # The C function itself: a Python frame in between costs as much as a small policy. Whoever is given it alone
+        # finds whose memory it is by its module.
         self.__dict__["act"] = self._module.act
+        vars(self._module)["runtime"] = self
 
     def act(self, observation: Observation) -> Any:
         """Action for one observation (no batch axis); an ``int`` for Discrete, else an array.
 
+        A policy with memory remembers the observation until :meth:`reset`. One object is for one episode at a time.
+
         Raises:
-            ObservationError: wrong keys, wrong shape, or a value that is not finite.
+            ObservationError: wrong keys, wrong shape, or a value that is not finite; the memory is as it was.
         """
         return self._module.act(observation)
 
+    def reset(self) -> None:
+        """Begin an episode: the state is what it is at the start."""
+        if self.contract.state:
+            self._module.reset()
+
+    @property
+    def state(self) -> States:
+        """What :meth:`act` remembers, by name and without a batch axis."""
+        if not self.contract.state:
+            return {}
+        after = parted_rows(self._memory(), self.contract.state)
+        return {spec.name: after[spec.next_name][0] for spec in self.contract.state}
+
+    def _memory(self) -> Array:
+        """The module's own state, as a batch of one."""
+        return np.frombuffer(self._module.state(), np.float32)[None].copy()
+
     def _act_checked(self, observation: Observation) -> Any:
         """The long way, for what the C function does not take as it is: lists, strides, other dtypes, mistakes."""
+        feeds = self._feeds(observation)
+        rows = self._memory() if self.contract.state else None
+        action = self._run(feeds, 1, rows)["action"][0]
+        if rows is not None:
+            self._module.set_state(rows)
+        return int(action) if self._integer_action else action
+
+    def _feeds(self, observation: Observation) -> list[Array]:
+        """One observation as batches of one in the dtypes of the contract.
+
+        Raises:
+            ObservationError: it does not fit, or is not finite.
+        """
         feeds = []
         for spec in self.contract.inputs:
             buffer = np.empty((1, *spec.shape), spec.dtype)
             fill(buffer, spec, part_of(observation, spec, self.contract.inputs))
             feeds.append(buffer)
-        action = self._run(feeds, 1)["action"][0]
-        return int(action) if self._integer_action else action
+        return feeds
 
     def act_into(self, observation: Observation, action: Any) -> bool:
         """Write the action for one observation into ``action``, without an array in between.
@@ -103,7 +137,10 @@ class NativeRuntime(Runtime):
         try:
             return bool(self._module.act_into(observation, action))
         except (ValueError, TypeError, BufferError):
-            given = np.asarray(self._act_checked(observation))
+            self._feeds(observation)
+            if self.contract.state and not np.isfinite(self._memory()).all():
+                raise self._not_finite() from None
+            action_of = next(spec for spec in self.contract.outputs if spec.name == "action")
             try:
                 # Checked and in the dtype of the contract, so that whatever is wrong now is wrong with the buffer.
                 return bool(self._module.act_into(self._as_read(observation), action))
@@ -111,7 +148,7 @@ class NativeRuntime(Runtime):
                 raise ObservationError(
                     "The action does not fit the output buffer.",
                     got=f"{getattr(action, 'dtype', type(action).__name__)} of shape {np.shape(action)}",
-                    expected=f"{given.dtype} of shape {given.shape}, writable and contiguous",
+                    expected=f"{action_of.dtype} of shape {action_of.shape}, writable and contiguous",
                 ) from error
 
     def _as_read(self, observation: Observation) -> Any:
@@ -127,18 +164,37 @@ class NativeRuntime(Runtime):
     def run_batch(self, observations: Observation) -> dict[str, Array]:
         """Every output by name (``action``, and ``scores`` where actions are discrete) for a batch.
 
+        Of a policy with memory ``observations`` holds the states by name as well, and the next ones come out too.
+
         Raises:
             ObservationError: wrong keys, wrong shape, or a value that is not finite.
         """
+        if not self.contract.state:
+            feeds = batches_of(observations, self.contract.inputs)
+            return self._run(list(feeds.values()), len(next(iter(feeds.values()))), None)
+        observations, states = parted(observations, self.contract)
         feeds = batches_of(observations, self.contract.inputs)
-        return self._run(list(feeds.values()), len(next(iter(feeds.values()))))
+        count = check_rows({**feeds, **states})
+        rows = rows_of(states, self.contract.state, count)
+        return {**self._run(list(feeds.values()), count, rows), **parted_rows(rows, self.contract.state)}
 
-    def _run(self, feeds: list[Array], rows: int) -> dict[str, Array]:
-        results = {spec.name: np.empty((rows, *spec.shape), spec.dtype) for spec in self._results}
-        status = self._call(*feeds, *results.values())
+    def _run(self, feeds: list[Array], count: int, states: Array | None) -> dict[str, Array]:
+        """Outputs of ``count`` rows; ``states`` are read, and written over with the next ones."""
+        results = {spec.name: np.empty((count, *spec.shape), spec.dtype) for spec in self._results}
+        status = self._call(*feeds, *(() if states is None else (states,)), *results.values())
         if status & NOT_FINITE:
-            raise ObservationError("The observation is not finite.", got="NaN or infinity", expected="finite numbers")
+            raise self._not_finite()
         return results
+
+    def _not_finite(self) -> ObservationError:
+        if not self.contract.state:
+            return ObservationError("The observation is not finite.", got="NaN or infinity", expected="finite numbers")
+        return ObservationError(
+            "The observation or the memory is not finite.",
+            got="NaN or infinity",
+            expected="finite numbers",
+            hint="reset() begins an episode anew.",
+        )
 
     @property
     def saturated(self) -> int:

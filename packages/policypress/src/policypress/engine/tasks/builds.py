@@ -20,8 +20,9 @@ from policypress.environments.rollout import random_actor, run_episode
 from policypress.environments.side_by_side import Chooser, play_side_by_side
 from policypress.environments.wrappers.faults import opened
 from policypress.environments.wrappers.one_of_many import OneOfMany
-from policypress.export.parity import Observations, check_runtime_parity
+from policypress.export.parity import Observations
 from policypress.export.publish import sidecar_bytes, sidecar_name
+from policypress.export.runtime_gate import check_runtime
 from policypress.measurement.returns import actor_of, measure_returns
 from policypress.policy.policy import Policy
 from policypress.records import EpisodeRecord
@@ -62,6 +63,7 @@ class ProvePayload:
 
     artifact: BuiltArtifact
     parity: Observations
+    episodes: tuple[Observations, ...] = ()
 
 
 def build(payload: BuildPayload) -> BuiltArtifact:
@@ -76,16 +78,18 @@ def build(payload: BuildPayload) -> BuiltArtifact:
     built = BuiltArtifact(replace(compressed.record, runtime=ONNXRUNTIME), files)
     if payload.runtime != NATIVE:
         return built
-    return _acting_natively(built, compressed.artifact.policy, payload.materials.parity)
+    return _acting_natively(built, compressed.artifact.policy, payload.materials.parity, compressed.artifact.episodes)
 
 
 def prove(payload: ProvePayload) -> BuiltArtifact:
     """An artifact of another cell, whose native form has been compared with the file under ONNX Runtime here."""
     torch.set_num_threads(1)
-    return _acting_natively(payload.artifact, None, payload.parity)
+    return _acting_natively(payload.artifact, None, payload.parity, payload.episodes)
 
 
-def _acting_natively(built: BuiltArtifact, policy: Policy | None, parity: Observations) -> BuiltArtifact:
+def _acting_natively(
+    built: BuiltArtifact, policy: Policy | None, parity: Observations, episodes: tuple[Observations, ...]
+) -> BuiltArtifact:
     """``built``, with what acts with it, and why where that is not the native runtime.
 
     Raises:
@@ -97,7 +101,7 @@ def _acting_natively(built: BuiltArtifact, policy: Policy | None, parity: Observ
     except NoNativeFormError as error:
         notices = tuple(dict.fromkeys((*record.notices, fallback_notice(error))))
         return replace(built, record=replace(record, notices=notices))
-    check_runtime_parity(policy, model, native, parity)
+    check_runtime(policy, model, native, parity, episodes)
     return replace(built, record=replace(record, runtime=NATIVE))
 
 

@@ -16,7 +16,8 @@ import torch
 
 from policypress.engine import notes
 from policypress.engine.tasks.task import Failure
-from policypress.export.parity import Observations, check_runtime_parity
+from policypress.export.parity import Observations
+from policypress.export.runtime_gate import check_runtime
 from policypress.measurement.costs.background_load import BackgroundLoad
 from policypress.measurement.costs.energy import PER_ACTION, per_episode
 from policypress.measurement.costs.measuring import CostProtocol, measure_costs
@@ -132,7 +133,7 @@ def proven(model: bytes, name: RuntimeName, observations: Observations) -> Runti
     """
     runtime = load_model(model, name)
     if name == NATIVE:
-        check_runtime_parity(None, model, runtime, observations)
+        check_runtime(None, model, runtime, observations)
     return runtime
 
 

@@ -111,7 +111,8 @@ class TaskFactory:
         """Its native form has to be proved where that shall act, and did not in the cell that it was built for."""
         if cell.protocol.runtime != NATIVE or artifact.record.runtime == NATIVE:
             return None
-        payload = build_tasks.ProvePayload(artifact, self._agents.calibration(cell).materials.parity)
+        met = self._agents.calibration(cell).materials
+        payload = build_tasks.ProvePayload(artifact, met.parity, met.episodes)
         return Task(f"{cell.key}/prove", build_tasks.prove, payload)
 
     def episodes(self, cell: Cell, artifact: BuiltArtifact | None, seeds: tuple[int, ...]) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def memory_of(act: Callable[[Any], Any]) -> ActorWithMemory | None:
     if isinstance(act, ActorWithMemory):
         return act
     owner = getattr(act, "__self__", None)
+    owner = getattr(owner, "runtime", None) if isinstance(owner, ModuleType) else owner
     if not getattr(getattr(owner, "contract", None), "state", ()):
         return None
     return ActorWithMemory(act, owner.reset, lambda: owner.state)  # type: ignore[union-attr]
