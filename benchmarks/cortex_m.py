@@ -1,10 +1,10 @@
 """What a continuous-control policy takes on a Cortex-M4 and M7: instructions per action, flash and RAM, measured.
 
 Prints a Markdown table. Each recipe's C is compiled with ``arm-none-eabi-gcc -O2`` and run by ``qemu-system-arm``,
-which counts instructions exactly (``-icount``) and cycles not at all. Flash is text, constants and initialised data of
-the policy's object, which refers to nothing outside it; RAM is its data and the most stack that an action takes. The
-actions are compared with those of the same artifact's C on this machine: of integers not one bit may differ, floats are
-added up in another order.
+which counts instructions exactly (``-icount``) and cycles not at all. Flash is text, constants and initialised data
+of the policy's object, which refers to nothing outside it; RAM is its data, the state of a memory and the most stack
+that an action takes. The actions are compared with those of the same artifact's C on this machine: of integers not
+one bit may differ, floats are added up in another order.
 
     python benchmarks/cortex_m.py examples/agents/sac-HalfCheetah-v4.zip
 """
@@ -12,6 +12,7 @@ added up in another order.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,7 @@ from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress_runtime.codegen.reader import read_program
 from policypress_runtime.codegen.render import Source, render
 from policypress_runtime.codegen.targets import TARGETS, Target
+from policypress_runtime.runtimes.memory import initial_states, together
 from policypress_runtime.toolchain.compiler import compiler_command
 
 HERE = Path(__file__).resolve().parent
@@ -110,8 +112,14 @@ def measure(source: Source, target: Target, observations: npt.NDArray[np.float32
     table = np.array(rows, np.uint32).reshape(len(observations), -1)
     instructions = table[:, 0] * (KNOWN_INSTRUCTIONS / known) / REPEATS
     actions = np.ascontiguousarray(table[:, 1:]).view(np.float32)
-    flash, ram = text + data, data + bss + stack
+    flash, ram = text + data, data + bss + stack + state_bytes(source)
     return Measured(kernel, float(instructions.mean()), float(instructions.max()), flash, ram, tuple(outside), actions)
+
+
+def state_bytes(source: Source) -> int:
+    """Bytes of the state that the caller keeps; 0 without memory."""
+    found = re.search(r"#define POLICY_STATE_BYTES ([0-9]+)", source.h)
+    return 0 if found is None else int(found[1])
 
 
 def host_actions(artifact: ProvenArtifact, observations: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -121,7 +129,15 @@ def host_actions(artifact: ProvenArtifact, observations: npt.NDArray[np.float32]
         raise SystemExit("There is no C compiler on this machine.")
     program = read_program(artifact.model)
     with compiled(render(program, TARGETS["host"]), program, artifact.contract, compiler, "policy") as runtime:
-        return np.asarray(runtime.run_batch(observations)["action"], np.float32)
+        kept = artifact.contract.state
+        if not kept:
+            return np.asarray(runtime.run_batch(observations)["action"], np.float32)
+        # As there: each observation again and again, from the start of an episode.
+        states = initial_states(kept, len(observations))
+        for _ in range(REPEATS):
+            outputs = runtime.run_batch(together(observations, states))
+            states = {spec.name: outputs[spec.next_name] for spec in kept}
+        return np.asarray(outputs["action"], np.float32)
 
 
 def artifacts(agent: str | Path, recipes: tuple[str, ...], count: int = 32) -> tuple[dict[str, ProvenArtifact], Any]:

@@ -7,6 +7,16 @@
 #define SYSTICK ((volatile uint32_t *)0xE000E010u)
 #define PAINT 0xA5C35A3Cu
 
+/* A memory begins anew with every observation. */
+#ifdef POLICY_STATE_BYTES
+static policy_state state;
+#define ACT(observation, action) policy_act(&state, observation, action)
+#define RESET() policy_reset(&state)
+#else
+#define ACT(observation, action) policy_act(observation, action)
+#define RESET() (void)0
+#endif
+
 extern uint32_t stack_bottom[];
 
 /* Below this function's own frame nothing lives: it is painted, and what is no longer so afterwards was used. */
@@ -16,7 +26,7 @@ __attribute__((noinline)) static uint32_t stack_bytes(const float *observation, 
     __asm__ volatile("mov %0, sp" : "=r"(top));
     for (volatile uint32_t *word = stack_bottom; word < top; word++)
         *word = PAINT;
-    policy_act(observation, action);
+    ACT(observation, action);
     volatile uint32_t *lowest = stack_bottom;
     while (lowest < top && *lowest == PAINT)
         lowest++;
@@ -44,12 +54,14 @@ int main(void)
     SYSTICK[0] = 5u; /* the processor's clock, no interrupt, on */
     print_text(policy_kernel());
     print_text("\n");
+    RESET();
     print_word(stack_bytes(observations, action));
     print_word(ticks_of_known_loop());
     for (uint32_t row = 0; row < OBSERVATIONS; row++) {
+        RESET();
         const uint32_t start = now();
         for (uint32_t i = 0; i < REPEATS; i++)
-            policy_act(observations + row * POLICY_OBSERVATION_SIZE, action);
+            ACT(observations + row * POLICY_OBSERVATION_SIZE, action);
         print_word(ticks_since(start));
         for (int i = 0; i < POLICY_ACTION_SIZE; i++)
             print_float(action[i]);

@@ -157,7 +157,7 @@ def test_one_layer_has_no_activation_to_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"memory_a.rnn.weight_ih_l0": torch.ones(4, 4)}, "recurrent"),
+        ({"memory_a.conv.weight": torch.ones(4, 4)}, "memory_a.conv.weight"),
         ({"estimator.0.weight": torch.ones(4, 4)}, "estimator.0.weight"),
         ({"actor.6.weight": torch.ones(3, 3, 2, 2)}, "convolution"),
         ({"actor.body.weight": torch.ones(3, 3)}, "body.weight"),

@@ -19,6 +19,13 @@ ELU: dict[str, Any] = {"activation": "elu"}
 PROVEN: dict[str, tuple[str, dict[str, Any]]] = {
     "rsl_rl_2.3.3/model_mlp.pt": ("rsl_rl_2.3.3/check_mlp.npz", ELU),
     "rsl_rl_3.1.2/model_mlp.pt": ("rsl_rl_3.1.2/check_mlp.npz", ELU),
+    **{
+        f"rsl_rl_{version}/model_{kind}.pt": (f"rsl_rl_{version}/check_{kind}.npz", ELU)
+        for version in ("2.3.3", "3.1.2")
+        for kind in ("lstm", "gru")
+    },
+    "rsl_rl_5.5.1_lstm/model_5.pt": ("rsl_rl_5.5.1_lstm/policy.check.npz", ELU),
+    "rsl_rl_5.5.1_gru/model_5.pt": ("rsl_rl_5.5.1_gru/policy.check.npz", ELU),
     "rsl_rl_5.5.1_mlp/model_5.pt": ("rsl_rl_5.5.1_mlp/policy.check.npz", ELU),
     "rl_games_1.6.5/agent.pth": ("rl_games_1.6.5/check.npz", ELU),
     "skrl_2.1.1/agent_256.pt": ("skrl_2.1.1/check.npz", {**ELU, "squash": "tanh", "action_scale": "2"}),
@@ -45,8 +52,12 @@ def test_a_checkpoint_acts_as_its_framework_said(name: str, tmp_path: Path) -> N
     policy = policy_from_agent(load_agent(_file(name), overrides=overrides))
     with np.load(_file(pairs)) as stored:
         observations, expected = stored["x"], stored["y"]
+    rows, state = [], policy.initial_state(1)
     with torch.no_grad():
-        got = policy(torch.from_numpy(observations)).numpy()
+        for observation in torch.from_numpy(observations):
+            action, state = policy.step(observation[None], state)
+            rows.append(action.numpy())
+    got = np.concatenate(rows)
     assert (np.abs(got - expected) <= 1e-5 * (1 + np.abs(expected))).all()
 
 

@@ -162,7 +162,30 @@ class Limited:
     high: float
 
 
-Step = Dense | Activation | LayerNormed | Scaled | Limited
+@dataclass(frozen=True)
+class Recurrent:
+    """Layers of an LSTM or GRU one after the other, whose state is 0 at the start; what follows reads the last one's h.
+
+    ``layers`` are the weights of each under torch's names, ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``;
+    the biases are None where it has none.
+    """
+
+    kind: Literal["lstm", "gru"]
+    layers: tuple[tuple[Array, Array, Array | None, Array | None], ...]
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that the first layer reads."""
+        return int(self.layers[0][0].shape[1])
+
+    @property
+    def hidden(self) -> int:
+        """Numbers that the last layer gives."""
+        return int(self.layers[-1][1].shape[1])
+
+
+Plain = Dense | Activation | LayerNormed | Scaled | Limited
+Step = Plain | Recurrent
 
 
 @dataclass(frozen=True)

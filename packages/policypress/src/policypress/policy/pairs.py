@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from policypress.agents.archive import read_bytes, sha256_of
-from policypress.environments.observations import RecordedObservations, read_arrays
+from policypress.environments.observations import STARTS, RecordedObservations, read_arrays
 from policypress.policy.policy import SINGLE_KEY, Policy
 from policypress_runtime.contract import Box, DictSpace, Discrete, MultiDiscrete, Space
 from policypress_runtime.errors import ObservationError
@@ -37,6 +37,8 @@ _ACTIONS = ("actions", "action", "y", "scores")
 class Pairs:
     """Observations and actions as they were read; ``scored`` where the actions are scores of every choice.
 
+    A policy with memory meets them in their order; an episode begins with the first, and where ``starts`` says so.
+
     ``sha256`` is that of the file.
     """
 
@@ -45,6 +47,7 @@ class Pairs:
     observations: Mapping[str, npt.NDArray[np.generic]]
     actions: Numbers
     scored: bool
+    starts: npt.NDArray[np.bool_] | None = None
 
     @property
     def rows(self) -> int:
@@ -93,18 +96,19 @@ def read_pairs(path: Path, policy: Policy) -> Pairs:
             hint=f"np.savez('{path.name}', observations=..., actions=...)",
         )
     space = policy.observation_space
-    observations = RecordedObservations.of(_observations(arrays, space), space, path.name).batch
+    recorded = RecordedObservations.of(_observations(arrays, space), space, path.name)
+    observations = recorded.batch
     by_key = dict(observations) if isinstance(observations, dict) else {SINGLE_KEY: observations}
     rows = len(next(iter(by_key.values())))
     actions, scored = _fitting(arrays[name], policy, rows, path.name)
-    pairs = Pairs(path.name, sha256_of(read_bytes(path)), by_key, actions, scored)
+    pairs = Pairs(path.name, sha256_of(read_bytes(path)), by_key, actions, scored, recorded.starts)
     _check_enough(pairs, policy)
     return pairs
 
 
 def _observations(arrays: Mapping[str, npt.NDArray[np.generic]], space: Space) -> dict[str, npt.NDArray[np.generic]]:
     """Under the names and in the layout of ``space``; images may come with the channels at the other end."""
-    found: dict[str, npt.NDArray[np.generic]] = {}
+    found: dict[str, npt.NDArray[np.generic]] = {STARTS: arrays[STARTS]} if STARTS in arrays else {}
     if isinstance(space, DictSpace):
         for key, part in space.spaces:
             names = (*(f"{start}.{key}" for start in _OBSERVATIONS), key)
@@ -113,7 +117,7 @@ def _observations(arrays: Mapping[str, npt.NDArray[np.generic]], space: Space) -
                 found[key] = _arranged(arrays[chosen], part)
         return found
     name = next((name for name in _OBSERVATIONS if name in arrays), None)
-    return {} if name is None else {"observations": _arranged(arrays[name], space)}
+    return found if name is None else {**found, "observations": _arranged(arrays[name], space)}
 
 
 def _arranged(array: npt.NDArray[np.generic], space: Space) -> npt.NDArray[np.generic]:
@@ -206,7 +210,7 @@ def compare(policy: Policy, pairs: Pairs) -> Comparison:
     exact = policy.clone().double()
     tensors = {key: torch.from_numpy(np.ascontiguousarray(o)) for key, o in pairs.observations.items()}
     with torch.no_grad():
-        values = exact.run(tensors.get(SINGLE_KEY, tensors))
+        values = _lived(exact, tensors, pairs) if exact.states else exact.run(tensors.get(SINGLE_KEY, tensors))
     action = values[policy.nodes[-1].name].double().numpy().reshape(pairs.rows, -1)
     if isinstance(policy.action_space, Box):
         low, high = (bound.reshape(-1) for bound in policy.action_space.bounds())
@@ -216,6 +220,22 @@ def compare(policy: Policy, pairs: Pairs) -> Comparison:
         forms = _score_forms(scores, policy.action_space)
         return min((_numbers(form, pairs.actions) for form in forms), key=lambda found: found.worst)
     return _choices(action, scores, pairs, policy)
+
+
+def _lived(exact: Policy, tensors: Mapping[str, torch.Tensor], pairs: Pairs) -> dict[str, torch.Tensor]:
+    """What is compared, of a policy with memory that meets the observations one after the other."""
+    wanted = {exact.nodes[-1].name, exact.scores_node or exact.nodes[-1].name}
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
+    first = {name: value.double() for name, value in exact.initial_state(1).items()}
+    state = first
+    for row in range(pairs.rows):
+        state = first if pairs.starts is not None and bool(pairs.starts[row]) else state
+        seen = {key: value[row : row + 1] for key, value in tensors.items()}
+        values = exact.run(exact.with_state(seen.get(SINGLE_KEY, seen), state))
+        state = exact.next_state(values)
+        for name in wanted:
+            found[name].append(values[name])
+    return {name: torch.cat(rows) for name, rows in found.items()}
 
 
 def _numbers(got: Numbers, expected: Numbers) -> Comparison:

@@ -17,6 +17,7 @@ from policypress.agents.bundle import (
     LayerNormed,
     Normaliser,
     Provenance,
+    Recurrent,
     Scaled,
     Step,
 )
@@ -85,6 +86,8 @@ def _check_sizes(steps: Iterable[Step]) -> None:
         match step:
             case Dense():
                 sizes = (int(step.weight.shape[1]),)
+            case Recurrent():
+                sizes = (step.inputs,)
             case LayerNormed():
                 sizes = (step.weight.size, step.bias.size)
             case Scaled():
@@ -99,7 +102,8 @@ def _check_sizes(steps: Iterable[Step]) -> None:
                     expected=str(width),
                 )
             width = size
-        width = int(step.weight.shape[0]) if isinstance(step, Dense) else width
+        if isinstance(step, Dense | Recurrent):
+            width = int(step.weight.shape[0]) if isinstance(step, Dense) else step.hidden
 
 
 def _observations(found: Found, overrides: Overrides) -> Space:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from policypress.agents.archive import listing
-from policypress.agents.bundle import Array, Dense, LayerNormed
+from policypress.agents.bundle import Array, Dense, LayerNormed, Recurrent
 from policypress_runtime.errors import DamagedAgentError, UnsupportedAgentError
 
 _INDEXED = re.compile(r"(\d+)\.(weight|bias)")
@@ -101,7 +101,7 @@ def missing_layers(name: str, tensors: Iterable[str]) -> DamagedAgentError:
     )
 
 
-def check_widths(parts: Sequence[Part]) -> None:
+def check_widths(parts: Sequence[Part | Recurrent]) -> None:
     """Refuse layers that do not follow each other.
 
     Raises:
@@ -111,7 +111,7 @@ def check_widths(parts: Sequence[Part]) -> None:
     for part in parts:
         if isinstance(part, Gap):
             continue
-        reads = part.weight.shape[-1]
+        reads, gives = _widths(part)
         if width is not None and reads != width:
             raise DamagedAgentError(
                 "The agent's layers do not fit each other.",
@@ -119,12 +119,19 @@ def check_widths(parts: Sequence[Part]) -> None:
                 expected=f"{width}",
                 hint="State the layers that act, in their order: --layers NAME,NAME.",
             )
-        width = int(part.weight.shape[0])
+        width = gives
 
 
-def input_width(parts: Iterable[Part]) -> int:
+def input_width(parts: Iterable[Part | Recurrent]) -> int:
     """Numbers that the first layer reads."""
-    return int(next(part.weight.shape[-1] for part in parts if not isinstance(part, Gap)))
+    return next(_widths(part)[0] for part in parts if not isinstance(part, Gap))
+
+
+def _widths(part: Dense | LayerNormed | Recurrent) -> tuple[int, int]:
+    """Numbers that a layer reads and gives."""
+    if isinstance(part, Recurrent):
+        return part.inputs, part.hidden
+    return int(part.weight.shape[-1]), int(part.weight.shape[0])
 
 
 MEMORY_HINT = (

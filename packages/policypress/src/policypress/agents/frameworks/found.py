@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from policypress.agents.bundle import Activation, Normaliser, Step
+from policypress.agents.bundle import Activation, Normaliser, Recurrent, Step
 from policypress.agents.frameworks.chains import Part
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
@@ -39,7 +39,7 @@ class Found:
 
     framework: str
     form: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part | Recurrent, ...]
     activation: Activation | None = None
     activation_source: str = ""
     normaliser: Normaliser | None = None

@@ -1,6 +1,7 @@
 """rsl_rl's checkpoints, versions 1 to 5: ``model_N.pt`` of legged_gym, Isaac Lab, mjlab and others.
 
-The action is the actor's mean. ``EmpiricalNormalization`` is (x - mean) / (deviation + 0.01), without a clip. An
+The action is the actor's mean. A recurrent actor reads what its LSTM or GRU gives, which reads the normalised
+observation. ``EmpiricalNormalization`` is (x - mean) / (deviation + 0.01), without a clip. An
 asymmetric critic and its observations are of no concern.
 """
 
@@ -10,9 +11,10 @@ from typing import Any
 
 from policypress.agents.archive import listing
 from policypress.agents.bundle import Limited, Normaliser
-from policypress.agents.frameworks.chains import HINT, refuse_memory, refuse_others, sequential
+from policypress.agents.frameworks.chains import HINT, refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.normalisers import outside_root, statistics
+from policypress.agents.frameworks.recurrent import recurrent
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides
@@ -38,14 +40,17 @@ def read(stored: Stored, config: RunConfig, overrides: Overrides) -> Found:
     """The actor, or the student of a distillation.
 
     Raises:
-        UnsupportedAgentError: it is recurrent, or the checkpoint has further networks.
+        UnsupportedAgentError: the checkpoint has further networks, or a memory of another kind.
         DamagedAgentError: tensors are missing.
     """
     _refuse_further(stored)
     limit = config.at("clip_actions")
     limits = isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0
     form, prefix, normaliser = _newest(stored) if stored.section(_ACTOR) else _older(stored)
-    parts = sequential(stored.arrays(stored.section(_ACTOR) or stored.section(_MODEL), prefix), "")
+    tensors = stored.section(_ACTOR) or stored.section(_MODEL)
+    memory = {"mlp.": "rnn.rnn.", "actor.": "memory_a.rnn.", "student.": "memory_s.rnn."}[prefix]
+    remembered = recurrent(stored.arrays(tensors, memory), "", form) if _any(tensors, memory) else ()
+    parts = (*remembered, *sequential(stored.arrays(tensors, prefix), ""))
     return Found(
         "rsl_rl",
         form,
@@ -60,8 +65,7 @@ def read(stored: Stored, config: RunConfig, overrides: Overrides) -> Found:
 
 def _newest(stored: Stored) -> tuple[str, str, Normaliser | None]:
     actor = stored.section(_ACTOR)
-    refuse_memory("rsl_rl 5", actor, ("rnn.",))
-    refuse_others("rsl_rl 5", actor, ("mlp.", "obs_normalizer.", *_NOT_ACTING))
+    refuse_others("rsl_rl 5", actor, ("mlp.", "rnn.rnn.", "obs_normalizer.", *_NOT_ACTING))
     return "rsl_rl 5", "mlp.", _normaliser(stored, actor, "obs_normalizer.")
 
 
@@ -70,19 +74,23 @@ def _older(stored: Stored) -> tuple[str, str, Normaliser | None]:
     role = "student" if any(str(name).startswith("student.") for name in model) else "actor"
     inside = f"{role}_obs_normalizer."
     form = "rsl_rl 3" if any("_obs_normalizer." in str(name) for name in model) else "rsl_rl 1 and 2"
-    refuse_memory(form, model, ("memory_a.", "memory_s."))
-    refuse_others(form, model, (f"{role}.", inside, *_NOT_ACTING))
+    memory = "memory_s.rnn." if role == "student" else "memory_a.rnn."
+    refuse_others(form, model, (f"{role}.", memory, inside, *_NOT_ACTING))
     beside = stored.section("obs_norm_state_dict")
     normaliser = _normaliser(stored, beside, "") if beside else _normaliser(stored, model, inside)
     return form, f"{role}.", normaliser
 
 
 def _normaliser(stored: Stored, tensors: Any, prefix: str) -> Normaliser | None:
-    found = stored.arrays(tensors, prefix) if any(str(name).startswith(prefix) for name in tensors) else {}
+    found = stored.arrays(tensors, prefix) if _any(tensors, prefix) else {}
     if not found:
         return None
     mean, deviation = statistics(found, "_mean", "_std")
     return outside_root(mean, deviation, EPSILON)
+
+
+def _any(tensors: Any, prefix: str) -> bool:
+    return any(str(name).startswith(prefix) for name in tensors)
 
 
 def _refuse_further(stored: Stored) -> None:

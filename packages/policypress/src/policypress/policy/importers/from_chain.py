@@ -16,14 +16,16 @@ from policypress.agents.bundle import (
     Dense,
     LayerNormed,
     Limited,
+    Plain,
+    Recurrent,
     Scaled,
-    Step,
 )
 from policypress.policy import layers
 from policypress.policy.importers.from_sb3 import check_width, choose
 from policypress.policy.importers.fusion import new_linear
 from policypress.policy.observation_layers import add_preprocessing
-from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy
+from policypress.policy.policy import SINGLE_KEY, GraphBuilder, Origin, Policy, State
+from policypress.policy.recurrence.cells import Weights, stacked, state_specs
 from policypress_runtime.contract import Box, with_mask
 from policypress_runtime.errors import NetworkError
 
@@ -42,7 +44,7 @@ def from_chain(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) ->
     network = bundle.network
     if not isinstance(network, ChainNetwork):
         raise NetworkError("This agent is no chain of layers.", got=bundle.algorithm)
-    graph = GraphBuilder()
+    graph = GraphBuilder(reserved=("h_in", "c_in"))
     space = bundle.observation_space
     value = add_preprocessing(
         graph,
@@ -55,10 +57,16 @@ def from_chain(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) ->
     if isinstance(space, Box) and len(space.shape) != 1:
         value = graph.add("flatten", layers.Flatten(), value)
     last = max(place for place, step in enumerate(network.steps) if isinstance(step, Dense))
+    states: tuple[State, ...] = ()
     for step in network.steps[: last + 1]:
-        value = graph.add(_NAMES[type(step)], _layer(step), value)
+        if isinstance(step, Recurrent):
+            value, states = _memory(graph, step, value)
+        else:
+            value = graph.add(_NAMES[type(step)], _layer(step), value)
     check_width(graph, bundle.action_space)
     for place, step in enumerate(network.steps[last + 1 :]):
+        if isinstance(step, Recurrent):
+            raise NetworkError("The agent's memory does not come before its last layer.", got=step.kind)
         layer = _layer(step)
         if place == 0 and network.squash and isinstance(layer, layers.Activation):
             layer.role = "squash"
@@ -73,7 +81,15 @@ def from_chain(bundle: AgentBundle, *, transposed_keys: Collection[str] = ()) ->
         training=bundle.provenance.training,
         notices=bundle.notices,
     )
-    return graph.policy(space, bundle.action_space, scores, origin)
+    return graph.policy(space, bundle.action_space, scores, origin, states)
+
+
+def _memory(graph: GraphBuilder, step: Recurrent, value: str) -> tuple[str, tuple[State, ...]]:
+    """The recurrent layers: what the last one gives, and their states."""
+    found = [Weights(*(None if part is None else _tensor(part) for part in layer)) for layer in step.layers]  # type: ignore[arg-type]
+    specs = state_specs(step.kind, len(found), step.hidden)
+    value, after = stacked(graph.add, step.kind, value, [spec.name for spec in specs], found)
+    return value, tuple(State(spec, node) for spec, node in zip(specs, after, strict=True))
 
 
 def _head(graph: GraphBuilder, bundle: AgentBundle, value: str) -> str | None:
@@ -89,7 +105,7 @@ def _head(graph: GraphBuilder, bundle: AgentBundle, value: str) -> str | None:
     return None
 
 
-_NAMES: dict[type[Step], str] = {
+_NAMES: dict[type[Plain], str] = {
     Dense: "linear",
     Activation: "activation",
     LayerNormed: "norm",
@@ -98,7 +114,7 @@ _NAMES: dict[type[Step], str] = {
 }
 
 
-def _layer(step: Step) -> nn.Module:
+def _layer(step: Plain) -> nn.Module:
     match step:
         case Dense():
             return new_linear(_tensor(step.weight), None if step.bias is None else _tensor(step.bias))
