@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from policypress_runtime.codegen.render import Source, render
 from policypress_runtime.codegen.rendering import steps
 from policypress_runtime.codegen.targets import TARGETS
 from policypress_runtime.contract import Box, Discrete
-from policypress_runtime.errors import ParityError
+from policypress_runtime.errors import NetworkError, ParityError
 from policypress_runtime.runtimes.onnx_runtime import OnnxRuntime
 from policypress_runtime.toolchain.compiler import compiler_command
 from recurrent_policies import INPUTS, MODULES, data_of, policy_of
@@ -187,3 +188,10 @@ def test_working_memory_of_the_caller_stands_before_the_state(policy: Policy) ->
     source = render(program, replace(TARGETS["cortex-m4"], stack_bytes=16))
     assert "int policy_act_with(void *scratch, policy_state *state, const float *observation" in source.h
     assert f"#define POLICY_STATE_BYTES {4 * 4 * 6}" in source.h
+
+
+def test_a_memory_that_no_contract_names_is_refused(policy: Policy) -> None:
+    model = onnx.load_from_string(proven(policy).model)
+    del model.metadata_props[:]
+    with pytest.raises(NetworkError, match=r"(?s)memory.*'h_in'.*policypress export"):
+        read_program(model)

@@ -111,6 +111,8 @@ class _Reader:
         action = ACTION if ACTION in outputs else next(iter(outputs), "")
         wanted = [action, SCORES] if SCORES in outputs and action != SCORES else [action]
         scored = len(wanted) > 1
+        if self.contract is None:
+            _refuse_memory(inputs, [spec for name, spec in outputs.items() if name not in wanted])
         wanted += [state.spec.next_name for state in states]
         nodes = _needed(graph, wanted)
         readers = Counter(name for node in nodes for name in node.input) + Counter(wanted)
@@ -223,6 +225,23 @@ class _Reader:
                 expected="a policy",
             )
         return value
+
+
+def _refuse_memory(inputs: list[Input], more: list[TensorSpec]) -> None:
+    """Refuse a file without a contract that gives back what it takes: its memory would be lost without a word.
+
+    Raises:
+        NetworkError: names the input and the output.
+    """
+    for given in inputs[1:]:
+        for after in more:
+            if (given.spec.shape, given.spec.dtype) == (after.shape, after.dtype):
+                raise NetworkError(
+                    "The file seems to have a memory, and no contract that says so.",
+                    got=f"the input {given.spec.name!r}, and the output {after.name!r} of the same shape",
+                    expected="an artifact of policypress, whose contract names its states",
+                    hint="Export it first: policypress export FILE.onnx -o artifact.onnx.",
+                )
 
 
 def _array(tensor: onnx.TensorProto) -> Array:
