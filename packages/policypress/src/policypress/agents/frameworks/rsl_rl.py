@@ -14,10 +14,10 @@ from policypress.agents.bundle import Limited, Normaliser
 from policypress.agents.frameworks.chains import HINT, refuse_others, sequential
 from policypress.agents.frameworks.found import Found, Framework
 from policypress.agents.frameworks.normalisers import outside_root, statistics
-from policypress.agents.frameworks.recurrent import recurrent
 from policypress.agents.frameworks.run_config import RunConfig
 from policypress.agents.frameworks.stored import Stored
 from policypress.agents.overrides import Overrides
+from policypress.agents.recurrence.in_checkpoints import recurrent
 from policypress_runtime.errors import UnsupportedAgentError
 
 EPSILON = 1e-2
