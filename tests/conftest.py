@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -16,8 +17,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "disable")
 # Hundreds of throw-away artifacts are not worth compiling; tests of the native runtime ask for it by name.
 os.environ.setdefault("POLICYPRESS_RUNTIME", "onnxruntime")
-# Those compile small networks, whose speed does not matter.
-os.environ.setdefault("CFLAGS", "-O1")
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +28,8 @@ SOURCES = sorted(ROOT.glob("packages/*/src")) + sorted(ROOT.glob("papers/*/src")
 BEGAN_S = time.monotonic()
 # What tests of several folders share lies here.
 sys.path.insert(0, str(TESTS))
+# Before workers of pytest start, which inherit it.
+importlib.import_module("kept_for_a_run").folder_of_the_run()
 
 
 def _with_shapes() -> list[str]:
@@ -43,6 +44,14 @@ def _with_shapes() -> list[str]:
 
 install_import_hook(_with_shapes(), "beartype.beartype")
 
+# C is compiled with its plain kernels alone, in a fraction of the time, where a test does not ask for all of them. How
+# fast small networks are does not matter.
+PLAIN_ALONE = importlib.import_module("kernels_here").PLAIN_ALONE
+COMPILING = [importlib.import_module(f"policypress.export.{name}") for name in ("compiled_c", "footprint")]
+for module in COMPILING:
+    vars(module)["FLAGS"] += PLAIN_ALONE
+os.environ.setdefault("CFLAGS", " ".join(("-O1", *PLAIN_ALONE)))
+
 settings.register_profile(
     "policypress",
     deadline=None,
@@ -51,6 +60,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("policypress")
+
+
+@pytest.fixture
+def every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C is compiled with all its kernels, modules with those of this processor."""
+    monkeypatch.setenv("CFLAGS", "-O1")
+    for module in COMPILING:
+        monkeypatch.setattr(module, "FLAGS", tuple(flag for flag in module.FLAGS if flag not in PLAIN_ALONE))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,20 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_CHILD = """
-import contextlib, io, json, sys
-from policypress.cli.app import main
-for words in json.loads(sys.stdin.read()):
-    sys.argv = ["policypress", *words]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main()
-            code = 0
-        except SystemExit as stopped:
-            code = stopped.code or 0
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), file=sys.__stdout__, flush=True)
-"""
+import command_line
+
+_SCRIPT = Path(__file__).with_name("line_after_line.py")
 
 
 @dataclass(frozen=True)
@@ -43,16 +32,14 @@ class Done:
 def run_lines(
     lines: Sequence[Sequence[str | Path]], cwd: Path, variables: Mapping[str, str] | None = None
 ) -> list[Done]:
-    """Run ``policypress`` with each of ``lines`` in ``cwd``, one after the other."""
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        input=json.dumps([[str(word) for word in words] for words in lines]),
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=600,
-        env={**os.environ, "COLUMNS": "200", **(variables or {})},
-    )
+    """Run ``policypress`` with each of ``lines`` in ``cwd``, one after the other; with ``variables`` from nothing."""
+    words = json.dumps([[str(word) for word in line] for line in lines])
+    child: subprocess.CompletedProcess[str]
+    if variables is None:
+        child = command_line.run(words, cwd=cwd, script=_SCRIPT)
+    else:
+        command, changed = [sys.executable, str(_SCRIPT), words], {**os.environ, "COLUMNS": "200", **variables}
+        child = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=600, env=changed)
     done = [Done(*json.loads(line)) for line in child.stdout.splitlines()]
     assert len(done) == len(lines), child.stderr
     return done

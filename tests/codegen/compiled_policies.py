@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from small_policies import observations_of
 
+from kernels_here import PLAIN_ALONE
 from policypress.policy.policy import Policy
 from policypress.writers.onnx_writer import contract_of, embed_contract, to_onnx
 from policypress_runtime.codegen.program import Program
@@ -63,10 +64,6 @@ def written(source: Source, folder: Path) -> Path:
     return folder / "policy.c"
 
 
-# One kernel set of four compiles in a quarter of the time.
-ONLY_PLAIN = "-DPOLICY_ONLY_PLAIN"
-
-
 def build(source: Source, folder: Path, *flags: str, cc: str = "cc") -> Path:
     """Compile to a shared object with every warning an error; with the plain kernels unless ``flags`` are given."""
     file = written(source, folder)
@@ -75,7 +72,7 @@ def build(source: Source, folder: Path, *flags: str, cc: str = "cc") -> Path:
         compiler(cc),
         *STRICT,
         "-O1",
-        *(flags or (ONLY_PLAIN,)),
+        *(flags or PLAIN_ALONE),
         "-shared",
         "-fPIC",
         "-DPOLICY_SELECTABLE",

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled_policies import (
-    ONLY_PLAIN,
     STRICT,
     Compiled,
     agreement,
@@ -23,7 +22,7 @@ from compiled_policies import (
 )
 from small_policies import ACTIONS, KINDS, cnn, mixed, mlp, quantized, wide
 
-from kernels_here import ONLY_HERE
+from kernels_here import ONLY_HERE, PLAIN_ALONE
 from policypress.policy.policy import Policy
 from policypress_runtime.codegen import kernels, render
 from policypress_runtime.codegen.render import Source
@@ -65,7 +64,7 @@ def test_no_warning(cc: str, target: str, tmp_path: Path) -> None:
     policy, observations = policy_of("mixed", "multi_binary", 8, "gelu")
     source = source_of(model_of(policy), target, goldens=goldens_of(policy, observations))
     # Every kernel set with the self-test, which calls them all; of the rest only what differs.
-    assert_no_warning(source, tmp_path, cc, "NOTHING", ONLY_PLAIN)
+    assert_no_warning(source, tmp_path, cc, "NOTHING", "-DPOLICY_ONLY_PLAIN")
     assert_no_warning(source, tmp_path, cc, "POLICY_SELFTEST", *ONLY_HERE)
 
 
@@ -90,7 +89,7 @@ def test_the_self_test_passes_under_sanitizers(kind: str, action: str, bits: int
     policy, observations = policy_of(kind, action, bits)
     file = written(source_of(model_of(policy), goldens=goldens_of(policy, observations)), tmp_path)
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1", "-DPOLICY_SELFTEST"]
-    flags += ONLY_HERE if kind == "mlp" else (ONLY_PLAIN,)
+    flags += ONLY_HERE if kind == "mlp" else PLAIN_ALONE
     command = [compiler(), *STRICT, *flags, file, "-o", tmp_path / "selftest"]
     assert subprocess.run(command, capture_output=True, text=True).stderr == ""
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
@@ -118,8 +117,8 @@ def test_working_memory_of_the_caller(
         assert ("policy_act_with(void *scratch, const" in source.h) == given[0]
         assert ("policy_act_batch_with(void *scratch, const" in source.h) == given[1]
         assert ("#define POLICY_SCRATCH_IS_GIVEN 1" in source.h) == given[0]
-        assert_no_warning(source, tmp_path, "clang", "POLICY_SELFTEST", ONLY_PLAIN)
-        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", ONLY_PLAIN, "-DPOLICY_SELFTEST"]
+        assert_no_warning(source, tmp_path, "clang", "POLICY_SELFTEST", *PLAIN_ALONE)
+        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", *PLAIN_ALONE, "-DPOLICY_SELFTEST"]
         command = [compiler(), *STRICT, *flags, tmp_path / "policy.c", "-o", tmp_path / "selftest"]
         assert subprocess.run(command, capture_output=True, text=True).stderr == ""
         run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
@@ -155,7 +154,9 @@ def test_the_self_test_finds_a_wrong_weight(tmp_path: Path) -> None:
     first = text.index("{", at)
     end = text.index(",", first)
     file.write_text(text[: first + 1] + str(-int(text[first + 1 : end]) - 1) + text[end:])
-    subprocess.run([compiler(), "-O1", ONLY_PLAIN, "-DPOLICY_SELFTEST", file, "-o", tmp_path / "selftest"], check=True)
+    subprocess.run(
+        [compiler(), "-O1", *PLAIN_ALONE, "-DPOLICY_SELFTEST", file, "-o", tmp_path / "selftest"], check=True
+    )
     run = subprocess.run([tmp_path / "selftest"], capture_output=True, text=True)
     assert run.returncode == 1
     assert "FAILED" in run.stdout
@@ -239,7 +240,7 @@ def test_what_lies_on_the_stack_is_not_computed_with(tmp_path: Path) -> None:
     policy, _ = policy_of("mlp", "box", 8, "tanh")
     file = written(source_of(model_of(policy)), tmp_path)
     file.write_text(file.read_text() + STALE_STACK)
-    subprocess.run([compiler(), "-O2", ONLY_PLAIN, file, "-o", tmp_path / "stale"], check=True)
+    subprocess.run([compiler(), "-O2", *PLAIN_ALONE, file, "-o", tmp_path / "stale"], check=True)
     assert subprocess.run([tmp_path / "stale"]).returncode == 0
 
 

@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +15,7 @@ import psutil
 import pytest
 from synthetic_study import SyntheticWorker, grid
 
+from command_line import Started
 from policypress.engine.executors.debug_executor import DebugExecutor
 from policypress.engine.executors.local_executor import LocalExecutor
 from policypress.engine.plan import Plan
@@ -40,9 +39,9 @@ def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: connection.execute(query).fetchall() for name, query in queries.items()}
 
 
-def drive(folder: Path, jobs: int, pause_s: float = PAUSE_S) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("driver_process.py")), str(folder), str(jobs), str(pause_s)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def drive(folder: Path, jobs: int, pause_s: float = PAUSE_S) -> Started:
+    script = Path(__file__).with_name("driver_process.py")
+    return Started(folder, str(jobs), str(pause_s), script=script, session=True)
 
 
 def wait_for_episodes(folder: Path, count: int) -> None:

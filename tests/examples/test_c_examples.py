@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from kernels_here import PLAIN_ALONE
 from policypress_runtime.codegen.reader import read_program
 from policypress_runtime.codegen.render import render
 from policypress_runtime.codegen.targets import TARGETS
@@ -45,7 +46,7 @@ def policy(
     folder = tmp_path_factory.mktemp("policy")
     (folder / "policy.c").write_text(source.c)
     (folder / "policy.h").write_text(source.h)
-    compiled("gcc", folder, "-std=c99", "-O1", "-DPOLICY_ONLY_PLAIN", "-c", "policy.c", "-o", "policy.o")
+    compiled("gcc", folder, "-std=c99", "-O1", *PLAIN_ALONE, "-c", "policy.c", "-o", "policy.o")
     return folder, made[RECIPE].model, observations, benchmark["host_actions"](made[RECIPE], observations)
 
 

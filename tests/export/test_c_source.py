@@ -47,6 +47,7 @@ def policy_of(kind: str, action: str, bits: int | None) -> Policy:
 
 
 @needs_compiler
+@pytest.mark.usefixtures("every_kernel")
 @pytest.mark.parametrize(
     ("kind", "action", "bits", "target"),
     [

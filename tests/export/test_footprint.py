@@ -33,6 +33,7 @@ def test_narrow_weights_take_less_flash() -> None:
     assert weights // 2 < sizes[2] < weights * 0.9
 
 
+@pytest.mark.usefixtures("every_kernel")
 @pytest.mark.parametrize("target", TARGETS)
 def test_code_is_measured_where_the_compiler_is(target: str) -> None:
     if shutil.which(TARGETS[target].compiler[0]) is None:

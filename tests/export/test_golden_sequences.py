@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernels_here import ONLY_HERE
+from kernels_here import ONLY_HERE, PLAIN_ALONE
 from policypress.compression.pipeline import build_artifact
 from policypress.compression.recipe import Recipe
 from policypress.export.c_source import prove_c, publish_c
@@ -100,6 +100,7 @@ def test_no_step_reads_or_writes_elsewhere(policy: Policy, recipe: str, tmp_path
 
 
 @needs_compiler
+@pytest.mark.usefixtures("every_kernel")
 def test_kernels_differ_in_no_bit_of_integers(policy: Policy) -> None:
     compiler = compiler_command()
     assert compiler is not None
@@ -160,7 +161,7 @@ def counting(calls: str = "int", sums: str = "sums_in") -> Policy:
 
 @needs_compiler
 def test_states_begin_where_the_contract_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", shlex.join([*(compiler_command() or ()), "-DPOLICY_ONLY_PLAIN"]))
+    monkeypatch.setenv("CC", shlex.join([*(compiler_command() or ()), *PLAIN_ALONE]))
     policy = counting()
     result = prove_c(proven(policy), data_of(policy).parity, TARGETS["host"], "policy")
     assert "float state_int[1];" in result.source.h

@@ -24,11 +24,11 @@ def _returns(study: Study) -> dict[str, tuple[float, ...]]:
         return {row.key: tuple(e.episode_return for e in store.episodes(row.key)) for row in store.cells()}
 
 
-def test_a_kept_agent_is_taken_and_its_results_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "first").mkdir()
+def test_a_kept_agent_is_taken_and_its_results_are_the_same(
+    done_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "second").mkdir()
-    first = small_study(tmp_path / "first")
-    run_whole_study(first, DebugExecutor())
+    first = done_study
     named = [(agent.identity, agent.name) for agent in first.plan.agents.values() if agent.training is not None]
     places = keep(first.folder, [*named, ("0" * 64, "never-trained")], tmp_path / "agents")
     assert [place.name for place in places] == ["ppo-CartPole-v1-128-s0", "ppo-CartPole-v1-128-s1"]

@@ -41,13 +41,9 @@ class Stopping(DebugExecutor):
             yield outcome
 
 
-def test_a_study_is_done_whole_and_resumes_to_the_same(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
+def test_a_study_is_done_whole_and_resumes_to_the_same(done_study: Study, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    study = small_study(tmp_path / "a")
-    outcome = run_whole_study(study, DebugExecutor())
-    assert not outcome.failed
-    assert len(outcome.done) == len(study.plan.cells)
+    study = done_study
     whole = returns(study)
     assert all(len(played) == 6 for cell in study.plan.cells if cell.kind != "agent" for played in [whole[cell.key]])
     with StoreReader(study.store) as store:
@@ -63,9 +59,8 @@ def test_a_study_is_done_whole_and_resumes_to_the_same(tmp_path: Path) -> None:
     assert returns(interrupted) == whole
 
 
-def test_what_is_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = small_study(tmp_path)
-    run_whole_study(study, DebugExecutor())
+def test_what_is_done_is_not_done_again_and_what_is_lost_is(done_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = done_study
     whole = returns(study)
     prepared: list[str] = []
     plain = agent_tasks.prepare
@@ -128,13 +123,13 @@ def test_two_studies_do_not_share_a_folder(tmp_path: Path) -> None:
         run_whole_study(study, DebugExecutor())
 
 
-def test_the_estimate_shrinks_to_nothing(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
+def test_the_estimate_shrinks_to_nothing(done_study: Study, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    study = small_study(tmp_path / "another")
     before = study.left()
     assert before.cells == len(study.plan.cells)
     assert before.training_s == pytest.approx(2 * 128 / NATIVE_STEPS_PER_S["ppo"])
-    run_whole_study(study, DebugExecutor())
-    after = study.left()
+    after = done_study.left()
     assert (after.cells, after.cpu_s, after.disk_bytes) == (0, 0.0, 0)
 
 

@@ -42,10 +42,10 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "dqn": ("dqn", "CartPole-v1", 400, {"learning_starts": 50, "train_freq": 4, "gradient_steps": 2}),
     "dqn lander": ("dqn", "LunarLander-v3", 300, {"learning_starts": 50}),
     "ddpg": ("ddpg", "Pendulum-v1", 500, {"learning_starts": 100, "noise_type": "ornstein-uhlenbeck"}),
-    "td3": ("td3", "Pendulum-v1", 500, {"learning_starts": 100, "buffer_size": 300}),
+    "td3": ("td3", "Pendulum-v1", 250, {"learning_starts": 100, "buffer_size": 150}),
     "td3 by episodes": ("td3", "Pendulum-v1", 500, {"learning_starts": 100, "train_freq": [1, "episode"]}),
     "sac": ("sac", "HalfCheetah-v4", 300, {"learning_starts": 100}),
-    "sac sde": ("sac", "Pendulum-v1", 300, {"learning_starts": 100, "use_sde": True}),
+    "sac sde": ("sac", "Pendulum-v1", 220, {"learning_starts": 100, "use_sde": True}),
     "ppo": ("ppo", "CartPole-v1", 512, {"n_steps": 32, "n_envs": 2, "batch_size": 32, "n_epochs": 2}),
     "ppo normalised": ("ppo", "Hopper-v4", 512, {"n_steps": 64, "batch_size": 32, "n_epochs": 2}),
     "ppo sde": ("ppo", "Pendulum-v1", 512, {"n_steps": 64, "n_envs": 1, "n_epochs": 2}),
@@ -150,11 +150,12 @@ def test_interrupted_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ["td3", "ppo", "dqn"])
 def test_quantization_aware_it_goes_on_exactly(case: str, tmp_path: Path) -> None:
     """Observers keep what they have seen in buffers that no zip holds."""
-    spec = replace(spec_of(case), qat=QatConfig(networks="all"))
-    train(spec, tmp_path / "whole.zip", options=QUICK)
+    spec = replace(spec_of(case), qat=QatConfig(networks="all"), steps=192)
+    options = replace(QUICK, checkpoint_every=50)
+    train(spec, tmp_path / "whole.zip", options=options)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "cut.zip", options=QUICK, progress=StopsAt(2 * spec.steps // 3))
-    assert train(spec, tmp_path / "cut.zip", options=QUICK).resumed[0][1]
+        train(spec, tmp_path / "cut.zip", options=options, progress=StopsAt(150))
+    assert train(spec, tmp_path / "cut.zip", options=options).resumed[0][1]
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
 
 
@@ -178,7 +179,7 @@ def test_a_budget_in_episodes_ends_with_the_last_one(case: str, tmp_path: Path) 
 @pytest.mark.parametrize("update", ["fast", "auto"])
 def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
     """SIGKILL, in a process of its own, at no particular place."""
-    command = [sys.executable, "-m", "policypress", "train", "sac", "Pendulum-v1", "--steps", "400", "--seed", "3"]
+    command = [sys.executable, "-m", "policypress", "train", "sac", "Pendulum-v1", "--steps", "300", "--seed", "3"]
     command += ["--set", "net_arch=[16,16]", "--eval-every", "0", "--checkpoint-every", "50"]
     command += ["--update", update]
     process = subprocess.Popen(
@@ -191,13 +192,13 @@ def test_killed_it_goes_on_exactly(update: Update, tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     overrides = [("net_arch", [16, 16])]
     spec = prepare(
-        TrainingRequest("sac", user_environment("Pendulum-v1"), steps=400, seed=3, overrides=overrides, update=update)
+        TrainingRequest("sac", user_environment("Pendulum-v1"), steps=300, seed=3, overrides=overrides, update=update)
     ).spec
     resumed = train(spec, tmp_path / "cut.zip", options=QUICK)
     train(spec, tmp_path / "whole.zip", options=QUICK)
     ((step, exact),) = resumed.resumed
     assert exact
-    assert 0 < step < 400
+    assert 0 < step < 300
     assert_equal(parameters(tmp_path / "cut.zip", spec), parameters(tmp_path / "whole.zip", spec))
 
 

@@ -14,6 +14,7 @@ import pytest
 from small_policies import ACTIONS, KINDS, observations_of, quantized, wide
 from written_artifacts import written
 
+from kernels_here import PLAIN_ALONE
 from policypress.policy.policy import Policy
 from policypress_runtime.errors import NativeBuildError
 from policypress_runtime.runtimes.native.build import build_module, contract_of
@@ -50,8 +51,8 @@ def built(folder: Path, *options: str) -> Path:
         model = written(policy, folder / f"{name}.onnx").read_bytes()
         (folder / name).mkdir()
         # One kernel set of four compiles in a quarter of the time; one module has them all.
-        sets = () if name == "box" else ("-DPOLICY_ONLY_PLAIN",)
-        with_options = replace(found, options=(*found.options, *sets, *options))
+        sets = () if name == "box" else PLAIN_ALONE
+        with_options = replace(found, options=("-O1", *sets, *options))
         module = build_module(model, contract_of(model, name), name, folder / name, with_options)
         shutil.move(module, folder / f"{name}.so")
     return folder

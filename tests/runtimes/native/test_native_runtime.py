@@ -126,6 +126,7 @@ def test_clipped_observations_are_counted(native: Native) -> None:
     assert native(mlp()).saturated == 0  # every runtime counts for itself
 
 
+@pytest.mark.usefixtures("every_kernel")
 @pytest.mark.parametrize("kind", KINDS)
 def test_integer_networks_act_as_under_onnx_runtime(kind: str, native: Native, tmp_path: Path) -> None:
     policy = KINDS[kind]()
@@ -138,6 +139,7 @@ def test_integer_networks_act_as_under_onnx_runtime(kind: str, native: Native, t
     assert (np.abs(got - want) < 0.1 * span).all()
 
 
+@pytest.mark.usefixtures("every_kernel")
 def test_kernels(native: Native) -> None:
     runtime = native(mlp())
     assert runtime.kernel

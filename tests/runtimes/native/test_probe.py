@@ -14,6 +14,7 @@ from policypress_runtime.toolchain.compiler import Compiler, find_compiler
 from policypress_runtime.toolchain.processor import features_here
 
 
+@pytest.mark.usefixtures("every_kernel")
 def test_the_kernels_of_this_machine() -> None:
     try:
         compiler = find_compiler()

@@ -28,9 +28,9 @@ def parameters(name: str, folder: Path, prune: float | None) -> dict[str, torch.
     """What a short training with quantized networks learns, evaluated in between."""
     environment, stated = CASES[name]
     overrides = [("net_arch", [16, 16]), *stated.items()]
-    steps = 96
+    steps = 48
     if name != "ppo":
-        overrides += [("learning_starts", 40), ("batch_size", 16)]
+        overrides += [("learning_starts", 24), ("batch_size", 16)]
     qat = QatConfig(networks="all")
     spec = prepare(
         TrainingRequest(
@@ -38,7 +38,7 @@ def parameters(name: str, folder: Path, prune: float | None) -> dict[str, torch.
         )
     ).spec
     run = _Run(
-        spec, output_paths(folder / f"{name}.zip"), TrainOptions(evaluate_every=24, evaluation_episodes=1), Silent()
+        spec, output_paths(folder / f"{name}.zip"), TrainOptions(evaluate_every=32, evaluation_episodes=1), Silent()
     )
     run.run()
     run.close()

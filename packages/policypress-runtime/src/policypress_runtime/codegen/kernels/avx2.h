@@ -1,5 +1,5 @@
 /* Kernels for AVX2 (with FMA), exact: no product of bytes saturates on the way. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(PP_AVX2_H)
+#if defined(PP_X86_VECTORS) && defined(__GNUC__) && !defined(PP_AVX2_H)
 #define PP_AVX2_H
 #if PP_PANEL != 64 || PP_COLUMNS != 16 || PP_SIGNED
 #error "these kernels take weights of the layout 'quads'"

@@ -1,5 +1,5 @@
 /* Kernels for AVX-512 with VNNI: 64 products to an instruction. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(PP_AVX512VNNI_H)
+#if defined(PP_X86_VECTORS) && defined(__GNUC__) && !defined(PP_AVX512VNNI_H)
 #define PP_AVX512VNNI_H
 #if PP_PANEL != 64 || PP_COLUMNS != 16 || PP_SIGNED
 #error "these kernels take weights of the layout 'quads'"

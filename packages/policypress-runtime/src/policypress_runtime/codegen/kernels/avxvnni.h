@@ -1,5 +1,5 @@
 /* Kernels for AVX-VNNI: 32 products to an instruction. They stand on those for AVX2. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(PP_AVXVNNI_H)
+#if defined(PP_X86_VECTORS) && defined(__GNUC__) && !defined(PP_AVXVNNI_H)
 #define PP_AVXVNNI_H
 
 /* sum += x * w, four to a lane. As an instruction for gcc, which otherwise copies every sum in every turn of a loop. */

@@ -4,9 +4,16 @@
 
 #include <stddef.h>
 #include <stdint.h>
+/* What vectors of x86 need takes a compiler longer to read than all the rest; the plain kernels alone do without. */
+#if defined(__x86_64__) && \
+    (!defined(PP_WITHOUT_AVX2) || !defined(PP_WITHOUT_AVXVNNI) || !defined(PP_WITHOUT_AVX512VNNI))
+#define PP_X86_VECTORS
+#endif
 #if defined(__x86_64__) && __STDC_HOSTED__
 #include <cpuid.h>
+#if defined(PP_X86_VECTORS)
 #include <immintrin.h>
+#endif
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #if defined(__linux__)
