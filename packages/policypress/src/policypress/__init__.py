@@ -18,10 +18,24 @@ _PUBLIC = {
     "evaluate": "policypress.measurement.evaluation",
     "certify": "policypress.measurement.certificate.trials",
     "benchmark": "policypress.measurement.costs.latency",
+    "export_agent": "policypress.study.export_agent",
+    "train": "policypress.study.train_agent",
     "load_artifact": "policypress_runtime.runtimes.loading",
 }
 
-__all__ = ["Policy", "Recipe", "Search", "benchmark", "certify", "compress", "evaluate", "load_agent", "load_artifact"]
+__all__ = [
+    "Policy",
+    "Recipe",
+    "Search",
+    "benchmark",
+    "certify",
+    "compress",
+    "evaluate",
+    "export_agent",
+    "load_agent",
+    "load_artifact",
+    "train",
+]
 
 TYPE_CHECKING = False  # type checkers take it for true; typing itself might lie in the current folder under -m
 if TYPE_CHECKING:
@@ -35,6 +49,8 @@ if TYPE_CHECKING:
     from policypress.policy.policy import Policy
     from policypress.search.compress import compress
     from policypress.search.elsewhere.ask_and_tell import Search
+    from policypress.study.export_agent import export_agent
+    from policypress.study.train_agent import train
     from policypress_runtime.runtimes.loading import load_artifact
 
 

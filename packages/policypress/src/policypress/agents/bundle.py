@@ -242,6 +242,11 @@ class AgentBundle:
     assumptions: tuple[str, ...] = ()
     checked: Checked | None = None
 
+    def __repr__(self) -> str:
+        where = "no environment stated" if self.environment is None else self.environment.id
+        normalised = ", normalised observations" if self.normaliser else ""
+        return f"<AgentBundle: {self.algorithm}, {where}{normalised}; {self.provenance.source}>"
+
     @property
     def algorithm(self) -> str:
         """Name of the algorithm, or of the framework that saved a network without one, or ``onnx``."""

@@ -75,6 +75,9 @@ class Recipe:
         """Canonical text form."""
         return " > ".join(step.text() for step in self.steps) or NONE
 
+    def __repr__(self) -> str:
+        return f"Recipe.parse({self.text!r})"
+
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that identify the recipe; stable across processes and versions."""

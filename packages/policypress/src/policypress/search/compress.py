@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ from policypress.records import ArtifactRecord, EvaluationProtocol
 from policypress.search.by_action_error import in_words, smallest_within, untrained_recipes
 from policypress.search.claim import claimed_builder
 from policypress.search.finalists import measure_finalists, measure_together, played_under
+from policypress.search.found.compressed import Compressed
 from policypress.search.gate import Gate
 from policypress.search.history import SearchHistory
 from policypress.search.objective import BASELINE, Objective
 from policypress.search.options import CompressOptions, Goal
 from policypress.search.racing import AcceptanceCriterion
-from policypress.search.robustness import Robustness
 from policypress.search.robustness_evaluation import deviations_of, measure_robustness
 from policypress.search.session import RANDOM, Session
 from policypress.search.strategy import Search
@@ -51,24 +51,6 @@ STAYS_HERE = (
     "env_fn cannot be imported by other processes, so everything runs in this one; "
     "put it into a module of its own to use every core."
 )
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """What ``compress`` did: where the store is, how each cell ended, what was tried, and what won.
-
-    ``cells`` maps ``random``, ``none`` and every recipe to the key of its first cell in the store; ``groups`` to all of
-    its cells that it was chosen by. ``history`` is the search's, None where recipes were given; ``robustness`` is there
-    where it was asked for.
-    """
-
-    store: Path
-    cells: dict[str, str]
-    outcome: RunOutcome
-    notices: tuple[str, ...]
-    history: SearchHistory | None
-    groups: dict[str, tuple[str, ...]]
-    robustness: Robustness | None = None
 
 
 def compress(

@@ -19,11 +19,14 @@ from policypress.export.lite_file import publish_tflite
 from policypress.export.packages.registry import check_folder, package_of, publish_package
 from policypress.export.parity import ParityReport
 from policypress.export.publish import publish
-from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, agent_in_environment
+from policypress.measurement.agent_in_environment import AgentInEnvironment, AgentLike, Factory, agent_in_environment
 from policypress.records import ArtifactRecord
 from policypress_runtime.codegen.targets import target_of
-from policypress_runtime.errors import EnvironmentInputError
+from policypress_runtime.contract import EnvironmentSpec
+from policypress_runtime.errors import EnvironmentInputError, OutputError
 from policypress_runtime.runtimes.protocol import NATIVE
+
+ENDINGS = (".onnx", ".c", SUFFIX, TFLITE)
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,10 @@ class Exported:
 
 def export_agent(
     agent: AgentLike | AgentInEnvironment,
-    output: Path,
+    output: str | Path,
     recipe: str | Recipe = "none",
     *,
+    env: EnvironmentSpec | str | Factory | None = None,
     observations: str | Path | None = None,
     seed: int = 0,
     form: Form = PLAIN,
@@ -52,21 +56,29 @@ def export_agent(
     LiteRT file with its contract beside it. Where the form is a package, ``output`` is its folder.
 
     Without an environment and without recorded observations the fp32 policy alone can be exported: it is proven
-    on drawn observations, and nothing has to be calibrated. ``on_progress`` gets the progress of a recipe that learns.
+    on drawn observations, and nothing has to be calibrated.
+
+    Args:
+        agent: path of a zip, an RL Zoo folder or an ONNX file, a Hub id, a bundle or a policy.
+        output: ends in ``.onnx``, ``.c``, ``.so`` or ``.tflite``; the folder of a package.
+        recipe: ``none`` is the fp32 policy.
+        env: the environment, where the agent does not name it or another is wanted: an id, or what makes it.
+        observations: recorded observations (``.npz``) in place of an environment.
+        seed: of everything random.
+        form: the target of C, or a package: ``Form("cortex-m4")``.
+        on_progress: gets the progress of a recipe that learns.
 
     Raises:
         InputError: the agent, the recipe, the environment or the path cannot be used.
         ParityError: the file would not do what the policy does; nothing is written.
     """
-    if form.package is not None:
-        package_of(form.package)
-        check_folder(output)
-    elif output.suffix == ".c":
-        check_c_output(output)
+    output = _checked(output, form)
     parsed = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
     subject = agent
     if not isinstance(subject, AgentInEnvironment):
-        subject = agent_in_environment(subject, needs_environment=observations is None)
+        known, needed = (None if callable(env) else env), observations is None
+        made = env if callable(env) else None
+        subject = agent_in_environment(subject, env=known, env_fn=made, needs_environment=needed)
     recorded = None
     if observations is not None:
         recorded = RecordedObservations.load(Path(observations), subject.policy.observation_space)
@@ -102,3 +114,24 @@ def export_agent(
     if compressed.artifact.contract.precision in ("int8", "mixed"):
         record = replace(record, notices=(*record.notices, PLAIN_SESSIONS))
     return Exported(record, compressed.artifact.parity)
+
+
+def _checked(output: str | Path, form: Form) -> Path:
+    """Where to write to.
+
+    Raises:
+        OutputError: no file of this name can be written.
+    """
+    path = Path(output)
+    if form.package is not None:
+        package_of(form.package)
+        check_folder(path)
+    elif path.suffix not in ENDINGS:
+        raise OutputError(
+            "The file name has an unsupported suffix.",
+            got=str(path),
+            expected=f"a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+        )
+    elif path.suffix == ".c":
+        check_c_output(path)
+    return path
