@@ -13,7 +13,7 @@ from policypress import compress
 from policypress.engine.events import DecisionMade, Event
 from policypress.engine.store.reader import StoreReader
 from policypress.search import strategy
-from policypress.search.compress import Compressed
+from policypress.search.found.compressed import Compressed
 from policypress.search.ladders import Family, families
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.errors import StudyInputError

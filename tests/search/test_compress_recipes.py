@@ -19,8 +19,9 @@ from policypress.engine.store.store import Store
 from policypress.engine.tasks import builds as build_tasks
 from policypress.engine.tasks import costs as cost_tasks
 from policypress.records import Measurement
-from policypress.search.compress import STAYS_HERE, Compressed
+from policypress.search.compress import STAYS_HERE
 from policypress.search.defaults import CLASSIC
+from policypress.search.found.compressed import Compressed
 from policypress.search.options import CompressOptions
 from policypress.study.export_agent import export_agent
 from policypress.study.whole_study import open_study, run_whole_study

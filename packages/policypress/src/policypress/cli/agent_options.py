@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from policypress.agents.near_files import check_there
-from policypress.cli.options import EnvKwargsOption, WrapperOption
+from policypress.cli.options import AGENT_FILE, ENVIRONMENT, EnvKwargsOption, WrapperOption
 from policypress_runtime.errors import EnvironmentInputError
 
 if TYPE_CHECKING:
@@ -33,50 +33,105 @@ class AgentOptions:
     """The options themselves, as they were typed; each field is one option of every command that reads agents."""
 
     env: Annotated[
-        str | None, typer.Option("--env", metavar="ID", help="Environment id, or package.module:MyEnv-v0.")
+        str | None,
+        typer.Option(
+            "--env", metavar="ID", help="Environment id, or package.module:MyEnv-v0.", rich_help_panel=ENVIRONMENT
+        ),
     ] = None
     env_kwargs: EnvKwargsOption = None
     wrapper: WrapperOption = None
     normalizer: Annotated[
         str | None,
         typer.Option(
-            "--normalizer", metavar="FILE|none", help="Statistics of observations: VecNormalize, or an .npz; or none."
+            "--normalizer",
+            metavar="FILE|none",
+            help="Statistics of observations: VecNormalize, or an .npz; or none.",
+            rich_help_panel=AGENT_FILE,
         ),
     ] = None
     activation: Annotated[
         str | None,
-        typer.Option("--activation", help="Hidden activation, if the file does not name it: elu, leaky_relu(0.2)."),
+        typer.Option(
+            "--activation",
+            help="Hidden activation, if the file does not name it: elu, leaky_relu(0.2).",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     cnn_strides: Annotated[
-        str | None, typer.Option("--cnn-strides", metavar="4,2", help="Strides of a custom CNN's convolutions.")
+        str | None,
+        typer.Option(
+            "--cnn-strides", metavar="4,2", help="Strides of a custom CNN's convolutions.", rich_help_panel=AGENT_FILE
+        ),
     ] = None
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="NPZ", help="Observations with the actions that your own code returned."),
+        typer.Option(
+            "--check",
+            metavar="NPZ",
+            help="Observations with the actions that your own code returned.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     output_name: Annotated[
-        str | None, typer.Option("--output-name", metavar="NAME", help="ONNX: the output that is the action.")
+        str | None,
+        typer.Option(
+            "--output-name", metavar="NAME", help="ONNX: the output that is the action.", rich_help_panel=AGENT_FILE
+        ),
     ] = None
     actions: Annotated[
         int | None,
-        typer.Option("--actions", metavar="N", min=1, help="ONNX, checkpoints: it selects one of N actions."),
+        typer.Option(
+            "--actions",
+            metavar="N",
+            min=1,
+            help="ONNX, checkpoints: it selects one of N actions.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     scale_actions: Annotated[
-        bool, typer.Option("--scale-actions", help="The network outputs -1 to 1; scale it to the action bounds.")
+        bool,
+        typer.Option(
+            "--scale-actions",
+            help="The network outputs -1 to 1; scale it to the action bounds.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = False
     squash: Annotated[
         str | None,
-        typer.Option("--squash", metavar="tanh|none", help="Checkpoints: what your code did to the actions."),
+        typer.Option(
+            "--squash",
+            metavar="tanh|none",
+            help="Checkpoints: what your code did to the actions.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     action_scale: Annotated[
         str | None,
-        typer.Option("--action-scale", metavar="0.25", help="Checkpoints: your code multiplied actions by this."),
+        typer.Option(
+            "--action-scale",
+            metavar="0.25",
+            help="Checkpoints: your code multiplied actions by this.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     action_size: Annotated[
-        int | None, typer.Option("--action-size", metavar="N", min=1, help="Checkpoints: the outputs are N actions.")
+        int | None,
+        typer.Option(
+            "--action-size",
+            metavar="N",
+            min=1,
+            help="Checkpoints: the outputs are N actions.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
     layers: Annotated[
-        str | None, typer.Option("--layers", metavar="a.0,a.2", help="Files of weights: the layers that act, in order.")
+        str | None,
+        typer.Option(
+            "--layers",
+            metavar="a.0,a.2",
+            help="Files of weights: the layers that act, in order.",
+            rich_help_panel=AGENT_FILE,
+        ),
     ] = None
 
     def overrides(self) -> Overrides:

@@ -12,6 +12,10 @@ from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.completion import OBJECTIVES, RUNTIMES, one_of, recipes
 from policypress.cli.console import INTERRUPTED_MESSAGE, echo, marked, print_json, print_notices, progress_bar
 from policypress.cli.options import (
+    ENVIRONMENT,
+    EXPERT,
+    GOAL,
+    MEASURING,
     AgentArgument,
     EpisodesOption,
     JsonOption,
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from policypress.engine.tasks.task import Failure
     from policypress.report.folder import Deployment
     from policypress.report.results import Results
-    from policypress.search.compress import Compressed
+    from policypress.search.found.compressed import Compressed
     from policypress.search.options import CompressOptions
 
 
@@ -41,21 +45,31 @@ def compress(
             metavar="R",
             help='No search: e.g. "prune(l2, 0.3) > equalize > int8"; repeatable.',
             autocompletion=recipes,
+            rich_help_panel=GOAL,
         ),
     ] = None,
     classic: Annotated[
-        bool, typer.Option("--classic", help="No search: the recipes of the papers, next to ours.")
+        bool,
+        typer.Option("--classic", help="No search: the recipes of the papers, next to ours.", rich_help_panel=GOAL),
     ] = False,
-    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.")] = 0.95,
+    keep: Annotated[
+        float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.", rich_help_panel=GOAL)
+    ] = 0.95,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
+        float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.", rich_help_panel=GOAL)
     ] = 0.95,
     worst_return: Annotated[
         float | None,
-        typer.Option("--worst-return", metavar="R", help="The worst return an episode counts as, certified."),
+        typer.Option(
+            "--worst-return",
+            metavar="R",
+            help="The worst return an episode counts as, certified.",
+            rich_help_panel=GOAL,
+        ),
     ] = None,
     best_return: Annotated[
-        float | None, typer.Option("--best-return", metavar="R", help="The best return an episode counts as.")
+        float | None,
+        typer.Option("--best-return", metavar="R", help="The best return an episode counts as.", rich_help_panel=GOAL),
     ] = None,
     max_falls: Annotated[
         str | None,
@@ -63,10 +77,17 @@ def compress(
             "--max-falls",
             metavar="RATE|baseline+RATE",
             help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
+            rich_help_panel=GOAL,
         ),
     ] = None,
     falls: Annotated[
-        str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE, return<VALUE or info:KEY.")
+        str | None,
+        typer.Option(
+            "--falls",
+            metavar="RULE",
+            help="terminated, score<SHARE, return<VALUE or info:KEY.",
+            rich_help_panel=GOAL,
+        ),
     ] = None,
     minimize: Annotated[
         str,
@@ -75,39 +96,77 @@ def compress(
             metavar="WHAT",
             help="What to minimize: size, latency, energy or macs.",
             autocompletion=one_of(OBJECTIVES),
+            rich_help_panel=GOAL,
         ),
     ] = "size",
     budget_minutes: Annotated[
-        float, typer.Option("--budget-minutes", metavar="MIN", help="Of a search, its certificate and costs included.")
+        float,
+        typer.Option(
+            "--budget-minutes",
+            metavar="MIN",
+            help="Of a search, its certificate and costs included.",
+            rich_help_panel=GOAL,
+        ),
     ] = BUDGET_MINUTES,
     max_episodes: Annotated[
-        int, typer.Option("--max-episodes", metavar="N", help="Episode limit of a search, over all policies.")
+        int,
+        typer.Option(
+            "--max-episodes", metavar="N", help="Episode limit of a search, over all policies.", rich_help_panel=GOAL
+        ),
     ] = MAX_EPISODES,
     training_free: Annotated[
-        bool, typer.Option("--training-free", help="Skip recipes that need training: faster, less small.")
+        bool,
+        typer.Option(
+            "--training-free", help="Skip recipes that need training: faster, less small.", rich_help_panel=GOAL
+        ),
     ] = False,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also evaluate under noise, delay, changed mass and friction.")
+        bool,
+        typer.Option(
+            "--robustness",
+            help="Also evaluate under noise, delay, changed mass and friction.",
+            rich_help_panel=MEASURING,
+        ),
     ] = False,
     observations: Annotated[
         Path | None,
-        typer.Option("--observations", metavar="NPZ", help="Recorded observations instead of an environment."),
+        typer.Option(
+            "--observations",
+            metavar="NPZ",
+            help="Recorded observations instead of an environment.",
+            rich_help_panel=ENVIRONMENT,
+        ),
     ] = None,
     max_action_error: Annotated[
         float | None,
-        typer.Option("--max-action-error", metavar="E", help="With --observations: the smallest within this error."),
+        typer.Option(
+            "--max-action-error",
+            metavar="E",
+            help="With --observations: the smallest within this error.",
+            rich_help_panel=ENVIRONMENT,
+        ),
     ] = None,
     episodes: EpisodesOption = 100,
     seed: SeedOption = 0,
     max_steps: MaxStepsOption = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Number of processes; default: one per core.")
+        int | None,
+        typer.Option("--jobs", min=1, help="Number of processes; default: one per core.", rich_help_panel=EXPERT),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry what failed before.")] = False,
-    no_costs: Annotated[bool, typer.Option("--no-costs", help="Do not measure latency, memory and energy.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Retry what failed before.", rich_help_panel=EXPERT)
+    ] = False,
+    no_costs: Annotated[
+        bool, typer.Option("--no-costs", help="Do not measure latency, memory and energy.", rich_help_panel=MEASURING)
+    ] = False,
     watts_per_core: Annotated[
         float | None,
-        typer.Option("--watts-per-core", metavar="W", help="Power of a busy core, if there is no energy meter."),
+        typer.Option(
+            "--watts-per-core",
+            metavar="W",
+            help="Power of a busy core, if there is no energy meter.",
+            rich_help_panel=MEASURING,
+        ),
     ] = None,
     runtime: Annotated[
         str | None,
@@ -116,6 +175,7 @@ def compress(
             metavar="NAME",
             help="native, onnxruntime or auto (in a search: onnxruntime).",
             autocompletion=one_of(RUNTIMES),
+            rich_help_panel=MEASURING,
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,6 +177,21 @@ def _show(output: Path, exported: Exported) -> None:
     console.out.print(
         f"{output}  {size(record.file_bytes)} ({size(record.packed_bytes)} packed), recipe {record.recipe}"
     )
+    _show_next(output)
+
+
+def _show_next(output: Path) -> None:
+    """What one does next with the file."""
+    from policypress.export.c_source import c_name
+
+    where = shlex.quote(str(output))
+    if output.suffix == ".onnx":
+        console.err.print(f"next: policypress inspect {where} says what it takes and gives")
+    elif output.suffix == ".c":
+        macro = f"-D{c_name(output).upper()}_SELFTEST"
+        console.err.print(
+            f"next: compile it with {macro} once where it will run; the program ends with 0 if all is well"
+        )
 
 
 def _show_footprint(proven: ProvenSource) -> None:

@@ -8,13 +8,20 @@ import typer
 
 from policypress.cli.completion import RUNTIMES, one_of
 
+GOAL, ENVIRONMENT, MEASURING, EXPERT = "Goal", "Environment", "Measuring", "Expert"
+"""Panels of ``--help``."""
+AGENT_FILE = "What the agent's file leaves open"
+
 AgentArgument = Annotated[
     str,
     typer.Argument(metavar="AGENT", help="A Stable-Baselines3 zip, an RL Zoo folder, hub:org/repo or ONNX."),
 ]
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE...", help="Artifacts (.onnx) or agents.")]
 EnvKwargsOption = Annotated[
-    list[str] | None, typer.Option("--env-kwargs", metavar="K=V", help="Argument of the environment; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--env-kwargs", metavar="K=V", help="Argument of the environment; repeatable.", rich_help_panel=ENVIRONMENT
+    ),
 ]
 WrapperOption = Annotated[
     list[str] | None,
@@ -23,12 +30,16 @@ WrapperOption = Annotated[
         metavar="NAME",
         help="Wrapper that replaces those of the agent's files: a listed name or package.module:Class, also "
         "NAME(key=value); repeatable, the first innermost. none: no wrapper.",
+        rich_help_panel=ENVIRONMENT,
     ),
 ]
-EpisodesOption = Annotated[int, typer.Option("--episodes", min=1, help="Episodes per policy.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
+EpisodesOption = Annotated[
+    int, typer.Option("--episodes", min=1, help="Episodes per policy.", rich_help_panel=MEASURING)
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.", rich_help_panel=MEASURING)]
 MaxStepsOption = Annotated[
-    int | None, typer.Option("--max-steps", min=1, help="Step limit, if the environment has none.")
+    int | None,
+    typer.Option("--max-steps", min=1, help="Step limit, if the environment has none.", rich_help_panel=ENVIRONMENT),
 ]
 RuntimeOption = Annotated[
     str,

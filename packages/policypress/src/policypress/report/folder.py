@@ -1,4 +1,4 @@
-"""Contents of the output folder: an artifact per recipe, ``results.json``, ``report.html`` and figures."""
+"""Contents of the output folder: artifacts, ``results.json``, ``report.html``, figures, a model card."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from policypress.engine.store.reader import StoreReader
 from policypress.measurement.certificate.words import assumed, certain
+from policypress.report.card import write_card
 from policypress.report.figures import NAMES, figures
 from policypress.report.page import render
 from policypress.report.recipe_results import RecipeResult
@@ -79,9 +80,9 @@ def write_folder(results: Results, store: StoreReader, deployment: Deployment | 
         write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png())
     _remove_old(folder / FIGURES, {figure.name for figure in drawn})
     write_atomic(folder / RESULTS_NAME, results.to_text().encode())
-    write_atomic(
-        folder / REPORT_NAME, render(results, drawn, () if deployment is None else deployment.lines()).encode()
-    )
+    typed = () if deployment is None else deployment.lines()
+    write_card(results, folder, typed)
+    write_atomic(folder / REPORT_NAME, render(results, drawn, typed).encode())
     return folder / REPORT_NAME
 
 

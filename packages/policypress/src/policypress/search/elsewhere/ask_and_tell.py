@@ -23,7 +23,7 @@ from policypress.engine.tasks.calibration import Calibration, counts_for
 from policypress.measurement.agent_in_environment import AgentInEnvironment
 from policypress.records import EpisodeRecord, EvaluationProtocol
 from policypress.search.claim import claimed_builder
-from policypress.search.compress import Compressed, criterion_of, result_of, search_of
+from policypress.search.compress import criterion_of, result_of, search_of
 from policypress.search.elsewhere.returns import (
     ARTIFACT,
     TERMINATED,
@@ -35,6 +35,7 @@ from policypress.search.elsewhere.returns import (
     sorted_out,
 )
 from policypress.search.elsewhere.settings import ELSEWHERE, NOTE, AskOptions, Settings, settings_in, settings_of
+from policypress.search.found.compressed import Compressed
 from policypress.search.objective import Objective
 from policypress.search.session import RANDOM, Session
 from policypress.search.time_budget import TimeBudget
