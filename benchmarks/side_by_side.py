@@ -25,7 +25,7 @@ from policypress.measurement.agent_in_environment import agent_in_environment
 from policypress.measurement.evaluation import runtime_of
 from policypress.measurement.sizes import packed_bytes
 from policypress.policy.policy import Policy
-from policypress.report.quantities import size, times
+from policypress.report.quantities import size
 from policypress_runtime.contract import EnvironmentSpec
 from policypress_runtime.runtimes.loading import load_artifact
 
@@ -42,7 +42,7 @@ def played(spec: EnvironmentSpec, act: Act, seed: int, steps: int, every: int) -
     total, step, over = 0.0, 0, False
     while not over:
         if step < steps and step % every == 0:
-            pictures.append(np.asarray(env.render()))
+            pictures.append(np.array(env.render()))  # a copy: the next picture may take its place
         observation, reward, terminated, truncated, _ = env.step(act(observation))
         total, step, over = total + float(reward), step + 1, terminated or truncated
     env.close()
@@ -67,7 +67,7 @@ def words_of(policy: Policy, artifact: Path, returns: tuple[float, float]) -> li
     after = packed_bytes(onnx.load(artifact))
     return [
         (f"fp32, {size(before)}", f"return {returns[0]:.0f} in this episode"),
-        (f"{times(before / after)} smaller, {size(after)}", f"return {returns[1]:.0f} in this episode"),
+        (f"{before / after:.0f} times smaller, {size(after)}", f"return {returns[1]:.0f} in this episode"),
     ]
 
 
