@@ -19,7 +19,7 @@ _PUBLIC = {
     "certify": "policypress.measurement.certificate.trials",
     "benchmark": "policypress.measurement.costs.latency",
     "export_agent": "policypress.study.export_agent",
-    "train": "policypress.study.train_agent",
+    "train": "policypress.engine.train_agent",
     "load_artifact": "policypress_runtime.runtimes.loading",
 }
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from policypress.agents.loading import load_agent
     from policypress.compression.recipe import Recipe
+    from policypress.engine.train_agent import train
     from policypress.measurement.certificate.trials import certify
     from policypress.measurement.costs.latency import benchmark
     from policypress.measurement.evaluation import evaluate
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from policypress.search.compress import compress
     from policypress.search.elsewhere.ask_and_tell import Search
     from policypress.study.export_agent import export_agent
-    from policypress.study.train_agent import train
     from policypress_runtime.runtimes.loading import load_artifact
 
 

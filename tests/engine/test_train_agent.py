@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 import policypress
+from policypress.engine.train_agent import train
 from policypress_runtime.errors import InputError, OutputError
 
 SHORT = [("learning_starts", 20), ("buffer_size", 100)]
 
 
 def test_what_was_trained_is_evaluated_and_exported(tmp_path: Path) -> None:
-    agent = policypress.train("dqn", "CartPole-v1", tmp_path / "small.zip", steps=60, overrides=SHORT)
+    assert policypress.train is train
+    agent = train("dqn", "CartPole-v1", tmp_path / "small.zip", steps=60, overrides=SHORT)
     assert agent == tmp_path / "small.zip"
     assert (tmp_path / "small" / "training.json").is_file()
     policypress.export_agent(agent, tmp_path / "small.onnx")
