@@ -34,8 +34,8 @@ def export(
     agent: AgentArgument,
     agent_options: AgentOptions,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c, .so or .tflite.")
-    ],
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Output file: .onnx, .c, .so or .tflite.")
+    ] = None,
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="R", help='For example "equalize > int8".', autocompletion=recipes)
     ] = "none",
@@ -60,6 +60,9 @@ def export(
             autocompletion=one_of(PACKAGES),
         ),
     ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Write an artifact, or a search's winner, for every target and package.")
+    ] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,7 +76,14 @@ def export(
       policypress export out/agent/policy.onnx -o policy.tflite
       policypress export out/agent/policy.onnx --package ros2 -o gait_policy
       policypress export out/agent/winner.onnx -o policy.c
+      policypress export out/agent --all
     """
+    if everywhere:
+        _refuse_beside_all(recipe, target, package)
+        _write_everywhere(Path(agent), output, agent_options.stated(agent), observations, seed, as_json)
+        return
+    if output is None:
+        raise OutputError("There is no output.", got="no -o", expected="-o FILE", hint="For every target: --all.")
     if package is None and output.suffix not in SUFFIXES:
         raise OutputError(
             "The file name has an unsupported suffix.",
@@ -157,6 +167,44 @@ def _write_artifact(
         f"{output}  {size(written.file_bytes)} ({size(written.packed_bytes)} packed), "
         f"the artifact's own numbers, recipe {written.contract.recipe}"
     )
+
+
+def _refuse_beside_all(recipe: str, target: str | None, package: str | None) -> None:
+    given = [name for name, value in (("--target", target), ("--package", package)) if value is not None]
+    given += ["--recipe"] if recipe.strip() != "none" else []
+    if given:
+        raise InputError(
+            "--all writes an artifact as it is, for every target.",
+            got=f"--all with {', '.join(given)}",
+            expected="--all alone",
+            hint="Export with the recipe first (-o policy.onnx), then export that file with --all.",
+        )
+
+
+def _write_everywhere(
+    place: Path, output: Path | None, stated: Stated, observations: Path | None, seed: int, as_json: bool
+) -> None:
+    """Write an artifact in every form, a line for each."""
+    from policypress.export.packages.registry import check_folder
+    from policypress.report.quantities import size
+    from policypress.study.export_artifact import proven_from
+    from policypress.study.export_everywhere import FOLDER, Written, export_everywhere, winner_of
+
+    artifact = winner_of(place)
+    folder = artifact.parent / FOLDER if output is None else output
+    check_folder(folder)
+    proven, met = proven_from(
+        artifact, env=stated.environment, observations=observations, overrides=stated.overrides, seed=seed
+    )
+
+    def told(one: Written) -> None:
+        flash = "" if one.flash_bytes is None else f"  {size(one.flash_bytes)} of flash"
+        if not as_json:
+            console.out.print(f"{one.path}{flash}" if not one.refused else f"{one.path}  not written: {one.refused}")
+
+    done = export_everywhere(proven, met, folder, told)
+    if as_json:
+        print_json({str(one.path): {"flash_bytes": one.flash_bytes, "refused": one.refused or None} for one in done})
 
 
 def _show_parity(compared: ParityReport) -> None:

@@ -108,6 +108,23 @@ def export_artifact(
     if form.package is not None:
         package_of(form.package)
         check_folder(output)
+    artifact, met = proven_from(path, env=env, observations=observations, overrides=overrides, seed=seed, plays=plays)
+    parity, source = written_as(artifact, met, output, form)
+    size = len(source.source.c.encode()) if source is not None else output.stat().st_size
+    packed = packed_bytes(onnx.load_model_from_string(artifact.model))
+    return ExportedArtifact(artifact.contract, artifact.sha256, size, packed, parity, source)
+
+
+def proven_from(
+    path: Path,
+    *,
+    env: EnvironmentSpec | str | None = None,
+    observations: Path | None = None,
+    overrides: Overrides,
+    seed: int = 0,
+    plays: bool = True,
+) -> tuple[ProvenArtifact, ObservationBatch]:
+    """The artifact at ``path``, proven against itself, and the observations; see :func:`export_artifact`."""
     model = read_bytes(path, limit_bytes=MAX_ONNX_BYTES)
     runtime = OnnxRuntime(model)
     contract = runtime.contract
@@ -121,25 +138,26 @@ def export_artifact(
             hint=f'Export the agent that it was made from: --recipe "{contract.recipe}".',
         )
     met = _observations(runtime, env, observations, seed, plays)
-    artifact = ProvenArtifact(model, contract, check_parity(None, model, met))
-    parity, source = artifact.parity, None
+    return ProvenArtifact(model, contract, check_parity(None, model, met)), met
+
+
+def written_as(
+    artifact: ProvenArtifact, met: ObservationBatch, output: Path, form: Form
+) -> tuple[ParityReport, ProvenSource | None]:
+    """Prove one form of ``artifact`` on ``met`` and write it to ``output``; the C, where it is C or around it."""
     if form.package is not None:
         source = publish_package(artifact, met, output, form)
-        parity = source.parity or parity
-    elif output.suffix == ".c":
+        return source.parity or artifact.parity, source
+    if output.suffix == ".c":
         source = prove_c(artifact, met, target_of(form.target or HOST), c_name(output))
         publish_c(source, output)
-        parity = source.parity or parity
-    elif output.suffix == TFLITE:
-        parity = publish_tflite(artifact, met, output)
-    elif output.suffix == SUFFIX:
-        parity = publish_extension(artifact, met, output)
-    else:
-        publish(artifact, output)
-    size = len(source.source.c.encode()) if source is not None else output.stat().st_size
-    return ExportedArtifact(
-        contract, artifact.sha256, size, packed_bytes(onnx.load_model_from_string(model)), parity, source
-    )
+        return source.parity or artifact.parity, source
+    if output.suffix == TFLITE:
+        return publish_tflite(artifact, met, output), None
+    if output.suffix == SUFFIX:
+        return publish_extension(artifact, met, output), None
+    publish(artifact, output)
+    return artifact.parity, None
 
 
 def _observations(
