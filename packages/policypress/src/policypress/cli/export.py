@@ -84,34 +84,17 @@ def export(
         return
     if output is None:
         raise OutputError("There is no output.", got="no -o", expected="-o FILE", hint="For every target: --all.")
-    if package is None and output.suffix not in SUFFIXES:
-        raise OutputError(
-            "The file name has an unsupported suffix.",
-            got=str(output),
-            expected=f"a name that ends in {', '.join(SUFFIXES)}",
-        )
-    if target is not None and output.suffix != ".c" and package is None:
-        raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
+    form = _form(output, target, package)
     stated = agent_options.stated(agent)
     from policypress.cli.study_progress import LearningBar
-    from policypress.export.c_source import check_c_output
-    from policypress.export.extension_module import SUFFIX, module_name
-    from policypress.export.form import Form
     from policypress.measurement.agent_in_environment import agent_in_environment
     from policypress.study.export_agent import export_agent
     from policypress.study.export_artifact import quantized_artifact, refuse_recipe
-    from policypress_runtime.codegen.targets import target_of
 
-    if output.suffix == SUFFIX and package is None:
-        module_name(output)
-    if target is not None:
-        target_of(target)
-    if package is None and output.suffix == ".c":
-        check_c_output(output)
     contract = quantized_artifact(agent)
     if contract is not None:
         refuse_recipe(recipe, agent, contract)
-        _write_artifact(Path(agent), output, stated, observations, seed, Form(target, package), as_json)
+        _write_artifact(Path(agent), output, stated, observations, seed, form, as_json)
         return
     subject = agent_in_environment(
         agent, env=stated.environment, overrides=stated.overrides, needs_environment=observations is None
@@ -123,7 +106,7 @@ def export(
             recipe,
             observations=observations,
             seed=seed,
-            form=Form(target, package),
+            form=form,
             on_progress=LearningBar(bar, recipe).move,
         )
     if as_json:
@@ -131,6 +114,30 @@ def export(
         print_json({"artifact": str(output), **exported.record.to_json(), "path": str(output), **sizes})
         return
     _show(output, exported)
+
+
+def _form(output: Path, target: str | None, package: str | None) -> Form:
+    """The form that is asked for, if it and the output's name go together."""
+    from policypress.export.c_source import check_c_output
+    from policypress.export.extension_module import SUFFIX, module_name
+    from policypress.export.form import Form
+    from policypress_runtime.codegen.targets import target_of
+
+    if package is None and output.suffix not in SUFFIXES:
+        raise OutputError(
+            "The file name has an unsupported suffix.",
+            got=str(output),
+            expected=f"a name that ends in {', '.join(SUFFIXES)}",
+        )
+    if target is not None and output.suffix != ".c" and package is None:
+        raise InputError("A target needs C output.", got=f"--target {target}, {output}", expected="-o NAME.c")
+    if output.suffix == SUFFIX and package is None:
+        module_name(output)
+    if target is not None:
+        target_of(target)
+    if package is None and output.suffix == ".c":
+        check_c_output(output)
+    return Form(target, package)
 
 
 def _write_artifact(
@@ -188,7 +195,7 @@ def _write_everywhere(
     from policypress.export.packages.registry import check_folder
     from policypress.report.quantities import size
     from policypress.study.export_artifact import proven_from
-    from policypress.study.export_everywhere import FOLDER, Written, export_everywhere, winner_of
+    from policypress.study.exporting.everywhere import FOLDER, Written, export_everywhere, winner_of
 
     artifact = winner_of(place)
     folder = artifact.parent / FOLDER if output is None else output

@@ -11,7 +11,7 @@ import pytest
 from command_line import run
 from policypress.export.form import Form
 from policypress.export.packages.registry import PACKAGES
-from policypress.study import export_everywhere as module
+from policypress.study.exporting import everywhere as module
 from policypress_runtime.codegen.targets import TARGETS
 
 

@@ -1,0 +1,1 @@
+"""Exporting one artifact in many forms."""
