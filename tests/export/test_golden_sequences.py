@@ -66,10 +66,10 @@ def self_tested(source: Source, folder: Path, *flags: str) -> str:
     ("kind", "recipe", "target"),
     [
         ("lstm", "none", "host"),
-        ("lstm", "equalize > int8", "host"),
+        pytest.param("lstm", "equalize > int8", "host", marks=pytest.mark.slow),
         ("gru", "gptq(4)", "cortex-m4"),
         ("gru", "ptdq", "freestanding"),
-        ("rnn_tanh", "gptq(8)", "freestanding"),
+        pytest.param("rnn_tanh", "gptq(8)", "freestanding", marks=pytest.mark.slow),
     ],
 )
 def test_the_c_follows_the_policy(

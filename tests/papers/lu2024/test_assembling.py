@@ -134,6 +134,7 @@ def test_an_empty_store_is_reported_as_empty(report: Report) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_report_of_what_the_repository_holds_needs_no_torch() -> None:
     database = Path(__file__).resolve().parents[3] / "papers" / "lu2024" / "studies" / "lu2024-small" / "study.db"
     code = (
