@@ -43,7 +43,8 @@ def test_examples_of_docstrings(module: str) -> None:
     report: list[str] = []
     for name, line, docstring in EXAMPLES[module]:
         runner.run(doctest.DocTestParser().get_doctest(docstring, dict(names), name, module, line), out=report.append)
-    assert runner.tries > 0
+    skipped = all("+SKIP" in line for *_, text in EXAMPLES[module] for line in text.splitlines() if ">>> " in line)
+    assert runner.tries > 0 or skipped
     assert runner.failures == 0, "".join(report)
 
 

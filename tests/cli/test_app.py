@@ -57,7 +57,7 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
         (["compress", "AGENT", "-o", "OUT", "--minimize", "beauty"], "size, latency, energy, macs"),
         (["compress", "AGENT", "-o", "OUT", "--classic", "--recipe", "int8"], "Either --recipe or --classic"),
         (["compress", "AGENT", "-o", "OUT", "--cnn-strides", "four"], "strides cannot be parsed"),
-        (["export", "AGENT", "-o", "policy.tflite"], "ends in .onnx"),
+        (["export", "AGENT", "-o", "policy.pb"], "ends in .onnx"),
         (["export", "AGENT", "-o", "policy.c", "--target", "z80"], "cortex-m4"),
         (["export", "AGENT", "-o", "policy.onnx", "--target", "host"], "-o NAME.c"),
         (["evaluate", "missing.onnx"], "no artifact at this path"),

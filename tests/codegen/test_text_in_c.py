@@ -30,6 +30,7 @@ from policypress_runtime.contract import (
     EnvironmentSpec,
     MultiDiscrete,
     Quantity,
+    SourceNames,
     TensorSpec,
 )
 from policypress_runtime.errors import InputError
@@ -88,6 +89,7 @@ def says(contract: Contract, text: Any) -> Any:
         action_space=forced(MultiDiscrete((2,)), nvec=(text, 2)),
         observation_space=DictSpace(((text, contract.observation_space),)),
         checked=forced(Checked("", "", 1, 0.5), file=text, sha256=text, pairs=text),
+        source=SourceNames((text,), text, ((text, text),)),
         measured_return=forced(Quantity(1.0, 0.5, 1.5, 0.95, 9), count=text),
     )
 

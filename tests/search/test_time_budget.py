@@ -68,7 +68,7 @@ def test_a_certificate_plays_no_longer_than_the_time_allows(
     session.count.return_value = 0
     gate = Gate(session, AcceptanceCriterion(0.95, 0.95, 1000), 6000, TimeBudget(600.0, clock=clock))
     clock.now_s += elapsed_s
-    assert gate._pairs_left(mild=False) == most
+    assert gate.pairs_left(mild=False) == most
 
 
 def test_the_machine_s_slowness_is_a_ratio_of_times() -> None:

@@ -116,7 +116,7 @@ def near_zip(label: str, names: tuple[str, ...]) -> AgentError | None:
             "a model of Stable-Baselines 2 (TensorFlow)",
             "Train it again with Stable-Baselines3, or give its policy as an ONNX file (tf2onnx).",
         )
-    if {"data", "pytorch_variables.pth"} <= bare and "policy.pth" not in bare:
+    if "data" in bare and {name for name in bare if name.endswith(".pth")} == {"pytorch_variables.pth"}:
         return _near(
             label,
             "a model of SBX (Stable-Baselines in JAX), whose networks are not read",
