@@ -84,8 +84,9 @@ def export(
         return
     if output is None:
         raise OutputError("There is no output.", got="no -o", expected="-o FILE", hint="For every target: --all.")
-    form = _form(output, target, package)
+    # A mistyped path is answered before anything slow is imported.
     stated = agent_options.stated(agent)
+    form = _form(output, target, package)
     from policypress.cli.study_progress import LearningBar
     from policypress.measurement.agent_in_environment import agent_in_environment
     from policypress.study.export_agent import export_agent
