@@ -96,7 +96,9 @@ def test_no_step_reads_or_writes_elsewhere(policy: Policy, recipe: str, tmp_path
     artifact = proven(policy, recipe)
     program = read_program(artifact.model)
     goldens = golden_sequences(program, artifact.policy, artifact.model, artifact.episodes, None)
-    self_tested(render(program, TARGETS["host"], goldens=goldens), tmp_path, *SANITIZED)
+    said = self_tested(render(program, TARGETS["host"], goldens=goldens), tmp_path, *SANITIZED)
+    assert "observations: passed" in said
+    assert "not finite: refused" in said
 
 
 @needs_compiler

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policypress.cli.console import echo, print_json
-from policypress.cli.options import JsonOption
+from policypress.cli.options import GOAL, BestReturnOption, JsonOption, KeepOption, MaxFallsOption, WorstReturnOption
 
 if TYPE_CHECKING:
     from policypress.measurement.certificate.certifying import Certificate
@@ -29,24 +29,14 @@ def certify(
             "--random", metavar="FILE", help="Episodes of random actions; without, the zero is a return of 0."
         ),
     ] = None,
-    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.")] = 0.95,
+    keep: KeepOption = 0.95,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="C", help="Confidence, of all candidates together.")
+        float,
+        typer.Option("--confidence", metavar="C", help="Confidence, of all candidates together.", rich_help_panel=GOAL),
     ] = 0.95,
-    worst_return: Annotated[
-        float | None, typer.Option("--worst-return", metavar="R", help="The worst return that an episode counts as.")
-    ] = None,
-    best_return: Annotated[
-        float | None, typer.Option("--best-return", metavar="R", help="The best return that an episode counts as.")
-    ] = None,
-    max_falls: Annotated[
-        str | None,
-        typer.Option(
-            "--max-falls",
-            metavar="RATE|baseline+RATE",
-            help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
-        ),
-    ] = None,
+    worst_return: WorstReturnOption = None,
+    best_return: BestReturnOption = None,
+    max_falls: MaxFallsOption = None,
     falls: Annotated[
         str | None,
         typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE, return<VALUE or info:COLUMN."),

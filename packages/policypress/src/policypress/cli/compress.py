@@ -17,10 +17,15 @@ from policypress.cli.options import (
     GOAL,
     MEASURING,
     AgentArgument,
+    BestReturnOption,
+    ConfidenceOption,
     EpisodesOption,
     JsonOption,
+    KeepOption,
+    MaxFallsOption,
     MaxStepsOption,
     SeedOption,
+    WorstReturnOption,
 )
 from policypress.search.defaults import BUDGET_MINUTES, CLASSIC, MAX_EPISODES
 from policypress_runtime.errors import EnvironmentFailedError, StudyInputError
@@ -52,34 +57,11 @@ def compress(
         bool,
         typer.Option("--classic", help="No search: the recipes of the papers, next to ours.", rich_help_panel=GOAL),
     ] = False,
-    keep: Annotated[
-        float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.", rich_help_panel=GOAL)
-    ] = 0.95,
-    confidence: Annotated[
-        float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.", rich_help_panel=GOAL)
-    ] = 0.95,
-    worst_return: Annotated[
-        float | None,
-        typer.Option(
-            "--worst-return",
-            metavar="R",
-            help="The worst return an episode counts as, certified.",
-            rich_help_panel=GOAL,
-        ),
-    ] = None,
-    best_return: Annotated[
-        float | None,
-        typer.Option("--best-return", metavar="R", help="The best return an episode counts as.", rich_help_panel=GOAL),
-    ] = None,
-    max_falls: Annotated[
-        str | None,
-        typer.Option(
-            "--max-falls",
-            metavar="RATE|baseline+RATE",
-            help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
-            rich_help_panel=GOAL,
-        ),
-    ] = None,
+    keep: KeepOption = 0.95,
+    confidence: ConfidenceOption = 0.95,
+    worst_return: WorstReturnOption = None,
+    best_return: BestReturnOption = None,
+    max_falls: MaxFallsOption = None,
     falls: Annotated[
         str | None,
         typer.Option(

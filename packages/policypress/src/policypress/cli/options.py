@@ -17,6 +17,31 @@ AgentArgument = Annotated[
     typer.Argument(metavar="AGENT", help="A Stable-Baselines3 zip, an RL Zoo folder, hub:org/repo or ONNX."),
 ]
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE...", help="Artifacts (.onnx) or agents.")]
+KeepOption = Annotated[
+    float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.", rich_help_panel=GOAL)
+]
+ConfidenceOption = Annotated[
+    float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.", rich_help_panel=GOAL)
+]
+WorstReturnOption = Annotated[
+    float | None,
+    typer.Option(
+        "--worst-return", metavar="R", help="The worst return that an episode counts as.", rich_help_panel=GOAL
+    ),
+]
+BestReturnOption = Annotated[
+    float | None,
+    typer.Option("--best-return", metavar="R", help="The best return that an episode counts as.", rich_help_panel=GOAL),
+]
+MaxFallsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-falls",
+        metavar="RATE|baseline+RATE",
+        help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
+        rich_help_panel=GOAL,
+    ),
+]
 EnvKwargsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,16 @@ import typer
 
 from policypress.cli.agent_options import AgentOptions, with_agent_options
 from policypress.cli.console import echo, print_json, print_notices, progress_bar
-from policypress.cli.options import AgentArgument, JsonOption, SeedOption
+from policypress.cli.options import (
+    AgentArgument,
+    BestReturnOption,
+    ConfidenceOption,
+    JsonOption,
+    KeepOption,
+    MaxFallsOption,
+    SeedOption,
+    WorstReturnOption,
+)
 from policypress.search.defaults import MAX_EPISODES
 
 if TYPE_CHECKING:
@@ -41,29 +50,15 @@ def start(
         Path,
         typer.Option("--observations", metavar="NPZ", help="Recorded observations, to calibrate and compare on."),
     ],
-    keep: Annotated[float, typer.Option("--keep", metavar="SHARE", help="Fraction of the return to keep.")] = 0.95,
-    confidence: Annotated[
-        float, typer.Option("--confidence", metavar="C", help="Confidence of the certificate.")
-    ] = 0.95,
-    worst_return: Annotated[
-        float | None,
-        typer.Option("--worst-return", metavar="R", help="The worst return an episode counts as, certified."),
-    ] = None,
-    best_return: Annotated[
-        float | None, typer.Option("--best-return", metavar="R", help="The best return an episode counts as.")
-    ] = None,
+    keep: KeepOption = 0.95,
+    confidence: ConfidenceOption = 0.95,
+    worst_return: WorstReturnOption = None,
+    best_return: BestReturnOption = None,
     random_return: Annotated[
         float | None,
         typer.Option("--random-return", metavar="R", help="What random actions return, if nobody shall play them."),
     ] = None,
-    max_falls: Annotated[
-        str | None,
-        typer.Option(
-            "--max-falls",
-            metavar="RATE|baseline+RATE",
-            help="Also certify that falls are at most so frequent, or so much more frequent than the agent's.",
-        ),
-    ] = None,
+    max_falls: MaxFallsOption = None,
     falls: Annotated[
         str | None, typer.Option("--falls", metavar="RULE", help="terminated, score<SHARE or return<VALUE.")
     ] = None,
